@@ -1,0 +1,67 @@
+# Every command sets itself up: a virtual environment in .venv, made once and again only when pyproject.toml changes.
+# Variables: PYTHON (which Python to make it with), EXTRAS (more to install, like EXTRAS=,cuda13), ARGS (for pytest
+# and the benchmarks: make test ARGS="-k ward -x").
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+EXTRAS ?=
+ARGS ?=
+
+# What is installed is written into the stamp's name: another choice of extras is installed when it is first asked for.
+stamp = $(VENV)/.installed-$(subst $(comma),-,$(1)$(EXTRAS))
+comma := ,
+RUN := $(call stamp,demo)
+DEV := $(call stamp,dev)
+BENCH := $(call stamp,bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench test-gpu clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	    while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/demo.
+	@$(BIN)/python -m gpuclust.cli demo --out out/demo
+
+test: lint  ## Check style and types, then run the tests.
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+lint: $(DEV)  ## Check style and types.
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(DEV)  ## Put the source into its standard form.
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(BENCH)  ## Check against SciPy and fastcluster, then time; see benchmarks/.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+test-gpu: $(DEV)  ## The tests that need a CUDA device (install with EXTRAS=,cuda12 or ,cuda13).
+	$(BIN)/python -m pytest -m gpu $(ARGS)
+
+clean:  ## Delete the virtual environment, caches and results.
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A virtual environment that was moved here, or whose Python is gone, is made anew; one of your own is used as it is.
+made_at := $(shell cat $(VENV)/.made 2>/dev/null)
+works := $(shell $(BIN)/python -c "import sys, pip; print(sys.version_info >= (3, 10))" 2>/dev/null)
+ifneq ($(made_at) $(works),$(CURDIR) True)
+$(shell rm -f $(VENV)/.made $(VENV)/.installed-*)
+endif
+
+$(VENV)/.made:
+	@if [ "$(works)" != True ] || [ -n "$(made_at)" ]; then \
+	    python=$$(PYTHON="$(PYTHON)" .ci/find-python) || exit 1; \
+	    echo "Making $(VENV) with $$python"; \
+	    "$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "$(CURDIR)" > $@
+
+$(VENV)/.installed-%: pyproject.toml $(VENV)/.made
+	@echo "Installing gpuclust[$(subst -,$(comma),$*)] into $(VENV) (once; a minute or two)"
+	@$(PIP) --editable ".[$(subst -,$(comma),$*)]"
+	@touch $@

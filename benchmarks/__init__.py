@@ -1,0 +1,1 @@
+"""Timings of gpuclust beside its peers: check, then time. See README.md."""

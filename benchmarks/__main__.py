@@ -1,0 +1,112 @@
+"""``python -m benchmarks [GROUP ...] [--n N] [--peers A,B] [--threads T]``: check, then time, and print ratios."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import CASES, Case
+from benchmarks.startup import startup
+from gpuclust.plan import format_bytes
+
+RESULTS = Path(__file__).parent / "results"
+GROUPS = ("small", "distance", "hierarchy", "linkage", "startup")
+
+
+def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
+    digest = folder / f"{peer}.npy"
+    command = [sys.executable, "-m", "benchmarks.worker", case.name, peer, str(n), str(case.m), str(digest)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{case.name}: {peer} failed\n{done.stderr}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "digest": np.load(digest)}
+
+
+def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
+    """The largest relative difference from SciPy's result; stops the run if it is too large."""
+    reference = "scipy" if "scipy" in results else next(iter(results))
+    expected = results[reference]["digest"]
+    worst = 0.0
+    for peer, result in results.items():
+        if peer == reference:
+            continue
+        difference = np.abs(result["digest"] - expected)
+        relative = float(np.max(difference / np.maximum(np.abs(expected), 1e-300), initial=0.0, where=difference > 0))
+        worst = max(worst, relative)
+        if not relative <= case.rtol:
+            raise SystemExit(
+                f"{case.name}: {peer} differs from {reference} by {relative:.2e}, allowed {case.rtol:.0e}"
+            )
+    return worst
+
+
+def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Console) -> list[dict[str, Any]]:
+    rows = []
+    for case in cases:
+        n = size or case.n
+        names = [p for p in case.peers if (not peers or p in peers) and importlib.util.find_spec(p.split(".")[0])]
+        with tempfile.TemporaryDirectory() as folder, console.status(f"{case.name}: {', '.join(names)}"):
+            results = {peer: measure(case, peer, n, Path(folder)) for peer in names}
+        difference = check(case, results)
+        ours = results["gpuclust"]
+        table = Table(
+            "peer", "seconds", "times gpuclust", "asked", "peak memory", "of it", title=f"{case.name}  n={n:,}"
+        )
+        for peer, result in results.items():
+            asked = case.asked.get(peer)
+            ratio = result["seconds"] / ours["seconds"]
+            table.add_row(
+                peer,
+                f"{result['seconds']:.4g}",
+                f"{ratio:.2f}",
+                "" if asked is None else f"{asked:g} {'met' if ratio >= asked else 'MISSED'}",
+                format_bytes(result["memory"]),
+                f"{ours['memory'] / result['memory']:.2f}",
+            )
+            rows.append(
+                {"case": case.name, "n": n, "m": case.m, "peer": peer, "seconds": result["seconds"], "ratio": ratio}
+                | {"asked": asked, "memory": result["memory"], "difference": difference}
+            )
+        console.print(table)
+        console.print(f"largest relative difference: {difference:.1e}\n")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
+    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; all by default")
+    parser.add_argument("--n", type=int, help="observations, instead of each case's own")
+    parser.add_argument("--peers", help="comma-separated; all that are installed by default")
+    parser.add_argument("--threads", type=int, help="threads gpuclust may use")
+    asked = parser.parse_args()
+    unknown = set(asked.groups) - set(GROUPS)
+    if unknown:
+        parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(GROUPS)}")
+    if asked.threads:
+        os.environ["GPUCLUST_NUM_THREADS"] = str(asked.threads)
+    peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
+    console = Console()
+    for group in asked.groups or GROUPS:
+        if group == "startup":
+            rows = startup(console)
+        else:
+            rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
+        RESULTS.mkdir(exist_ok=True)
+        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
+        (RESULTS / f"{group}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Reducible linkages on a stored matrix.
+
+Rounds of reciprocal nearest neighbours, with a chain where rounds don't pay.
+
+Two clusters that are each other's nearest neighbours stay so until greedy clustering merges them, whatever else
+merges first, because no merge of a reducible linkage brings clusters nearer. So all such pairs merge at once, and the
+tree is the one greedy clustering finds; only the order of merges differs, and sorting by height restores it.
+
+A round costs one pass over the matrix and rescans every row. It is worth that when a fair share of the clusters
+merges. Otherwise (a hub that all clusters are nearest to, growing gaps) a nearest-neighbour chain goes on until half
+of the clusters are gone, which costs at most three scans a merge. In all fewer than 12 n rows are scanned, whatever
+the input: rounds are bounded by a budget of scans, and chains by their own theorem.
+
+Equal dissimilarities are decided by smaller ids, and clusters born later have larger ids, as in SciPy's numbering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpuclust.backends import Backend, Stored
+from gpuclust.errors import overflow
+from gpuclust.hierarchy.assemble import Merges
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+#: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
+#: of a round (measured on a CPU; on a GPU rounds are cheaper still).
+SHARE = 24
+#: Rounds may scan this many rows a cluster in all before merges must earn them. With at most four scans a merge for
+#: the chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
+ROUND_SCANS = 7
+#: Up to here the matrix is small, and the first round is made on it like the others.
+FUSED = 1024
+#: So few clusters are finished by the chain alone.
+TAIL = 384
+#: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
+#: chain.
+CHAIN_ENTRIES = 400_000_000
+
+
+def from_points(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+    """All merges of a reducible linkage of points.
+
+    The first round is made before there is a matrix: nearest neighbours are searched by fused distance tiles, and the
+    matrix is filled with the dissimilarities of what the round leaves, some 70 % of the clusters and half of the
+    memory.
+
+    O(n² m) time on any input.
+    """
+    n = points.n
+    if n <= FUSED:
+        return from_matrix(backend.store_points(points), method, report)
+    nearest, distance = backend.nearest(points)
+    _check(distance)
+    first, second = reciprocal_pairs(nearest)
+    heights = distance[first]
+    alone = np.ones(n, bool)
+    alone[first] = alone[second] = False
+    rows = np.concatenate((np.flatnonzero(alone), first))  # in order of ids: unions are younger than all points
+    single = rows.size - first.size
+    between = np.concatenate((np.zeros(single, heights.dtype), heights))
+    matrix = backend.store_united(points, method, rows, second, between)
+    merges = _Merging(n, heights.dtype)
+    merges.add(np.stack((first, second), axis=1), heights, n)
+    size = np.ones(rows.size, heights.dtype)
+    if method.counted:
+        size[single:] = 2
+    report(merges.done)
+    ids = np.concatenate((rows[:single], n + np.arange(first.size)))
+    return _finish(matrix, method, merges, size, ids, report)
+
+
+def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
+    """All merges of a reducible linkage; the matrix is used up.
+
+    Parameters
+    ----------
+    matrix : Stored
+        Dissimilarities (squared for a linkage on squares) with the nearest neighbour of each row.
+    method : Method
+        A reducible linkage.
+    report : callable
+        Called with the number of merges made so far, after each round.
+
+    Notes
+    -----
+    O(n²) time on any input: rounds shrink the matrix geometrically, a chain costs O(n) a merge. Memory: the matrix.
+    """
+    n = matrix.n
+    dtype = matrix.distance.dtype
+    return _finish(matrix, method, _Merging(n, dtype), np.ones(n, dtype), np.arange(n), report)
+
+
+class _Merging:
+    """Merges made so far, and the rows scanned for them."""
+
+    def __init__(self, n: int, dtype: np.dtype) -> None:
+        self.pairs = np.empty((n - 1, 2), np.int64)
+        self.heights = np.empty(n - 1, dtype)
+        self.done = 0
+        self.scans = 0
+
+    def add(self, pairs: np.ndarray, heights: np.ndarray, scans: int) -> None:
+        stop = self.done + len(heights)
+        self.pairs[self.done : stop] = pairs
+        self.heights[self.done : stop] = heights
+        self.done = stop
+        self.scans += scans
+
+
+def _check(distance: np.ndarray) -> None:
+    if not np.isfinite(distance).all():
+        raise overflow(distance.dtype)
+
+
+def _finish(
+    matrix: Stored,
+    method: Method,
+    merges: _Merging,
+    size: np.ndarray,
+    ids: np.ndarray,
+    report: Callable[[int], None],
+) -> Merges:
+    """The merges that are still to be made of the clusters in the matrix."""
+    n = merges.heights.size + 1
+    merges.scans += matrix.n
+    while merges.done < n - 1:
+        live = matrix.n
+        _check(matrix.distance)
+        if live > TAIL:
+            first, second = reciprocal_pairs(matrix.nearest)
+            affordable = merges.scans + live <= ROUND_SCANS * n + 4 * merges.done
+            if first.size * SHARE >= live and affordable:
+                made = np.stack((ids[first], ids[second]), axis=1), matrix.distance[first]
+                size, ids = _round(matrix, method, first, second, size, ids, n + merges.done)
+                merges.add(*made, matrix.n)
+                report(merges.done)
+                continue
+        # By chain: half of the clusters, then the survivors move together.
+        target = merges.done + (live // 2 if live > TAIL else live - 1)
+        nearest_id = ids[matrix.nearest]
+        while merges.done < target:
+            wanted = min(target - merges.done, max(1, CHAIN_ENTRIES // (8 * live)))
+            pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
+            if scans < 0:
+                raise overflow(heights.dtype)
+            merges.add(pairs, heights, scans)
+            report(merges.done)
+        if merges.done < n - 1:
+            nobody = np.empty(0, np.int64)
+            size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
+            merges.scans += matrix.n
+    return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def reciprocal_pairs(nearest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (smaller first, in increasing order) that are each other's nearest."""
+    rows = np.arange(nearest.size)
+    first = np.flatnonzero((nearest[nearest] == rows) & (rows < nearest))
+    return first, nearest[first]
+
+
+def _round(
+    matrix: Stored,
+    method: Method,
+    first: np.ndarray,
+    second: np.ndarray,
+    size: np.ndarray,
+    ids: np.ndarray,
+    next_id: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Merge the pairs, drop rows no longer in use; sizes and ids of the new rows."""
+    stays = ids >= 0
+    stays[second] = False
+    rows = np.flatnonzero(stays)
+    partner = np.full(ids.size, -1)
+    partner[first] = second
+    new_size = size.copy()
+    if method.counted:
+        new_size[first] += size[second]
+    new_id = ids.copy()
+    new_id[first] = next_id + np.arange(first.size)
+    matrix.merge(method, rows, partner[rows], matrix.distance[rows], size, new_size[rows], new_id[rows])
+    return new_size[rows], new_id[rows]

@@ -1,0 +1,158 @@
+"""Backends: the primitives every device offers, and how one is chosen.
+
+Algorithms (`gpuclust.algorithms`) are written on this protocol only. Primitives are few and large, have the same
+names on every device, and keep big arrays on the device between calls. Results never depend on the device, on the
+number of threads or on how work was cut: every minimum is decided by smaller dissimilarity, then smaller cluster id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from gpuclust.errors import BackendUnavailable, unknown_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpuclust.methods import Method
+    from gpuclust.metrics import Points
+
+
+class Stored(Protocol):
+    """A stored dissimilarity matrix of ``n`` clusters, numbered by row, and what is nearest to each.
+
+    ``nearest[x]`` is the row of the cluster nearest to x and ``distance[x]`` its dissimilarity, for all rows after
+    construction and after each ``merge``. Half a matrix is stored: n²/2 numbers of its dtype.
+    """
+
+    n: int
+    nearest: np.ndarray
+    distance: np.ndarray
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        """One round.
+
+        New row p is old row ``first[p]`` (increasing), merged with old row ``second[p]`` unless that is -1.
+
+        ``between[p]`` is the dissimilarity of the two, ``size`` and ``new_size`` are cluster sizes in the matrix's
+        dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Every new row's nearest
+        cluster is found: that counts ``first.size`` scans. O(n²) time.
+        """
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """``wanted`` merges by nearest-neighbour chain, in place.
+
+        Size and ids (-1: row not in use) are brought up to date.
+
+        Chains start at the first row in use. Returns ids of the merged pairs (wanted, 2), their dissimilarities,
+        and the number of rows scanned, at most three a merge. O(n) time a scan or a merge.
+        """
+
+
+class Generic(Protocol):
+    """The state of the generic algorithm for linkages with inversions.
+
+    Clusters, and a bound on the nearest of each.
+    """
+
+    dtype: np.dtype
+    width: int  # numbers read to know one distance
+
+    def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """The next ``wanted`` greedy merges: ids (wanted, 2), squared heights, rows searched (-1.
+
+        Distances overflow).
+
+        Closest pair first; ties go to the pair with the earliest row, then the earliest partner. A union takes the
+        row of the later of its parts.
+        """
+
+    def compact(self) -> None:
+        """Move the rows in use together; their order, and so every later decision, stays."""
+
+
+class Backend(Protocol):
+    """A device. ``Points`` are features in the layout of `gpuclust.metrics.prepare`."""
+
+    name: str
+
+    def store_points(self, points: Points) -> Stored:
+        """Dissimilarities of all pairs of points, stored. O(n² m) time."""
+
+    def store_united(
+        self, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
+    ) -> Stored:
+        """Dissimilarities after a first round that needed no matrix: row p is point ``first[p]``.
+
+        The last ``second.size`` rows are united with the points ``second``, at the dissimilarities ``between[p]``;
+        for a pair p < q the union p is made before the union q. What is left of n²/2 numbers, and of the time to fill
+        them.
+        """
+
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        """Condensed dissimilarities (or their squares), stored in another layout; the input is left as it is."""
+
+    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        """Every point's nearest neighbour (smallest index on ties) and its distance. O(n² m) time, O(n) memory."""
+
+    def nearest_outside(
+        self, points: Points, component: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same for the points in ``rows``, among points of other components than their own. O(rows n m) time."""
+
+    def spanning_tree(
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A minimum spanning tree of condensed dissimilarities: ends (n - 1, 2) and lengths of its edges.
+
+        O(n²) time.
+        """
+
+    def generic_points(self, points: Points, method: Method) -> Generic:
+        """The generic algorithm on centroids. O(n m) memory."""
+
+    def generic_stored(self, matrix: Stored, method: Method) -> Generic:
+        """The generic algorithm on a stored matrix of squares, which is used up."""
+
+
+#: Name -> module that has ``backend() -> Backend``; the module is imported when the backend is first used.
+REGISTRY = {
+    "cpu": "gpuclust.kernels.cpu.backend",
+    "reference": "gpuclust.kernels.reference.backend",
+}
+
+
+def select(device: str = "auto") -> Backend:
+    """The backend for ``device``: "auto" or "cpu"; "reference" is the slow specification, for tests.
+
+    Raises
+    ------
+    ValueError
+        Unknown device.
+    BackendUnavailable
+        The device is known, but cannot be used here.
+    """
+    name = device.lower() if isinstance(device, str) else device
+    if isinstance(name, str) and name.split(":")[0] in ("cuda", "gpu"):
+        raise BackendUnavailable(
+            f"device={device!r} was asked for, but this version of gpuclust has no CUDA backend yet. "
+            "Allowed: 'auto', 'cpu'."
+        )
+    if name == "auto":
+        name = "cpu"
+    if name not in REGISTRY:
+        raise unknown_name("device", device, ["auto", "cpu", "cuda", *REGISTRY])
+    return cast(Backend, import_module(REGISTRY[name]).backend())

@@ -1,0 +1,241 @@
+"""The command line. Each command reads its options, calls the library, and says what came of it.
+
+Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuclust.terminal import ProgressBar, console, plain_errors, stoppable
+
+if TYPE_CHECKING:
+    from gpuclust.job import Cut, Job, Result
+
+app = typer.Typer(
+    name="gpuclust",
+    help="Exact hierarchical clustering with SciPy's contract, on CUDA GPUs or on all CPU cores.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: Clusters listed in the summary of a run, the largest first.
+LISTED = 10
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show Python's traceback of an error.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import gpuclust
+
+        print(f"gpuclust {gpuclust.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust run points.csv --method ward --clusters 5
+
+gpuclust run points.npy --metric cityblock --distance 2.5 --out out/cityblock
+
+gpuclust run arrays.npz:X --method complete --inconsistent 1.2 --depth 4 --no-plots
+
+Exit codes: 0 done, 2 the data or an option is at fault, 1 anything else, 130 stopped by Ctrl-C.""",
+)
+def run(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Rows of numbers: .npy (memory-mapped), .npz (FILE.npz:NAME picks an array), .csv or .tsv, with or "
+            "without a header, the first column may name the rows. One dimension: condensed distances.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
+    ] = "average",
+    metric: Annotated[
+        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
+    ] = "euclidean",
+    p: Annotated[float | None, typer.Option("--p", help="Exponent, for metric minkowski.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="A weight for each column, like 1,1,0.5.")] = None,
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters.", rich_help_panel="Cut")
+    ] = None,
+    distance: Annotated[
+        float | None, typer.Option("--distance", "-t", help="Cut at this height.", rich_help_panel="Cut")
+    ] = None,
+    inconsistent: Annotated[
+        float | None,
+        typer.Option("--inconsistent", help="Most inconsistency in a cluster.", rich_help_panel="Cut"),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", help="Levels compared by --inconsistent; 2 unless given.", rich_help_panel="Cut"),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="float64, or float32: half the memory.", rich_help_panel="Machine")
+    ] = "float64",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")] = "auto",
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="Most memory to use, like 8GB.", rich_help_panel="Machine")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the results; out/NAME unless given.", rich_help_panel="Output"),
+    ] = None,
+    no_plots: Annotated[bool, typer.Option("--no-plots", help="Draw no pictures.", rich_help_panel="Output")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.", rich_help_panel="Output")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Cluster one data set and leave the results in a folder.
+
+    The folder gets Z.npy (linkage matrix), labels.csv (row from 0, name,
+    label from 1), dendrogram.png, elbow.png, and run.json (parameters,
+    versions, device, algorithm, seconds, peak memory).
+
+    Without --clusters, --distance or --inconsistent the tree is not cut:
+    no labels.csv is written, and the number of clusters that the elbow
+    suggests is only printed. Look at the dendrogram before believing it.
+    """
+    with plain_errors(debug):
+        from gpuclust import job as jobs
+
+        cut = _cut(clusters, distance, inconsistent, depth)
+        job = jobs.Job(
+            data=data,
+            out=out or _default_folder(data),
+            method=method,
+            metric=metric,
+            p=p,
+            weights=None if weights is None else _numbers(weights),
+            cut=cut,
+            dtype=dtype,
+            device=device,
+            memory_limit=memory_limit,
+            plots=not no_plots,
+        )
+        with ProgressBar(quiet) as bar:
+            result = jobs.run(job, bar)
+        if not quiet:
+            _summarise(job, result)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and results.")] = Path("out/demo"),
+    points: Annotated[int, typer.Option("--points", min=100, help="Size of the last, generated data set.")] = 20_000,
+    examples: Annotated[
+        Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    debug: Debug = False,
+) -> None:
+    """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
+
+    Takes about a minute, most of it SciPy's, where SciPy is installed. Exit code 1 if any figure differs.
+    """
+    with plain_errors(debug):
+        from gpuclust import demo as demonstration
+
+        equal = demonstration.run(out, points=points, examples=examples, device=device)
+    if not equal:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The ``gpuclust`` program."""
+    sys.exit(stoppable(lambda: app(prog_name="gpuclust")))
+
+
+def _cut(clusters: int | None, distance: float | None, inconsistent: float | None, depth: int | None) -> Cut | None:
+    from gpuclust.job import Cut
+
+    given = {"maxclust": clusters, "distance": distance, "inconsistent": inconsistent}
+    chosen = [(criterion, float(value)) for criterion, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise ValueError("give one of --clusters, --distance and --inconsistent, not several")
+    if depth is not None and inconsistent is None:
+        raise ValueError("--depth goes with --inconsistent")
+    return Cut(*chosen[0], depth=2 if depth is None else depth) if chosen else None
+
+
+def _default_folder(data: str) -> Path:
+    """``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
+    from gpuclust.files import split_key
+
+    path, key = split_key(data)
+    stem = path.name.removesuffix(".gz")
+    stem = Path(stem).stem
+    return Path("out") / (stem if key is None else f"{stem}-{key}")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--weights must be numbers with commas between, like 1,1,0.5; got {text!r}") from None
+
+
+def _summarise(job: Job, result: Result) -> None:
+    from rich.table import Table
+
+    record, screen = result.record, console()
+    given = record["input"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    shape = " x ".join(f"{length:,}" for length in given["shape"])
+    notes = [given["kind"]]
+    if given["columns"]:
+        notes.append("header")
+    if given["row_names"]:
+        notes.append("row names")
+    table.add_row("data", f"{shape} ({', '.join(notes)})")
+    where = f"on {record['device']} ({record['algorithm']})"
+    table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
+    heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
+    table.add_row("last heights", heights)
+    if result.labels is None:
+        table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
+    else:
+        table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
+    if result.suggested is not None:
+        table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
+    seconds = record["seconds"]
+    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items() if name != "total")
+    table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
+    if record["peak_memory_bytes"] is not None:
+        table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
+    table.add_row("results", f"{job.out}: {', '.join(record['files'])}")
+    screen.print(table)
+
+
+def _sizes(sizes: list[int], clusters: int) -> str:
+    listed = ", ".join(f"{size:,}" for size in sorted(sizes, reverse=True)[:LISTED])
+    return f"{clusters:,} of sizes {listed}{', ...' if clusters > LISTED else ''}"
+
+
+if __name__ == "__main__":
+    main()

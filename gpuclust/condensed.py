@@ -1,0 +1,210 @@
+"""The two forms of a distance matrix, square and condensed: checked, counted, and turned into each other.
+
+Condensed is the upper triangle of the square form, row by row: entry ``n * i + j - (i + 2) * (i + 1) // 2`` holds the
+distance of i and j, i < j.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from math import isqrt, prod
+from typing import Any
+
+import numpy as np
+
+from gpuclust.errors import DoesNotFit
+from gpuclust.plan import available_memory, format_bytes
+
+Array = np.ndarray
+
+
+def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
+    """A condensed distance matrix as a square one, or the other way round.
+
+    Parameters
+    ----------
+    X : array_like
+        Condensed (n (n - 1) / 2,) or square (n, n).
+    force : {"no", "tomatrix", "tovector"}
+        Require that X is condensed, or that it is square.
+    checks : bool
+        Whether a square X must be symmetric with a zero diagonal. Without the check its upper triangle is taken.
+
+    Returns
+    -------
+    ndarray
+        Of the dtype of X.
+
+    Raises
+    ------
+    ValueError
+        For a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
+        zero, or an X that is not what ``force`` says.
+    DoesNotFit
+        If the square matrix is larger than the memory that is available.
+    """
+    X = np.ascontiguousarray(X)
+    if force.lower() == "tomatrix" and X.ndim != 1:
+        raise ValueError(f"force='tomatrix', but X is not a distance vector: its shape is {X.shape}.")
+    if force.lower() == "tovector" and X.ndim != 2:
+        raise ValueError(f"force='tovector', but X is not a distance matrix: its shape is {X.shape}.")
+    if X.ndim == 1:
+        n = _count(len(X))
+        if n * (n - 1) // 2 != len(X):
+            raise ValueError(
+                "Incompatible vector size: it must be n (n - 1) / 2 for some integer n >= 2 (1, 3, 6, 10, ...), "
+                f"got {len(X)}."
+            )
+        return _square(X, n)
+    if X.ndim != 2:
+        raise ValueError(f"X must be one- or two-dimensional, got {X.ndim} dimensions.")
+    n = len(X)
+    if X.shape[1] != n:
+        raise ValueError(f"The matrix must be square, got shape {X.shape}.")
+    if checks:
+        is_valid_dm(X, throw=True, name="X")
+    condensed = np.empty(n * (n - 1) // 2, X.dtype)
+    for i, row in enumerate(_rows(condensed, n)):
+        row[:] = X[i, i + 1 :]
+    return condensed
+
+
+def _square(condensed: Array, n: int) -> Array:
+    square = result_array((n, n), condensed.dtype, None, "squareform")
+    for i, row in enumerate(_rows(condensed, n)):
+        square[i, i + 1 :] = row
+    for rows, columns in _blocks(n):
+        block = square[rows, columns]
+        if rows == columns:
+            lower = np.tri(len(block), dtype=bool)
+            block[lower] = block.T[lower]
+            np.fill_diagonal(block, 0)
+        else:
+            square[columns, rows] = block.T
+    return square
+
+
+def _rows(condensed: Array, n: int) -> Iterator[Array]:
+    """The rows of the upper triangle: n - 1, ..., 1, 0 entries."""
+    start = 0
+    for length in range(n - 1, -1, -1):
+        yield condensed[start : start + length]
+        start += length
+
+
+def _blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
+    """The blocks on and above the diagonal of an n by n matrix; a block and its mirror image fit into cache."""
+    parts = [slice(start, min(start + length, n)) for start in range(0, n, length)]
+    for k, rows in enumerate(parts):
+        for columns in parts[k:]:
+            yield rows, columns
+
+
+def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", warning: bool = False) -> bool:
+    """Whether ``D`` is a square, symmetric matrix with a zero diagonal, as `scipy.spatial.distance.is_valid_dm` says.
+
+    Parameters
+    ----------
+    D : array_like
+    tol : float
+        By how much mirrored entries may differ, and diagonal ones exceed zero.
+    throw : bool
+        Raise a ``ValueError`` that says what is wrong instead of returning False.
+    name : str
+        What the message calls the matrix.
+    warning : bool
+        Warn instead of only returning False.
+    """
+    D = np.asarray(D)
+    called = f"Distance matrix '{name}'" if name else "Distance matrix"
+    problem = ""
+    if D.ndim != 2:
+        problem = f"{called} must have shape=2 (i.e. be two-dimensional), got {D.ndim} dimensions."
+    elif D.shape[0] != D.shape[1]:
+        problem = f"{called} must be symmetric, got shape {D.shape}."
+    elif not all(_mirrored(D[rows, columns], D[columns, rows].T, tol) for rows, columns in _blocks(len(D))):
+        problem = f"{called} must be symmetric" + (f" within tolerance {tol:.5g}." if tol else ".")
+    elif not (D.diagonal() <= tol if tol else D.diagonal() == 0).all():
+        problem = f"{called} diagonal must be " + (f"zero within tolerance {tol:.5g}." if tol else "zero.")
+    return _verdict(problem, throw, warning)
+
+
+def _mirrored(upper: Array, lower: Array, tol: float) -> bool:
+    if not tol:
+        return bool((upper == lower).all())
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is no small difference
+        return bool((np.abs(upper - lower) <= tol).all())
+
+
+def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
+    """Whether ``y`` is a condensed distance matrix: one-dimensional, of n (n - 1) / 2 entries for some n.
+
+    Parameters are those of `is_valid_dm`.
+    """
+    y = np.asarray(y)
+    called = f"Condensed distance matrix '{name}'" if name else "Condensed distance matrix"
+    problem = ""
+    if y.ndim != 1:
+        problem = f"{called} must have shape=1 (i.e. be one-dimensional), got {y.ndim} dimensions."
+    elif (n := _count(len(y))) * (n - 1) // 2 != len(y):
+        problem = f"{called} must have n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), got {len(y)}."
+    return _verdict(problem, throw, warning)
+
+
+def num_obs_dm(d: Any) -> int:
+    """Number of observations of a square distance matrix; ``ValueError`` if it is none."""
+    d = np.asarray(d)
+    is_valid_dm(d, tol=np.inf, throw=True, name="d")
+    return len(d)
+
+
+def num_obs_y(Y: Any) -> int:
+    """Number of observations of a condensed distance matrix; ``ValueError`` if it is none, or empty."""
+    Y = np.asarray(Y)
+    is_valid_y(Y, throw=True, name="Y")
+    if len(Y) == 0:
+        raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
+    return _count(len(Y))
+
+
+def _verdict(problem: str, throw: bool, warning: bool) -> bool:
+    if problem and throw:
+        raise ValueError(problem)
+    if problem and warning:
+        warnings.warn(problem, stacklevel=3)
+    return not problem
+
+
+def _count(length: int) -> int:
+    """Number of observations of a condensed matrix of this length, or the number nearest to it."""
+    return (1 + isqrt(1 + 8 * length)) // 2
+
+
+#: Results smaller than this are not worth asking how much memory there is.
+_SMALL = 2**26
+
+
+def result_array(shape: tuple[int, ...], dtype: Any, out: Any, what: str) -> Array:
+    """``out`` if it can take the result, or a new array if that fits into memory."""
+    dtype = np.dtype(dtype)
+    if out is None:
+        needed = prod(shape) * dtype.itemsize
+        if needed > _SMALL and needed > (available := available_memory()):
+            raise DoesNotFit(
+                f"The result of {what}, {shape} numbers of type {dtype}, takes {format_bytes(needed)}; "
+                f"{format_bytes(available)} are available. dtype='float32' takes half; gpuclust.linkage needs no "
+                "matrix for single, centroid and median linkage of points."
+            )
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}.")
+    if out.shape != shape:
+        raise ValueError(f"Output array has incorrect shape: {out.shape}, where {shape} is needed.")
+    if out.dtype != dtype:
+        raise ValueError(f"Output array has the wrong type: {out.dtype}, where {dtype} (double type) is needed.")
+    if not out.flags.c_contiguous:
+        raise ValueError("Output array must be C-contiguous.")
+    if not out.flags.behaved:
+        raise ValueError("Output array must be aligned, writable and of native byte order.")
+    return out

@@ -1,0 +1,194 @@
+"""Data sets in files: .npy (memory-mapped), .npz, .csv and .tsv become one array of numbers, or a clear error.
+
+Text is read by `gpuclust.tables`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuclust.errors import InputFileError
+from gpuclust.tables import read_table
+
+#: Separator by the ending of a table's name; ``None``: comma, semicolon or tab, by what the first two lines hold.
+TABLES: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
+ALLOWED = ".npy, .npz, .csv, .tsv (the last two also as .gz)"
+NOT_NUMBERS = {"c": "complex numbers", "O": "Python objects", "S": "bytes", "U": "text", "V": "records"}
+NOT_NUMBERS |= {"M": "dates", "m": "time spans"}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a file holds.
+
+    Attributes
+    ----------
+    values : ndarray
+        ``(n, m)`` points, or ``(n * (n - 1) / 2,)`` condensed dissimilarities; integer, boolean or floating.
+        Read-only and memory-mapped from .npy, float64 from a table.
+    names : list of str or None
+        Names of the ``n`` rows, where a table gives them.
+    columns : list of str or None
+        Names of the ``m`` columns, where a table has a header.
+    path : Path
+        The file.
+    """
+
+    values: NDArray[Any]
+    names: list[str] | None
+    columns: list[str] | None
+    path: Path
+
+
+def read_points(path: str | os.PathLike[str], key: str | None = None) -> DataSet:
+    """Read a data set; the format follows from the ending of the name.
+
+    Parameters
+    ----------
+    path : path
+        ``.npy``, ``.npz``, ``.csv``, ``.tsv``, ``.csv.gz`` or ``.tsv.gz``. An array of an .npz file may be named
+        after a colon: ``data.npz:X``.
+    key : str, optional
+        Name of the array in an .npz file; not needed when it holds only one.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, unreadable, truncated or empty, or holds something that is not a finite number; the
+        message names the place.
+    """
+    file, key = split_key(path, key)
+    _check_is_file(file)
+    name = file.name.lower().removesuffix(".gz")
+    suffix = os.path.splitext(name)[1]
+    if key is not None and suffix != ".npz":
+        raise InputFileError(f"{file}: only an .npz file holds arrays by name, so {key!r} cannot be read from it")
+    try:
+        if suffix == ".npy" and name == file.name.lower():
+            return DataSet(_read_npy(file), None, None, file)
+        if suffix == ".npz" and name == file.name.lower():
+            return DataSet(_read_npz(file, key), None, None, file)
+        if suffix in TABLES:
+            return DataSet(*read_table(file, TABLES[suffix]), file)
+    except InputFileError:
+        raise
+    except (OSError, EOFError) as error:  # gzip.BadGzipFile is an OSError, a gzip file cut short an EOFError
+        raise InputFileError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    raise InputFileError(f"{file}: unknown kind of file {''.join(file.suffixes[-1:])!r}. Allowed: {ALLOWED}.")
+
+
+def split_key(path: str | os.PathLike[str], key: str | None = None) -> tuple[Path, str | None]:
+    """``data.npz:X`` as the path ``data.npz`` and the key ``X``; any other path as it is, with ``key``."""
+    text = os.fspath(path)
+    file, colon, name = text.rpartition(":")
+    if colon and file.lower().endswith(".npz") and not os.path.exists(text):
+        return Path(file), name if key is None else key
+    return Path(text), key
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputFileError(f"{path}: is a folder, a file is needed ({ALLOWED})")
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise InputFileError(f"{path}: does not exist, nor does the folder {path.parent}")
+    try:
+        there = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
+    except OSError:  # a folder that may be entered but not listed: no suggestion then
+        there = []
+    near = difflib.get_close_matches(path.name, there, n=2, cutoff=0.75)
+    hint = f". Did you mean {' or '.join(near)}?" if near else ""
+    raise InputFileError(f"{path}: does not exist{hint}")
+
+
+def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what can't be points or condensed dissimilarities, by its shape and dtype alone."""
+    if dtype.kind not in "biuf":
+        kind = NOT_NUMBERS.get(dtype.kind, f"dtype {dtype}")
+        raise InputFileError(f"{what}: holds {kind} ({dtype}); booleans, integers and real numbers are allowed")
+    if len(shape) not in (1, 2):
+        raise InputFileError(
+            f"{what}: has shape {shape}; (points, features), or one dimension of condensed distances, is allowed"
+        )
+    if 0 in shape:
+        raise InputFileError(f"{what}: is empty (shape {shape})")
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    """Map a .npy file into memory, after checking that it is as long as its header promises."""
+    with open(path, "rb") as file:
+        magic = file.read(6)
+        if magic != b"\x93NUMPY":
+            found = "is empty" if not magic else f"starts with {magic!r}"
+            raise InputFileError(f"{path}: is not a .npy file ({found})")
+        file.seek(0)
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise InputFileError(f"{path}: damaged or truncated .npy header ({error})") from error
+        start = file.tell()
+    _check_array(str(path), shape, dtype)
+    need = dtype.itemsize
+    for length in shape:
+        need *= int(length)
+    have = path.stat().st_size - start
+    if have < need:
+        raise InputFileError(
+            f"{path}: is truncated: its header promises {_times(shape)} {dtype} values ({need:,} bytes), "
+            f"but only {have:,} bytes follow"
+        )
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
+    if not zipfile.is_zipfile(path):
+        raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            keys = list(archive.files)
+            if key is None and len(keys) != 1:
+                held = ", ".join(keys) or "nothing"
+                raise InputFileError(
+                    f"{path}: holds {held}; name one array, like {path.name}:{keys[0] if keys else 'X'}"
+                )
+            wanted = keys[0] if key is None else key
+            if wanted not in keys:
+                raise InputFileError(f"{path}: holds no array {wanted!r}, but {', '.join(keys) or 'nothing'}")
+            array = archive[wanted]
+    except InputFileError:
+        raise
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            raise InputFileError(f"{path}: holds Python objects; arrays of numbers are allowed") from error
+        raise InputFileError(f"{path}: is damaged ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise InputFileError(f"{path}: {wanted!r} is not an array")
+    _check_array(f"{path}:{wanted}", array.shape, array.dtype)
+    return array
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{length:,}" for length in shape)

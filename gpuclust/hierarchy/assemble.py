@@ -1,0 +1,101 @@
+"""From merges, in the order an algorithm found them, to SciPy's linkage matrix Z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuclust.kernels.cpu.launch import compiled
+
+
+@dataclass(frozen=True)
+class Merges:
+    """What an algorithm returns.
+
+    Attributes
+    ----------
+    pairs : ndarray of int64, shape (n - 1, 2)
+        Merge ``k`` joins two clusters and makes the one with id ``n + k``; ids below n are observations. A spanning
+        tree (``edges=True``) names observations only: each pair is an edge of the tree.
+    heights : ndarray of float, shape (n - 1,)
+        The dissimilarity at which each pair merged.
+    scans : int
+        Rows of the dissimilarity matrix that were searched for a minimum, the measure of work.
+    edges : bool
+        Pairs are edges between observations; which clusters they join follows from their order by height.
+    monotone : bool
+        Heights never decrease along the tree, so Z is sorted by height. Otherwise merges keep their order.
+    """
+
+    pairs: np.ndarray
+    heights: np.ndarray
+    scans: int = 0
+    edges: bool = False
+    monotone: bool = True
+
+
+@compiled
+def _rows_of_merges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray) -> None:
+    """Rename clusters after the sorted order of merges; smaller id first; count observations."""
+    n = order.size + 1
+    renamed = np.empty(n - 1, np.int64)
+    for row in range(n - 1):
+        merge = order[row]
+        renamed[merge] = n + row
+        a = pairs[merge, 0]
+        b = pairs[merge, 1]
+        size = 0.0
+        if a >= n:
+            a = renamed[a - n]
+            size += Z[a - n, 3]
+        else:
+            size += 1.0
+        if b >= n:
+            b = renamed[b - n]
+            size += Z[b - n, 3]
+        else:
+            size += 1.0
+        Z[row, 0] = min(a, b)
+        Z[row, 1] = max(a, b)
+        Z[row, 2] = heights[merge]
+        Z[row, 3] = size
+
+
+@compiled
+def _rows_of_edges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray) -> None:
+    """Join the ends of each edge, shortest first (Kruskal), with union-find by path halving."""
+    n = order.size + 1
+    parent = np.arange(2 * n - 1)
+    for row in range(n - 1):
+        edge = order[row]
+        a = pairs[edge, 0]
+        b = pairs[edge, 1]
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        while parent[b] != b:
+            parent[b] = parent[parent[b]]
+            b = parent[b]
+        size = (Z[a - n, 3] if a >= n else 1.0) + (Z[b - n, 3] if b >= n else 1.0)
+        parent[a] = n + row
+        parent[b] = n + row
+        Z[row, 0] = min(a, b)
+        Z[row, 1] = max(a, b)
+        Z[row, 2] = heights[edge]
+        Z[row, 3] = size
+
+
+def assemble(merges: Merges) -> np.ndarray:
+    """The linkage matrix of ``merges``, float64 of shape (n - 1, 4), in O(n log n).
+
+    Each row holds the two clusters that merge (smaller id first), the height, and the number of observations in the
+    new cluster. Rows are sorted by height, stably: of equal heights the merge found first comes first, so a cluster
+    is always formed before it merges further. Merges with inversions (centroid, median) keep their order.
+    """
+    count = merges.heights.size
+    heights = merges.heights.astype(np.float64, copy=False)
+    order = np.argsort(heights, kind="stable") if merges.monotone else np.arange(count)
+    Z = np.empty((count, 4))
+    (_rows_of_edges if merges.edges else _rows_of_merges)(merges.pairs, heights, order, Z)
+    return Z

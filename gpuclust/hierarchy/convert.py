@@ -1,0 +1,88 @@
+"""Linkage matrices from and to MATLAB's form: clusters counted from 1, no column of sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.validity import as_linkage
+from gpuclust.kernels.cpu.launch import compiled
+
+
+@compiled
+def _fill_sizes(Z: np.ndarray) -> None:
+    """Set column 3 to the number of leaves of each row's cluster; ids that cannot be right count as leaves."""
+    n = Z.shape[0] + 1
+    for i in range(n - 1):
+        Z[i, 3] = 0.0
+        for side in range(2):
+            child = Z[i, side]
+            Z[i, 3] += Z[np.int64(child) - n, 3] if n <= child < n + i else 1.0
+
+
+def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
+    """
+    Convert a linkage matrix of MATLAB's.
+
+    Parameters
+    ----------
+    Z : array_like
+        Shape (n-1, 3): two clusters, counted from 1, and the height of their merge.
+
+    Returns
+    -------
+    ndarray
+        Linkage matrix, float64, shape (n-1, 4): clusters counted from 0, sizes added. Empty input comes back as
+        it is.
+
+    Raises
+    ------
+    ValueError
+        Not two-dimensional, not three columns, or not a linkage matrix after conversion (messages then count
+        clusters from 0).
+    """
+    given = np.array(Z, dtype=np.float64, order="C")
+    if given.shape in ((), (0,)):
+        return given
+    if given.ndim != 2:
+        raise ValueError(f"The linkage array must be rectangular, got shape {given.shape}.")
+    if given.shape[0] == 0:
+        return given
+    if given.shape[1] != 3:
+        raise ValueError(f"A linkage matrix of MATLAB's has 3 columns, got {given.shape[1]}.")
+    rows = given.shape[0]
+    low, high = given[:, :2].min(), given[:, :2].max()
+    if not (low >= 1 and high <= 2 * rows):
+        raise ValueError(f"The format of the indices is not 1..{2 * rows}: they are from {low:g} to {high:g}.")
+    converted = np.empty((rows, 4))
+    converted[:, :2] = given[:, :2] - 1
+    converted[:, 2] = given[:, 2]
+    _fill_sizes(converted)
+    return as_linkage(converted, "Z, counted from 0,")
+
+
+def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
+    """
+    Convert a linkage matrix to MATLAB's form.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+
+    Returns
+    -------
+    ndarray
+        float64, shape (n-1, 3): two clusters, counted from 1, and the height of their merge. Empty input comes
+        back as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a linkage matrix; see `is_valid_linkage`.
+    """
+    given = np.asarray(Z)
+    if given.shape in ((), (0,)):
+        return np.array(given, dtype=np.float64)
+    given = as_linkage(given)
+    return np.column_stack((given[:, :2] + 1, given[:, 2]))

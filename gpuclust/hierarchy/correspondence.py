@@ -1,0 +1,88 @@
+"""Do two things belong together: a tree and distances, or two labelings."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.distance import num_obs_y
+from gpuclust.hierarchy.validity import as_linkage
+
+
+def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
+    """
+    Whether a linkage matrix and condensed distances are of equally many observations.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    Y : array_like
+        Condensed distances, shape (k(k-1)/2,).
+
+    Returns
+    -------
+    bool
+        True if ``k == n``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a linkage matrix, or ``Y`` is not one-dimensional, empty, or of a length that is not k(k-1)/2.
+    """
+    return num_obs_y(Y) == as_linkage(Z, cast=False).shape[0] + 1
+
+
+def is_isomorphic(T1: ArrayLike, T2: ArrayLike) -> bool:
+    """
+    Whether two labelings are the same partition, under other names.
+
+    Parameters
+    ----------
+    T1, T2 : array_like
+        A label for each observation, shape (n,).
+
+    Returns
+    -------
+    bool
+        True if any two observations share a label in ``T1`` exactly when they do in ``T2``.
+
+    Raises
+    ------
+    ValueError
+        One is not one-dimensional, or their lengths differ.
+
+    Notes
+    -----
+    O(n) for integer labels whose range is not much larger than n, O(n log n) for others. SciPy's function takes
+    ``[1, 2, 3, 4]`` and ``[1, 2, 1, 2]`` for the same partition; this one does not.
+    """
+    given = [np.asarray(T1), np.asarray(T2)]
+    for name, labels in zip(("T1", "T2"), given, strict=True):
+        if labels.ndim != 1:
+            raise ValueError(f"{name} must be one-dimensional, got shape {labels.shape}.")
+    if given[0].shape != given[1].shape:
+        raise ValueError(
+            f"T1 and T2 must have the same number of elements, got {given[0].shape[0]} and {given[1].shape[0]}."
+        )
+    if given[0].shape[0] == 0:
+        return True
+    first, second = _codes(given[0]), _codes(given[1])
+    return _determines(first, second) and _determines(second, first)
+
+
+def _codes(labels: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0, not much larger than n, equal where the labels are."""
+    if labels.dtype.kind in "iu":
+        low, high = int(labels.min()), int(labels.max())
+        if high - low <= 4 * len(labels) + 1024:
+            wide = labels if labels.dtype.kind == "u" else labels.astype(np.int64)
+            return (wide - wide.dtype.type(low)).astype(np.int64)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _determines(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether each label of ``first`` goes with one label of ``second``."""
+    partner = np.empty(int(first.max()) + 1, dtype=np.int64)
+    partner[first] = second
+    return bool((partner[first] == second).all())

@@ -1,0 +1,239 @@
+"""Flat clusters from a tree: one cut, many cuts in one pass, and from points in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.errors import unknown_name
+from gpuclust.hierarchy.inconsistent import inconsistency, largest_below, matched
+from gpuclust.hierarchy.runs import label_runs, leaf_runs
+from gpuclust.hierarchy.validity import as_linkage
+from gpuclust.kernels.cpu.launch import compiled, run
+
+_CRITERIA = ("inconsistent", "distance", "maxclust", "monocrit", "maxclust_monocrit")
+
+
+def fcluster(
+    Z: ArrayLike,
+    t: float,
+    criterion: str = "inconsistent",
+    depth: int = 2,
+    R: ArrayLike | None = None,
+    monocrit: ArrayLike | None = None,
+    *,
+    min_size: int = 1,
+) -> np.ndarray:
+    """
+    Form flat clusters by cutting the tree of a linkage matrix.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    t : float
+        Threshold for the criteria 'inconsistent', 'distance' and 'monocrit'; for 'maxclust' and 'maxclust_monocrit'
+        the largest number of clusters wanted (>= 1; a fraction is cut off).
+    criterion : {'inconsistent', 'distance', 'maxclust', 'monocrit', 'maxclust_monocrit'}, optional
+        A merge and everything below it become one flat cluster
+
+        - 'inconsistent': if it and all merges below it have inconsistency coefficients <= ``t``;
+        - 'distance': if it and all merges below it have heights <= ``t``, so that no two observations of a cluster
+          have a cophenetic distance above ``t``;
+        - 'maxclust': as 'distance', for the smallest height that leaves no more than ``t`` clusters;
+        - 'monocrit': if ``monocrit[i] <= t`` for it (and it is not part of a larger cluster);
+        - 'maxclust_monocrit': as 'monocrit', for the smallest of the values of ``monocrit`` that leaves no more
+          than ``t`` clusters.
+    depth : int, optional
+        Levels for the inconsistency coefficient; no meaning for the other criteria.
+    R : array_like, optional
+        Inconsistency matrix for 'inconsistent', shape (n-1, 4); computed if not given.
+    monocrit : array_like, optional
+        Statistic of each merge for the last two criteria, shape (n-1,). It should be monotonic: at least as large as
+        that of every merge below.
+    min_size : int, optional
+        Clusters of fewer observations are left out: their observations get label 0, and only the other clusters
+        are numbered. For 'maxclust' they have counted as clusters.
+
+    Returns
+    -------
+    T : ndarray
+        int32, shape (n,): the number of the flat cluster of each observation, 1, 2, ...; numbered as SciPy does.
+
+    Raises
+    ------
+    TypeError
+        ``Z`` or ``R`` does not hold numbers, or ``t`` is not one.
+    ValueError
+        ``Z`` or ``R`` is not valid, ``R`` or ``monocrit`` has another number of rows or is missing, ``t`` is NaN or
+        (as a number of clusters) below 1, ``min_size`` is below 1, or the criterion is unknown.
+
+    Notes
+    -----
+    O(n) time, whatever the depth of the tree ('maxclust': O(n log n) where there are inversions).
+    """
+    return fcluster_many(Z, [float(t)], criterion, depth, R, monocrit, min_size=min_size)[0]
+
+
+def fcluster_many(
+    Z: ArrayLike,
+    t: ArrayLike,
+    criterion: str = "inconsistent",
+    depth: int = 2,
+    R: ArrayLike | None = None,
+    monocrit: ArrayLike | None = None,
+    *,
+    min_size: int = 1,
+) -> np.ndarray:
+    """
+    Cut a tree at many thresholds, or into many numbers of clusters, in one pass.
+
+    Parameters
+    ----------
+    Z, criterion, depth, R, monocrit, min_size
+        As for `fcluster`.
+    t : array_like
+        Thresholds or numbers of clusters, shape (c,), in any order.
+
+    Returns
+    -------
+    T : ndarray
+        int32, shape (c, n): row j is ``fcluster(Z, t[j], ...)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fcluster`.
+
+    Notes
+    -----
+    O(n) time for what the cuts have in common, then O(n) for each, on all threads.
+    """
+    Z = as_linkage(Z)
+    if criterion not in _CRITERIA:
+        raise ValueError(f"Invalid cluster formation criterion: {unknown_name('criterion', criterion, _CRITERIA)}")
+    if min_size != int(min_size) or min_size < 1:
+        raise ValueError(f"min_size must be a whole number >= 1, got {min_size}.")
+    wanted = np.asarray(t, dtype=np.float64)
+    if wanted.ndim != 1:
+        raise ValueError(f"t must be one-dimensional, got shape {wanted.shape}.")
+    if np.isnan(wanted).any():
+        raise ValueError("t must be a number, got NaN.")
+
+    n = Z.shape[0] + 1
+    level = _levels(Z, criterion, depth, R, monocrit)
+    order, barrier = leaf_runs(Z, level)
+    thresholds = wanted
+    if criterion.startswith("maxclust"):
+        thresholds = _thresholds(level, barrier, wanted, n)
+
+    T = np.empty((len(wanted), n), dtype=np.int32)
+    run(
+        lambda j: label_runs(order, barrier, float(thresholds[j]), int(min_size), T[j]),
+        ((j,) for j in range(len(wanted))),
+    )
+    if criterion.startswith("maxclust"):  # SciPy numbers the observations themselves, not their sequence
+        T[wanted >= n] = np.arange(1, n + 1) if min_size == 1 else 0
+    return T
+
+
+def _levels(Z: np.ndarray, criterion: str, depth: int, R: ArrayLike | None, monocrit: ArrayLike | None) -> np.ndarray:
+    """What the threshold is compared with: a number for each merge, float64, shape (n-1,)."""
+    if criterion in ("distance", "maxclust"):
+        return largest_below(Z, Z, 2)
+    if criterion == "inconsistent":
+        if R is not None:
+            return largest_below(*matched(Z, R), 3)
+        return largest_below(Z, inconsistency(Z, depth), 3)
+    if monocrit is None:
+        raise ValueError(f"criterion {criterion!r} needs monocrit, one number for each merge.")
+    level = np.ascontiguousarray(monocrit, dtype=np.float64)
+    if level.shape != (Z.shape[0],):
+        raise ValueError(f"monocrit must have shape ({Z.shape[0]},), one number for each merge, got {level.shape}.")
+    if criterion == "maxclust_monocrit" and np.isnan(level).any():
+        raise ValueError(f"monocrit must not contain NaN (row {int(np.isnan(level).argmax())}).")
+    return level
+
+
+@compiled
+def _search(level: np.ndarray, barriers: np.ndarray, wanted: np.ndarray, found: np.ndarray) -> None:
+    """SciPy's search for each ``wanted``: halve the rows of Z, as if ``level`` increased along them.
+
+    A threshold leaves as many clusters as there are barriers above it, plus one (``barriers`` are sorted). Where
+    ``level`` does not increase the row found is not always the best one, but it is the one that SciPy finds. The
+    level of the root, in the last row, leaves one cluster, so there is always a row.
+    """
+    for j in range(wanted.shape[0]):
+        below, enough = -1, level.shape[0]
+        while enough - below > 1:
+            middle = (below + enough) >> 1
+            clusters = 1 + barriers.shape[0] - np.searchsorted(barriers, level[middle], side="right")
+            if clusters > wanted[j]:
+                below = middle
+            else:
+                enough = middle
+        found[j] = level[enough]
+
+
+def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, n: int) -> np.ndarray:
+    """The threshold for each wanted number of clusters."""
+    if (wanted < 1).any():
+        raise ValueError(f"t must be at least 1 for a maxclust criterion, got {wanted.min():g}.")
+    found = np.empty(len(wanted))
+    increasing = (level[1:] >= level[:-1]).all()  # then the levels are the barriers, in order
+    _search(level, level if increasing else np.sort(barrier), np.floor(wanted), found)
+    return found
+
+
+def fclusterdata(
+    X: ArrayLike,
+    t: float,
+    criterion: str = "inconsistent",
+    metric: str | Callable[..., float] = "euclidean",
+    depth: int = 2,
+    method: str = "single",
+    R: ArrayLike | None = None,
+    *,
+    min_size: int = 1,
+) -> np.ndarray:
+    """
+    Cluster points and form flat clusters, in one call.
+
+    Parameters
+    ----------
+    X : array_like
+        n points with m features, shape (n, m).
+    t, criterion, depth, R, min_size
+        As for `fcluster`.
+    metric : str or callable, optional
+        Metric between points, as for `gpuclust.distance.pdist`.
+    method : str, optional
+        Linkage method, as for `gpuclust.linkage`.
+
+    Returns
+    -------
+    T : ndarray
+        int32, shape (n,): the number of the flat cluster of each point.
+
+    Raises
+    ------
+    TypeError
+        ``X`` is not two-dimensional.
+    ValueError
+        As `gpuclust.linkage` and `fcluster`.
+    """
+    from gpuclust.linkage import linkage
+
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2:
+        raise TypeError(f"The observation matrix X must be an n by m array, got {X.ndim} dimensions.")
+    points: Any = X
+    if method in ("centroid", "median", "ward") and metric != "euclidean":
+        # From points these methods mean Euclidean distance; this function, like SciPy's, takes any metric.
+        from gpuclust.distance import pdist
+
+        points = pdist(X, metric)
+    return fcluster(linkage(points, method, metric), t, criterion, depth, R, min_size=min_size)

@@ -1,0 +1,173 @@
+"""Partitions of a tree by the number of merges done, one in each column."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.inconsistent import largest_below
+from gpuclust.hierarchy.runs import label_runs, leaf_runs
+from gpuclust.hierarchy.validity import as_linkage
+from gpuclust.kernels.cpu.launch import compiled, ranges, run
+
+_LEAVES_PER_PIECE = 1 << 18  # labels written between two looks at the queue of work
+
+
+@compiled
+def _breadth_first(Z: np.ndarray, queue: np.ndarray) -> None:
+    """All merges, the root first, level by level, right before left."""
+    n = Z.shape[0] + 1
+    queue[0] = n - 2
+    filled = 1
+    for head in range(n - 1):
+        p = np.int64(queue[head])
+        for side in range(1, -1, -1):
+            child = np.int64(Z[p, side])
+            if child >= n:
+                queue[filled] = child - n
+                filled += 1
+
+
+@compiled
+def _number_by_first(run_of: np.ndarray, number: np.ndarray, column: np.ndarray) -> None:
+    """Renumber clusters 0, 1, ... in the order of their first observations. ``number``: scratch, shape (n + 1,)."""
+    number[:] = -1
+    used = 0
+    for i in range(run_of.shape[0]):
+        cluster = run_of[i]
+        if number[cluster] < 0:
+            number[cluster] = used
+            used += 1
+        column[i] = number[cluster]
+
+
+@compiled
+def _inner_leaves(Z: np.ndarray, leaf: np.ndarray) -> None:
+    """``leaf[p]``: some observation of the left and some of the right child of merge p."""
+    n = Z.shape[0] + 1
+    for p in range(n - 1):
+        for side in range(2):
+            child = np.int64(Z[p, side])
+            leaf[p, side] = child if child < n else leaf[child - n, 0]
+
+
+@compiled
+def _merge_on(columns: np.ndarray, merges: np.ndarray, leaf: np.ndarray) -> None:
+    """Fill all columns but the first, each with one merge more than the one before."""
+    n = columns.shape[1]
+    for c in range(1, columns.shape[0]):
+        before, after = columns[c - 1], columns[c]
+        a, b = before[leaf[merges[c - 1], 0]], before[leaf[merges[c - 1], 1]]
+        kept, dropped = min(a, b), max(a, b)
+        for i in range(n):
+            group = before[i]
+            after[i] = kept if group == dropped else group - (group > dropped)
+
+
+def _merge_times(Z: np.ndarray) -> np.ndarray:
+    """When each merge is done: a permutation of 0 to n-2 as float64, children before parents.
+
+    By height; equal heights as SciPy takes them, deeper merges first and from left to right. Where some cluster is
+    lower than one inside it no order by height is possible: then the order of the rows.
+    """
+    heights = np.ascontiguousarray(Z[:, 2])
+    merges = len(heights)
+    by_row = np.arange(merges, dtype=np.float64)
+    if (heights[1:] > heights[:-1]).all() or (largest_below(Z, Z, 2) != heights).any():
+        return by_row
+    queue = np.empty(merges, dtype=np.int32)
+    _breadth_first(Z, queue)
+    deepest_first = queue[::-1]
+    times = np.empty(merges)
+    times[deepest_first[np.argsort(heights[deepest_first], kind="stable")]] = by_row
+    return times
+
+
+def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLike | None = None) -> np.ndarray:
+    """
+    Partitions of a tree into given numbers of clusters, or at given heights.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    n_clusters : int or array_like of int, optional
+        Numbers of clusters, shape (c,), >= 1; above n they mean n.
+    height : float or array_like of float, optional
+        Heights, shape (c,): all merges below a height are done.
+
+    Returns
+    -------
+    ndarray
+        int64, shape (n, c), Fortran order: column j has the cluster of each observation for ``n_clusters[j]`` or
+        ``height[j]``, numbered 0, 1, ... in the order of their first observations. With neither given shape (n, n):
+        column j is the partition after j merges.
+
+    Raises
+    ------
+    TypeError
+        ``Z`` does not hold numbers.
+    ValueError
+        ``Z`` is not a valid linkage matrix, both ``n_clusters`` and ``height`` are given, a number of clusters is
+        not whole or below 1, a height is NaN, or either has more than one dimension.
+
+    Notes
+    -----
+    k clusters are what n-k merges leave. They are done by height, equal heights in the order in which SciPy takes
+    them. In a tree with inversions (centroid and median linkage) a merge can be lower than those it rests on; merges
+    are then done in the order of the rows of ``Z``, and a cut at a height keeps those clusters whose merges are all
+    below it, as ``fcluster(criterion="distance")`` does. SciPy's results for such trees are not partitions of the
+    tree (SciPy issues 7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
+
+    O(n) time for each column, on all threads.
+    """
+    Z = as_linkage(Z)
+    n = Z.shape[0] + 1
+    if n_clusters is not None and height is not None:
+        raise ValueError("At least one of either height or n_clusters must be None")
+    if height is not None:
+        heights = _row_of(height, "height")
+        if np.isnan(heights).any():
+            raise ValueError("height must be a number, got NaN.")
+        level = largest_below(Z, Z, 2)
+        thresholds = np.nextafter(heights, -np.inf)
+    else:
+        wanted = np.arange(n, 0, -1.0) if n_clusters is None else _row_of(n_clusters, "n_clusters")
+        refused = ~((wanted >= 1) & (wanted == np.floor(wanted)))
+        if refused.any():
+            raise ValueError(f"n_clusters must be whole numbers >= 1, got {wanted[refused][0]:g}.")
+        level = _merge_times(Z)
+        thresholds = n - wanted - 1  # the time of the last merge done
+
+    order, barrier = leaf_runs(Z, level)
+    groups = np.empty((len(thresholds), n), dtype=np.int64)
+
+    def label_columns(first: int, last: int) -> None:
+        run_of = np.empty(n, dtype=np.int32)
+        number = np.empty(n + 1, dtype=np.int32)
+        for column in range(first, last):
+            label_runs(order, barrier, float(thresholds[column]), 1, run_of)
+            _number_by_first(run_of, number, groups[column])
+
+    if n_clusters is not None or height is not None:
+        run(label_columns, ranges(len(thresholds), max(1, _LEAVES_PER_PIECE // n)))
+        return groups.T
+
+    merge_at = np.argsort(level)
+    leaf = np.empty((n - 1, 2), dtype=np.int64)
+    _inner_leaves(Z, leaf)
+
+    def merge_on(first: int, last: int) -> None:
+        label_columns(first, first + 1)
+        _merge_on(groups[first:last], merge_at[first:last], leaf)
+
+    run(merge_on, ranges(n, max(1, 16 * _LEAVES_PER_PIECE // n)))
+    return groups.T
+
+
+def _row_of(values: ArrayLike, name: str) -> np.ndarray:
+    """A number or a list of numbers as float64, shape (c,)."""
+    row = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if row.ndim != 1:
+        raise ValueError(f"{name} must be a number or one-dimensional, got shape {row.shape}.")
+    return row

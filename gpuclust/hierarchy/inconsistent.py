@@ -1,0 +1,224 @@
+"""Statistics of the merges below each merge: the inconsistency coefficient, and maxima over subtrees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.validity import as_inconsistency, as_linkage
+from gpuclust.kernels.cpu.launch import compiled, ranges, run
+
+_VISITS_PER_PIECE = 1 << 22  # some 20 ms of work
+
+
+@compiled
+def _statistics(Z: np.ndarray, depth: int, first: int, last: int, R: np.ndarray) -> None:
+    """Rows ``first`` to ``last - 1`` of the inconsistency matrix.
+
+    Heights are added one by one, children before parents, left before right: variances that are nearly zero come
+    out of a difference of sums, so another order would show.
+    """
+    n = Z.shape[0] + 1
+    path = np.empty(depth, dtype=np.int64)
+    turn = np.empty(depth, dtype=np.int64)
+    for i in range(first, last):
+        count = 0.0
+        total = 0.0
+        squares = 0.0
+        k = 0
+        path[0] = i
+        turn[0] = 0
+        while k >= 0:
+            node = path[k]
+            side = turn[k]
+            if k < depth - 1 and side < 2:
+                turn[k] = side + 1
+                child = np.int64(Z[node, side])
+                if child >= n:
+                    k += 1
+                    path[k] = child - n
+                    turn[k] = 0
+                continue
+            height = Z[node, 2]
+            count += 1.0
+            total += height
+            squares += height * height
+            k -= 1
+        mean = total / count
+        variance = (squares - total * total / count) / max(count - 1.0, 1.0)
+        R[i, 0] = mean
+        R[i, 2] = count
+        if variance > 0.0:
+            deviation = np.sqrt(variance)
+            R[i, 1] = deviation
+            R[i, 3] = (Z[i, 2] - mean) / deviation
+        else:  # rounding can make it negative
+            R[i, 1] = 0.0
+            R[i, 3] = 0.0
+
+
+@compiled
+def _largest_below(Z: np.ndarray, table: np.ndarray, column: int, result: np.ndarray) -> None:
+    """For each merge the maximum of ``table[:, column]`` over itself and the merges below it."""
+    n = Z.shape[0] + 1
+    for i in range(n - 1):
+        largest = table[i, column]
+        for side in range(2):
+            child = np.int64(Z[i, side]) - n
+            if child >= 0 and result[child] > largest:
+                largest = result[child]
+        result[i] = largest
+
+
+def inconsistency(Z: np.ndarray, d: int) -> np.ndarray:
+    """`inconsistent` of a checked ``Z``."""
+    if d != np.floor(d) or d < 0 or d == np.inf:
+        raise ValueError(f"The depth d must be a nonnegative integer value, got {d}.")
+    rows = Z.shape[0]
+    R = np.empty((rows, 4))
+    levels = int(max(1, min(d, rows)))
+    run(lambda first, last: _statistics(Z, levels, first, last, R), ranges(rows, max(1, _VISITS_PER_PIECE // levels)))
+    return R
+
+
+def largest_below(Z: np.ndarray, table: np.ndarray, column: int) -> np.ndarray:
+    """Maximum of ``table[:, column]`` over each merge of a checked ``Z`` and all merges below it, shape (n-1,)."""
+    result = np.empty(Z.shape[0])
+    _largest_below(Z, table, column, result)
+    return result
+
+
+def inconsistent(Z: ArrayLike, d: int = 2) -> np.ndarray:
+    r"""
+    Inconsistency statistics of a linkage matrix.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    d : int, optional
+        How many levels of merges are looked at: a merge itself and the merges up to ``d - 1`` levels below it.
+
+    Returns
+    -------
+    R : ndarray
+        float64, shape (n-1, 4). Row i describes the heights looked at for merge i: their mean, their standard
+        deviation (``count - 1`` in the denominator), how many they are, and the inconsistency coefficient
+
+        .. math:: \frac{\mathtt{Z[i,2]} - \mathtt{R[i,0]}} {\mathtt{R[i,1]}}
+
+        (0 where the standard deviation is 0).
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a valid linkage matrix (see `is_valid_linkage`), or ``d`` is not a whole number >= 0.
+
+    Notes
+    -----
+    O(n min(d, height of the tree)) time, on all threads.
+    """
+    return inconsistency(as_linkage(Z), d)
+
+
+def maxdists(Z: ArrayLike) -> np.ndarray:
+    """
+    The largest height in each cluster.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+
+    Returns
+    -------
+    MD : ndarray
+        float64, shape (n-1,): ``MD[i]`` is the largest height of merge i and the merges below it. It differs from
+        ``Z[i, 2]`` only where there are inversions (centroid and median linkage).
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a valid linkage matrix (see `is_valid_linkage`).
+
+    Notes
+    -----
+    O(n) time.
+    """
+    Z = as_linkage(Z)
+    return largest_below(Z, Z, 2)
+
+
+def maxinconsts(Z: ArrayLike, R: ArrayLike) -> np.ndarray:
+    """
+    The largest inconsistency coefficient in each cluster.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    R : array_like
+        Inconsistency matrix of ``Z`` (see `inconsistent`), shape (n-1, 4).
+
+    Returns
+    -------
+    MI : ndarray
+        float64, shape (n-1,): ``MI[i]`` is the largest ``R[j, 3]`` over merge i and the merges j below it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` or ``R`` is not valid, or they have different numbers of rows.
+
+    Notes
+    -----
+    O(n) time.
+    """
+    return largest_below(*matched(Z, R), 3)
+
+
+def maxRstat(Z: ArrayLike, R: ArrayLike, i: int) -> np.ndarray:
+    """
+    The largest value of one column of the inconsistency matrix in each cluster.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    R : array_like
+        Inconsistency matrix of ``Z`` (see `inconsistent`), shape (n-1, 4).
+    i : int
+        Column of ``R``: 0 to 3.
+
+    Returns
+    -------
+    MR : ndarray
+        float64, shape (n-1,): ``MR[j]`` is the largest ``R[q, i]`` over merge j and the merges q below it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` or ``R`` is not valid, they have different numbers of rows, or ``i`` is not a column of ``R``.
+
+    Notes
+    -----
+    O(n) time.
+    """
+    Z, R = matched(Z, R)
+    if not isinstance(i, (int, np.integer)):
+        raise TypeError(f"The third argument must be an integer, got {i!r}.")
+    if not 0 <= i <= 3:
+        raise ValueError(f"i must be an integer between 0 and 3 inclusive, got {i}.")
+    return largest_below(Z, R, int(i))
+
+
+def matched(Z: ArrayLike, R: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both matrices, checked, of as many rows."""
+    Z = as_linkage(Z)
+    R = as_inconsistency(R)
+    if Z.shape[0] != R.shape[0]:
+        raise ValueError(
+            "The inconsistency matrix and linkage matrix each have a different number of rows: "
+            f"{R.shape[0]} and {Z.shape[0]}."
+        )
+    return Z, R

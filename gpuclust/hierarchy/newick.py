@@ -1,0 +1,281 @@
+"""Linkage matrices to and from Newick, the text form of trees that phylogenetics programs read and write.
+
+``((A:1,B:1):2,C:3);`` is the tree that merges A with B at height 1 and both with C at height 3: the number after a
+colon is how far the parent lies above.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.ordering import leaf_positions
+from gpuclust.hierarchy.validity import as_linkage, children
+
+_NEEDS_QUOTES = re.compile(r"[\s()\[\]{}/\\,;:='\"<>_]|^$")
+
+# What follows a node, or a piece of that: its name, in quotes or not, the length of its branch, the mark at its end.
+# Opening brackets come in runs; comments and blanks are passed over; anything else is one stray character.
+_WORD = r"[^\s()\[\]',:;]+"
+_NUMBER = rf"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!{_WORD})"
+_PART = re.compile(
+    rf"""\s*(?:
+      (?P<opening>\(+)
+    | (?=[^\s(\[\]':]|:\s*{_NUMBER}) (?P<name>{_WORD}(?:[ ]+{_WORD})*)?
+                                     (?:\s*:\s*(?P<length>{_NUMBER}))?  (?:\s*(?P<mark>[,);]))?
+    | '(?P<quoted>(?:[^']|'')*)'
+    | \[[^\]]*\]
+    | (?P<stray>\S)
+    )""",
+    re.VERBOSE,
+)
+
+
+def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None) -> str:
+    """
+    Write a tree in Newick form.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    labels : sequence, optional
+        A name for each observation, length n; by default its number. Names that would be misread are quoted.
+
+    Returns
+    -------
+    str
+        One line, with branch lengths (the parent's height less the child's, negative at an inversion), ended by
+        a semicolon.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a linkage matrix, or there are not n labels.
+
+    Notes
+    -----
+    O(n) time, no recursion.
+    """
+    Z = as_linkage(Z)
+    n = Z.shape[0] + 1
+    names = [str(i) for i in range(n)] if labels is None else [_quoted(str(label)) for label in labels]
+    if len(names) != n:
+        raise ValueError(f"Z has {n} observations, but {len(names)} labels were given.")
+    lengths = [f":{length!r}" for length in _branch_lengths(Z).tolist()]
+    lengths.append("")  # the root has no branch
+
+    # From left to right: what opens at a leaf, the leaf, then the clusters that end with it, inner ones first.
+    start, size = leaf_positions(Z)
+    leaves = np.argsort(start[:n])
+    opened = np.bincount(start[n:], minlength=n).tolist()
+    ends = start[n:] + size[n:]  # how many leaves come before the closing bracket
+    closing = np.argsort(ends, kind="stable")
+    texts = np.empty(2 * n - 1, dtype=object)
+    texts[np.arange(n) + np.searchsorted(ends[closing], np.arange(n), side="right")] = [
+        "," + "(" * brackets + names[leaf] + lengths[leaf]
+        for brackets, leaf in zip(opened, leaves.tolist(), strict=True)
+    ]
+    texts[np.arange(n - 1) + ends[closing]] = [")" + lengths[row + n] for row in closing.tolist()]
+    return "".join(texts.tolist())[1:] + ";"
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'" if _NEEDS_QUOTES.search(name) else name
+
+
+def _branch_lengths(Z: np.ndarray) -> np.ndarray:
+    """Of every cluster but the root: float64, shape (2n-2,), such that height + length is the parent's height.
+
+    Where no number does it, the sum is one bit less: a reader that takes the largest sum loses nothing by that, as
+    long as one child has the right one.
+    """
+    n = Z.shape[0] + 1
+    height = np.concatenate((np.zeros(n), Z[:, 2]))
+    above = np.empty(2 * n - 2)
+    for side in children(Z):
+        above[side] = Z[:, 2]
+    below = height[:-1]
+    length = above - below
+    more, less = np.nextafter(length, np.inf), np.nextafter(length, -np.inf)
+    length = np.where((below + length != above) & (below + more == above), more, length)
+    return np.where(below + length > above, less, length)
+
+
+def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[str]]:
+    """
+    Read a tree in Newick form.
+
+    Parameters
+    ----------
+    text : str
+        One tree, with branch lengths, whose leaves all lie equally far below the root (as they do in a dendrogram).
+    tolerance : float
+        How much the heights at which the branches of a node end may differ, as a part of the largest height (lengths
+        are rounded). The node gets the largest of them.
+
+    Returns
+    -------
+    Z : ndarray
+        Linkage matrix, float64, shape (n-1, 4). Rows are sorted by height, or by the largest height below where
+        there are inversions; children stand as in the text.
+    labels : list of str
+        The name of each observation. If the names are the numbers 0 to n-1 they say which observation a leaf is
+        (so ``from_newick(to_newick(Z))`` gives ``Z`` again); otherwise leaves are numbered as they come.
+
+    Raises
+    ------
+    ValueError
+        The text is not a Newick tree (the message says at which character, and what was expected), has fewer than
+        two leaves, lacks a branch length, or has leaves unequally far below the root.
+
+    Notes
+    -----
+    O(n log n) time, no recursion. Names in quotes, comments in brackets and names of inner nodes (ignored) are
+    understood; underscores stay as they are. A node with more than two children becomes several merges at its
+    height; one with a single child is left out.
+    """
+    tree = _Tree(text)
+    tree.read()
+    n = len(tree.names)
+    if n < 2:
+        raise ValueError(f"A linkage matrix needs at least two leaves, the Newick tree has {n}.")
+    heights = np.array(tree.heights)
+    allowed = tolerance * np.abs(heights).max()
+    if not tree.unequal <= allowed:
+        raise ValueError(
+            f"The leaves are not equally far below the root: at character {tree.unequal_at} two branches end at "
+            f"heights that differ by {tree.unequal:g}, more than tolerance={tolerance:g} times the largest height "
+            f"({np.abs(heights).max():g}) allows. Such a tree has no linkage matrix."
+        )
+    order = np.argsort(np.array(tree.peaks), kind="stable")  # children come first: their peaks are not above
+    number = np.empty(2 * n - 1, dtype=np.int64)
+    number[:n] = _observations(tree.names)
+    number[n + order] = np.arange(n, 2 * n - 1)
+    joined = np.array(tree.joined, dtype=np.int64).reshape(n - 1, 2)
+    joined = np.where(joined < 0, n - 1 - joined, joined)  # cluster -1 is the first merge
+    Z = np.empty((n - 1, 4))
+    Z[:, :2] = number[joined[order]]
+    Z[:, 2] = heights[order]
+    Z[:, 3] = np.array(tree.sizes)[order]
+    labels = [""] * n
+    for name, i in zip(tree.names, number[:n].tolist(), strict=True):
+        labels[i] = name
+    return as_linkage(Z, "Z from Newick"), labels
+
+
+def _observations(names: list[str]) -> np.ndarray:
+    """Which observation each leaf is: by its name if the names are 0 to n-1, otherwise in order."""
+    n = len(names)
+    plain = np.arange(n)
+    if not all(name.isascii() and name.isdigit() and len(name) <= 18 for name in names):
+        return plain
+    given = np.array([int(name) for name in names])
+    same_text = all(str(i) == name for i, name in zip(given.tolist(), names, strict=True))
+    return given if same_text and np.array_equal(np.sort(given), plain) else plain
+
+
+class _Tree:
+    """The merges of a Newick text in the order in which they are closed. Cluster ``-k`` is the ``k``-th merge."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names: list[str] = []  # of the leaves
+        self.joined: list[int] = []  # two of them a merge
+        self.heights: list[float] = []
+        self.peaks: list[float] = []  # the largest height in each merge's cluster
+        self.sizes: list[int] = []
+        self.unequal, self.unequal_at = 0.0, 0  # the largest disagreement about a height, and where
+
+    def read(self) -> None:
+        """Go through the text once."""
+        open_at: list[int] = []  # for each open bracket, how many finished branches were there before
+        clusters: list[int] = []  # of finished branches,
+        tops: list[float] = []  # and the heights at which these end
+        node: int | None = None  # the cluster whose branch is being read
+        top = 0.0
+        has_length = named = finished = False
+        for part in _PART.finditer(self.text):
+            opening, name, length, mark, quoted, stray = part.groups()
+            if finished and part.lastindex:  # not a comment
+                raise self._expected("nothing after the ';'", part)
+            if stray:
+                wanted = {":": "a number after ':'", "'": "a closing quote", "[": "a closing ']'"}
+                raise self._expected(wanted.get(stray, "a name, ':', '(', ',', ')' or ';'"), part)
+            if opening:
+                if node is not None:
+                    raise self._expected("':', ',', ')' or ';' after a node", part)
+                open_at.extend([len(clusters)] * len(opening))
+            if quoted is not None:
+                name = quoted.replace("''", "'")
+            if name is not None:
+                if node is None:
+                    node = self._leaf(name)
+                elif named:
+                    raise self._expected("one name only, then ':', ',', ')' or ';'", part)
+                named = True
+            if length:
+                if node is None:
+                    node = self._leaf("")
+                elif has_length:
+                    raise self._expected("',', ')' or ';' after a branch length", part, "length")
+                top += float(length)
+                if not isfinite(top):
+                    raise self._expected("a finite length", part, "length")
+                has_length = named = True
+            if mark:
+                if node is None:
+                    node = self._leaf("")
+                if mark == ";":
+                    if open_at:
+                        raise self._expected(f"',' or ')', {len(open_at)} bracket(s) being open", part, "mark")
+                    finished = True
+                    continue
+                if not open_at:
+                    raise self._expected("';', no bracket being open", part, "mark")
+                if not has_length:
+                    raise self._expected("':' and a branch length", part, "mark")
+                clusters.append(node)
+                tops.append(top)
+                if mark == ",":
+                    node, top, has_length, named = None, 0.0, False, False
+                else:
+                    first = open_at.pop()
+                    node, top = self._merge(clusters[first:], tops[first:], part.start("mark"))
+                    del clusters[first:], tops[first:]
+                    has_length = named = False
+        if not finished:
+            raise ValueError(f"Newick text ends at character {len(self.text)} without a ';'.")
+
+    def _leaf(self, name: str) -> int:
+        self.names.append(name)
+        return len(self.names) - 1
+
+    def _merge(self, clusters: list[int], tops: list[float], at: int) -> tuple[int, float]:
+        """The cluster of all the branches that end in one node, and its height: the largest at which one ends."""
+        cluster, height = clusters[0], max(tops)
+        if not height - min(tops) <= self.unequal:
+            self.unequal, self.unequal_at = height - min(tops), at
+        for other in clusters[1:]:
+            size, peak = 0, height
+            for child in (cluster, other):
+                if child >= 0:
+                    size += 1
+                else:
+                    size += self.sizes[-child - 1]
+                    peak = max(peak, self.peaks[-child - 1])
+            self.joined.append(cluster)
+            self.joined.append(other)
+            self.heights.append(height)
+            self.peaks.append(peak)
+            self.sizes.append(size)
+            cluster = -len(self.heights)
+        return cluster, height
+
+    def _expected(self, what: str, part: re.Match[str], at_group: str = "") -> ValueError:
+        at = part.start(at_group) if at_group else part.end() - len(part[0].lstrip())
+        return ValueError(f"Newick text, character {at}: expected {what}, got {self.text[at : at + 20]!r}.")

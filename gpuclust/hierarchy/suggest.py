@@ -1,0 +1,243 @@
+"""How many clusters? Four hints, each with the reason not to trust it blindly.
+
+No method finds the number of clusters of every data set. Look at the dendrogram, and where methods disagree, at the
+data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.cut import fcluster_many
+from gpuclust.hierarchy.inconsistent import inconsistency, largest_below
+from gpuclust.hierarchy.validity import as_linkage
+
+_DEPTH = 5  # levels that the inconsistency hint compares, as in the table that it is known from
+_FEWEST_MERGES = 3  # a second difference takes three heights
+
+CAVEATS = {
+    "acceleration": (
+        "An elbow needs a point on either side, so the answer is never one cluster; and consecutive merges may lie "
+        "in different branches of the tree, so jumps of clusters with different variances are mixed up."
+    ),
+    "inconsistency": (
+        f"The coefficients depend strongly on the depth (here {_DEPTH}), and they treat heights, which grow by "
+        "nature, as if they were normally distributed."
+    ),
+    "largest gap": (
+        "Only the widest range of heights without a merge counts; where clusters have different spreads, no single "
+        "height separates them all, and the last merges win merely by being large."
+    ),
+    "silhouette": (
+        "It favours compact, equally wide, convex clusters, cannot judge one cluster, and is estimated from a sample."
+    ),
+}
+
+
+class Acceleration(NamedTuple):
+    """The elbow of the last merges.
+
+    Attributes
+    ----------
+    counts : ndarray
+        int64, shape (l,): 1, 2, ...: clusters that are left after each merge, the last merge first.
+    heights : ndarray
+        float64, shape (l,): their heights.
+    rates : ndarray
+        float64, shape (l-2,): second differences of the heights; ``rates[j]`` belongs to ``counts[j] + 1``.
+    k : int
+        The number of clusters with the largest rate.
+    """
+
+    counts: np.ndarray
+    heights: np.ndarray
+    rates: np.ndarray
+    k: int
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A number of clusters that one method suggests.
+
+    Attributes
+    ----------
+    method : str
+        "acceleration", "inconsistency", "largest gap" or "silhouette".
+    k : int
+        Number of clusters.
+    score : float
+        What was the largest for this k: a second difference of heights, an inconsistency coefficient, a difference
+        of heights, a mean silhouette.
+    caveat : str
+        Why it may be wrong.
+    """
+
+    method: str
+    k: int
+    score: float
+    caveat: str
+
+
+def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
+    """
+    Where the heights of the last merges accelerate most: the "elbow".
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    last : int, optional
+        How many merges to look at, at least 3; all of them if there are fewer.
+
+    Returns
+    -------
+    Acceleration
+        ``(counts, heights, rates, k)``, the last merge first; 2 <= k < ``last``.
+
+    Raises
+    ------
+    TypeError
+        ``Z`` does not hold numbers.
+    ValueError
+        ``Z`` is not a valid linkage matrix or has fewer than 3 merges, or ``last`` is below 3.
+    """
+    Z = as_linkage(Z)
+    if last < _FEWEST_MERGES:
+        raise ValueError(f"last must be at least {_FEWEST_MERGES}, to have a second difference, got {last}.")
+    if len(Z) < _FEWEST_MERGES:
+        raise ValueError(f"An elbow takes at least {_FEWEST_MERGES} merges, but Z has {len(Z)}.")
+    heights = Z[-last:, 2][::-1].copy()
+    rates = np.diff(heights, 2)
+    return Acceleration(np.arange(1, len(heights) + 1), heights, rates, int(rates.argmax()) + 2)
+
+
+def suggest_k(
+    Z: ArrayLike,
+    X: ArrayLike | None = None,
+    max_k: int = 10,
+    *,
+    metric: str | Callable[..., float] = "euclidean",
+    sample: int = 1000,
+    seed: int = 0,
+) -> dict[str, Suggestion]:
+    """
+    Suggest numbers of clusters between 2 and ``max_k``, by several methods that need not agree.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    X : array_like, optional
+        The points, shape (n, m); with them the silhouette is tried too.
+    max_k : int, optional
+        The largest number of clusters considered, at least 2.
+    metric : str or callable, optional
+        Metric between points, for the silhouette.
+    sample : int, optional
+        How many points the silhouette is estimated from, at least 2.
+    seed : int, optional
+        Seed for drawing them.
+
+    Returns
+    -------
+    dict of str to Suggestion
+        By method:
+
+        - "acceleration": the largest second difference of heights (see `acceleration`);
+        - "inconsistency": the clusters before the merge with the largest inconsistency coefficient, of depth 5;
+        - "largest gap": the clusters at the widest range of heights without a merge;
+        - "silhouette": the largest mean silhouette of the sampled points [1]_.
+
+        A method that has nothing to say (too few merges, heights all equal, no ``X``) is absent.
+
+    Raises
+    ------
+    TypeError
+        ``Z`` does not hold numbers.
+    ValueError
+        ``Z`` is not a valid linkage matrix, ``X`` is not n points, or ``max_k`` or ``sample`` is below 2.
+
+    Notes
+    -----
+    O(n) time, for the silhouette O(n max_k + sample² (m + max_k²)).
+
+    References
+    ----------
+    .. [1] P. J. Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis",
+       Journal of Computational and Applied Mathematics 20 (1987).
+    """
+    Z = as_linkage(Z)
+    if max_k < 2 or sample < 2:
+        raise ValueError(f"max_k and sample must be at least 2, got {max_k} and {sample}.")
+    n = len(Z) + 1
+    most = min(max_k, n)
+    found: dict[str, tuple[int, float]] = {}
+    if len(Z) >= _FEWEST_MERGES:
+        elbow = acceleration(Z, last=max(max_k + 1, _FEWEST_MERGES))
+        found["acceleration"] = elbow.k, elbow.rates[elbow.k - 2]
+
+    # The merges after which 1, 2, ... most - 1 clusters are left.
+    coefficients = inconsistency(Z, _DEPTH)[::-1, 3][: most - 1]
+    found["inconsistency"] = int(coefficients.argmax()) + 2, coefficients.max()
+    heights = np.concatenate(([0.0], np.sort(largest_below(Z, Z, 2))))
+    gaps = np.diff(heights)[::-1][: most - 1]
+    found["largest gap"] = int(gaps.argmax()) + 2, gaps.max()
+    if X is not None:
+        best = _best_silhouette(Z, np.asarray(X), most, metric, sample, seed)
+        if best is not None:
+            found["silhouette"] = best
+
+    return {
+        method: Suggestion(method, k, float(score), CAVEATS[method])
+        for method, (k, score) in found.items()
+        if score > 0 or method == "silhouette"
+    }
+
+
+def _best_silhouette(
+    Z: np.ndarray, X: np.ndarray, most: int, metric: str | Callable[..., float], sample: int, seed: int
+) -> tuple[int, float] | None:
+    """The number of clusters with the largest mean silhouette on a sample, and that mean."""
+    from gpuclust.distance import cdist
+
+    n = len(Z) + 1
+    if X.ndim != 2 or len(X) != n:
+        raise ValueError(f"X must hold the {n} points of Z, got shape {X.shape}.")
+    chosen = np.arange(n)
+    if sample < n:
+        chosen = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
+    distances = cdist(X[chosen], X[chosen], metric)
+    best = None
+    for labels in fcluster_many(Z, np.arange(2, most + 1), "maxclust"):
+        mean = _silhouette(distances, labels[chosen])
+        if mean is not None and (best is None or mean > best[1]):
+            best = int(labels.max()), mean
+    return best
+
+
+def _silhouette(distances: np.ndarray, labels: np.ndarray) -> float | None:
+    """Mean silhouette of points with labels; None if they are all alike, or all different, or a distance is NaN.
+
+    For a point with mean distance a to the others of its cluster, and b to the nearest other cluster, it is
+    (b - a) / max(a, b); 0 if it is alone or both are 0.
+    """
+    names, own = np.unique(labels, return_inverse=True)
+    points = np.arange(len(labels))
+    if not 1 < len(names) < len(labels):
+        return None
+    member = np.zeros((len(labels), len(names)))
+    member[points, own] = 1.0
+    count = member.sum(axis=0)
+    total = distances @ member
+    within = total[points, own] / np.maximum(count[own] - 1, 1)
+    mean = total / count
+    mean[points, own] = np.inf
+    between = mean.min(axis=1)
+    larger = np.maximum(within, between)
+    score = np.where((count[own] > 1) & (larger > 0), (between - within) / np.where(larger > 0, larger, 1.0), 0.0)
+    return None if np.isnan(score).any() else float(score.mean())

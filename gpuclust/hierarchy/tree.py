@@ -1,0 +1,171 @@
+"""A linkage matrix as linked nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, overload
+
+from numpy.typing import ArrayLike
+
+from gpuclust.hierarchy.validity import as_linkage, children
+
+
+def _number(node: ClusterNode) -> int:
+    return node.id
+
+
+class ClusterNode:
+    """
+    A node of a cluster tree: a leaf, which is an observation, or the merge of two nodes.
+
+    Parameters
+    ----------
+    id : int
+        Number of the cluster: below n an observation, ``n + i`` the cluster formed by row ``i``.
+    left, right : ClusterNode, optional
+        The two children; both or neither.
+    dist : float
+        Height of the merge, 0 for a leaf.
+    count : int
+        Observations in a leaf; of an inner node it is the sum over its children.
+
+    Raises
+    ------
+    ValueError
+        ``id`` or ``dist`` is negative, ``count`` is below 1, or only one child is given.
+
+    Notes
+    -----
+    Nodes are compared by ``dist``; they are equal when these are, and so cannot be hashed.
+    """
+
+    def __init__(
+        self,
+        id: int,
+        left: ClusterNode | None = None,
+        right: ClusterNode | None = None,
+        dist: float = 0.0,
+        count: int = 1,
+    ) -> None:
+        if id < 0:
+            raise ValueError(f"The id must be non-negative, got {id}.")
+        if dist < 0:
+            raise ValueError(f"The distance must be non-negative, got {dist}.")
+        if count < 1:
+            raise ValueError(f"A cluster must contain at least one original observation, got count={count}.")
+        self.id = id
+        self.left = left
+        self.right = right
+        self.dist = dist
+        if left is None and right is None:
+            self.count = count
+        elif left is None or right is None:
+            raise ValueError("Only full or proper binary trees are permitted. This node has one child.")
+        else:
+            self.count = left.count + right.count
+
+    def __lt__(self, node: object) -> bool:
+        return self.dist < _node(node).dist
+
+    def __gt__(self, node: object) -> bool:
+        return self.dist > _node(node).dist
+
+    def __eq__(self, node: object) -> bool:
+        return self.dist == _node(node).dist
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def get_id(self) -> int:
+        """Number of the cluster: below n an observation, ``n + i`` the cluster formed by row ``i``."""
+        return self.id
+
+    def get_count(self) -> int:
+        """How many leaves are below this node; 1 for a leaf."""
+        return self.count
+
+    def get_left(self) -> ClusterNode | None:
+        """The left child; None for a leaf."""
+        return self.left
+
+    def get_right(self) -> ClusterNode | None:
+        """The right child; None for a leaf."""
+        return self.right
+
+    def is_leaf(self) -> bool:
+        """Whether this node is an observation."""
+        return self.left is None
+
+    def pre_order(self, func: Callable[[ClusterNode], Any] = _number) -> list[Any]:
+        """
+        ``func`` of every leaf below this node, from left to right.
+
+        Parameters
+        ----------
+        func : callable
+            Called with each leaf; by default it gives the leaf's ``id``.
+
+        Returns
+        -------
+        list
+            What ``func`` returned.
+
+        Notes
+        -----
+        No recursion: trees of any depth.
+        """
+        found = []
+        waiting: list[Any] = [self]
+        while waiting:
+            node = waiting.pop()
+            if node.left is None:
+                found.append(func(node))
+            else:
+                waiting.append(node.right)
+                waiting.append(node.left)
+        return found
+
+
+def _node(other: object) -> ClusterNode:
+    if not isinstance(other, ClusterNode):
+        raise ValueError(f"Can't compare ClusterNode to type {type(other)}")
+    return other
+
+
+@overload
+def to_tree(Z: ArrayLike, rd: Literal[False] = False) -> ClusterNode: ...
+@overload
+def to_tree(Z: ArrayLike, rd: Literal[True]) -> tuple[ClusterNode, list[ClusterNode]]: ...
+@overload
+def to_tree(Z: ArrayLike, rd: bool) -> ClusterNode | tuple[ClusterNode, list[ClusterNode]]: ...
+
+
+def to_tree(Z: ArrayLike, rd: bool = False) -> ClusterNode | tuple[ClusterNode, list[ClusterNode]]:
+    """
+    Build the tree of a linkage matrix from linked nodes.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    rd : bool
+        Return all the nodes as well.
+
+    Returns
+    -------
+    root : ClusterNode
+        The node of the last merge.
+    nodes : list of ClusterNode
+        With ``rd`` only: the node of cluster ``i`` at place ``i``, 2n-1 in all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a linkage matrix; see `is_valid_linkage`.
+    """
+    Z = as_linkage(Z)
+    n = Z.shape[0] + 1
+    nodes = [ClusterNode(i) for i in range(n)]
+    left, right = (side.tolist() for side in children(Z))
+    for i, height in enumerate(Z[:, 2]):
+        nodes.append(ClusterNode(n + i, nodes[left[i]], nodes[right[i]], height))
+    return (nodes[-1], nodes) if rd else nodes[-1]

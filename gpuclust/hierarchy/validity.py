@@ -1,0 +1,296 @@
+"""Is this a linkage matrix? The checks that every function of the namespace makes before it trusts a ``Z``.
+
+SciPy's checks and error classes, plus three that SciPy leaves out and that would make later results silently wrong:
+ids that are not whole numbers, heights that are NaN, and sizes that are not the sum of the two children's.
+Messages name the first row that is wrong.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpuclust.errors import ClusterWarning
+from gpuclust.kernels.cpu.launch import compiled
+
+_SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZE, _TOO_LARGE, _SIZE = range(9)
+
+
+@compiled
+def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
+    """``(kind, row)`` of the first fault. ``size``: (2n-1,) int32 of ones; an id that has a parent becomes 0."""
+    rows = Z.shape[0]
+    n = rows + 1
+    for i in range(rows):
+        total = np.int32(0)
+        for side in range(2):
+            given = Z[i, side]
+            if not given >= 0:  # NaN too
+                return _NEGATIVE_ID, i
+            if not given < n + i:
+                return _TOO_EARLY, i
+            child = np.int64(given)
+            if child != given:
+                return _FRACTIONAL_ID, i
+            if size[child] == 0:
+                return _TWICE, i
+            total += size[child]
+            size[child] = 0
+        if not Z[i, 2] >= 0:
+            return _HEIGHT, i
+        if Z[i, 3] != total:
+            if Z[i, 3] < 0:
+                return _NEGATIVE_SIZE, i
+            return (_TOO_LARGE if Z[i, 3] > n else _SIZE), i
+        size[n + i] = total
+    return _SOUND, -1
+
+
+def _explain(Z: np.ndarray, fault: int, row: int, label: str) -> str:
+    """The message for a fault: what is wrong, in which row, what the row holds, what is allowed."""
+    n = Z.shape[0] + 1
+    first, second, height, count = (float(x) for x in Z[row])
+    where = f"(row {row}: [{first:g}, {second:g}, {height:g}, {count:g}])"
+    if fault == _NEGATIVE_ID:
+        return f"Linkage {label}contains negative indices, or NaN {where}."
+    if fault == _FRACTIONAL_ID:
+        return f"Linkage {label}contains indices that are not whole numbers {where}."
+    if fault == _TOO_EARLY:
+        return (
+            f"Linkage {label}uses non-singleton cluster before it is formed {where}: "
+            f"with n={n} observations this row may use ids below {n + row}."
+        )
+    if fault == _TWICE:
+        pair = {int(first), int(second)}
+        if len(pair) == 1:
+            return f"Linkage {label}uses the same cluster more than once {where}."
+        earlier = np.argwhere(np.isin(Z[:row, :2], list(pair)))
+        before = f", first in row {earlier[0][0]}" if len(earlier) else ""
+        return f"Linkage {label}uses the same cluster more than once {where}{before}."
+    if fault == _HEIGHT:
+        problem = "distances that are NaN" if np.isnan(height) else "negative distances"
+        return f"Linkage {label}contains {problem} {where}."
+    if fault == _NEGATIVE_SIZE:
+        return f"Linkage {label}contains negative counts {where}."
+    if fault == _TOO_LARGE:
+        return f"Linkage {label}contains excessive observations in a cluster {where}: there are {n} in all."
+    expected = sum(1 if child < n else int(Z[int(child) - n, 3]) for child in (first, second))
+    return f"Linkage {label}contains wrong counts {where}: the two clusters joined hold {expected} observations."
+
+
+def _as_table(values: ArrayLike, kind: str, cast: bool) -> np.ndarray:
+    """``values`` as a C-contiguous float64 array with four columns. ``kind`` begins the messages."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{kind}must be a plain array; masked arrays are not supported.")
+    table = np.asarray(values)
+    if table.dtype != np.float64:
+        if not cast or table.dtype.kind not in "biuf":
+            raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")
+        table = table.astype(np.float64)
+    if table.ndim != 2:
+        raise ValueError(f"{kind}must have shape=2 (i.e. be two-dimensional), got shape {table.shape}.")
+    if table.shape[1] != 4:
+        raise ValueError(f"{kind}must have 4 columns, got {table.shape[1]}.")
+    table = np.ascontiguousarray(table)
+    return table if table.flags.writeable else table.copy()  # compiled code has one array type
+
+
+def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np.ndarray:
+    """
+    Check a linkage matrix and return it ready for compiled code.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
+    name : str or None
+        What the caller calls it; used in messages.
+    cast : bool
+        Accept other real dtypes (most functions of the namespace do). With False the dtype must be float64.
+
+    Returns
+    -------
+    ndarray
+        float64, C-contiguous, writable, shape (n-1, 4): ``Z`` itself where it is so already.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or (without ``cast``) not float64.
+    ValueError
+        Wrong shape, or a bad row: ids negative, fractional, used twice or before they are formed, heights negative
+        or NaN, wrong sizes.
+
+    Notes
+    -----
+    O(n) time, 8 n bytes. The size in a ``Z`` of one row, which can only be 2, is not looked at but set.
+    """
+    label = f"{name!r} " if name else ""
+    table = _as_table(Z, f"Linkage matrix {label}", cast)
+    if table.shape[0] == 0:
+        raise ValueError("Linkage must be computed on at least two observations.")
+    if table.shape[0] >= 2**30:  # ids are stored as int32 by SciPy and by us
+        raise ValueError(f"Linkage matrix {label}has {table.shape[0]} rows; at most {2**30 - 1} are supported.")
+    if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, its own tests give 4
+        table = table.copy()
+        table[0, 3] = 2.0
+    fault, row = _first_fault(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
+    if fault != _SOUND:
+        raise ValueError(_explain(table, fault, row, label))
+    return table
+
+
+def as_inconsistency(R: ArrayLike, name: str | None = "R", *, cast: bool = True) -> np.ndarray:
+    """
+    Check an inconsistency matrix (see `inconsistent`) and return it as C-contiguous float64, shape (n-1, 4).
+
+    Raises
+    ------
+    TypeError
+        Not real numbers, or (without ``cast``) not float64.
+    ValueError
+        Wrong shape, no row, or a negative mean, standard deviation or link count; the message names the row.
+    """
+    label = f"{name!r} " if name else ""
+    table = _as_table(R, f"Inconsistency matrix {label}", cast)
+    if table.shape[0] < 1:
+        raise ValueError(f"Inconsistency matrix {label}must have at least one row.")
+    names = ("link height means", "link height standard deviations", "link counts")
+    for column, what in enumerate(names):
+        bad = table[:, column] < 0
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(
+                f"Inconsistency matrix {label}contains negative {what} (row {row}: {table[row, column]:g})."
+            )
+    return table
+
+
+def children(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two child ids of each merge of a checked ``Z``: ``(left, right)``, int64, shape (n-1,) each."""
+    return Z[:, 0].astype(np.int64), Z[:, 1].astype(np.int64)
+
+
+def sizes(Z: np.ndarray) -> np.ndarray:
+    """Observations in each cluster of a checked ``Z``: int64, shape (2n-1,), the n leaves (1 each) first."""
+    n = Z.shape[0] + 1
+    result = np.ones(2 * n - 1, dtype=np.int64)
+    result[n:] = Z[:, 3]
+    return result
+
+
+def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
+    """
+    Check the validity of a linkage matrix.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix: float64, shape (n-1, 4). Row i joins the clusters ``Z[i, 0]`` and ``Z[i, 1]`` (ids below
+        n+i, each used once) at height ``Z[i, 2] >= 0`` into cluster n+i of ``Z[i, 3]`` observations.
+    warning : bool, optional
+        Issue a `ClusterWarning` if it is not valid.
+    throw : bool, optional
+        Raise an error if it is not valid.
+    name : str, optional
+        Name of the variable, for the message.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    TypeError
+        With ``throw``: not float64.
+    ValueError
+        With ``throw``: wrong shape, or a bad row, which the message names.
+
+    Notes
+    -----
+    Stricter than SciPy, which accepts fractional ids, NaN heights and sizes that do not add up. O(n).
+    """
+    try:
+        as_linkage(Z, name, cast=False)
+    except (TypeError, ValueError) as error:
+        return _refused(error, warning, throw)
+    return True
+
+
+def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
+    """
+    Check the validity of an inconsistency matrix.
+
+    Parameters
+    ----------
+    R : array_like
+        Inconsistency matrix: float64, shape (n-1, 4), no negative means, standard deviations or link counts.
+    warning : bool, optional
+        Issue a `ClusterWarning` if it is not valid.
+    throw : bool, optional
+        Raise an error if it is not valid.
+    name : str, optional
+        Name of the variable, for the message.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    TypeError
+        With ``throw``: not float64.
+    ValueError
+        With ``throw``: wrong shape, or negative values; the message names the row.
+    """
+    try:
+        as_inconsistency(R, name, cast=False)
+    except (TypeError, ValueError) as error:
+        return _refused(error, warning, throw)
+    return True
+
+
+def _refused(error: Exception, warning: bool, throw: bool) -> bool:
+    """What a validity check does when the answer is no."""
+    if throw:
+        raise error
+    if warning:
+        warnings.warn(str(error), ClusterWarning, stacklevel=3)
+    return False
+
+
+def is_monotonic(Z: ArrayLike) -> bool:
+    """
+    Whether the heights of a linkage matrix never decrease from one row to the next.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix: float64, shape (n-1, 4).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``Z`` is not a valid linkage matrix (see `is_valid_linkage`).
+    """
+    heights = as_linkage(Z, "Z", cast=False)[:, 2]
+    return bool((heights[1:] >= heights[:-1]).all())
+
+
+def num_obs_linkage(Z: ArrayLike) -> int:
+    """
+    Number of original observations of a linkage matrix: n for a ``Z`` of n-1 rows.
+
+    Parameters
+    ----------
+    Z : array_like
+        Linkage matrix: float64, shape (n-1, 4).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``Z`` is not a valid linkage matrix (see `is_valid_linkage`).
+    """
+    return as_linkage(Z, "Z", cast=False).shape[0] + 1

@@ -1,0 +1,259 @@
+"""linkage(): validate -> plan -> run -> assemble Z."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gpuclust import algorithms, methods, metrics
+from gpuclust.backends import Backend, Stored, select
+from gpuclust.distance import pdist
+from gpuclust.errors import overflow
+from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.hierarchy.ordering import optimal_leaf_ordering
+from gpuclust.observations import check_euclidean, check_not_negative, check_observations, count, warn_of_square
+from gpuclust.plan import SMALL, Plan, plan
+from gpuclust.progress import Progress, reporter
+
+Metric = str | Callable[..., float]
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """A linkage matrix and how it came to be.
+
+    Attributes
+    ----------
+    Z : ndarray of float64, shape (n - 1, 4)
+    plan : Plan
+    scans : int
+        Rows of the dissimilarity matrix searched for a minimum.
+    seconds : dict of str to float
+        Wall time of each phase.
+    """
+
+    Z: np.ndarray
+    plan: Plan
+    scans: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def linkage(
+    y: Any,
+    method: str = "single",
+    metric: Metric = "euclidean",
+    optimal_ordering: bool = False,
+    *,
+    device: str = "auto",
+    dtype: str = "float64",
+    progress: Progress = False,
+    memory_limit: int | str | None = None,
+) -> np.ndarray:
+    """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed dissimilarities as `gpuclust.distance.pdist` returns them, shape
+        (n (n - 1) / 2,). At least two observations, all values finite.
+    method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
+        The linkage. Ward, centroid and median mean something for Euclidean dissimilarities only: from points they
+        take no other metric, and condensed dissimilarities are taken to be Euclidean.
+    metric : str or callable
+        Any metric of `gpuclust.distance.pdist`; not used for condensed dissimilarities.
+    optimal_ordering : bool
+        Order the leaves so that neighbours are as near as the tree allows (`optimal_leaf_ordering`): O(n³) time,
+        O(n²) memory.
+    device : {"auto", "cpu"}
+        Where to compute.
+    dtype : {"float64", "float32"}
+        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest.
+    progress : bool or callable
+        True shows a bar; a callable is called with (merges made, merges in all).
+    memory_limit : int or str, optional
+        Bytes this call may take, or text such as ``"8GB"``; by default what is available.
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        Row i merges clusters ``Z[i, 0] < Z[i, 1]`` at height ``Z[i, 2]`` into cluster n + i, of ``Z[i, 3]``
+        observations.
+
+    Raises
+    ------
+    ValueError
+        For a method or metric that does not exist or does not fit the input, or input of the wrong shape, type or
+        values.
+    DoesNotFit
+        If the memory needed is more than there is, or than ``memory_limit``; raised before anything is computed.
+    BackendUnavailable
+        If the device asked for cannot be used.
+
+    Warns
+    -----
+    ClusterWarning
+        If the points look like a square matrix of dissimilarities.
+
+    Notes ----- Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower
+    bounds; the others merge all reciprocal nearest neighbours at once. O(n²) time; memory n²/2 numbers, or O(n m) for
+    single, centroid and median from points (`gpuclust.plan` tells). Heights of single and complete linkage are
+    SciPy's bits, those of the others agree to 1e-12. Where dissimilarities are equal the tree is not unique: the
+    smaller id merges first.
+
+    Examples
+    --------
+    >>> from gpuclust import linkage
+    >>> linkage([[0.0], [1.0], [5.0]], "single")
+    array([[0., 1., 1., 2.],
+           [2., 3., 4., 3.]])
+    """
+    return compute(
+        y,
+        method,
+        metric,
+        optimal_ordering,
+        device=device,
+        dtype=dtype,
+        progress=progress,
+        memory_limit=memory_limit,
+    ).Z
+
+
+def compute(
+    y: Any,
+    method: str = "single",
+    metric: Metric = "euclidean",
+    optimal_ordering: bool = False,
+    *,
+    device: str = "auto",
+    dtype: str = "float64",
+    progress: Progress = False,
+    memory_limit: int | str | None = None,
+    **metric_arguments: Any,
+) -> Linkage:
+    """The same as `linkage`, with the plan and the time each phase took.
+
+    ``metric_arguments`` are the metric's own: p, w, V, VI.
+    """
+    started = time.perf_counter()
+    rule = methods.resolve(method)
+    backend = select(device)
+    data = check_observations(y)
+    condensed = data.ndim == 1
+    if condensed:
+        name = "precomputed"
+        check_not_negative(rule, data)
+    else:
+        found = metrics.resolve(metric, metric_arguments.get("p"))
+        name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
+        check_euclidean(rule, name, metric_arguments)
+        warn_of_square(data)
+        if not isinstance(found, metrics.Metric):  # only Python can call it: its dissimilarities are computed first
+            data, condensed = check_observations(pdist(data, metric, **metric_arguments)), True
+    n = count(data)
+    job = plan(n, None if condensed else data.shape[1], method, name, dtype, backend.name, memory_limit)
+    if condensed and data.dtype != job.dtype:  # a copy in the working type
+        job = replace(job, memory=job.memory + data.size * np.dtype(job.dtype).itemsize)
+    job.check()
+    validated = time.perf_counter()
+    with reporter(progress, n - 1) as report:
+        if condensed:
+            merges = _from_condensed(job, backend, rule, data, report)
+        else:
+            merges = _from_points(job, backend, rule, data, metric, metric_arguments, report)
+        if not np.isfinite(merges.heights).all():
+            raise overflow(job.dtype)
+        report(n - 1)
+    if rule.on_squares:
+        np.sqrt(merges.heights, out=merges.heights)
+    merged = time.perf_counter()
+    Z = assemble(merges)
+    if optimal_ordering:
+        Z = optimal_leaf_ordering(Z, data if condensed else pdist(data, metric, **metric_arguments))
+    seconds = {
+        "validate": validated - started,
+        "merge": merged - validated,
+        "assemble": time.perf_counter() - merged,
+    }
+    return Linkage(Z, job, merges.scans, seconds)
+
+
+def _from_condensed(
+    job: Plan, backend: Backend, rule: methods.Method, data: np.ndarray, report: Callable[[int], None]
+) -> Merges:
+    condensed = np.ascontiguousarray(data, dtype=job.dtype)
+    if job.algorithm == "spanning tree":
+        return algorithms.prim(backend, condensed, job.n, report)
+    return _on_matrix(backend, backend.store_condensed(condensed, job.n, rule.on_squares), rule, report)
+
+
+def _from_points(
+    job: Plan,
+    backend: Backend,
+    rule: methods.Method,
+    data: np.ndarray,
+    metric: Metric,
+    arguments: dict[str, Any],
+    report: Callable[[int], None],
+) -> Merges:
+    if job.algorithm == "spanning tree" and job.n <= SMALL:
+        condensed = pdist(data, metric, dtype=job.dtype, **arguments)
+        if not np.isfinite(condensed).all():
+            raise overflow(job.dtype)
+        return algorithms.prim(backend, condensed, job.n, report)
+    name = "sqeuclidean" if rule.on_squares else str(metric)
+    points = metrics.prepare(data, name, dtype=job.dtype, **arguments)
+    if job.algorithm == "spanning tree":
+        return algorithms.boruvka(backend, points, report)
+    if job.algorithm == "generic":
+        return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
+    if rule.reducible:
+        return algorithms.from_points(backend, points, rule, report)
+    return _on_matrix(backend, backend.store_points(points), rule, report)
+
+
+def _on_matrix(backend: Backend, matrix: Stored, rule: methods.Method, report: Callable[[int], None]) -> Merges:
+    if rule.reducible:
+        return algorithms.from_matrix(matrix, rule, report)
+    if not np.isfinite(matrix.distance).all():
+        raise overflow(matrix.distance.dtype)
+    return algorithms.greedy(backend.generic_stored(matrix, rule), matrix.n, report)
+
+
+def single(y: Any) -> np.ndarray:
+    """Single (minimum) linkage of points or condensed dissimilarities; see `linkage`."""
+    return linkage(y, "single")
+
+
+def complete(y: Any) -> np.ndarray:
+    """Complete (maximum) linkage of points or condensed dissimilarities; see `linkage`."""
+    return linkage(y, "complete")
+
+
+def average(y: Any) -> np.ndarray:
+    """Average linkage (UPGMA) of points or condensed dissimilarities; see `linkage`."""
+    return linkage(y, "average")
+
+
+def weighted(y: Any) -> np.ndarray:
+    """Weighted linkage (WPGMA) of points or condensed dissimilarities; see `linkage`."""
+    return linkage(y, "weighted")
+
+
+def centroid(y: Any) -> np.ndarray:
+    """Centroid linkage (UPGMC) of points or condensed Euclidean distances; see `linkage`."""
+    return linkage(y, "centroid")
+
+
+def median(y: Any) -> np.ndarray:
+    """Median linkage (WPGMC) of points or condensed Euclidean distances; see `linkage`."""
+    return linkage(y, "median")
+
+
+def ward(y: Any) -> np.ndarray:
+    """Ward's linkage of points or condensed Euclidean distances; see `linkage`."""
+    return linkage(y, "ward")

@@ -1,0 +1,109 @@
+"""THE linkage table: each linkage is one Lance-Williams update and a few facts.
+
+A linkage is added here and nowhere else.
+
+An update gives the dissimilarity of a cluster ``x`` to the union of ``a`` and ``b``::
+
+    update(dxa, dxb, dab, sa, sb, sx) -> d(x, a|b)
+
+``s*`` are cluster sizes in the type of the dissimilarities, so that float32 work stays float32. Updates are plain
+scalar Python: the reference backend calls them as they are, the CPU and CUDA backends compile them.
+
+For a reducible linkage ``d(x, a|b) >= min(d(x,a), d(x,b))`` whenever a and b are nearest neighbours of each other.
+The algorithms rely on this to the last bit, so an update whose rounding could break it is clamped; the true value is
+never below the minimum, and clamping can only bring it nearer.
+
+Two linkages need no formula of their own: weighted (WPGMA) is average (UPGMA), and median (WPGMC) is centroid
+(UPGMC), with every size held at one.
+
+References
+----------
+Lance, Williams (1967), A general theory of classificatory sorting strategies, sections 2-4.
+Murtagh (1983), A survey of recent advances in hierarchical clustering algorithms (reducibility).
+Mullner (2011), Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, figure 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gpuclust.errors import unknown_name
+
+# The parameters keep one signature for all updates, used or not.
+
+
+def single(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
+    return dxa if dxa < dxb else dxb
+
+
+def complete(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
+    return dxa if dxa > dxb else dxb
+
+
+def average(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
+    low = dxa if dxa < dxb else dxb
+    mean = (sa * dxa + sb * dxb) / (sa + sb)
+    return mean if mean > low else low
+
+
+def ward(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
+    low = dxa if dxa < dxb else dxb
+    value = ((sa + sx) * dxa + (sb + sx) * dxb - sx * dab) / (sa + sb + sx)
+    return value if value > low else low
+
+
+def centroid(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
+    size = sa + sb
+    value = (sa * dxa + sb * dxb - sa * sb * dab / size) / size
+    zero = dab - dab
+    return value if value > zero else zero
+
+
+@dataclass(frozen=True)
+class Method:
+    """One linkage.
+
+    Attributes
+    ----------
+    name : str
+    update : callable
+        The Lance-Williams update (see the module's text).
+    reducible : bool
+        No merge brings two clusters nearer together, so reciprocal nearest neighbours may merge at once and heights
+        never decrease. False for centroid and median, which have inversions.
+    on_squares : bool
+        The update holds for squared dissimilarities; heights are the square roots. Such a linkage means something
+        only for Euclidean dissimilarities.
+    counted : bool
+        Sizes are numbers of observations; otherwise every cluster weighs one.
+    """
+
+    name: str
+    update: Callable[..., Any]
+    reducible: bool = True
+    on_squares: bool = False
+    counted: bool = True
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("single", single),
+        Method("complete", complete),
+        Method("average", average),
+        Method("weighted", average, counted=False),
+        Method("ward", ward, on_squares=True),
+        Method("centroid", centroid, reducible=False, on_squares=True),
+        Method("median", centroid, reducible=False, on_squares=True, counted=False),
+    )
+}
+
+
+def resolve(name: object) -> Method:
+    """The linkage called ``name``; ``ValueError`` with a suggestion if there is none."""
+    method = METHODS.get(name) if isinstance(name, str) else None
+    if method is None:
+        raise unknown_name("linkage method", name, METHODS)
+    return method

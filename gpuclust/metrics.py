@@ -1,0 +1,440 @@
+"""The metric table: every dissimilarity of the library is defined here, once, and nowhere else.
+
+A metric is two scalar functions. ``step`` adds one feature of a pair of points to one or two running sums, and
+``finish`` turns the sums into the distance. The CPU kernels compile them with Numba, the CUDA kernels compile the
+same two for the device, and the reference runs them on NumPy arrays. Whatever can be done once for a point instead of
+once for a pair (centring, normalising, whitening, a norm or a row sum) is done by ``prepare`` on the host.
+
+Rules for ``step`` and ``finish``, so that all three can use them and float32 stays float32: only arithmetic,
+comparisons, ``abs``, ``max``, ``sqrt``, ``np.log``, ``np.minimum`` and ``np.maximum``; no branches; no literal but
+the zero of a comparison (which counts as 0 or 1 in a sum); other constants arrive as ``p``. The order of the
+operations is SciPy's: it decides the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+
+from gpuclust.errors import unknown_name
+from gpuclust.points import Array, Finish, Metric, Parameters, Points, Prepared, Step, check_points, check_weights
+
+Dissimilarity = Callable[..., float]
+
+
+# ---------------------------------------------------------------------------------------------------- one feature
+
+
+def _squared(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    d = x - y
+    return a + w * (d * d), b
+
+
+def _absolute(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * abs(x - y), b
+
+
+def _largest(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return max(a, abs(x - y) * (w > 0)), b  # in this order a NaN is never the largest, as in SciPy
+
+
+def _power(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * abs(x - y) ** p, b
+
+
+def _product(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * (x * y), b
+
+
+def _relative(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    s = abs(x) + abs(y)
+    return a + w * abs(x - y) / (s + (s == 0)), b  # 0/0 counts as 0
+
+
+def _unequal(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * (x != y), b
+
+
+def _difference_and_sum(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * abs(x - y), b + w * abs(x + y)
+
+
+def _unequal_and_both(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + w * (x != y), b + w * ((x != 0) & (y != 0))
+
+
+def _divergence(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    s = x + y
+    s = s + (s == 0)  # x log(x / ((x + y) / 2)), and 0 log 0 = 0
+    return (a + x * np.log((x + x) / s + (x == 0))) + y * np.log((y + y) / s + (y == 0)), b
+
+
+# --------------------------------------------------------------------------------------------- sums to a distance
+
+
+def _sum(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return a
+
+
+def _root(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return sqrt(a)
+
+
+def _pth_root(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return a ** (p / p / p)
+
+
+def _mean(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return a / p  # p: total weight
+
+
+def _ratio(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return a / b
+
+
+def _one_minus_cosine(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    # p: one; sx, sy: norms. minimum and maximum pass NaN (a zero vector) on.
+    return p - np.maximum(np.minimum(a / (sx * sy), p), -p)
+
+
+def _root_of_quarter(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    # p: 1/4. a + |a| is 2a, or 0 where rounding left a sum below 0. sx, sy: infinite for what is no distribution.
+    return sqrt((a + abs(a)) * p) + (sx + sy)
+
+
+# Boolean metrics. sx, sy: (weighted) number of ones; a: of ones in both, or (for those that use _absolute) of
+# places that differ, from which the rest follows without cancellation.
+
+
+def _dice(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return ((sx - a) + (sy - a)) / (sx + sy)
+
+
+def _dice_weighted(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return a / (b + b + a)
+
+
+def _jaccard(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    s = sx + sy + a
+    return (a + a) / (s + (s == 0))  # two rows of zeros are equal
+
+
+def _rogerstanimoto(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return (a + a) / (p + a)  # p: total weight
+
+
+def _russellrao(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return (p - a) / p  # p: total weight
+
+
+def _sokalsneath(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return (a + a + a + a) / (sx + sy + (a + a + a))
+
+
+def _yule(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    r = (sx - a) * (sy - a)
+    return (r + r) / (a * (p - sx - sy + a) + r + (r == 0))  # p: total weight
+
+
+# ------------------------------------------------------------------------------------- once a point, on the host
+
+
+def _as_they_are(X: Array, given: Parameters) -> Prepared:
+    return X, given.w, 1.0
+
+
+def _with_exponent(X: Array, given: Parameters) -> Prepared:
+    return X, given.w, 2.0 if given.p is None else float(given.p)
+
+
+def _with_total_weight(X: Array, given: Parameters) -> Prepared:
+    return X, given.w, float(X.shape[1] if given.w is None else given.w.sum())
+
+
+def _centred(X: Array, given: Parameters) -> Prepared:
+    X = X.astype(np.float64)
+    if X.shape[1]:
+        X -= X.mean(axis=1, keepdims=True) if given.w is None else (X @ (given.w / given.w.sum()))[:, None]
+    return X, given.w, 1.0
+
+
+def _distributions(X: Array, given: Parameters) -> Prepared:
+    total = X.sum(axis=1, dtype=np.float64, keepdims=True)
+    rows = X / total
+    rows[((X < 0).any(axis=1, keepdims=True) | (total == 0))[:, 0]] = inf  # _flag_infinite looks for these
+    return rows, None, 0.25
+
+
+def _standardised(X: Array, given: Parameters) -> Prepared:
+    V = np.asarray(given.V, dtype=np.float64)
+    if V.ndim != 1:
+        raise ValueError(f"Variance vector V must be one-dimensional, got shape {V.shape}.")
+    if len(V) != X.shape[1]:
+        raise ValueError(
+            f"Variance vector V must be of the same dimension as the points: got {len(V)} variances "
+            f"for {X.shape[1]} features."
+        )
+    return X, 1.0 / V, 1.0  # as weights, not as scaled features: x - y stays exact
+
+
+def _whitened(X: Array, given: Parameters) -> Prepared:
+    """Points in coordinates where the quadratic form (x - y)' VI (x - y) is a sum of squares, weighted by 1 or -1."""
+    m = X.shape[1]
+    X = X.astype(np.float64, copy=False)
+    VI = np.atleast_2d(np.asarray(given.VI, dtype=np.float64))
+    if VI.shape != (m, m):
+        raise ValueError(f"Inverse covariance matrix VI must have shape {(m, m)}, got {VI.shape}.")
+    if not np.isfinite(VI).all():
+        return np.full_like(X, np.nan), None, 1.0
+    VI = (VI + VI.T) / 2  # what an antisymmetric part adds to the form is zero
+    sound = np.isfinite(X).all(axis=1)
+    if sound.any():
+        X = X - X[sound].mean(axis=0)  # small coordinates round less
+    try:
+        return X @ np.linalg.cholesky(VI), None, 1.0
+    except np.linalg.LinAlgError:  # not positive definite
+        values, vectors = np.linalg.eigh(VI)
+        return X @ (vectors * np.sqrt(np.abs(values))), np.sign(values), 1.0
+
+
+def _row_sums(F: Array, w: Array | None) -> Array:
+    return (F if w is None else F * w[:, None]).sum(axis=0)  # in the order of features, as the kernels add
+
+
+def _norms(F: Array, w: Array | None) -> Array:
+    return np.sqrt(_row_sums(F * F, w))
+
+
+def _flag_infinite(F: Array, w: Array | None) -> Array:
+    flags = np.where(np.isinf(F).any(axis=0) if len(F) else True, inf, np.zeros(F.shape[1]))
+    F[:, np.isinf(flags)] = 0.0
+    return flags
+
+
+# ---------------------------------------------------------------------------------------------------- the table
+
+
+def _counted(name: str, step: Step, finish: Finish, *aliases: str) -> Metric:
+    """A metric on booleans that counts where they are equal, where not, and of how many."""
+    return Metric(name, step, finish, aliases, prepare=_with_total_weight, summary=_row_sums, boolean=True)
+
+
+_ALL = (
+    Metric("braycurtis", _difference_and_sum, _ratio, two_sums=True),
+    Metric("canberra", _relative, _sum),
+    Metric("chebyshev", _largest, _sum, ("chebychev", "cheby", "cheb", "ch"), euclidean_like=True),
+    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c"), euclidean_like=True),
+    Metric("correlation", _product, _one_minus_cosine, ("co",), prepare=_centred, summary=_norms),
+    Metric("cosine", _product, _one_minus_cosine, ("cos",), summary=_norms),
+    Metric(
+        "dice",
+        _product,
+        _dice,
+        summary=_row_sums,  # not only for 0 and 1: the formula is used on the numbers, as in SciPy
+        weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True),
+    ),
+    Metric("euclidean", _squared, _root, ("euclid", "eu", "e"), euclidean_like=True, monotone_of="sqeuclidean"),
+    Metric("hamming", _unequal, _mean, ("matching", "hamm", "ha", "h"), prepare=_with_total_weight),
+    _counted("jaccard", _absolute, _jaccard, "jacc", "ja", "j"),
+    Metric(
+        "jensenshannon",
+        _divergence,
+        _root_of_quarter,
+        ("js",),
+        prepare=_distributions,
+        summary=_flag_infinite,
+        parameters=(),
+    ),
+    Metric("mahalanobis", _squared, _root, ("mahal", "mah"), prepare=_whitened, parameters=("VI",)),
+    Metric(
+        "minkowski",
+        _power,
+        _pth_root,
+        ("mi", "m", "pnorm"),
+        prepare=_with_exponent,
+        parameters=("p", "w"),
+        euclidean_like=True,
+    ),
+    _counted("rogerstanimoto", _absolute, _rogerstanimoto),
+    _counted("russellrao", _product, _russellrao),
+    Metric(
+        "seuclidean",
+        _squared,
+        _root,
+        ("se", "s"),
+        prepare=_standardised,
+        parameters=("V",),
+        euclidean_like=True,
+    ),
+    _counted("sokalsneath", _absolute, _sokalsneath),
+    Metric("sqeuclidean", _squared, _sum, ("sqe", "sqeuclid"), euclidean_like=True),
+    _counted("yule", _product, _yule),
+)
+
+#: Every metric by its name.
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+#: The same, and by its aliases.
+BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
+
+
+def resolve(metric: str | Metric | Dissimilarity, p: float | None = None) -> Metric | Dissimilarity:
+    """The metric of a name or alias, in any case; Minkowski's with p = 1, 2, inf under their own names.
+
+    Parameters
+    ----------
+    metric : str, Metric or callable
+        A callable that is no metric of the table is handed back: only host code can use it.
+    p : float, optional
+        Minkowski's exponent.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name (the nearest one is suggested) or an exponent that is not above zero.
+    TypeError
+        If ``metric`` is neither a name nor callable.
+    """
+    if callable(metric) and not isinstance(metric, Metric):
+        return metric
+    return _simplest(_named(metric), p)
+
+
+def _named(metric: Any) -> Metric:
+    if isinstance(metric, Metric):
+        return metric
+    if not isinstance(metric, str):
+        raise TypeError(f"metric must be the name of a metric, or where allowed a function, got {metric!r}.")
+    if metric.lower() not in BY_ALIAS:
+        raise unknown_name("metric", metric, BY_ALIAS)
+    return BY_ALIAS[metric.lower()]
+
+
+def _simplest(metric: Metric, p: float | None) -> Metric:
+    """The metric that computes this one: another for some of Minkowski's exponents."""
+    if metric.name != "minkowski":
+        return metric
+    if p is None:
+        return METRICS["euclidean"]
+    if not p > 0:
+        raise ValueError(f"p must be greater than 0, got {p}.")
+    return METRICS[{1.0: "cityblock", 2.0: "euclidean", inf: "chebyshev"}.get(float(p), "minkowski")]
+
+
+def prepare(
+    X: Any,
+    metric: str | Metric,
+    *,
+    dtype: Any = "float64",
+    p: float | None = None,
+    w: Any = None,
+    V: Any = None,
+    VI: Any = None,
+) -> Points:
+    """Points made ready for the kernels of one metric.
+
+    Parameters
+    ----------
+    X : (n, m) array_like of real numbers or booleans
+    metric : str or Metric
+    dtype : {"float64", "float32"}
+        What distances are computed in. Means, norms and factorisations are done in float64 in any case.
+    p, w, V, VI : optional
+        Minkowski's exponent, (m,) feature weights, (m,) variances, (m, m) inverse covariance: where the metric takes
+        them. V and VI default to those of the points.
+
+    Returns
+    -------
+    Points
+
+    Raises
+    ------
+    ValueError
+        For a shape, type, weight or exponent that cannot be used.
+    TypeError
+        For a parameter that the metric does not take.
+    """
+    return _prepare(check_points(X), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI})
+
+
+def prepare_pair(
+    XA: Any,
+    XB: Any,
+    metric: str | Metric,
+    *,
+    dtype: Any = "float64",
+    p: float | None = None,
+    w: Any = None,
+    V: Any = None,
+    VI: Any = None,
+) -> tuple[Points, Points]:
+    """Two sets of points made ready together: V and VI default to those of all points. See `prepare`."""
+    XA, XB = check_points(XA, "XA"), check_points(XB, "XB")
+    if XA.shape[1] != XB.shape[1]:
+        raise ValueError(
+            "XA and XB must have the same number of columns (i.e. feature dimension), "
+            f"got {XA.shape[1]} and {XB.shape[1]}."
+        )
+    values = {"p": p, "w": w, "V": V, "VI": VI}
+    if not {"V", "VI"} & set(_named(metric).parameters):  # nothing that both must share
+        return _prepare(XA, metric, dtype, dict(values)), _prepare(XB, metric, dtype, dict(values))
+    both = _prepare(np.concatenate((XA, XB)), metric, dtype, values)
+    halves = [
+        replace(both, features=np.ascontiguousarray(both.features[:, half]), summary=both.summary[half])
+        for half in (slice(len(XA)), slice(len(XA), None))
+    ]
+    return halves[0], halves[1]
+
+
+def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` without those that are None, and with the V or VI of the points ``X`` where the metric needs one.
+
+    Raises
+    ------
+    ValueError
+        If there are too few points for a covariance matrix that can be inverted.
+    numpy.linalg.LinAlgError
+        If it cannot be inverted for another reason.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    if "V" in metric.parameters and "V" not in given:
+        given["V"] = np.var(X.astype(np.float64, copy=False), axis=0, ddof=1)
+    if "VI" in metric.parameters and "VI" not in given:
+        n, m = X.shape
+        if n <= m:
+            raise ValueError(
+                f"The number of observations ({n}) is too small; the covariance matrix is singular. For observations "
+                f"with {m} dimensions, at least {m + 1} observations are required."
+            )
+        given["VI"] = np.linalg.inv(np.atleast_2d(np.cov(X.astype(np.float64, copy=False).T))).T
+    return given
+
+
+def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any]) -> Points:
+    work = np.dtype(dtype)
+    if work not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    taken = _named(metric)
+    for name, value in values.items():
+        if value is not None and name not in taken.parameters:
+            raise TypeError(f"metric {taken.name!r} takes no parameter {name!r}.")
+    asked = _simplest(taken, values["p"])
+    given = complete(taken, X, values)
+    if "w" in given:
+        given["w"] = check_weights(given["w"], X.shape[1])
+        asked = asked.weighted_form or asked
+    if asked.boolean:
+        X = X != 0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
+        rows, weights, scalar = (asked.prepare or _as_they_are)(X, Parameters(**given))
+        if asked.summary is None:
+            features, summary = np.array(rows.T, dtype=work, order="C"), np.zeros(len(X), work)
+        else:
+            precise = np.array(rows.T, dtype=np.float64, order="C")
+            summary = asked.summary(precise, weights).astype(work, copy=False)
+            features = precise.astype(work, copy=False)
+        weights = None if weights is None else weights.astype(work, copy=False)
+    return Points(asked, features, summary, weights, work.type(scalar))

@@ -1,0 +1,139 @@
+"""Files written whole or not at all.
+
+A file is written under another name in the same folder, brought to the disk, and renamed in one step. Whatever
+happens before that step (an error, Ctrl-C, a kill, a full disk), nothing half-written is left under the final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from gpuclust.errors import GpuclustError
+
+
+class OutputError(GpuclustError, OSError):
+    """A file or folder cannot be written; the message says which and why."""
+
+
+_unfinished: set[Path] = set()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when the ``with`` block ends without an error.
+
+    Parameters
+    ----------
+    path : path
+        The final name; a file already there is replaced. Through a symbolic link, the file it points to is.
+    mode : {"wb", "w"}
+        Bytes, or text in UTF-8 with line ends as written.
+
+    Raises
+    ------
+    OutputError
+        The folder does not exist or cannot be written, or the disk is full.
+    """
+    if mode not in ("wb", "w"):
+        raise ValueError(f"mode must be 'wb' or 'w', got {mode!r}")
+    final = Path(os.path.realpath(path))
+    scratch = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with _lock:
+            _unfinished.add(scratch)
+        # os.open rather than tempfile: the new file gets the rights that the user's umask gives.
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, final)
+        _sync_folder(final.parent)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        with _lock:
+            _unfinished.discard(scratch)
+
+
+def check_output_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder if need be and write a file into it, so that a long job doesn't fail at its end.
+
+    Raises
+    ------
+    OutputError
+        It cannot be created or written.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{folder}: is a file, a folder is needed for the results") from error
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be created: {error.strerror or error}") from error
+    trial = folder / f".gpuclust-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        trial.write_bytes(b"gpuclust")
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def save_figure(
+    path: str | os.PathLike[str],
+    paint: Callable[[Any], Any],
+    size: tuple[float, float] = (8.0, 6.0),
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+) -> None:
+    """Let ``paint(ax)`` draw on new axes and keep the picture as a PNG file; needs no display, leaves no figure open.
+
+    Parameters
+    ----------
+    size : (float, float)
+        Width and height in inches, at 100 dots an inch.
+    title, xlabel, ylabel : str
+        Set where given, after painting.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    ax = figure.add_subplot()
+    paint(ax)
+    for text, put in ((title, ax.set_title), (xlabel, ax.set_xlabel), (ylabel, ax.set_ylabel)):
+        if text:
+            put(text)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png")
+
+
+def discard_unfinished() -> None:
+    """Delete what ``atomic_write`` has begun and not finished; for a process about to end without unwinding."""
+    with _lock:
+        for scratch in _unfinished:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk. Some file systems can't do that for folders; the file itself is safe already."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,190 @@
+"""What a job will do and need, before it does it: algorithm, device, predicted memory, and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from gpuclust import methods
+from gpuclust.errors import DoesNotFit
+
+#: Single linkage of so few points is done from a condensed matrix: no pass over them costs less than one merge.
+SMALL = 512
+#: Centroids of so many features cost more to compare than a row of a stored matrix costs to update.
+WIDE = 96
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a linkage will be computed.
+
+    Attributes
+    ----------
+    n, m : int, int or None
+        Observations and features; ``m`` is None for condensed input.
+    method, metric, dtype, device : str
+    algorithm : str
+        ``"spanning tree"``, ``"stored"``, ``"generic"`` (on centroids) or ``"generic, stored"``.
+    memory : int
+        Predicted peak, in bytes, beside the input.
+    limit : int
+        Bytes that may be used: ``memory_limit``, or what is available now.
+    reason : str
+        Why this algorithm.
+    """
+
+    n: int
+    m: int | None
+    method: str
+    metric: str
+    dtype: str
+    device: str
+    algorithm: str
+    memory: int
+    limit: int
+    reason: str
+
+    @property
+    def fits(self) -> bool:
+        return self.memory <= self.limit
+
+    def __str__(self) -> str:
+        shape = f"{self.n:,} observations" if self.m is None else f"{self.n:,} x {self.m:,} points"
+        return (
+            f"{self.method} linkage of {shape} ({self.metric}, {self.dtype}) on {self.device}: {self.algorithm}, "
+            f"{format_bytes(self.memory)} of {format_bytes(self.limit)}. {self.reason}"
+        )
+
+    def check(self) -> None:
+        """Raise `DoesNotFit` if the job needs more memory than it may use; the message says what would do."""
+        if self.fits:
+            return
+        options = []
+        if self.dtype == "float64" and self.memory // 2 <= self.limit:
+            options.append('dtype="float32" (half the memory)')
+        if self.m is not None and self.method != "single":
+            options.append('method="single" (memory grows with n, not n²)')
+        if self.m is not None and self.algorithm == "stored":
+            options.append('method="centroid" or "median" (the same)')
+        largest = int(self.n * (self.limit / self.memory) ** 0.5) if self.memory else self.n
+        options.append(f"at most about {largest:,} observations")
+        raise DoesNotFit(
+            f"{self.method} linkage of {self.n:,} observations needs {format_bytes(self.memory)} of memory, and "
+            f"{format_bytes(self.limit)} may be used. What would fit: {'; '.join(options)}."
+        )
+
+
+def plan(
+    n: int,
+    m: int | None = None,
+    method: str = "single",
+    metric: str = "euclidean",
+    dtype: str = "float64",
+    device: str = "auto",
+    memory_limit: int | str | None = None,
+) -> Plan:
+    """Which algorithm a linkage will use, and how much memory it will take.
+
+    Parameters
+    ----------
+    n : int
+        Number of observations, at least 2.
+    m : int, optional
+        Number of features; None for condensed dissimilarities.
+    method, metric, dtype, device : str
+        As for `gpuclust.linkage`.
+    memory_limit : int or str, optional
+        Bytes, or text such as ``"8GB"``; by default the memory that is available now, container limits included.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> import gpuclust
+    >>> gpuclust.plan(100_000, 16, "single", memory_limit="8GB").algorithm
+    'spanning tree'
+    """
+    linkage_method = methods.resolve(method)
+    width = {"float64": 8, "float32": 4}.get(str(dtype))
+    if width is None:
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    algorithm, reason = _choose(n, m, linkage_method)
+    features = 0 if m is None else 2 * n * m * width
+    rows = 100 * n  # ids, sizes, neighbours, merges and Z
+    if algorithm == "spanning tree":
+        small = m is not None and n <= SMALL
+        memory = features + rows + (n * (n - 1) // 2 * width if small else 0)
+    elif algorithm == "generic":
+        memory = features + features // 2 + rows
+    else:
+        tiles = -(-n // TILE)
+        memory = features + rows + tiles * (tiles + 1) // 2 * TILE * TILE * width + 2 * TILE * n * width
+    limit = parse_bytes(memory_limit) if memory_limit is not None else available_memory() if memory > 2**26 else 2**26
+    name = "cpu" if device == "auto" else device
+    return Plan(n, m, method, metric, str(dtype), name, algorithm, memory, limit, reason)
+
+
+TILE = 128  # of the stored layout, gpuclust.kernels.cpu.tiles; a test holds the two together
+
+
+def _choose(n: int, m: int | None, method: methods.Method) -> tuple[str, str]:
+    if method.name == "single":
+        return "spanning tree", "Single linkage is the minimum spanning tree: no matrix is stored."
+    if method.reducible:
+        return "stored", "Rounds of reciprocal nearest neighbours on half a matrix."
+    if m is not None and m <= WIDE:
+        return "generic", "One merge a step over lower bounds; distances come from centroids: no matrix is stored."
+    why = "there are no points" if m is None else f"with {m} features a matrix row is cheaper than centroids"
+    return "generic, stored", f"One merge a step over lower bounds on half a matrix, since {why}."
+
+
+def parse_bytes(text: int | str) -> int:
+    """Bytes from a number or from text such as ``"8GB"``, ``"512 MiB"``, ``"1.5g"``."""
+    if not isinstance(text, str):
+        if isinstance(text, bool) or not isfinite(text) or text <= 0:
+            raise ValueError(f"memory_limit must be a positive number of bytes or text such as '8GB', got {text!r}.")
+        return int(text)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kmgt]?i?)b?\s*", text, re.IGNORECASE)
+    unit = _UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None or float(match[1]) <= 0:
+        raise ValueError(f"memory_limit must be a positive number of bytes or text such as '8GB', got {text!r}.")
+    return int(float(match[1]) * unit)
+
+
+def format_bytes(count: float) -> str:
+    """``1_600_000_000`` -> ``"1.60 GB"``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def available_memory() -> int:
+    """Bytes this process may still take: what the system has available, or less in a container."""
+    available = []
+    meminfo = _read("/proc/meminfo")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo, re.MULTILINE)
+    if found:
+        available.append(int(found[1]) * 1024)
+    for limit_file, used_file in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        limit, used = _read(limit_file).strip(), _read(used_file).strip()
+        if limit.isdigit() and used.isdigit():
+            available.append(max(0, int(limit) - int(used)))
+    return min(available) if available else 2**63 - 1
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

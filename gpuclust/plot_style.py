@@ -1,0 +1,48 @@
+"""What all pictures share: the axes they are drawn on, colours, and a frame without clutter."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Lines and links that are not what the picture is about.
+GREY = "0.55"
+
+
+def distinct_colors(count: int) -> np.ndarray:
+    """``count`` RGB colours, shape (count, 3), neighbours far apart, none grey.
+
+    Up to nine are Matplotlib's default ones without its grey. More go round the colour circle by the golden angle, in
+    three lightnesses.
+    """
+    if count <= 9:
+        from matplotlib import colormaps
+
+        return colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9])[:count, :3]
+    golden = (5**0.5 - 1) / 2
+    return np.array(
+        [
+            colorsys.hls_to_rgb((0.58 + i * golden) % 1.0, (0.45, 0.62, 0.32)[i % 3], (0.75, 0.7, 0.65)[i % 3])
+            for i in range(count)
+        ]
+    )
+
+
+def axes_or_current(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.gca()
+
+
+def tidy(ax: Axes, grid: Literal["both", "x", "y"]) -> None:
+    """A light grid behind the data, and no frame on the sides without numbers."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_axisbelow(True)
+    ax.grid(axis=grid, color="0.9", linewidth=0.8)

@@ -1,0 +1,112 @@
+"""What the metric table is made of: a metric, what a caller may give with it, and points made ready for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Step = Callable[[Any, Any, Any, Any, Any, Any], tuple[Any, Any]]
+Finish = Callable[[Any, Any, Any, Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance."""
+
+    p: float | None = None
+    w: Array | None = None
+    V: Array | None = None
+    VI: Array | None = None
+
+
+# What is kept for each metric: rows ready for ``step``, weights of their features, the scalar ``p``.
+Prepared = tuple[Array, Array | None, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One dissimilarity.
+
+    Attributes
+    ----------
+    name, aliases : SciPy's names for it.
+    step : ``step(a, b, x, y, w, p) -> (a, b)``: add a feature with values x and y and weight w to the sums a and b.
+    finish : ``finish(a, b, sx, sy, p)``: the distance, from the sums and the two points' summaries.
+    two_sums : whether b is used.
+    prepare : ``prepare(X, parameters) -> (X, weights, p)``, on rows.
+    summary : ``summary(features, weights) -> (n,)``, one number a point, from prepared features, shape (m, n).
+    parameters : those of w, p, V, VI that it takes.
+    boolean : values other than zero count as one.
+    euclidean_like : the distance never falls when ``abs(x - y)`` of a feature grows, so that a bounding box
+        bounds it from below (kd-trees).
+    monotone_of : a metric with the same order of pairs and a cheaper ``finish``.
+    weighted_form : the metric to use instead when weights are given (``None``: itself).
+    """
+
+    name: str
+    step: Step
+    finish: Finish
+    aliases: tuple[str, ...] = ()
+    two_sums: bool = False
+    prepare: Callable[[Array, Parameters], Prepared] | None = None
+    summary: Callable[[Array, Array | None], Array] | None = None
+    parameters: tuple[str, ...] = ("w",)
+    boolean: bool = False
+    euclidean_like: bool = False
+    monotone_of: str | None = None
+    weighted_form: Metric | None = None
+
+    @property
+    def accepts_weights(self) -> bool:
+        return "w" in self.parameters
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points made ready for one metric; what every kernel takes.
+
+    Attributes
+    ----------
+    metric : Metric
+    features : (m, n) C-contiguous array of the working dtype: feature-major, so that kernels vectorise over points.
+    summary : (n,) array, one number a point for ``finish`` (zeros if the metric has no use for it).
+    weights : (m,) array or None.
+    p : NumPy scalar of the working dtype, for ``step`` and ``finish``.
+    """
+
+    metric: Metric
+    features: Array
+    summary: Array
+    weights: Array | None
+    p: Any
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.features.shape[1]
+
+
+def check_points(X: Any, name: str = "X", numbers: bool = True) -> Array:
+    """``X`` as a two-dimensional array of real numbers or booleans (or of anything), or a ``ValueError``."""
+    X = np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(f"{name}: a 2-dimensional array must be passed, got shape {X.shape}.")
+    if numbers and X.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: points must be real numbers or booleans, got dtype {X.dtype}.")
+    return X
+
+
+def check_weights(w: Any, m: int) -> Array:
+    """Feature weights as (m,) float64, or a ``ValueError``: none may be negative."""
+    w = np.asarray(w, dtype=np.float64)
+    if w.ndim != 1:
+        raise ValueError(f"Weights must be a vector (ndim = 1), got shape {w.shape}.")
+    if len(w) != m:
+        raise ValueError(f"Weights must have same size as input vector. {len(w)} vs. {m}.")
+    if (w < 0).any():
+        raise ValueError(f"Input weights should be all non-negative, got {w.min()}.")
+    return w

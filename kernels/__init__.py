@@ -1,0 +1,10 @@
+"""The compiled work of gpuclust: the same files and function names under ``cpu``, ``cuda`` and ``reference``.
+
+This folder stands at the top of the repository and installs as ``gpuclust.kernels``.
+"""
+
+if __name__ == "kernels":
+    raise ImportError(
+        "'kernels' is not a package of its own: it installs as gpuclust.kernels. Write `import gpuclust.kernels` "
+        "(after `pip install -e .` in the repository)."
+    )

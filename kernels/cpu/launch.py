@@ -1,0 +1,132 @@
+"""How compiled CPU code is made and run: one decorator, one pool of threads.
+
+Kernels are compiled with ``nogil`` and run in Python threads over fixed ranges of work. That needs no
+threading layer of Numba's, so that forked processes, several calling threads and Ctrl-C all work, and it
+compiles several times faster than ``parallel=True``. Results never depend on the number of threads: work is
+cut into pieces by the caller, and no piece reads what another one writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numba import njit
+
+#: Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so that loops vectorise).
+compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+
+def named(*parts: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator, to stand under `compiled` or `register_jitable`, that gives a closure a name of its own.
+
+    Numba names machine code after the function's qualified name and a number that counts functions in the process. A
+    kernel loaded from disk carries the number of the process that compiled it. So two closures made by one builder,
+    one from disk and one new, can get the same symbol, and one of them then runs the other's code, silently. Every
+    closure that is compiled must therefore name what it was made for, the dtype included: types share one index on
+    disk, which two processes that compile at once could write over each other.
+    """
+
+    def rename(function: Callable[..., Any]) -> Callable[..., Any]:
+        tag = "_".join(str(part) for part in parts)
+        function.__name__ = f"{function.__name__}_{tag}"
+        function.__qualname__ = f"{function.__qualname__}_{tag}"
+        return function
+
+    return rename
+
+
+@cache
+def stamp(*modules: ModuleType) -> str:
+    """A hash of the source of ``modules``.
+
+    Numba notices an edit of the file a kernel stands in, but not of the files whose functions it has inlined. A
+    kernel that is built as a closure captures this string, so that such an edit compiles it anew.
+    """
+    text = hashlib.sha256()
+    for module in modules:
+        text.update(Path(str(module.__file__)).read_bytes())
+    return text.hexdigest()
+
+
+def thread_count() -> int:
+    """Threads to use: ``GPUCLUST_NUM_THREADS`` if set, otherwise the processors this process may run on."""
+    asked = os.environ.get("GPUCLUST_NUM_THREADS", "")
+    if asked:
+        if not asked.isdigit() or int(asked) < 1:
+            raise ValueError(f"GPUCLUST_NUM_THREADS must be a whole number >= 1, got {asked!r}")
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    """A pool for each thread count and process (a forked child must not inherit its parent's dead threads)."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="gpuclust")
+
+
+_inside = threading.local()
+
+
+def run(
+    task: Callable[..., Any],
+    pieces: Iterable[tuple[Any, ...]],
+    local: Callable[[], tuple[Any, ...]] = tuple,
+    *,
+    threads: bool = True,
+) -> None:
+    """Call ``task(*piece, *own)`` for every piece, on all threads; the first error raised in a piece is raised here.
+
+    ``own`` is what ``local()`` returned, called once by each thread (buffers of its own, say). Pieces must be
+    independent; each thread takes them in the order given. With one thread, one piece, ``threads=False`` (for work of
+    less than some 100 microseconds, which is what threads cost) or when already inside a piece, everything runs in
+    the calling thread. Pieces of less than a second keep Ctrl-C quick: it is heard between two of them.
+    """
+    work = list(pieces)
+    workers = min(thread_count(), len(work)) if threads else 1
+    if workers <= 1 or getattr(_inside, "active", False):
+        own = local()
+        for piece in work:
+            task(*piece, *own)
+        return
+    todo = iter(work)
+    lock = threading.Lock()
+    stopped = threading.Event()
+
+    def worker() -> None:
+        _inside.active = True
+        own = local()
+        try:
+            while not stopped.is_set():
+                with lock:
+                    piece = next(todo, None)
+                if piece is None:
+                    return
+                task(*piece, *own)
+        finally:
+            _inside.active = False
+
+    pool = _pool(thread_count(), os.getpid())
+    futures = [pool.submit(worker) for _ in range(workers - 1)]
+    try:
+        worker()  # the calling thread works too
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.result()
+    finally:
+        stopped.set()
+        wait(futures)
+
+
+def ranges(total: int, length: int) -> list[tuple[int, int]]:
+    """``[0, total)`` cut into pieces of ``length`` (the last may be shorter)."""
+    return [(start, min(start + length, total)) for start in range(0, total, length)]

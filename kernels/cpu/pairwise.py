@@ -1,0 +1,190 @@
+"""Rows of distances on the CPU: the inner loop that every other CPU kernel is built on, and whole matrices of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust import metrics
+from gpuclust.kernels.cpu import launch
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.points import Finish, Metric, Points, Step
+
+#: Marks a plain function for inlining into compiled ones; each function once.
+jitable = lru_cache(maxsize=None)(register_jitable)
+
+
+def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
+    """The function ``row(F, sF, i, G, sG, j0, j1, w, p, out, scratch)`` of a metric, to be called in compiled code.
+
+    It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
+    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.metrics.Points`, all of one dtype, out too. w
+    holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch`` needs
+    j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
+    """
+    return _row(metric.step, metric.finish, metric.two_sums, weighted)
+
+
+@cache
+def _row(step: Step, finish: Finish, two_sums: bool, weighted: bool) -> Callable[..., None]:
+    step, finish = jitable(step), jitable(finish)
+
+    if weighted:
+
+        @register_jitable
+        @named(weighted)
+        def weight(w: Any, k: Any, one: Any) -> Any:
+            return w[k]
+    else:
+
+        @register_jitable
+        @named(weighted)
+        def weight(w: Any, k: Any, one: Any) -> Any:
+            return one  # a literal: the multiplication is compiled away
+
+    if two_sums:
+
+        @register_jitable
+        @named(two_sums)
+        def load(out: Any, scratch: Any, j: Any, zero: Any, first: Any) -> Any:
+            return zero if first else out[j], zero if first else scratch[j]
+
+        @register_jitable
+        @named(two_sums)
+        def store(scratch: Any, j: Any, b: Any) -> None:
+            scratch[j] = b
+    else:
+
+        @register_jitable
+        @named(two_sums)
+        def load(out: Any, scratch: Any, j: Any, zero: Any, first: Any) -> Any:
+            return zero if first else out[j], zero
+
+        @register_jitable
+        @named(two_sums)
+        def store(scratch: Any, j: Any, b: Any) -> None:
+            pass
+
+    @register_jitable
+    @named(step.__name__, finish.__name__, two_sums, weighted)
+    def row(
+        F: Any, sF: Any, i: Any, G: Any, sG: Any, j0: Any, j1: Any, w: Any, p: Any, out: Any, scratch: Any
+    ) -> None:
+        # Vectorised over points, so each sum runs in the order of features. Four features a pass: the sums are
+        # loaded and stored once for four, not loaded in the first pass, and finished in the last one. Rows are
+        # sliced first: indices from a plain range are then known not to be negative.
+        m = F.shape[0]
+        length = j1 - j0
+        zero = F.dtype.type(0)
+        one = F.dtype.type(1)
+        sx = sF[i]
+        sy = sG[j0:j1]
+        k = 0
+        while k + 4 <= m:
+            first = k == 0
+            last = k + 4 == m
+            x0, x1, x2, x3 = F[k, i], F[k + 1, i], F[k + 2, i], F[k + 3, i]
+            w0, w1, w2, w3 = weight(w, k, one), weight(w, k + 1, one), weight(w, k + 2, one), weight(w, k + 3, one)
+            y0, y1, y2, y3 = G[k, j0:j1], G[k + 1, j0:j1], G[k + 2, j0:j1], G[k + 3, j0:j1]
+            for j in range(length):
+                a, b = load(out, scratch, j, zero, first)
+                a, b = step(a, b, x0, y0[j], w0, p)
+                a, b = step(a, b, x1, y1[j], w1, p)
+                a, b = step(a, b, x2, y2[j], w2, p)
+                a, b = step(a, b, x3, y3[j], w3, p)
+                out[j] = finish(a, b, sx, sy[j], p) if last else a
+                store(scratch, j, b)
+            k += 4
+        while k < m:
+            first = k == 0
+            last = k + 1 == m
+            x0, w0, y0 = F[k, i], weight(w, k, one), G[k, j0:j1]
+            for j in range(length):
+                a, b = load(out, scratch, j, zero, first)
+                a, b = step(a, b, x0, y0[j], w0, p)
+                out[j] = finish(a, b, sx, sy[j], p) if last else a
+                store(scratch, j, b)
+            k += 1
+        if m == 0:
+            for j in range(length):
+                out[j] = finish(zero, zero, sx, sy[j], p)
+
+    return row
+
+
+def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:
+    """Distances of every point of A to every point of B, (nA, nB), of their dtype; O(nA nB m) on all threads."""
+    if out is None:
+        out = np.empty((A.n, B.n), A.features.dtype)
+    _fill(A, B, False, out.reshape(-1))
+    return out
+
+
+def condensed(points: Points, out: np.ndarray | None = None) -> np.ndarray:
+    """Distances of all pairs of points, in condensed order, (n (n - 1) / 2,); O(n² m) on all threads."""
+    n = points.n
+    if out is None:
+        out = np.empty(n * (n - 1) // 2, points.features.dtype)
+    _fill(points, points, True, out)
+    return out
+
+
+def _fill(A: Points, B: Points, triangle: bool, flat: np.ndarray) -> None:
+    """Write all pairs (or those with i < j) into ``flat``, cut into pieces of well below a second each."""
+    m = max(len(A.features), 1)
+    if A.n * B.n * m <= _SMALL:
+        rows, columns = max(A.n, 1), max(B.n, 1)
+    else:
+        rows = min(max(_PIECE // (_BLOCK * m), 1), _ROWS)
+        columns = max(_PIECE // (rows * m) // _BLOCK, 1) * _BLOCK
+    pieces = [
+        (i0, i1, j0, j1)
+        for i0, i1 in ranges(A.n, rows)
+        for j0, j1 in ranges(B.n, columns)
+        if not triangle or j1 > i0 + 1
+    ]
+    kernel = _tile_kernel(A.metric, A.weights is not None, A.features.dtype)
+    weights = np.empty(0, A.features.dtype) if A.weights is None else A.weights
+    fixed = (A.features, A.summary, B.features, B.summary, weights, A.p, triangle, flat)
+    run(lambda *piece: kernel(*fixed, *piece), pieces)
+
+
+_BLOCK = 512  # points whose distances to one point are computed together: 4 KiB of sums
+_ROWS = 64  # points a block of others is compared with while it is in cache
+_SMALL = 1 << 20  # features of pairs not worth a second thread, about 0.3 ms
+_PIECE = 1 << 28  # features of pairs in one call, about 0.1 s
+
+
+def _tile_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., None]:
+    return _tile(row_kernel(metric, weighted), dtype)
+
+
+@cache
+def _tile(row: Callable[..., None], dtype: np.dtype) -> Callable[..., None]:
+    stamp = launch.stamp(metrics)
+
+    @compiled
+    @named(row.__name__, dtype)
+    def tile(
+        F: Any, sF: Any, G: Any, sG: Any, w: Any, p: Any, triangle: Any, flat: Any, i0: Any, i1: Any, j0: Any, j1: Any
+    ) -> None:
+        stamp  # noqa: B018 (captured: see launch.stamp)
+        n = G.shape[1]
+        scratch = np.empty(_BLOCK, F.dtype)
+        for start in range(j0, j1, _BLOCK):
+            stop = min(start + _BLOCK, j1)
+            for i in range(i0, i1):
+                if triangle:
+                    first = max(start, i + 1)
+                    at = i * n - i * (i + 1) // 2 - i - 1
+                else:
+                    first = start
+                    at = i * n
+                if first < stop:
+                    row(F, sF, i, G, sG, first, stop, w, p, flat[at + first : at + stop], scratch)
+
+    return tile

@@ -1,0 +1,80 @@
+"""A stored dissimilarity matrix on the CPU (see `gpuclust.backends.Stored` for the contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpuclust.kernels.cpu import chain, fill, rounds, tiles
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class Stored:
+    """Dissimilarities of ``n`` clusters in the tiles of half a matrix, with the nearest cluster of each."""
+
+    def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
+        self.n = n
+        self.matrix = np.empty(tiles.tiled_size(n), dtype)
+        self.nearest, self.distance = fill.fill(kernel, self.matrix, n, *arguments)
+
+    @classmethod
+    def from_points(cls, points: Points) -> Stored:
+        weighted = points.weights is not None
+        weights = points.weights if weighted else points.summary[:0]
+        kernel = fill.points_kernel(points.metric, weighted, points.features.dtype)
+        features = points.features
+        return cls(features.shape[1], features.dtype, kernel, features, points.summary, weights, points.p)
+
+    @classmethod
+    def from_united(
+        cls, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
+    ) -> Stored:
+        weighted = points.weights is not None
+        weights = points.weights if weighted else points.summary[:0]
+        kernel = fill.united_kernel(points.metric, weighted, method, points.features.dtype)
+        features, partners = (np.ascontiguousarray(points.features[:, rows]) for rows in (first, second))
+        summaries = points.summary[first], points.summary[second]
+        return cls(
+            first.size,
+            features.dtype,
+            kernel,
+            features,
+            summaries[0],
+            partners,
+            summaries[1],
+            weights,
+            points.p,
+            between,
+        )
+
+    @classmethod
+    def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        return cls(n, condensed.dtype, fill.condensed_kernel(condensed.dtype), condensed, n, squared)
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        self.nearest, self.distance = rounds.merge_round(
+            self.matrix, method, first, second, between, size, new_size, new_id
+        )
+        self.n = first.size
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        pairs = np.empty((wanted, 2), np.int64)
+        heights = np.empty(wanted, self.matrix.dtype)
+        scans = chain.chain_kernel(method, self.matrix.dtype)(
+            self.matrix, size, ids, self.nearest, nearest_id, self.distance, next_id, wanted, pairs, heights
+        )
+        return pairs, heights, scans

@@ -1,0 +1,102 @@
+"""The layout of a stored dissimilarity matrix: the upper triangle in square tiles, half the memory of the square.
+
+Tile (I, J), I <= J, holds rows ``I*TILE ..`` and columns ``J*TILE ..`` as a C-ordered square. Tiles follow each other
+row by row. Tiles on the diagonal are kept symmetric, with infinity on the diagonal itself; rows and columns past the
+last cluster are infinite. So any row can be read without a case distinction, and an arg-min never sees what is not
+there.
+
+Functions here are inlined into kernels. Rows are sliced first and indexed by plain ranges: an index that Numba can't
+prove non-negative costs vectorisation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+#: Rows and columns of a tile: 128 KiB in float64, so that two fit the second-level cache.
+TILE = 128
+
+
+def tile_rows(n: int) -> int:
+    """Tiles along one side of a matrix of ``n`` clusters."""
+    return -(-n // TILE)
+
+
+def tiled_size(n: int) -> int:
+    """Numbers that ``n`` clusters take in this layout, padding included."""
+    rows = tile_rows(n)
+    return rows * (rows + 1) // 2 * TILE * TILE
+
+
+@register_jitable
+def tile_start(row, column, rows):
+    """Where tile (row, column), row <= column, starts, in a matrix of ``rows`` tile rows."""
+    return (row * rows - row * (row - 1) // 2 + column - row) * (TILE * TILE)
+
+
+@register_jitable
+def read_row(matrix, rows, x, first, out):
+    """.
+
+    Opy the dissimilarities of cluster ``x`` to the clusters of tile row ``first`` and later to the same places of
+    out.
+    """
+    own = x // TILE
+    inside = x - own * TILE
+    for tile in range(first, own):
+        start = tile_start(tile, own, rows) + inside
+        source = matrix[start : start + (TILE - 1) * TILE + 1 : TILE]
+        target = out[tile * TILE : (tile + 1) * TILE]
+        for k in range(TILE):
+            target[k] = source[k]
+    for tile in range(max(first, own), rows):
+        start = tile_start(own, tile, rows) + inside * TILE
+        source = matrix[start : start + TILE]
+        target = out[tile * TILE : (tile + 1) * TILE]
+        for k in range(TILE):
+            target[k] = source[k]
+
+
+@register_jitable
+def write_row(matrix, rows, x, values):
+    """Set the dissimilarities of cluster ``x`` to every other cluster; the diagonal stays infinite."""
+    own = x // TILE
+    inside = x - own * TILE
+    for tile in range(own + 1):
+        start = tile_start(tile, own, rows) + inside
+        target = matrix[start : start + (TILE - 1) * TILE + 1 : TILE]
+        source = values[tile * TILE : (tile + 1) * TILE]
+        for k in range(TILE):
+            target[k] = source[k]
+    for tile in range(own, rows):
+        start = tile_start(own, tile, rows) + inside * TILE
+        target = matrix[start : start + TILE]
+        source = values[tile * TILE : (tile + 1) * TILE]
+        for k in range(TILE):
+            target[k] = source[k]
+    matrix[tile_start(own, own, rows) + inside * (TILE + 1)] = np.inf
+
+
+@register_jitable
+def nearest_in(values, ids, best, best_id, place):
+    """Take ``values`` of the clusters with these ids into a running minimum.
+
+    (dissimilarity, id, place of the cluster).
+
+    ``place`` counts from the start of ``values``. Blocks that hold nothing near enough are passed over by a loop that
+    only counts, so that it vectorises.
+    """
+    for begin in range(0, values.size, TILE):
+        block = values[begin : begin + TILE]
+        hits = 0
+        for k in range(block.size):
+            hits += block[k] <= best
+        if hits > 0:
+            block_ids = ids[begin : begin + TILE]
+            for k in range(block.size):
+                if block[k] < best or (block[k] == best and block_ids[k] < best_id):
+                    best = block[k]
+                    best_id = block_ids[k]
+                    place = begin + k
+    return best, best_id, place

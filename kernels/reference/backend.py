@@ -1,0 +1,55 @@
+"""The reference backend: plain Python and NumPy, slow and obvious.
+
+It is the specification that the others are tested by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpuclust.kernels.reference import generic, nearest, spanning
+from gpuclust.kernels.reference.stored import Stored
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class ReferenceBackend:
+    """See `gpuclust.backends.Backend`."""
+
+    name = "reference"
+
+    def store_points(self, points: Points) -> Stored:
+        return Stored.from_points(points)
+
+    def store_united(
+        self, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
+    ) -> Stored:
+        return Stored.from_united(points, method, first, second, between)
+
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        return Stored.from_condensed(condensed, n, squared)
+
+    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        return nearest.nearest(points)
+
+    def nearest_outside(
+        self, points: Points, component: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return nearest.nearest_outside(points, component, rows)
+
+    def spanning_tree(
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return spanning.spanning_tree(condensed, n, report)
+
+    def generic_points(self, points: Points, method: Method) -> generic.Generic:
+        return generic.from_points(points, method)
+
+    def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
+        return generic.from_stored(matrix, method)
+
+
+def backend() -> ReferenceBackend:
+    return ReferenceBackend()

@@ -1,0 +1,73 @@
+"""Greedy clustering, plainly: the closest pair of all, by smaller row and then smaller column, at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpuclust.kernels.reference import pairwise
+from gpuclust.kernels.reference.stored import Stored, unite
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class Generic:
+    """See `gpuclust.backends.Generic`; ``union(a, b, d, size)`` brings ``square`` up to date, b the union."""
+
+    width = 1
+
+    def __init__(self, square: np.ndarray, union: Callable[..., None], method: Method) -> None:
+        self.square, self.union, self.counted = square, union, method.counted
+        self.dtype = square.dtype
+        self.ids = np.arange(len(square))
+        self.size = np.ones(len(square), square.dtype)
+
+    def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
+        pairs, heights = [], []
+        for done in range(wanted):
+            used = self.ids >= 0
+            upper = np.triu(used[:, None] & used[None, :], 1)
+            candidates = np.where(upper, self.square, np.inf)
+            a, b = np.unravel_index(candidates.argmin(), candidates.shape)
+            d = candidates[a, b]
+            if not np.isfinite(d):
+                return np.empty((wanted, 2), np.int64), np.empty(wanted, self.dtype), -1
+            pairs.append((self.ids[a], self.ids[b]))
+            heights.append(d)
+            self.union(a, b, d, self.size)
+            if self.counted:
+                self.size[b] += self.size[a]
+            self.ids[a], self.ids[b] = -1, next_id + done
+        return np.array(pairs), np.array(heights, self.dtype), wanted
+
+    def compact(self) -> None:
+        """Nothing moves: rows not in use are passed over."""
+
+
+def from_points(points: Points, method: Method) -> Generic:
+    """On centroids."""
+    features = points.features.copy()
+
+    def union(a: int, b: int, d: np.floating, size: np.ndarray) -> None:
+        features[:, b] = (size[a] * features[:, a] + size[b] * features[:, b]) / (size[a] + size[b])
+        difference = features - features[:, [b]]
+        total = np.zeros(points.n, features.dtype)
+        for squares in difference * difference:
+            total += squares
+        engine.square[b] = engine.square[:, b] = total
+
+    engine = Generic(pairwise.pairwise(points, points), union, method)
+    return engine
+
+
+def from_stored(matrix: Stored, method: Method) -> Generic:
+    """On a matrix of squares."""
+
+    def union(a: int, b: int, d: np.floating, size: np.ndarray) -> None:
+        unite(engine.square, method, a, b, d, size)  # the union stands in row a: it belongs in row b
+        engine.square[b] = engine.square[a]
+        engine.square[:, b] = engine.square[:, a]
+
+    engine = Generic(matrix.square, union, method)
+    return engine

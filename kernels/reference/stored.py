@@ -1,0 +1,128 @@
+"""A stored dissimilarity matrix, plainly: a full square, pairs merged one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gpuclust.kernels.reference import pairwise
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+def nearest_to(row: np.ndarray, ids: np.ndarray) -> int:
+    """Where the smallest dissimilarity stands; of equal ones that of the smallest id."""
+    return min(range(row.size), key=lambda k: (row[k], ids[k]))
+
+
+def unite(square: np.ndarray, method: Method, a: int, b: int, between: np.floating, size: np.ndarray) -> None:
+    """Make row (and column) a that of the union of a and b."""
+    for x in range(len(square)):
+        if x not in (a, b):
+            value = method.update(square[x, a], square[x, b], between, size[a], size[b], size[x])
+            square[x, a] = square[a, x] = value
+
+
+class Stored:
+    """See `gpuclust.backends.Stored`."""
+
+    def __init__(self, square: np.ndarray) -> None:
+        self.square = square
+        if not np.isfinite(square).all():
+            self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, square.dtype)
+            return
+        np.fill_diagonal(self.square, np.inf)
+        self.find_nearest(np.arange(self.n))
+
+    @property
+    def n(self) -> int:
+        return len(self.square)
+
+    @classmethod
+    def from_points(cls, points: Points) -> Stored:
+        square = pairwise.pairwise(points, points)
+        lower = np.tril_indices(len(square))
+        square[lower] = square.T[lower]  # every pair in one orientation
+        np.fill_diagonal(square, 0)
+        return cls(square)
+
+    @classmethod
+    def from_united(
+        cls, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
+    ) -> Stored:
+        alone = first.size - second.size
+        order = np.concatenate((first, second))
+        points = replace(
+            points, features=np.ascontiguousarray(points.features[:, order]), summary=points.summary[order]
+        )
+        matrix = cls.from_points(points)
+        if np.isfinite(matrix.distance).all():
+            size = np.ones(order.size, matrix.square.dtype)
+            new_size = np.ones(first.size, size.dtype)
+            if method.counted:
+                new_size[alone:] = 2
+            partner = np.where(np.arange(first.size) < alone, -1, np.arange(first.size) - alone + first.size)
+            new_id = np.arange(first.size)
+            matrix.merge(method, np.arange(first.size), partner, between, size, new_size, new_id)
+        return matrix
+
+    @classmethod
+    def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        square = np.zeros((n, n), condensed.dtype)
+        square[np.triu_indices(n, 1)] = condensed * condensed if squared else condensed
+        return cls(square + square.T)
+
+    def find_nearest(self, ids: np.ndarray) -> None:
+        rows = np.arange(self.n)
+        self.nearest = np.array([nearest_to(self.square[x], ids) for x in rows])
+        self.distance = self.square[rows, self.nearest]
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        size = size.copy()
+        for place, (a, b) in enumerate(zip(first, second, strict=True)):
+            if b >= 0:
+                unite(self.square, method, a, b, between[place], size)
+                size[a] = new_size[place]
+        self.square = self.square[np.ix_(first, first)]
+        self.find_nearest(new_id)
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        pairs: list[tuple[int, int]] = []
+        heights: list[np.floating] = []
+        scans = 0
+        links: list[int] = []
+        while len(pairs) < wanted:
+            if not links:
+                links = [int(np.flatnonzero(ids >= 0)[0])]
+            x = links[-1]
+            if ids[self.nearest[x]] != nearest_id[x]:
+                row = np.where(ids >= 0, self.square[x], np.inf)
+                y = nearest_to(row, np.where(ids >= 0, ids, ids.size + next_id + wanted))
+                self.nearest[x], nearest_id[x], self.distance[x] = y, ids[y], row[y]
+                scans += 1
+            y = int(self.nearest[x])
+            if len(links) < 2 or links[-2] != y:
+                links.append(y)
+                continue
+            del links[-2:]
+            a, b = min(x, y), max(x, y)
+            pairs.append((ids[a], ids[b]))
+            heights.append(self.distance[x])
+            unite(self.square, method, a, b, self.distance[x], size)
+            if method.counted:
+                size[a] += size[b]
+            ids[a], ids[b] = next_id + len(pairs) - 1, -1
+            nearest_id[a] = -2  # to be scanned when the chain comes by
+        return np.array(pairs), np.array(heights, self.square.dtype), scans

@@ -1,0 +1,128 @@
+"""Bad input to linkage: an error that says what was got and what is allowed; never a crash, never a wrong Z."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import METHODS, points_for
+
+import gpuclust
+from gpuclust.errors import BackendUnavailable, ClusterWarning, DoesNotFit
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite(method, value):
+    X = points_for("euclidean", 20, 3)
+    X[7, 2] = value
+    with pytest.raises(ValueError, match="row 7, column 2"):
+        gpuclust.linkage(X, method)
+    Y = np.ones(190)
+    Y[33] = value
+    with pytest.raises(ValueError, match="index 33"):
+        gpuclust.linkage(Y, method)
+
+
+def test_not_finite_in_a_large_array():
+    X = np.ones((3_000_000, 2))
+    X[2_999_999, 1] = np.nan
+    with pytest.raises(ValueError, match="row 2999999, column 1"):
+        gpuclust.linkage(X)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.empty((0, 3)), "two observations"),
+        (np.ones((1, 3)), "two observations"),
+        (np.ones((5, 0)), "one feature"),
+        (np.empty(0), "empty distance matrix"),
+        (np.float64(3), "1 or 2 dimensional"),
+        (np.ones((2, 2, 2)), "1 or 2 dimensional"),
+        (np.ones(7), "got 7.*6 for n = 4"),
+        (np.ones((4, 2)) + 1j, "complex128"),
+        (np.array([["a", "b"], ["c", "d"]]), "dtype <U1"),
+        (np.array([[1, None], [2, 3]]), "dtype object"),
+        (np.zeros((3, 2), dtype="datetime64[s]"), "datetime64"),
+    ],
+)
+@pytest.mark.parametrize("method", ["single", "average", "centroid"])
+def test_wrong_shape_or_type(y, message, method):
+    with pytest.raises(ValueError, match=message):
+        gpuclust.linkage(y, method)
+
+
+def test_ragged_lists():
+    with pytest.raises(ValueError):
+        gpuclust.linkage([[1, 2], [3]])
+
+
+def test_names():
+    X = points_for("euclidean", 5, 2)
+    with pytest.raises(ValueError, match="Did you mean 'average'"):
+        gpuclust.linkage(X, "averge")
+    with pytest.raises(ValueError, match="Did you mean 'euclidean'"):
+        gpuclust.linkage(X, "single", "euclidian")
+    with pytest.raises(ValueError, match="linkage method 3"):
+        gpuclust.linkage(X, 3)
+    with pytest.raises(ValueError, match="float16"):
+        gpuclust.linkage(X, dtype="float16")
+    with pytest.raises(ValueError, match="device"):
+        gpuclust.linkage(X, device="tpu")
+    with pytest.raises(BackendUnavailable, match="cuda"):
+        gpuclust.linkage(X, device="cuda")
+
+
+@pytest.mark.parametrize("method", ["centroid", "median", "ward"])
+def test_geometric_linkages_want_euclidean(method):
+    with pytest.raises(ValueError, match="Euclidean, got 'cityblock'"):
+        gpuclust.linkage(points_for("euclidean", 5, 2), method, "cityblock")
+
+
+@pytest.mark.parametrize("method", ["centroid", "median", "ward"])
+def test_geometric_linkages_want_distances_that_are_not_negative(method):
+    with pytest.raises(ValueError, match=r"got -1\.0 at index 2"):
+        gpuclust.linkage([0, 0, -1.0], method)
+
+
+def test_square_matrix_as_points():
+    square = np.array([[0, 1, 2], [1, 0, 3], [2, 3, 0.0]])
+    with pytest.warns(ClusterWarning, match="squareform"):
+        gpuclust.linkage(square)
+
+
+@pytest.mark.parametrize("n", [20, 700, 1500])
+@pytest.mark.parametrize("method", ["single", "complete", "average", "weighted"])
+def test_metric_that_is_not_defined_for_a_pair(method, n):
+    X = points_for("cosine", n, 3)
+    X[n // 2] = 0
+    with pytest.raises(ValueError, match="not finite"):
+        gpuclust.linkage(X, method, "cosine")
+
+
+@pytest.mark.parametrize("n", [20, 1500])
+@pytest.mark.parametrize("method", METHODS)
+def test_overflow(method, n):
+    X = points_for("euclidean", n, 3)
+    X[0] = 1e200
+    with pytest.raises(ValueError, match="not finite"):
+        gpuclust.linkage(X, method)
+
+
+@pytest.mark.parametrize("method", ["ward", "centroid", "median"])
+def test_overflow_of_squares(method):
+    Y = np.ones(190)
+    Y[4] = 1e200
+    with pytest.raises(ValueError, match="not finite"):
+        gpuclust.linkage(Y, method)
+
+
+def test_memory():
+    X = np.zeros((5000, 2))
+    with pytest.raises(DoesNotFit, match=r"needs 1\d\d MB.*1 MB may be used.*single"):
+        gpuclust.linkage(X, "average", memory_limit="1MB")
+    with pytest.raises(MemoryError, match="observations"):
+        gpuclust.linkage(np.zeros((10_000_000, 1)), "average")
+    for limit in ("lots", -1, 0, "0GB", True):
+        with pytest.raises(ValueError, match="memory_limit"):
+            gpuclust.linkage(X, memory_limit=limit)

@@ -1,0 +1,39 @@
+"""SciPy's own tests of ``cluster.hierarchy`` and of distances, run on gpuclust in a process of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("scipy")
+
+if importlib.util.find_spec("scipy.cluster.tests.test_disjoint_set"):
+    HIERARCHY = ["scipy.cluster.tests.test_hierarchy", "scipy.cluster.tests.test_disjoint_set"]
+else:  # since SciPy 1.18
+    HIERARCHY = ["scipy.cluster.hierarchy.tests"]
+
+
+@pytest.mark.parametrize(
+    ("modules", "at_least"),
+    [(HIERARCHY, 150), (["scipy.spatial.tests.test_distance"], 440)],
+    ids=["hierarchy", "distance"],
+)
+def test_scipys_own_tests_pass(modules: list[str], at_least: int, tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not our settings
+    report = tmp_path / "report.xml"
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-m", "pytest", "--pyargs", *modules, "-q", "-p", "scipy_plugin", "-p", "no:xdist"]
+    command += ["-c", str(tmp_path / "pytest.ini"), "--rootdir", str(tmp_path), f"--junitxml={report}"]
+    command += ["-o", f"cache_dir={tmp_path / 'cache'}", "--tb=short"]
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg", "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+    passed = [case for case in ET.parse(report).iter("testcase") if not len(case.findall("*"))]
+    assert len(passed) >= at_least, f"only {len(passed)} tests passed:\n{done.stdout[-2_000:]}"

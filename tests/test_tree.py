@@ -1,0 +1,148 @@
+"""ClusterNode and to_tree, correspond and is_isomorphic, against SciPy."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.cluster.hierarchy as scipy_hierarchy
+from hypothesis import given
+from hypothesis import strategies as st
+from treegen import balanced, caterpillar, random_linkage
+
+import gpuclust.hierarchy as hierarchy
+from gpuclust.hierarchy import ClusterNode, correspond, is_isomorphic, to_tree
+
+TREES = st.builds(
+    random_linkage,
+    n=st.integers(2, 60),
+    seed=st.integers(0, 2**32 - 1),
+    ties=st.booleans(),
+    inversions=st.booleans(),
+    flips=st.booleans(),
+)
+
+
+@given(Z=TREES)
+def test_to_tree_as_scipy(Z: np.ndarray) -> None:
+    root, nodes = to_tree(Z, rd=True)
+    expected_root, expected = scipy_hierarchy.to_tree(Z, rd=True)
+    assert root is nodes[-1]
+    assert len(nodes) == len(expected)
+    for mine, theirs in zip(nodes, expected, strict=True):
+        assert (mine.get_id(), mine.get_count(), mine.dist) == (theirs.id, theirs.count, theirs.dist)
+        assert mine.is_leaf() == theirs.is_leaf()
+        for side in ("get_left", "get_right"):
+            child, expected_child = getattr(mine, side)(), getattr(theirs, side)()
+            assert (child is None) == (expected_child is None)
+            assert child is None or child is nodes[expected_child.id]
+    assert root.pre_order() == expected_root.pre_order()
+    assert root.pre_order(lambda leaf: -leaf.id) == expected_root.pre_order(lambda leaf: -leaf.id)
+    assert type(nodes[-1].dist) is type(expected[-1].dist)
+    assert to_tree(Z).pre_order() == root.pre_order()
+
+
+def test_nodes_compare_by_height() -> None:
+    low, high = ClusterNode(7, dist=1.0), ClusterNode(3, dist=2.0)
+    assert low < high
+    assert high > low
+    assert low == ClusterNode(99, dist=1.0, count=5)
+    assert low != high
+    for compare in ("__lt__", "__gt__", "__eq__"):
+        with pytest.raises(ValueError, match="Can't compare ClusterNode to type"):
+            getattr(low, compare)(1.0)
+    with pytest.raises(TypeError):
+        hash(low)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"id": -1}, "id must be non-negative"),
+        ({"id": 0, "dist": -1.0}, "distance must be non-negative"),
+        ({"id": 0, "count": 0}, "at least one"),
+        ({"id": 2, "left": ClusterNode(0)}, "one child"),
+        ({"id": 2, "right": ClusterNode(0)}, "one child"),
+    ],
+)
+def test_bad_nodes(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ClusterNode(**arguments)
+    with pytest.raises(ValueError):
+        scipy_hierarchy.ClusterNode(**arguments)
+
+
+def test_bad_matrix() -> None:
+    with pytest.raises(ValueError, match="row 1"):
+        to_tree([[0.0, 1, 1, 2], [2, 4, 2, 3]])
+
+
+def test_deep_trees_do_not_recurse() -> None:
+    limit = sys.getrecursionlimit()
+    root = to_tree(caterpillar(50_000))
+    leaves = root.pre_order()
+    assert sorted(leaves) == list(range(50_000))
+    assert leaves[0] == 49_999
+    assert sys.getrecursionlimit() == limit
+    del root
+
+
+@given(
+    labels=st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2)), max_size=30),
+    shift=st.sampled_from([0, 10**12, -(10**12)]),
+    kind=st.sampled_from([np.int64, np.float64, np.int8, str]),
+)
+def test_is_isomorphic_by_definition(labels: list[tuple[int, int]], shift: int, kind: type) -> None:
+    first = [a for a, _ in labels]
+    second = [b for _, b in labels]
+    same = all(
+        (first[i] == first[j]) == (second[i] == second[j]) for i in range(len(labels)) for j in range(len(labels))
+    )
+    T1 = np.array(first, dtype=kind)
+    T2 = np.array(second, dtype=np.int64) + shift
+    assert is_isomorphic(T1, T2) is same
+    assert is_isomorphic(T2, T1) is same
+    assert is_isomorphic(T1, T1)
+
+
+def test_is_isomorphic_where_scipy_is_wrong() -> None:
+    assert not is_isomorphic([1, 2, 3, 4], [1, 2, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("T1", "T2", "message"),
+    [
+        ([[1]], [1], "T1 must be one-dimensional"),
+        ([1], 1, "T2 must be one-dimensional"),
+        ([1], [1, 2], "same number"),
+    ],
+)
+def test_is_isomorphic_bad_input(T1: object, T2: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        is_isomorphic(T1, T2)
+
+
+def test_correspond() -> None:
+    Z = balanced(5)
+    for n in range(2, 8):
+        y = np.ones(n * (n - 1) // 2)
+        assert correspond(Z, y) == scipy_hierarchy.correspond(Z, y) == (n == 5)
+    for bad in (np.ones(7), np.ones((5, 5)), np.ones(0)):
+        with pytest.raises(ValueError, match="distance matrix"):
+            correspond(Z, bad)
+        with pytest.raises(ValueError):
+            scipy_hierarchy.correspond(Z, bad)
+    with pytest.raises(TypeError):
+        correspond(Z.astype(int), np.ones(10))
+
+
+def test_every_name_of_scipys_namespace() -> None:
+    missing = [name for name in (*scipy_hierarchy.__all__, "ClusterWarning") if name not in hierarchy.__all__]
+    assert not missing
+    for name in hierarchy.__all__:
+        value = getattr(hierarchy, name)
+        assert callable(value), f"{name} is {value!r}"
+        assert name in dir(hierarchy)
+    with pytest.raises(AttributeError, match="no attribute 'dendogram'"):
+        hierarchy.dendogram  # noqa: B018

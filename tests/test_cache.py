@@ -54,9 +54,9 @@ def test_every_compiled_closure_is_named():
     for path in sorted((ROOT / "kernels").rglob("*.py")) + sorted((ROOT / "gpuclust" / "hierarchy").rglob("*.py")):
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
-            if line.startswith("    ") and line.strip() in ("@compiled", "@register_jitable"):
-                if not lines[number + 1].strip().startswith("@named("):
-                    missing.append(f"{path.name}:{number + 1}")
+            closure = line.startswith("    ") and line.strip() in ("@compiled", "@register_jitable")
+            if closure and not lines[number + 1].strip().startswith("@named("):
+                missing.append(f"{path.name}:{number + 1}")
     assert not missing
 
 

@@ -16,6 +16,7 @@ from gpuclust.errors import BackendUnavailable, unknown_name
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpuclust.clusters import Clusters
     from gpuclust.methods import Method
     from gpuclust.metrics import Points
 
@@ -30,6 +31,7 @@ class Stored(Protocol):
     n: int
     nearest: np.ndarray
     distance: np.ndarray
+    scanned: int  # rows searched by the construction or the last merge
 
     def merge(
         self,
@@ -47,7 +49,7 @@ class Stored(Protocol):
 
         ``between[p]`` is the dissimilarity of the two, ``size`` and ``new_size`` are cluster sizes in the matrix's
         dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Every new row's nearest
-        cluster is found: that counts ``first.size`` scans. O(n²) time.
+        cluster is then known, ``scanned`` of them by a search. O(n²) time.
         """
 
     def chain(
@@ -92,14 +94,10 @@ class Backend(Protocol):
     def store_points(self, points: Points) -> Stored:
         """Dissimilarities of all pairs of points, stored. O(n² m) time."""
 
-    def store_united(
-        self, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
-    ) -> Stored:
-        """Dissimilarities after a first round that needed no matrix: row p is point ``first[p]``.
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
+        """Dissimilarities of clusters of points, stored: the largest or the mean over pairs (``method.pairs``).
 
-        The last ``second.size`` rows are united with the points ``second``, at the dissimilarities ``between[p]``;
-        for a pair p < q the union p is made before the union q. What is left of n²/2 numbers, and of the time to fill
-        them.
+        Of a pair of clusters the earlier one is the outer sum. O(n² m) time, memory for the clusters only.
         """
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
@@ -107,6 +105,18 @@ class Backend(Protocol):
 
     def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Every point's nearest neighbour (smallest index on ties) and its distance. O(n² m) time, O(n) memory."""
+
+    def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and distances (n, k) of every point's nearest others, sorted by (distance, index). O(n² m) time."""
+
+    def nearest_among(
+        self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of each cluster in ``rows`` among those that hold a listed neighbour of one of its points.
+
+        ``neighbours`` (n, k) are the lists of points. Returns rows (-1: no candidate) and dissimilarities, the same
+        bits as `store_clusters` would store; ties go to the smaller row.
+        """
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -212,7 +212,7 @@ def _from_points(
     if job.algorithm == "generic":
         return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
     if rule.reducible:
-        return algorithms.from_points(backend, points, rule, report)
+        return algorithms.from_points(backend, points, rule, report, job.check_matrix)
     return _on_matrix(backend, backend.store_points(points), rule, report)
 
 

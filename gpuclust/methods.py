@@ -76,6 +76,8 @@ class Method:
     on_squares : bool
         The update holds for squared dissimilarities; heights are the square roots. Such a linkage means something
         only for Euclidean dissimilarities.
+    pairs : {"largest", "mean", None}
+        What the dissimilarity of two clusters is of those of their pairs of points; None: something else.
     counted : bool
         Sizes are numbers of observations; otherwise every cluster weighs one.
     """
@@ -85,15 +87,16 @@ class Method:
     reducible: bool = True
     on_squares: bool = False
     counted: bool = True
+    pairs: str | None = None
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("single", single),
-        Method("complete", complete),
-        Method("average", average),
-        Method("weighted", average, counted=False),
+        Method("complete", complete, pairs="largest"),
+        Method("average", average, pairs="mean"),
+        Method("weighted", average, counted=False, pairs="mean"),
         Method("ward", ward, on_squares=True),
         Method("centroid", centroid, reducible=False, on_squares=True),
         Method("median", centroid, reducible=False, on_squares=True, counted=False),

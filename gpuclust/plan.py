@@ -9,11 +9,18 @@ from pathlib import Path
 
 from gpuclust import methods
 from gpuclust.errors import DoesNotFit
+from gpuclust.sizes import FUSED, NEIGHBOURS, TILE
 
 #: Single linkage of so few points is done from a condensed matrix: no pass over them costs less than one merge.
 SMALL = 512
 #: Centroids of so many features cost more to compare than a row of a stored matrix costs to update.
 WIDE = 96
+
+#: Ward summaries of so many features cost more to compare than rounds on a stored matrix, where that fits.
+WIDE_WARD = 64
+#: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists, are
+#: over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
+LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -61,19 +68,25 @@ class Plan:
 
     def check(self) -> None:
         """Raise `DoesNotFit` if the job needs more memory than it may use; the message says what would do."""
-        if self.fits:
-            return
+        if not self.fits:
+            raise self._refusal(self.memory)
+
+    def check_matrix(self, clusters: int) -> None:
+        """The same for the matrix of so many clusters, when the first rounds have told how many there are."""
+        needed = matrix_bytes(clusters, self.dtype)
+        if needed > self.limit:
+            raise self._refusal(needed)
+
+    def _refusal(self, needed: int) -> DoesNotFit:
         options = []
-        if self.dtype == "float64" and self.memory // 2 <= self.limit:
+        if self.dtype == "float64" and needed // 2 <= self.limit:
             options.append('dtype="float32" (half the memory)')
-        if self.m is not None and self.method != "single":
-            options.append('method="single" (memory grows with n, not n²)')
         if self.m is not None and self.algorithm == "stored":
-            options.append('method="centroid" or "median" (the same)')
-        largest = int(self.n * (self.limit / self.memory) ** 0.5) if self.memory else self.n
+            options.append('method="single", "ward", "centroid" or "median" (memory grows with n, not n²)')
+        largest = int(self.n * (self.limit / needed) ** 0.5)
         options.append(f"at most about {largest:,} observations")
-        raise DoesNotFit(
-            f"{self.method} linkage of {self.n:,} observations needs {format_bytes(self.memory)} of memory, and "
+        return DoesNotFit(
+            f"{self.method} linkage of {self.n:,} observations needs {format_bytes(needed)} of memory, and "
             f"{format_bytes(self.limit)} may be used. What would fit: {'; '.join(options)}."
         )
 
@@ -120,17 +133,24 @@ def plan(
     if algorithm == "spanning tree":
         small = m is not None and n <= SMALL
         memory = features + rows + (n * (n - 1) // 2 * width if small else 0)
-    elif algorithm == "generic":
+    elif algorithm in ("generic", "summaries"):
         memory = features + features // 2 + rows
     else:
-        tiles = -(-n // TILE)
-        memory = features + rows + tiles * (tiles + 1) // 2 * TILE * TILE * width + 2 * TILE * n * width
+        clusters, lists = n, 0
+        if m is not None and linkage_method.pairs is not None and n > FUSED:
+            clusters = int(n * next((share for most, share in LEFT if m <= most), 0.9))
+            lists = NEIGHBOURS * n * (8 + width)
+        memory = features + rows + lists + matrix_bytes(clusters, dtype)
     limit = parse_bytes(memory_limit) if memory_limit is not None else available_memory() if memory > 2**26 else 2**26
     name = "cpu" if device == "auto" else device
     return Plan(n, m, method, metric, str(dtype), name, algorithm, memory, limit, reason)
 
 
-TILE = 128  # of the stored layout, gpuclust.kernels.cpu.tiles; a test holds the two together
+def matrix_bytes(clusters: int, dtype: str) -> int:
+    """Bytes of a stored matrix with what a round needs beside it: a band of two rows of tiles."""
+    width = {"float64": 8, "float32": 4}[dtype]
+    tiles = -(-clusters // TILE)
+    return (tiles * (tiles + 1) // 2 * TILE + 2 * clusters) * TILE * width
 
 
 def _choose(n: int, m: int | None, method: methods.Method) -> tuple[str, str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import METHODS, METRICS, points_for
+from conftest import BOOLEAN, METHODS, METRICS, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import methods, metrics
 from gpuclust.backends import select
+from gpuclust.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
 
 REFERENCE = select("reference")
 REDUCIBLE = [m for m in METHODS if methods.METHODS[m].reducible and m != "single"]
+PAIRWISE = [m for m in METHODS if methods.METHODS[m].pairs]
 SIZES = (2, 3, 31, 33, 129, 150)
 
 
@@ -94,22 +96,81 @@ def test_rounds_and_chains(backend, method, n, dtype):
         np.testing.assert_array_equal(ours, reference)
 
 
+def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
+    """Clusters of up to eight points, made by three rounds of arbitrary pairs."""
+    clusters = Clusters.of_points(n, np.dtype(dtype))
+    rng = np.random.default_rng(n)
+    for _ in range(3):
+        rows = np.sort(rng.permutation(clusters.ids.size)[: 2 * (clusters.ids.size // 3)]).reshape(-1, 2)
+        clusters, _ = clusters.unite(rows[:, 0], rows[:, 1], int(clusters.ids[-1]) + 1, counted)
+    return clusters
+
+
 @pytest.mark.parametrize(
-    ("metric", "method"), [*((metric, "average") for metric in METRICS), *(("euclidean", m) for m in REDUCIBLE)]
+    ("metric", "method"), [*((metric, "average") for metric in METRICS), *(("euclidean", m) for m in PAIRWISE)]
 )
-def test_united_points(backend, method, metric):
-    """A matrix filled after the first round is the matrix that the first round would have made."""
-    points = metrics.prepare(points_for(metric, 131, 6), metric)
+def test_clusters_of_points(backend, method, metric):
+    """Stored dissimilarities of clusters, and the nearest of a few candidates: the reference's."""
+    points = metrics.prepare(points_for(metric, 151, 6), metric)
     rule = methods.METHODS[method]
-    order = np.random.default_rng(0).permutation(131)
-    second, first = order[:40], order[40:]
-    between = np.zeros(first.size)
-    between[-40:] = np.abs(np.random.default_rng(1).normal(size=40)) * 1e-3
-    ours = backend.store_united(points, rule, first, second, between)
-    reference = REFERENCE.store_united(points, rule, first, second, between)
+    clusters = some_clusters(151, rule.counted)
+    assert clusters.size.max() > 2
+    ours = backend.store_clusters(points, rule, clusters)
+    reference = REFERENCE.store_clusters(points, rule, clusters)
     np.testing.assert_allclose(ours.distance, reference.distance, rtol=1e-12)
-    if metric in ("euclidean", "sqeuclidean", "cityblock", "canberra"):
-        np.testing.assert_array_equal(ours.nearest, reference.nearest)
+    lists = REFERENCE.knn(points, 5)[0]
+    for rows in (np.arange(clusters.ids.size), np.array([3, 40]), np.empty(0, np.int64)):
+        near = backend.nearest_among(points, rule, clusters, lists, rows)
+        expected = REFERENCE.nearest_among(points, rule, clusters, lists, rows)
+        np.testing.assert_allclose(near[1], expected[1], rtol=1e-12)
+        if metric not in BOOLEAN:
+            np.testing.assert_array_equal(near[0], expected[0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
+    points = tied_points(131, 3, dtype, "cityblock")
+    rule = methods.METHODS[method]
+    clusters = some_clusters(131, rule.counted, dtype)
+    ours, reference = (candidate.store_clusters(points, rule, clusters) for candidate in (backend, REFERENCE))
+    np.testing.assert_array_equal(ours.nearest, reference.nearest)
+    np.testing.assert_array_equal(ours.distance, reference.distance)
+    lists = backend.knn(points, 7)[0]
+    rows = np.arange(clusters.ids.size)
+    near, expected = (c.nearest_among(points, rule, clusters, lists, rows) for c in (backend, REFERENCE))
+    np.testing.assert_array_equal(near[0], expected[0])
+    np.testing.assert_array_equal(near[1], expected[1])
+
+
+def test_clusters_keep_their_books():
+    """Uniting is checked against the definition: members, weights by halving, totals, ids in order."""
+    clusters = Clusters.of_points(6, np.dtype("float64"))
+    clusters, row = clusters.unite(np.array([0, 3]), np.array([4, 5]), 6, counted=False)
+    np.testing.assert_array_equal(clusters.ids, [1, 2, 6, 7])
+    np.testing.assert_array_equal(row, [2, 0, 1, 3, 2, 3])
+    clusters, _ = clusters.unite(np.array([1]), np.array([2]), 8, counted=False)
+    np.testing.assert_array_equal(clusters.ids, [1, 7, 8])
+    np.testing.assert_array_equal(clusters.members, [1, 3, 5, 2, 0, 4])
+    np.testing.assert_array_equal(clusters.weight, [1, 0.5, 0.5, 0.5, 0.25, 0.25])
+    np.testing.assert_array_equal(clusters.total, 1)
+    np.testing.assert_array_equal(clusters.row_of_point, [2, 0, 2, 1, 2, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [3, 31, 33, 129, 600])
+def test_knn_of_tied_points(backend, n, dtype):
+    for metric in ("cityblock", "euclidean"):
+        points = tied_points(n, 2, dtype, metric)
+        k = min(n - 1, 9)
+        for ours, reference in zip(backend.knn(points, k), REFERENCE.knn(points, k), strict=True):
+            np.testing.assert_array_equal(ours, reference)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_knn_of_every_metric(backend, metric):
+    points = metrics.prepare(points_for(metric, 140, 6), metric)
+    np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

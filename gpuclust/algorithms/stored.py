@@ -20,11 +20,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
 from gpuclust.backends import Backend, Stored
 from gpuclust.errors import overflow
-from gpuclust.hierarchy.assemble import Merges
+from gpuclust.hierarchy.assemble import Merges, Merging
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
+from gpuclust.sizes import FUSED
 
 #: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
 #: of a round (measured on a CPU; on a GPU rounds are cheaper still).
@@ -32,8 +34,6 @@ SHARE = 24
 #: Rounds may scan this many rows a cluster in all before merges must earn them. With at most four scans a merge for
 #: the chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
 ROUND_SCANS = 7
-#: Up to here the matrix is small, and the first round is made on it like the others.
-FUSED = 1024
 #: So few clusters are finished by the chain alone.
 TAIL = 384
 #: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
@@ -41,36 +41,28 @@ TAIL = 384
 CHAIN_ENTRIES = 400_000_000
 
 
-def from_points(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+def from_points(
+    backend: Backend,
+    points: Points,
+    method: Method,
+    report: Callable[[int], None],
+    check: Callable[[int], None],
+) -> Merges:
     """All merges of a reducible linkage of points.
 
-    The first round is made before there is a matrix: nearest neighbours are searched by fused distance tiles, and the
-    matrix is filled with the dissimilarities of what the round leaves, some 70 % of the clusters and half of the
-    memory.
+    The first rounds are made before there is a matrix (`gpuclust.algorithms.candidates`), and the matrix is filled
+    with the dissimilarities of the clusters they leave: about half as many, so a third of the memory.
 
-    O(n² m) time on any input.
+    ``check`` is called with their number and may refuse it. O(n² m) time on any input.
     """
     n = points.n
-    if n <= FUSED:
+    if n <= FUSED or method.pairs is None:
         return from_matrix(backend.store_points(points), method, report)
-    nearest, distance = backend.nearest(points)
-    _check(distance)
-    first, second = reciprocal_pairs(nearest)
-    heights = distance[first]
-    alone = np.ones(n, bool)
-    alone[first] = alone[second] = False
-    rows = np.concatenate((np.flatnonzero(alone), first))  # in order of ids: unions are younger than all points
-    single = rows.size - first.size
-    between = np.concatenate((np.zeros(single, heights.dtype), heights))
-    matrix = backend.store_united(points, method, rows, second, between)
-    merges = _Merging(n, heights.dtype)
-    merges.add(np.stack((first, second), axis=1), heights, n)
-    size = np.ones(rows.size, heights.dtype)
-    if method.counted:
-        size[single:] = 2
-    report(merges.done)
-    ids = np.concatenate((rows[:single], n + np.arange(first.size)))
-    return _finish(matrix, method, merges, size, ids, report)
+    merges = Merging(n, points.features.dtype)
+    clusters = candidate_rounds(backend, points, method, merges, report)
+    check(clusters.ids.size)
+    matrix = backend.store_clusters(points, method, clusters)
+    return _finish(matrix, method, merges, clusters.total.copy(), clusters.ids, report)
 
 
 def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
@@ -91,24 +83,7 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
     """
     n = matrix.n
     dtype = matrix.distance.dtype
-    return _finish(matrix, method, _Merging(n, dtype), np.ones(n, dtype), np.arange(n), report)
-
-
-class _Merging:
-    """Merges made so far, and the rows scanned for them."""
-
-    def __init__(self, n: int, dtype: np.dtype) -> None:
-        self.pairs = np.empty((n - 1, 2), np.int64)
-        self.heights = np.empty(n - 1, dtype)
-        self.done = 0
-        self.scans = 0
-
-    def add(self, pairs: np.ndarray, heights: np.ndarray, scans: int) -> None:
-        stop = self.done + len(heights)
-        self.pairs[self.done : stop] = pairs
-        self.heights[self.done : stop] = heights
-        self.done = stop
-        self.scans += scans
+    return _finish(matrix, method, Merging(n, dtype), np.ones(n, dtype), np.arange(n), report)
 
 
 def _check(distance: np.ndarray) -> None:
@@ -119,14 +94,14 @@ def _check(distance: np.ndarray) -> None:
 def _finish(
     matrix: Stored,
     method: Method,
-    merges: _Merging,
+    merges: Merging,
     size: np.ndarray,
     ids: np.ndarray,
     report: Callable[[int], None],
 ) -> Merges:
     """The merges that are still to be made of the clusters in the matrix."""
     n = merges.heights.size + 1
-    merges.scans += matrix.n
+    merges.scans += matrix.scanned
     while merges.done < n - 1:
         live = matrix.n
         _check(matrix.distance)
@@ -136,7 +111,7 @@ def _finish(
             if first.size * SHARE >= live and affordable:
                 made = np.stack((ids[first], ids[second]), axis=1), matrix.distance[first]
                 size, ids = _round(matrix, method, first, second, size, ids, n + merges.done)
-                merges.add(*made, matrix.n)
+                merges.add(*made, matrix.scanned)
                 report(merges.done)
                 continue
         # By chain: half of the clusters, then the survivors move together.
@@ -152,15 +127,8 @@ def _finish(
         if merges.done < n - 1:
             nobody = np.empty(0, np.int64)
             size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
-            merges.scans += matrix.n
+            merges.scans += matrix.scanned
     return Merges(merges.pairs, merges.heights, merges.scans)
-
-
-def reciprocal_pairs(nearest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (smaller first, in increasing order) that are each other's nearest."""
-    rows = np.arange(nearest.size)
-    first = np.flatnonzero((nearest[nearest] == rows) & (rows < nearest))
-    return first, nearest[first]
 
 
 def _round(

@@ -35,6 +35,34 @@ class Merges:
     monotone: bool = True
 
 
+class Merging:
+    """Merges made so far, and the rows scanned for them."""
+
+    def __init__(self, n: int, dtype: np.dtype) -> None:
+        self.pairs = np.empty((n - 1, 2), np.int64)
+        self.heights = np.empty(n - 1, dtype)
+        self.done = 0
+        self.scans = 0
+
+    def add(self, pairs: np.ndarray, heights: np.ndarray, scans: int) -> None:
+        stop = self.done + len(heights)
+        self.pairs[self.done : stop] = pairs
+        self.heights[self.done : stop] = heights
+        self.done = stop
+        self.scans += scans
+
+
+@compiled
+def _lift(pairs: np.ndarray, heights: np.ndarray) -> None:
+    """No lower than both parts: what rounding may have taken from a height of a reducible linkage."""
+    n = heights.size + 1
+    for merge in range(heights.size):
+        for side in range(2):
+            part = pairs[merge, side] - n
+            if part >= 0 and heights[part] > heights[merge]:
+                heights[merge] = heights[part]
+
+
 @compiled
 def _rows_of_merges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray) -> None:
     """Rename clusters after the sorted order of merges; smaller id first; count observations."""
@@ -95,6 +123,8 @@ def assemble(merges: Merges) -> np.ndarray:
     """
     count = merges.heights.size
     heights = merges.heights.astype(np.float64, copy=False)
+    if merges.monotone and not merges.edges:
+        _lift(merges.pairs, heights)
     order = np.argsort(heights, kind="stable") if merges.monotone else np.arange(count)
     Z = np.empty((count, 4))
     (_rows_of_edges if merges.edges else _rows_of_merges)(merges.pairs, heights, order, Z)

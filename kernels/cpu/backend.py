@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.kernels.cpu import generic, nearest, spanning
+from gpuclust.clusters import Clusters
+from gpuclust.kernels.cpu import candidates, generic, knn, nearest, spanning
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
@@ -20,16 +21,22 @@ class CpuBackend:
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)
 
-    def store_united(
-        self, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
-    ) -> Stored:
-        return Stored.from_united(points, method, first, second, between)
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
+        return Stored.from_clusters(points, method, clusters)
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
     def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         return nearest.nearest(points)
+
+    def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return knn.knn(points, k)
+
+    def nearest_among(
+        self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return candidates.nearest_among(points, method, clusters, neighbours, rows)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -1,6 +1,6 @@
-""".
+"""Fill a tiled matrix from points, clusters of points, or condensed dissimilarities.
 
-Ill a tiled matrix from points or from a condensed one, and find every row's nearest cluster while tiles are in cache.
+Every row's nearest cluster is found on the way, while tiles are in cache.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import methods, metrics
+from gpuclust import metrics
 from gpuclust.kernels.cpu import launch, pairwise, tiles
 from gpuclust.kernels.cpu.launch import compiled, named, run
 from gpuclust.kernels.cpu.tiles import TILE, tile_rows, tile_start
@@ -95,69 +95,67 @@ def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Ca
 
 
 @cache
-def united_kernel(
-    metric: metrics.Metric, weighted: bool, method: methods.Method, dtype: np.dtype
-) -> Callable[..., Any]:
-    """Fill a tile row with the dissimilarities of points of which some are united in pairs.
+def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
+    """Fill a tile row with the dissimilarities of clusters: the largest, or the weighted mean, over pairs of points.
 
-    Clusters are the points of ``features``, in their order; the last ones are united with those of ``partners``, in
-    theirs, at the heights ``between`` (one for each cluster). For a pair p < q of clusters the union p comes before
-    the union q.
+    Points come cluster after cluster. Of a pair of clusters the earlier one is the outer loop.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    update = register_jitable(method.update)
-    counted = method.counted
-    stamp = launch.stamp(metrics, methods, pairwise, tiles)
+    stamp = launch.stamp(metrics, pairwise, tiles)
 
     @compiled
-    @named(metric.name, weighted, method.name, dtype)
-    def fill_united(matrix, features, summary, partners, partner_summary, weights, p, between, row, distance, index):
+    @named(metric.name, weighted, largest, dtype)
+    def fill_clusters(matrix, features, summary, weights, p, begins, weight, total, longest, row, distance, index):
         stamp  # noqa: B018
-        n = features.shape[1]
+        n = total.size
         rows = tile_rows_of(n)
-        single = n - partners.shape[1]  # clusters that are one point
-        one = between.dtype.type(1)
-        other = np.empty(TILE, matrix.dtype)
-        left = np.empty(TILE, matrix.dtype)  # to the partners of the columns
-        right = np.empty(TILE, matrix.dtype)
-        scratch = np.empty(TILE, matrix.dtype)
+        buffer = np.empty(longest, matrix.dtype)
+        scratch = np.empty(longest, matrix.dtype)
         for column in range(row, rows):
             start = tile_start(row, column, rows)
             begin = column * TILE
             end = min(begin + TILE, n)
-            united = max(begin, single)  # columns from here on are unions
-            lo = united - single
-            hi = max(lo, end - single)
+            left, right = begins[begin], begins[end]
+            alone = right - left == end - begin  # no cluster of more than one point among the columns
+            values = buffer[: right - left]
             for r in range(min(TILE, n - row * TILE)):
-                out = matrix[start + r * TILE : start + (r + 1) * TILE]
+                out = matrix[start + r * TILE : start + r * TILE + end - begin]
                 i = row * TILE + r
-                row_of_distances(features, summary, i, features, summary, begin, end, weights, p, out, scratch)
-                row_of_distances(features, summary, i, partners, partner_summary, lo, hi, weights, p, left, scratch)
-                size = one
-                if i >= single:
-                    b = i - single
-                    d = between[i]
+                out[:] = 0
+                for a in range(begins[i], begins[i + 1]):
                     row_of_distances(
-                        partners, partner_summary, b, features, summary, begin, end, weights, p, other, scratch
+                        features, summary, a, features, summary, left, right, weights, p, values, scratch
                     )
-                    row_of_distances(
-                        partners, partner_summary, b, partners, partner_summary, lo, hi, weights, p, right, scratch
-                    )
-                    for k in range(end - begin):
-                        out[k] = update(out[k], other[k], d, one, one, one)
-                    for k in range(hi - lo):
-                        left[k] = update(left[k], right[k], d, one, one, one)
-                    if counted:
-                        size = one + one
-                values = out[united - begin : end - begin]
-                heights = between[united:end]
-                for k in range(hi - lo):
-                    values[k] = update(values[k], left[k], heights[k], one, one, size)
+                    if alone and largest:
+                        for k in range(out.size):
+                            out[k] = values[k] if not values[k] <= out[k] else out[k]
+                    elif alone:
+                        for k in range(out.size):
+                            out[k] += weight[a] * values[k]
+                    else:
+                        for k in range(out.size):
+                            lo = begins[begin + k] - left
+                            hi = begins[begin + k + 1] - left
+                            inner = values[lo] if largest else weight[left + lo] * values[lo]
+                            for b in range(lo + 1, hi):
+                                if largest:
+                                    inner = values[b] if not values[b] <= inner else inner
+                                else:
+                                    inner += weight[left + b] * values[b]
+                            if largest:
+                                out[k] = inner if not inner <= out[k] else out[k]
+                            else:
+                                out[k] += weight[a] * inner
+                if not largest:
+                    totals = total[begin:end]
+                    own = total[i]
+                    for k in range(out.size):
+                        out[k] /= own * totals[k]
                 above = max(0, i + 1 - begin)
-                take_pairs(out[above : end - begin], i, begin + above, distance, index)
+                take_pairs(out[above:], i, begin + above, distance, index)
             close_tile(matrix, start, row, column, n)
 
-    return fill_united
+    return fill_clusters
 
 
 @cache

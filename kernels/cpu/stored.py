@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.clusters import Clusters
 from gpuclust.kernels.cpu import chain, fill, rounds, tiles
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
@@ -19,6 +20,7 @@ class Stored:
         self.n = n
         self.matrix = np.empty(tiles.tiled_size(n), dtype)
         self.nearest, self.distance = fill.fill(kernel, self.matrix, n, *arguments)
+        self.scanned = n
 
     @classmethod
     def from_points(cls, points: Points) -> Stored:
@@ -29,26 +31,17 @@ class Stored:
         return cls(features.shape[1], features.dtype, kernel, features, points.summary, weights, points.p)
 
     @classmethod
-    def from_united(
-        cls, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
-    ) -> Stored:
+    def from_clusters(cls, points: Points, method: Method, clusters: Clusters) -> Stored:
         weighted = points.weights is not None
         weights = points.weights if weighted else points.summary[:0]
-        kernel = fill.united_kernel(points.metric, weighted, method, points.features.dtype)
-        features, partners = (np.ascontiguousarray(points.features[:, rows]) for rows in (first, second))
-        summaries = points.summary[first], points.summary[second]
-        return cls(
-            first.size,
-            features.dtype,
-            kernel,
-            features,
-            summaries[0],
-            partners,
-            summaries[1],
-            weights,
-            points.p,
-            between,
-        )
+        dtype = points.features.dtype
+        kernel = fill.clusters_kernel(points.metric, weighted, method.pairs == "largest", dtype)
+        features = np.ascontiguousarray(points.features[:, clusters.members])
+        summary = points.summary[clusters.members]
+        borders = np.append(clusters.start[:: tiles.TILE], clusters.start[-1])
+        longest = int(np.diff(borders).max())
+        shape = (clusters.start, clusters.weight, clusters.total, longest)
+        return cls(clusters.ids.size, dtype, kernel, features, summary, weights, points.p, *shape)
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
@@ -67,7 +60,7 @@ class Stored:
         self.nearest, self.distance = rounds.merge_round(
             self.matrix, method, first, second, between, size, new_size, new_id
         )
-        self.n = first.size
+        self.n = self.scanned = first.size
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int

@@ -14,8 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-#: Rows and columns of a tile: 128 KiB in float64, so that two fit the second-level cache.
-TILE = 128
+from gpuclust.sizes import TILE
 
 
 def tile_rows(n: int) -> int:
@@ -37,11 +36,7 @@ def tile_start(row, column, rows):
 
 @register_jitable
 def read_row(matrix, rows, x, first, out):
-    """.
-
-    Opy the dissimilarities of cluster ``x`` to the clusters of tile row ``first`` and later to the same places of
-    out.
-    """
+    """Copy the dissimilarities of ``x`` to the clusters of tile row ``first`` and later to their places in out."""
     own = x // TILE
     inside = x - own * TILE
     for tile in range(first, own):

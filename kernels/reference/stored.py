@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from gpuclust.kernels.reference import pairwise
@@ -48,32 +46,13 @@ class Stored:
         return cls(square)
 
     @classmethod
-    def from_united(
-        cls, points: Points, method: Method, first: np.ndarray, second: np.ndarray, between: np.ndarray
-    ) -> Stored:
-        alone = first.size - second.size
-        order = np.concatenate((first, second))
-        points = replace(
-            points, features=np.ascontiguousarray(points.features[:, order]), summary=points.summary[order]
-        )
-        matrix = cls.from_points(points)
-        if np.isfinite(matrix.distance).all():
-            size = np.ones(order.size, matrix.square.dtype)
-            new_size = np.ones(first.size, size.dtype)
-            if method.counted:
-                new_size[alone:] = 2
-            partner = np.where(np.arange(first.size) < alone, -1, np.arange(first.size) - alone + first.size)
-            new_id = np.arange(first.size)
-            matrix.merge(method, np.arange(first.size), partner, between, size, new_size, new_id)
-        return matrix
-
-    @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         square = np.zeros((n, n), condensed.dtype)
         square[np.triu_indices(n, 1)] = condensed * condensed if squared else condensed
         return cls(square + square.T)
 
     def find_nearest(self, ids: np.ndarray) -> None:
+        self.scanned = self.n
         rows = np.arange(self.n)
         self.nearest = np.array([nearest_to(self.square[x], ids) for x in rows])
         self.distance = self.square[rows, self.nearest]

@@ -1,0 +1,98 @@
+"""The first rounds from points, before there is a matrix: merges that lists of nearest neighbours prove.
+
+Each point has a list of its k nearest others; every point not on the list is at least as far as the last one on it. A
+cluster's candidates are the clusters that hold a listed neighbour of one of its points. To any other cluster every
+pair of points is a pair that is on neither list, so the largest or the mean over pairs is at least the largest or the
+mean of those limits. A candidate nearer than that is the nearest of all clusters: proven, not guessed. Where two
+clusters are proven to be nearest to each other they merge, as in every round; where nothing is proven any more the
+lists have done their work. On 16-dimensional data that is when 60 % of the clusters are left, in the plane 13 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpuclust.backends import Backend
+from gpuclust.clusters import Clusters
+from gpuclust.errors import overflow
+from gpuclust.hierarchy.assemble import Merging
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+from gpuclust.sizes import NEIGHBOURS
+
+#: Clusters of more points are left to the matrix: their dissimilarities are sums over many pairs.
+LARGEST = 64
+#: The last rounds, of fewer than one pair in so many clusters, are left to the matrix too.
+FEW = 200
+
+
+def candidate_rounds(
+    backend: Backend, points: Points, method: Method, merges: Merging, report: Callable[[int], None]
+) -> Clusters:
+    """Make the merges that neighbour lists prove; the clusters that are left.
+
+    For linkages that are a largest or a mean over pairs of points. O(n² m) time for the lists, O(n k) memory.
+    """
+    n = points.n
+    neighbours, far = backend.knn(points, min(NEIGHBOURS, n - 1))
+    if not np.isfinite(far).all():
+        raise overflow(far.dtype)
+    merges.scans += n
+    # A sum of limits is rounded, so what it proves must be below it by more than rounding.
+    limit = far[:, -1] * (1 - 64 * np.finfo(far.dtype).eps)
+    clusters = Clusters.of_points(n, far.dtype)
+    nearest = np.full(n, -1)
+    distance = np.full(n, np.inf, far.dtype)
+    dirty = np.arange(n)
+    while dirty.size and merges.done < n - 1:
+        nearest[dirty], distance[dirty] = backend.nearest_among(points, method, clusters, neighbours, dirty)
+        proven = distance < _limits(method, clusters, limit)
+        first, second = reciprocal_pairs(np.where(proven, nearest, -1))
+        if first.size * FEW < clusters.ids.size:
+            break
+        pairs = np.stack((clusters.ids[first], clusters.ids[second]), axis=1)
+        clusters, row = clusters.unite(first, second, n + merges.done, method.counted)
+        merges.add(pairs, distance[first], 0)
+        report(merges.done)
+        nearest, distance, dirty = _follow(nearest, distance, first, second, row, clusters)
+    return clusters
+
+
+def reciprocal_pairs(nearest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (smaller first, in increasing order) that are each other's nearest; -1 is nobody's."""
+    rows = np.arange(nearest.size)
+    first = np.flatnonzero((rows < nearest) & (nearest[nearest] == rows))
+    return first, nearest[first]
+
+
+def _limits(method: Method, clusters: Clusters, limit: np.ndarray) -> np.ndarray:
+    """What any cluster that is no candidate is at least away from each cluster."""
+    of_member = limit[clusters.members]
+    if method.pairs == "largest":
+        return np.maximum.reduceat(of_member, clusters.start[:-1])
+    return np.add.reduceat(of_member * clusters.weight, clusters.start[:-1]) / clusters.total
+
+
+def _follow(
+    nearest: np.ndarray,
+    distance: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    row: np.ndarray,
+    clusters: Clusters,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest clusters by new rows, and the rows that must look again: unions, and whose nearest has merged."""
+    merged = np.zeros(row.size, bool)
+    merged[first] = merged[second] = True
+    count = clusters.ids.size
+    new_nearest = np.full(count, -1)
+    new_distance = np.full(count, np.inf, distance.dtype)
+    stays = ~merged & (nearest >= 0)
+    stays[stays] = ~merged[nearest[stays]]
+    new_nearest[row[stays]] = row[nearest[stays]]
+    new_distance[row[stays]] = distance[stays]
+    look = new_nearest < 0
+    look &= clusters.size <= LARGEST
+    return new_nearest, new_distance, np.flatnonzero(look)

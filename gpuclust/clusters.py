@@ -1,0 +1,77 @@
+"""Clusters of points: who belongs to which, and with what weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A partition of points; clusters are numbered by row, in increasing order of their ids.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, shape (C,)
+        Ids of the clusters, increasing: points come first, unions after them by age.
+    members : ndarray of int64, shape (n,)
+        The points, cluster after cluster.
+    start : ndarray of int64, shape (C + 1,)
+        Where each cluster starts in ``members``.
+    weight : ndarray of float, shape (n,)
+        Weight of each entry of ``members``: one, or what repeated halving has left of it (weighted linkage).
+    total : ndarray of float, shape (C,)
+        Sum of the weights of each cluster; the cluster sizes that a Lance-Williams update takes.
+    """
+
+    ids: np.ndarray
+    members: np.ndarray
+    start: np.ndarray
+    weight: np.ndarray
+    total: np.ndarray
+
+    @classmethod
+    def of_points(cls, n: int, dtype: np.dtype) -> Clusters:
+        """Every point on its own."""
+        return cls(np.arange(n), np.arange(n), np.arange(n + 1), np.ones(n, dtype), np.ones(n, dtype))
+
+    @property
+    def size(self) -> np.ndarray:
+        """Number of points in each cluster."""
+        return np.diff(self.start)
+
+    @property
+    def row_of_point(self) -> np.ndarray:
+        """The cluster of each point."""
+        row = np.empty(self.members.size, np.int64)
+        row[self.members] = np.repeat(np.arange(self.ids.size), self.size)
+        return row
+
+    def unite(
+        self, first: np.ndarray, second: np.ndarray, next_id: int, counted: bool
+    ) -> tuple[Clusters, np.ndarray]:
+        """Unite rows ``first`` with rows ``second``; the new clusters, and the new row of each old row.
+
+        Clusters left alone keep their order, unions follow in the order given, with ids from ``next_id``.
+        """
+        count = self.ids.size
+        alone = np.ones(count, bool)
+        alone[first] = alone[second] = False
+        rest = np.flatnonzero(alone)
+        new_row = np.empty(count, np.int64)
+        new_row[rest] = np.arange(rest.size)
+        new_row[first] = new_row[second] = rest.size + np.arange(first.size)
+        # Members of a union: those of its first part, then those of its second.
+        is_second = np.zeros(count, bool)
+        is_second[second] = True
+        row = np.repeat(np.arange(count), self.size)
+        order = np.lexsort((np.arange(row.size), is_second[row], new_row[row]))
+        weight = self.weight if counted else np.where(alone[row], self.weight, self.weight / 2)
+        total = np.concatenate((self.total[rest], self.total[first] + self.total[second]))
+        start = np.zeros(rest.size + first.size + 1, np.int64)
+        np.cumsum(np.bincount(new_row[row], minlength=start.size - 1), out=start[1:])
+        ids = np.concatenate((self.ids[rest], next_id + np.arange(first.size)))
+        if not counted:
+            total = np.ones_like(total)
+        return Clusters(ids, self.members[order], start, weight[order].astype(self.weight.dtype), total), new_row

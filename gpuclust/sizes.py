@@ -1,0 +1,8 @@
+"""Sizes that both the algorithms and the plan go by. Light to import."""
+
+#: Side of a tile of the stored layout: 128 KiB in float64, so that two fit the second-level cache.
+TILE = 128
+#: Up to here a matrix of all points is small, and the first round is made on it like the others.
+FUSED = 1024
+#: Neighbours on a list. More prove more merges, and cost more to find.
+NEIGHBOURS = 32

@@ -1,0 +1,89 @@
+"""The k nearest neighbours of every point, by fused distance tiles: no distance is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust import metrics
+from gpuclust.kernels.cpu import launch, pairwise
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.metrics import Metric, Points
+
+#: Points a block: distances and the slices of four features stay in the first-level cache.
+BLOCK = 512
+#: Rows a piece of work.
+ROWS = 64
+
+
+@cache
+def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
+    """Rows begin..end-1 of the lists: sorted by (distance, index), the point itself left out.
+
+    A metric that is a monotone function of a cheaper one (the root of a sum) is searched in that one's terms.
+    """
+    row_of_distances = pairwise.row_kernel(metrics.METRICS[metric.monotone_of or metric.name], weighted)
+    finish = pairwise.jitable(metric.finish)
+    roots = metric.monotone_of is not None
+    stamp = launch.stamp(metrics, pairwise)
+
+    @compiled
+    @named(metric.name, weighted, dtype)
+    def knn(features, summary, weights, p, begin, end, index, distance):
+        stamp  # noqa: B018
+        n = features.shape[1]
+        k = index.shape[1]
+        out = np.empty(BLOCK, features.dtype)
+        scratch = np.empty(BLOCK, features.dtype)
+        for i in range(begin, end):
+            distance[i, :] = np.inf
+        for left in range(0, n, BLOCK):
+            right = min(left + BLOCK, n)
+            values = out[: right - left]
+            for i in range(begin, end):
+                row_of_distances(features, summary, i, features, summary, left, right, weights, p, out, scratch)
+                if left <= i < right:
+                    values[i - left] = np.inf
+                limit = distance[i, k - 1]
+                hits = 0
+                for j in range(values.size):
+                    hits += values[j] < limit
+                if hits == 0:
+                    continue
+                best = distance[i]
+                which = index[i]
+                for j in range(values.size):
+                    value = values[j]
+                    if value < best[k - 1]:  # points come by increasing index: equal ones stay behind
+                        place = k - 1
+                        while place > 0 and value < best[place - 1]:
+                            best[place] = best[place - 1]
+                            which[place] = which[place - 1]
+                            place -= 1
+                        best[place] = value
+                        which[place] = left + j
+        if roots:
+            zero = features.dtype.type(0)
+            for i in range(begin, end):
+                for place in range(k):
+                    distance[i, place] = finish(distance[i, place], zero, zero, zero, p)
+
+    return knn
+
+
+def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
+
+    Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
+    NaN.
+    """
+    kernel = knn_kernel(points.metric, points.weights is not None, points.features.dtype)
+    index = np.full((points.n, k), -1)
+    distance = np.full((points.n, k), np.inf, points.features.dtype)
+    weights = points.weights if points.weights is not None else points.summary[:0]
+    common = (points.features, points.summary, weights, points.p)
+    run(lambda begin, end: kernel(*common, begin, end, index, distance), ranges(points.n, ROWS))
+    return index, distance

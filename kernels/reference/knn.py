@@ -1,0 +1,16 @@
+"""The k nearest neighbours, plainly: whole rows of distances, sorted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuclust.kernels.reference import pairwise
+from gpuclust.metrics import Points
+
+
+def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n, k) of the nearest other points, by (distance, index), and their distances."""
+    square = pairwise.pairwise(points, points)
+    np.fill_diagonal(square, np.inf)
+    index = np.argsort(square, axis=1, kind="stable")[:, :k]
+    return index, np.take_along_axis(square, index, axis=1)

@@ -1,0 +1,99 @@
+"""The first rounds from neighbour lists: every merge is one that the matrix would have made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist, squareform
+
+import gpuclust
+from gpuclust import methods, metrics
+from gpuclust.algorithms.candidates import candidate_rounds
+from gpuclust.backends import select
+from gpuclust.hierarchy.assemble import Merging
+
+PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
+
+
+def rounds(X: np.ndarray, method: str, metric: str = "euclidean", dtype: str = "float64"):
+    merges = Merging(len(X), np.dtype(dtype))
+    points = metrics.prepare(X, metric, dtype=dtype)
+    clusters = candidate_rounds(select("cpu"), points, methods.METHODS[method], merges, lambda done: None)
+    return clusters, merges
+
+
+@pytest.mark.parametrize("m", [1, 2, 8, 40])
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_every_merge_is_in_scipys_tree_at_its_height(method, m):
+    X = np.random.default_rng(m).normal(size=(900, m))
+    clusters, merges = rounds(X, method)
+    assert merges.done > 100
+    assert clusters.ids.size == 900 - merges.done
+    Z = hierarchy.linkage(X, method)
+    members: dict[int, frozenset[int]] = {k: frozenset([k]) for k in range(900)}
+    in_tree = {}
+    for i, (a, b, height, _) in enumerate(Z):
+        members[900 + i] = members[int(a)] | members[int(b)]
+        in_tree[members[900 + i]] = height
+    mine: dict[int, frozenset[int]] = {k: frozenset([k]) for k in range(900)}
+    for k in range(merges.done):
+        a, b = merges.pairs[k]
+        mine[900 + k] = mine[a] | mine[b]
+        assert merges.heights[k] == pytest.approx(in_tree[mine[900 + k]], rel=1e-12)
+
+
+@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize(
+    "kind", ["all equal", "many duplicates", "two far groups", "line of growing gaps", "grid", "heavy tails"]
+)
+def test_hard_data_are_scipys(method, kind):
+    rng = np.random.default_rng(4)
+    n = 1300
+    X = {
+        "all equal": np.ones((n, 3)),
+        "many duplicates": rng.normal(size=(20, 3))[rng.integers(0, 20, n)],
+        "two far groups": rng.normal(size=(n, 3)) + 1e5 * (np.arange(n) % 2)[:, None],
+        "line of growing gaps": np.cumsum(1 + np.arange(n) * 1e-3)[:, None],
+        "grid": np.stack(np.divmod(np.arange(n), 36), axis=1).astype(float),
+        "heavy tails": rng.standard_cauchy((n, 3)),
+    }[kind]
+    Z = gpuclust.linkage(X, method)
+    assert hierarchy.is_valid_linkage(Z)
+    assert (np.diff(Z[:, 2]) >= 0).all()
+    if kind not in ("grid", "all equal", "many duplicates"):  # there the tree is not unique
+        np.testing.assert_allclose(Z[:, 2], hierarchy.linkage(X, method)[:, 2], rtol=1e-9)
+    square = squareform(pdist(X))
+    for row in np.random.default_rng(0).integers(0, n - 1, 40):  # heights are what the definition says
+        parts = [members_of(Z, int(k)) for k in Z[row, :2]]
+        between = square[np.ix_(*parts)]
+        if method == "complete":
+            assert Z[row, 2] == between.max()
+        elif method == "average":
+            assert Z[row, 2] == pytest.approx(between.mean(), rel=1e-12)
+
+
+def members_of(Z: np.ndarray, cluster: int) -> list[int]:
+    n = len(Z) + 1
+    found, stack = [], [cluster]
+    while stack:
+        k = stack.pop()
+        if k < n:
+            found.append(k)
+        else:
+            stack.extend(int(part) for part in Z[k - n, :2])
+    return found
+
+
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_a_reference_run_gives_the_same(method):
+    """The algorithm on the reference's primitives: same merges, same clusters."""
+    X = np.random.default_rng(1).integers(0, 40, (150, 2)).astype(float)
+    results = []
+    for name in ("cpu", "reference"):
+        merges = Merging(150, np.dtype("float64"))
+        points = metrics.prepare(X, "cityblock")
+        clusters = candidate_rounds(select(name), points, methods.METHODS[method], merges, lambda done: None)
+        results.append((merges.pairs[: merges.done], merges.heights[: merges.done], clusters.members, clusters.ids))
+    for ours, reference in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, reference)

@@ -18,8 +18,8 @@ WIDE = 96
 
 #: Ward summaries of so many features cost more to compare than rounds on a stored matrix, where that fits.
 WIDE_WARD = 64
-#: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists, are
-#: over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
+#: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists,
+#: are over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
 LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}

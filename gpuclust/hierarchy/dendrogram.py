@@ -47,14 +47,12 @@ def set_link_color_palette(palette: Sequence[str] | None) -> None:
     global _palette
     if palette is None:
         palette = _DEFAULT_PALETTE
-    if not isinstance(palette, (list, tuple)):
-        raise TypeError(f"palette must be a list or tuple of color strings, or None, got {type(palette).__name__}")
-    wrong = [color for color in palette if not isinstance(color, str)]
-    if wrong:
-        raise TypeError(f"all palette list elements must be color strings, got {wrong[0]!r}")
-    if not palette:
-        raise ValueError("palette must hold at least one color string, got an empty one")
-    _palette = tuple(palette)
+    _palette = _checked_palette(palette)
+
+
+def palette_is_default() -> bool:
+    """Whether `set_link_color_palette` has set no other colours."""
+    return _palette == _DEFAULT_PALETTE
 
 
 def dendrogram(
@@ -171,7 +169,7 @@ def dendrogram(
         raise TypeError(f"color_threshold must be a number, None or 'default', got {color_threshold!r}")
 
     tree = Layout(Z, _contraction(p, truncate_mode, n), _child_order(Z, count_sort, distance_sort))
-    tree.walk(float(color_threshold), above_threshold_color, _palette)
+    tree.walk(float(color_threshold), above_threshold_color, _palette if palette is None else _checked_palette(palette))
     if link_color_func is not None:
         tree.colors = [_checked_color(link_color_func(node)) for node in tree.links]
 
@@ -266,6 +264,17 @@ def _leaf_colors(result: dict[str, Any], leaves: int) -> list[str | None]:
     for leaf, link in zip((x[ends] // 10).astype(np.int64).tolist(), (ends // 4).tolist(), strict=True):
         colors[leaf] = result["color_list"][link]
     return colors
+
+
+def _checked_palette(palette: Any) -> tuple[str, ...]:
+    if not isinstance(palette, (list, tuple)):
+        raise TypeError(f"palette must be a list or tuple of color strings, or None, got {type(palette).__name__}")
+    wrong = [color for color in palette if not isinstance(color, str)]
+    if wrong:
+        raise TypeError(f"all palette list elements must be color strings, got {wrong[0]!r}")
+    if not palette:
+        raise ValueError("palette must hold at least one color string, got an empty one")
+    return tuple(palette)
 
 
 def _checked_color(color: Any) -> str:

@@ -61,7 +61,9 @@ $(VENV)/.made:
 	fi
 	@echo "$(CURDIR)" > $@
 
+# A pip older than 21.3 (Python 3.10.0 brings one) cannot install a project without a setup.py in place.
 $(VENV)/.installed-%: pyproject.toml $(VENV)/.made
 	@echo "Installing gpuclust[$(subst -,$(comma),$*)] into $(VENV) (once; a minute or two)"
+	@$(PIP) "pip>=21.3"
 	@$(PIP) --editable ".[$(subst -,$(comma),$*)]"
 	@touch $@

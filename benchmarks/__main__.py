@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import CASES, Case
+from benchmarks.million import million
 from benchmarks.startup import startup
 from gpuclust.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("small", "distance", "hierarchy", "linkage", "startup")
+GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million")
 
 
 def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
@@ -99,8 +100,8 @@ def main() -> None:
     peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
     console = Console()
     for group in asked.groups or GROUPS:
-        if group == "startup":
-            rows = startup(console)
+        if group in ("startup", "million"):
+            rows = {"startup": startup, "million": million}[group](console)
         else:
             rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
         RESULTS.mkdir(exist_ok=True)

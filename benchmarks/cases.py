@@ -78,6 +78,7 @@ LINKAGE = [
         _linkage_peers(method),
         heights,
         n=20_000,
+        repeat=2,
         rtol=1e-6 if method in ("centroid", "median") else 1e-12,
         asked=ASKED.get(method, {}),
     )
@@ -166,7 +167,6 @@ HIERARCHY = [
         8,
         make=tree_and_distances,
         digest=lambda result: np.append(result[0], result[1][::1001]),
-        repeat=1,
     ),
     _tree_case("cut_tree(Z, 20)", lambda h, Z: h.cut_tree(Z, 20), 50, repeat=1),
     _tree_case(

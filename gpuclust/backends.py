@@ -31,6 +31,7 @@ class Stored(Protocol):
     n: int
     nearest: np.ndarray
     distance: np.ndarray
+    width: int  # numbers read to know one dissimilarity
     scanned: int  # rows searched by the construction or the last merge
 
     def merge(
@@ -90,6 +91,12 @@ class Backend(Protocol):
     """A device. ``Points`` are features in the layout of `gpuclust.metrics.prepare`."""
 
     name: str
+
+    def summarise(self, points: Points, method: Method) -> Stored:
+        """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a geometric form.
+
+        ``points`` are prepared for sqeuclidean, without weights. O(n m) memory; O(n m) time a row searched.
+        """
 
     def store_points(self, points: Points) -> Stored:
         """Dissimilarities of all pairs of points, stored. O(n² m) time."""
@@ -156,7 +163,7 @@ def select(device: str = "auto") -> Backend:
         The device is known, but cannot be used here.
     """
     name = device.lower() if isinstance(device, str) else device
-    if isinstance(name, str) and name.split(":")[0] in ("cuda", "gpu"):
+    if isinstance(name, str) and name.split(":")[0] == "cuda":
         raise BackendUnavailable(
             f"device={device!r} was asked for, but this version of gpuclust has no CUDA backend yet. "
             "Allowed: 'auto', 'cpu'."
@@ -164,5 +171,5 @@ def select(device: str = "auto") -> Backend:
     if name == "auto":
         name = "cpu"
     if name not in REGISTRY:
-        raise unknown_name("device", device, ["auto", "cpu", "cuda", *REGISTRY])
+        raise unknown_name("device", device, ["auto", "cuda", *REGISTRY])
     return cast(Backend, import_module(REGISTRY[name]).backend())

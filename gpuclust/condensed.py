@@ -43,6 +43,10 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
         zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
+
+    Notes
+    -----
+    O(n²) time, and memory for the result.
     """
     X = np.ascontiguousarray(X)
     if force.lower() == "tomatrix" and X.ndim != 1:
@@ -107,6 +111,7 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     Parameters
     ----------
     D : array_like
+        Any array; a distance matrix has shape (n, n).
     tol : float
         By how much mirrored entries may differ, and diagonal ones exceed zero.
     throw : bool
@@ -115,6 +120,19 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
         What the message calls the matrix.
     warning : bool
         Warn instead of only returning False.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        With ``throw``, if it is not one.
+
+    Notes
+    -----
+    O(n²) time, block by block; no copy of the matrix is made.
     """
     D = np.asarray(D)
     called = f"Distance matrix '{name}'" if name else "Distance matrix"
@@ -140,7 +158,29 @@ def _mirrored(upper: Array, lower: Array, tol: float) -> bool:
 def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
     """Whether ``y`` is a condensed distance matrix: one-dimensional, of n (n - 1) / 2 entries for some n.
 
-    Parameters are those of `is_valid_dm`.
+    Parameters
+    ----------
+    y : array_like
+        Any array; a condensed distance matrix has shape (n (n - 1) / 2,).
+    warning : bool
+        Warn instead of only returning False.
+    throw : bool
+        Raise a ``ValueError`` that says what is wrong instead of returning False.
+    name : str, optional
+        What the message calls the matrix.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        With ``throw``, if it is not one.
+
+    Notes
+    -----
+    O(1): only the shape is looked at.
     """
     y = np.asarray(y)
     called = f"Condensed distance matrix '{name}'" if name else "Condensed distance matrix"
@@ -153,14 +193,44 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
 
 
 def num_obs_dm(d: Any) -> int:
-    """Number of observations of a square distance matrix; ``ValueError`` if it is none."""
+    """Number of observations of a square distance matrix.
+
+    Parameters
+    ----------
+    d : array_like, shape (n, n)
+        Square distance matrix.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is not a square matrix.
+    """
     d = np.asarray(d)
     is_valid_dm(d, tol=np.inf, throw=True, name="d")
     return len(d)
 
 
 def num_obs_y(Y: Any) -> int:
-    """Number of observations of a condensed distance matrix; ``ValueError`` if it is none, or empty."""
+    """Number of observations of a condensed distance matrix.
+
+    Parameters
+    ----------
+    Y : array_like, shape (n (n - 1) / 2,)
+        Condensed distance matrix.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is not one-dimensional, empty, or its length is not n (n - 1) / 2 for any n.
+    """
     Y = np.asarray(Y)
     is_valid_y(Y, throw=True, name="Y")
     if len(Y) == 0:

@@ -28,7 +28,7 @@ class ClusterWarning(UserWarning):
 
 def unknown_name(kind: str, got: object, allowed: Iterable[str]) -> ValueError:
     """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion."""
-    names = sorted(allowed)
+    names = sorted(set(allowed))
     near = difflib.get_close_matches(str(got).lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"Unknown {kind} {got!r}.{hint} Allowed: {', '.join(names)}.")

@@ -26,8 +26,9 @@ from gpuclust.errors import InputFileError
 from gpuclust.files import DataSet, read_points, sha256_of, split_key
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
-from gpuclust.observations import check_euclidean
-from gpuclust.output import atomic_write, check_output_folder
+from gpuclust.observations import check_observations
+from gpuclust.output import atomic_write, output_folder
+from gpuclust.plan import check_euclidean
 from gpuclust.results import ELBOW_MERGES, Cut, draw, forget_earlier, suggest_clusters, write_labels, write_linkage
 
 PACKAGES = ("gpuclust", "numpy", "numba", "llvmlite", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
@@ -75,7 +76,7 @@ class Job:
             raise ValueError(f"p is the exponent of metric minkowski; it means nothing to {self.metric}")
         if self.weights is not None and not metric.accepts_weights:
             raise ValueError(f"metric {metric.name} takes no weights")
-        check_euclidean(method, metric.name, self.metric_arguments())
+        check_euclidean(method, metric.name)
         if self.cut is not None:
             self.cut.check()
 
@@ -121,65 +122,66 @@ def run(job: Job, observer: Observer | None = None) -> Result:
     Raises
     ------
     InputFileError, OutputError, ValueError
-        The data, the output folder or an option is at fault. Nothing is written then but the (empty) folder.
+        The data, the output folder or an option is at fault. Nothing is written then, and a folder made for the
+        results is taken away again.
     DoesNotFit, BackendUnavailable
         As `linkage`.
     """
     observer = observer or _Silent()
     started, clock = datetime.now(timezone.utc), _Clock(observer)
     job.check()
-    folder = check_output_folder(job.out)
-    with clock("reading"):
-        data = read_points(job.data)
-        _check_fits(job, data)
-        digest = sha256_of(data.path)
-    with clock("linkage"):
-        linkage = compute(
-            data.values,
-            job.method,
-            job.metric,
-            dtype=job.dtype,
-            device=job.device,
-            progress=observer,
-            memory_limit=job.memory_limit,
-            **job.metric_arguments(),
-        )
-    Z = linkage.Z
-    labels = None
-    with clock("cutting"):
-        if job.cut is not None:
-            labels = fcluster(Z, job.cut.threshold, criterion=job.cut.criterion, depth=job.cut.depth)
-        suggested = suggest_clusters(Z)
-    result = Result(linkage, labels, suggested)
-    with clock("writing"):
-        forget_earlier(folder)
-        files = [write_linkage(folder, Z)]
-        if labels is not None:
-            files.append(write_labels(folder, labels, data.names))
-    if job.plots:
-        with clock("drawing"):
-            files += draw(folder, Z, job.cut, labels, data.names)
-    result.record = {
-        "gpuclust": _version("gpuclust"),
-        "started": started.isoformat(timespec="seconds"),
-        "input": _describe(data, job.data, len(Z) + 1, digest),
-        "parameters": {**asdict(job), "out": str(job.out)},
-        "device": linkage.plan.device,
-        "algorithm": linkage.plan.algorithm,
-        "reason": linkage.plan.reason,
-        "result": _summary(result),
-        "seconds": {**clock.seconds, "total": clock.total()},
-        "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
-        "row_scans": linkage.scans,
-        "peak_memory_bytes": peak_memory(),
-        "predicted_memory_bytes": linkage.plan.memory,
-        "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := _version(p))}},
-        "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-        "files": [*files, "run.json"],
-    }
-    with atomic_write(folder / "run.json", "w") as file:
-        file.write(json.dumps(result.record, indent=2, allow_nan=False) + "\n")
-    return result
+    with output_folder(job.out) as folder:
+        with clock("reading"):
+            data = read_points(job.data)
+            _check_fits(job, data)
+            digest = sha256_of(data.path)
+        with clock("linkage"):
+            linkage = compute(
+                data.values,
+                job.method,
+                job.metric,
+                dtype=job.dtype,
+                device=job.device,
+                progress=observer,
+                memory_limit=job.memory_limit,
+                **job.metric_arguments(),
+            )
+        Z = linkage.Z
+        labels = None
+        with clock("cutting"):
+            if job.cut is not None:
+                labels = fcluster(Z, job.cut.threshold, criterion=job.cut.criterion, depth=job.cut.depth)
+            suggested = suggest_clusters(Z)
+        result = Result(linkage, labels, suggested)
+        with clock("writing"):
+            forget_earlier(folder)
+            files = [write_linkage(folder, Z)]
+            if labels is not None:
+                files.append(write_labels(folder, labels, data.names))
+        if job.plots:
+            with clock("drawing"):
+                files += draw(folder, Z, job.cut, labels, data.names)
+        result.record = {
+            "gpuclust": _version("gpuclust"),
+            "started": started.isoformat(timespec="seconds"),
+            "input": _describe(data, job.data, len(Z) + 1, digest),
+            "parameters": {**asdict(job), "out": str(job.out)},
+            "device": linkage.plan.device,
+            "algorithm": linkage.plan.algorithm,
+            "reason": linkage.plan.reason,
+            "result": _summary(result),
+            "seconds": {**clock.seconds, "total": clock.total()},
+            "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
+            "row_scans": linkage.scans,
+            "peak_memory_bytes": peak_memory(),
+            "predicted_memory_bytes": linkage.plan.memory,
+            "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := _version(p))}},
+            "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
+            "files": [*files, "run.json"],
+        }
+        with atomic_write(folder / "run.json", "w") as file:
+            file.write(json.dumps(result.record, indent=2, allow_nan=False) + "\n")
+        return result
 
 
 def _check_fits(job: Job, data: DataSet) -> None:
@@ -189,6 +191,10 @@ def _check_fits(job: Job, data: DataSet) -> None:
         raise ValueError(f"{data.path}: holds condensed distances, to which p and weights mean nothing")
     if values.ndim == 2 and len(values) < 2:
         raise InputFileError(f"{data.path}: holds {len(values)} row, at least 2 are needed")
+    try:
+        check_observations(values)
+    except ValueError as error:
+        raise InputFileError(f"{data.path}: {error}") from error
     if job.weights is not None and len(job.weights) != values.shape[1]:
         raise ValueError(f"{len(job.weights)} weights were given for {values.shape[1]} columns")
     wanted = job.cut.threshold if job.cut is not None and job.cut.criterion == "maxclust" else 1

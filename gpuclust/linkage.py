@@ -15,9 +15,9 @@ from gpuclust.distance import pdist
 from gpuclust.errors import overflow
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
-from gpuclust.observations import check_euclidean, check_not_negative, check_observations, count, warn_of_square
-from gpuclust.plan import SMALL, Plan, plan
-from gpuclust.progress import Progress, reporter
+from gpuclust.observations import check_not_negative, check_observations, count, warn_of_square
+from gpuclust.plan import SMALL, Plan, check_euclidean, plan
+from gpuclust.progress import Progress, check_progress, reporter
 
 Metric = str | Callable[..., float]
 
@@ -69,7 +69,7 @@ def linkage(
         Order the leaves so that neighbours are as near as the tree allows (`optimal_leaf_ordering`): O(n³) time,
         O(n²) memory.
     device : {"auto", "cpu"}
-        Where to compute.
+        Where to compute. The threads of the CPU can be limited by the environment variable GPUCLUST_NUM_THREADS.
     dtype : {"float64", "float32"}
         What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest.
     progress : bool or callable
@@ -89,7 +89,9 @@ def linkage(
         For a method or metric that does not exist or does not fit the input, or input of the wrong shape, type or
         values.
     DoesNotFit
-        If the memory needed is more than there is, or than ``memory_limit``; raised before anything is computed.
+        If the memory needed is more than there is, or than ``memory_limit``; raised before that memory is asked for.
+    TypeError
+        If ``progress`` is neither a bool nor callable.
     BackendUnavailable
         If the device asked for cannot be used.
 
@@ -98,9 +100,12 @@ def linkage(
     ClusterWarning
         If the points look like a square matrix of dissimilarities.
 
-    Notes ----- Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower
-    bounds; the others merge all reciprocal nearest neighbours at once. O(n²) time; memory n²/2 numbers, or O(n m) for
-    single, centroid and median from points (`gpuclust.plan` tells). Heights of single and complete linkage are
+    Notes
+    -----
+    Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the
+    others merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers
+    of memory; from points O(n m) for single, ward, centroid and median, and half of the square of the clusters that
+    the first rounds leave for the others (`gpuclust.plan` tells). Heights of single and complete linkage are
     SciPy's bits, those of the others agree to 1e-12. Where dissimilarities are equal the tree is not unique: the
     smaller id merges first.
 
@@ -140,6 +145,7 @@ def compute(
     ``metric_arguments`` are the metric's own: p, w, V, VI.
     """
     started = time.perf_counter()
+    check_progress(progress)
     rule = methods.resolve(method)
     backend = select(device)
     data = check_observations(y)
@@ -150,7 +156,7 @@ def compute(
     else:
         found = metrics.resolve(metric, metric_arguments.get("p"))
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
-        check_euclidean(rule, name, metric_arguments)
+        check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
         warn_of_square(data)
         if not isinstance(found, metrics.Metric):  # only Python can call it: its dissimilarities are computed first
             data, condensed = check_observations(pdist(data, metric, **metric_arguments)), True
@@ -211,6 +217,8 @@ def _from_points(
         return algorithms.boruvka(backend, points, report)
     if job.algorithm == "generic":
         return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
+    if job.algorithm == "summaries":
+        return algorithms.from_matrix(backend.summarise(points, rule), rule, report)
     if rule.reducible:
         return algorithms.from_points(backend, points, rule, report, job.check_matrix)
     return _on_matrix(backend, backend.store_points(points), rule, report)
@@ -225,35 +233,112 @@ def _on_matrix(backend: Backend, matrix: Stored, rule: methods.Method, report: C
 
 
 def single(y: Any) -> np.ndarray:
-    """Single (minimum) linkage of points or condensed dissimilarities; see `linkage`."""
+    """Single (minimum) linkage; the same as ``linkage(y, "single")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "single")
 
 
 def complete(y: Any) -> np.ndarray:
-    """Complete (maximum) linkage of points or condensed dissimilarities; see `linkage`."""
+    """Complete (maximum) linkage; the same as ``linkage(y, "complete")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "complete")
 
 
 def average(y: Any) -> np.ndarray:
-    """Average linkage (UPGMA) of points or condensed dissimilarities; see `linkage`."""
+    """Average linkage (UPGMA); the same as ``linkage(y, "average")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "average")
 
 
 def weighted(y: Any) -> np.ndarray:
-    """Weighted linkage (WPGMA) of points or condensed dissimilarities; see `linkage`."""
+    """Weighted linkage (WPGMA); the same as ``linkage(y, "weighted")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "weighted")
 
 
 def centroid(y: Any) -> np.ndarray:
-    """Centroid linkage (UPGMC) of points or condensed Euclidean distances; see `linkage`."""
+    """Centroid linkage (UPGMC); the same as ``linkage(y, "centroid")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "centroid")
 
 
 def median(y: Any) -> np.ndarray:
-    """Median linkage (WPGMC) of points or condensed Euclidean distances; see `linkage`."""
+    """Median linkage (WPGMC); the same as ``linkage(y, "median")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "median")
 
 
 def ward(y: Any) -> np.ndarray:
-    """Ward's linkage of points or condensed Euclidean distances; see `linkage`."""
+    """Ward's linkage; the same as ``linkage(y, "ward")``.
+
+    Parameters
+    ----------
+    y : array_like
+        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
+
+    Returns
+    -------
+    Z : ndarray of float64, shape (n - 1, 4)
+        See `linkage`, for the errors too.
+    """
     return linkage(y, "ward")

@@ -61,6 +61,12 @@ def centroid(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
     return value if value > zero else zero
 
 
+def ward_geometric(square: Any, sa: Any, sb: Any) -> Any:
+    """Twice what the union adds to the sum of squares within clusters."""
+    product = sa * sb
+    return (product + product) / (sa + sb) * square
+
+
 @dataclass(frozen=True)
 class Method:
     """One linkage.
@@ -80,6 +86,10 @@ class Method:
         What the dissimilarity of two clusters is of those of their pairs of points; None: something else.
     counted : bool
         Sizes are numbers of observations; otherwise every cluster weighs one.
+    geometric : callable or None
+        ``geometric(square, sa, sb)``, the dissimilarity of two clusters from the squared distance of their centroids
+        and their sizes; None: there is no such form. To the last bit: symmetric in the sizes, ``square`` itself for
+        two points, and ``geometric(1, sa, sb) * square``.
     """
 
     name: str
@@ -88,6 +98,7 @@ class Method:
     on_squares: bool = False
     counted: bool = True
     pairs: str | None = None
+    geometric: Callable[..., Any] | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -97,7 +108,7 @@ METHODS: dict[str, Method] = {
         Method("complete", complete, pairs="largest"),
         Method("average", average, pairs="mean"),
         Method("weighted", average, counted=False, pairs="mean"),
-        Method("ward", ward, on_squares=True),
+        Method("ward", ward, on_squares=True, geometric=ward_geometric),
         Method("centroid", centroid, reducible=False, on_squares=True),
         Method("median", centroid, reducible=False, on_squares=True, counted=False),
     )

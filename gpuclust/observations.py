@@ -18,8 +18,12 @@ _PIECE = 2**18
 
 def check_observations(y: Any) -> np.ndarray:
     """``y`` as an array of real numbers that can be clustered, or an error that says what it is."""
-    if hasattr(y, "__cuda_array_interface__"):
-        y = y.get() if hasattr(y, "get") else y
+    if hasattr(y, "__cuda_array_interface__") and hasattr(y, "get"):  # CuPy: bring it to the host
+        y = y.get()
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+        raise ValueError(
+            f"y has {np.ma.count_masked(y)} masked values, which no dissimilarity is defined for; fill or drop them."
+        )
     data = np.asarray(y)
     if data.dtype.kind not in "biuf":
         raise ValueError(f"y must hold real numbers, got dtype {data.dtype}.")
@@ -35,8 +39,7 @@ def check_observations(y: Any) -> np.ndarray:
     elif data.ndim == 2:
         if len(data) < 2 or data.shape[1] == 0:
             raise ValueError(
-                f"At least two observations of at least one feature are needed, got an array of shape {data.shape} "
-                "(an empty distance matrix)."
+                f"At least two observations of at least one feature are needed, got an array of shape {data.shape}."
             )
     else:
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
@@ -73,10 +76,7 @@ def _refuse(value: Any, where: tuple[int, ...]) -> None:
         raise ValueError(
             f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}."
         )
-    raise ValueError(
-        f"Points must be finite, got {value} in row {where[0]}, column {where[1]} "
-        "(the condensed distance matrix must contain only finite values)."
-    )
+    raise ValueError(f"Points must be finite, got {value} in row {where[0]}, column {where[1]}.")
 
 
 def count(data: np.ndarray) -> int:
@@ -84,15 +84,6 @@ def count(data: np.ndarray) -> int:
     if data.ndim == 2:
         return len(data)
     return (1 + isqrt(1 + 8 * data.size)) // 2
-
-
-def check_euclidean(method: Method, metric: str, arguments: dict[str, Any]) -> None:
-    """Ward, centroid and median take Euclidean distances only."""
-    if method.on_squares and (metric != "euclidean" or arguments.get("w") is not None):
-        raise ValueError(
-            f"Method '{method.name}' requires the distance metric to be Euclidean, got {metric!r}. "
-            "Allowed: metric='euclidean', or condensed distances that are known to be Euclidean."
-        )
 
 
 def check_not_negative(method: Method, condensed: np.ndarray) -> None:

@@ -60,7 +60,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        # NumPy says of a full disk only how many numbers it wanted to write and how many it did.
+        reason = error.strerror or f"{error} (is the disk full?)"
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
@@ -90,6 +92,23 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise OutputError(f"{folder}: the folder cannot be written: {error.strerror or error}") from error
     return folder
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """`check_output_folder` for a ``with`` block; if that ends with an error, folders made for it are removed again.
+
+    Only folders that are still empty: what was written stays.
+    """
+    missing = [folder for folder in (Path(path), *Path(path).parents) if not os.path.exists(folder)]
+    folder = check_output_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        for made in missing:
+            with contextlib.suppress(OSError):
+                made.rmdir()
+        raise
 
 
 def save_figure(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import isfinite
+from operator import index
 from pathlib import Path
 
-from gpuclust import methods
+import numpy as np
+
+from gpuclust import methods, metrics
+from gpuclust.backends import select
 from gpuclust.errors import DoesNotFit
 from gpuclust.sizes import FUSED, NEIGHBOURS, TILE
 
@@ -16,8 +20,6 @@ SMALL = 512
 #: Centroids of so many features cost more to compare than a row of a stored matrix costs to update.
 WIDE = 96
 
-#: Ward summaries of so many features cost more to compare than rounds on a stored matrix, where that fits.
-WIDE_WARD = 64
 #: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists,
 #: are over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
 LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
@@ -35,7 +37,7 @@ class Plan:
         Observations and features; ``m`` is None for condensed input.
     method, metric, dtype, device : str
     algorithm : str
-        ``"spanning tree"``, ``"stored"``, ``"generic"`` (on centroids) or ``"generic, stored"``.
+        ``"spanning tree"``, ``"summaries"``, ``"stored"``, ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input.
     limit : int
@@ -82,13 +84,19 @@ class Plan:
         if self.dtype == "float64" and needed // 2 <= self.limit:
             options.append('dtype="float32" (half the memory)')
         if self.m is not None and self.algorithm == "stored":
-            options.append('method="single", "ward", "centroid" or "median" (memory grows with n, not n²)')
-        largest = int(self.n * (self.limit / needed) ** 0.5)
-        options.append(f"at most about {largest:,} observations")
+            slim = [name for name in ("single", "ward", "centroid") if self._needs(name) <= self.limit]
+            if slim:
+                options.append(f"method={' or '.join(repr(name) for name in slim)} (memory grows with n, not n²)")
+        largest = int(self.n * min(1.0, (self.limit / needed) ** 0.5))
+        if largest >= 2:
+            options.append(f"at most about {largest:,} observations")
         return DoesNotFit(
             f"{self.method} linkage of {self.n:,} observations needs {format_bytes(needed)} of memory, and "
-            f"{format_bytes(self.limit)} may be used. What would fit: {'; '.join(options)}."
+            f"{format_bytes(self.limit)} may be used. What would fit: {'; '.join(options) or 'nothing'}."
         )
+
+    def _needs(self, method: str) -> int:
+        return plan(self.n, self.m, method, "euclidean", self.dtype, self.device, self.limit or 1).memory
 
 
 def plan(
@@ -117,6 +125,15 @@ def plan(
     -------
     Plan
 
+    Raises
+    ------
+    ValueError
+        For fewer than two observations, no features, or a method, metric, dtype, device or limit that there is not.
+    TypeError
+        If a count is not a whole number.
+    BackendUnavailable
+        If the device is known but cannot be used.
+
     Examples
     --------
     >>> import gpuclust
@@ -124,17 +141,24 @@ def plan(
     'spanning tree'
     """
     linkage_method = methods.resolve(method)
-    width = {"float64": 8, "float32": 4}.get(str(dtype))
-    if width is None:
-        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
+    if m is not None:
+        found = metrics.resolve(metric)
+        metric = found.name if isinstance(found, metrics.Metric) else "callable"
+        check_euclidean(linkage_method, metric)
+    dtype = working_type(dtype)
+    width = {"float64": 8, "float32": 4}[dtype]
+    name = select(device).name
     algorithm, reason = _choose(n, m, linkage_method)
     features = 0 if m is None else 2 * n * m * width
     rows = 100 * n  # ids, sizes, neighbours, merges and Z
     if algorithm == "spanning tree":
         small = m is not None and n <= SMALL
         memory = features + rows + (n * (n - 1) // 2 * width if small else 0)
-    elif algorithm in ("generic", "summaries"):
+    elif algorithm == "generic":
         memory = features + features // 2 + rows
+    elif algorithm == "summaries":  # centroids in two parts, and the copies that a round makes of them
+        memory = 3 * features + 2 * rows
     else:
         clusters, lists = n, 0
         if m is not None and linkage_method.pairs is not None and n > FUSED:
@@ -142,8 +166,7 @@ def plan(
             lists = NEIGHBOURS * n * (8 + width)
         memory = features + rows + lists + matrix_bytes(clusters, dtype)
     limit = parse_bytes(memory_limit) if memory_limit is not None else available_memory() if memory > 2**26 else 2**26
-    name = "cpu" if device == "auto" else device
-    return Plan(n, m, method, metric, str(dtype), name, algorithm, memory, limit, reason)
+    return Plan(n, m, method, metric, dtype, name, algorithm, memory, limit, reason)
 
 
 def matrix_bytes(clusters: int, dtype: str) -> int:
@@ -153,9 +176,41 @@ def matrix_bytes(clusters: int, dtype: str) -> int:
     return (tiles * (tiles + 1) // 2 * TILE + 2 * clusters) * TILE * width
 
 
+def working_type(dtype: object) -> str:
+    """``"float64"`` or ``"float32"``, from a name or a NumPy type."""
+    try:
+        name = np.dtype(dtype).name  # type: ignore[call-overload]
+    except TypeError:
+        name = ""
+    if name not in ("float64", "float32"):
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    return str(name)
+
+
+def _count(name: str, value: int, least: int) -> int:
+    try:
+        value = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}.") from None
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
+    return value
+
+
+def check_euclidean(method: methods.Method, metric: str) -> None:
+    """Ward, centroid and median of points take Euclidean distances only."""
+    if method.on_squares and metric != "euclidean":
+        raise ValueError(
+            f"Method '{method.name}' requires the distance metric to be Euclidean, got {metric!r}. "
+            "Allowed: metric='euclidean', or condensed distances that are known to be Euclidean."
+        )
+
+
 def _choose(n: int, m: int | None, method: methods.Method) -> tuple[str, str]:
     if method.name == "single":
         return "spanning tree", "Single linkage is the minimum spanning tree: no matrix is stored."
+    if method.geometric is not None and m is not None:
+        return "summaries", "Rounds of reciprocal nearest neighbours on sizes and centroids: no matrix is stored."
     if method.reducible:
         return "stored", "Rounds of reciprocal nearest neighbours on half a matrix."
     if m is not None and m <= WIDE:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 #: Lines and links that are not what the picture is about.
 GREY = "0.55"
-#: Colours of the clusters of a dendrogram, in turn: Matplotlib's own, without its grey. The first is free only where
-#: the links above the threshold are not blue, so it comes last.
+#: Colours of the clusters of a dendrogram, in turn: Matplotlib's own without its grey, from the one that SciPy begins
+#: with.
 LINK_COLORS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "C0")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuclust.hierarchy.dendrogram import dendrogram
+from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
-from gpuclust.plot_style import GREY, axes_or_current, tidy
+from gpuclust.plot_style import GREY, LINK_COLORS, axes_or_current, tidy
 from gpuclust.scatter import plot_clusters
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def fancy_dendrogram(
     **dendrogram_kwargs
         Any other argument of `dendrogram`. Other defaults than there: with more than 100 observations
         ``truncate_mode="lastp"``; ``show_contracted=True``; ``no_labels=True`` with more than 300 leaves; links above
-        the threshold are grey.
+        the threshold are grey, and no cluster is (unless `set_link_color_palette` has set colours).
 
     Returns
     -------
@@ -70,6 +70,8 @@ def fancy_dendrogram(
     -----
     After the "fancy dendrogram" of J. Hees, "SciPy Hierarchical Clustering and Dendrogram Tutorial" (2015).
     """
+    from matplotlib.collections import EllipseCollection
+
     merges = np.shape(Z)[0] if np.ndim(Z) else 0
     options = dict(dendrogram_kwargs)
     if merges >= _FULL_UP_TO and "truncate_mode" not in options:
@@ -77,6 +79,8 @@ def fancy_dendrogram(
         options.setdefault("p", _LEAVES)
     options.setdefault("show_contracted", True)
     options.setdefault("above_threshold_color", GREY)
+    if palette_is_default():
+        options.setdefault("palette", LINK_COLORS)
     if max_d is not None:
         # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
         options.setdefault("color_threshold", np.nextafter(float(max_d), np.inf))
@@ -88,8 +92,10 @@ def fancy_dendrogram(
     ax = axes_or_current(ax)
     before = set(ax.collections)
     tree = dendrogram(Z, ax=ax, **options)
-    for lines in set(ax.collections) - before:
-        lines.set(linewidth=1.5 if len(tree["ivl"]) <= _MOST_LEAF_LABELS else 0.8, capstyle="round")
+    for drawn in set(ax.collections) - before:
+        drawn.set(linewidth=1.5 if len(tree["ivl"]) <= _MOST_LEAF_LABELS else 0.8, capstyle="round")
+        if isinstance(drawn, EllipseCollection):  # the merges hidden in leaves: a shade behind the links
+            drawn.set(facecolor="0.6", alpha=0.4, zorder=1.5, linewidth=0)
 
     orientation = options.get("orientation", "top")
     upright = orientation in ("top", "bottom")
@@ -112,6 +118,9 @@ def fancy_dendrogram(
         shown = f"{which}{len(tree['icoord']):,} of {merges:,} merges" if contracted else f"{merges:,} merges"
         title = f"Dendrogram of {merges + 1:,} samples: {shown}"
     ax.set_title(title)
+    if max_d is not None and max_d > max(height_axis.get_view_interval()):
+        low, high = (0.0, 1.05 * max_d) if orientation in ("top", "right") else (1.05 * max_d, 0.0)
+        (ax.set_ylim if upright else ax.set_xlim)(low, high)
     annotate_heights(ax, tree, Z, orientation, max_d, annotate_above)
     return tree
 

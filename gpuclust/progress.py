@@ -13,10 +13,18 @@ Progress = bool | Callable[[int, int], None]
 INTERVAL = 0.1
 
 
+def check_progress(progress: Progress) -> None:
+    """``TypeError`` for what is neither a bool nor callable."""
+    if not (isinstance(progress, bool) or callable(progress)):
+        raise TypeError(
+            f"progress must be True, False or a function of (merges made, merges in all), got {progress!r}."
+        )
+
+
 @contextmanager
 def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes the number of merges made, for algorithms to call as often as they like."""
-    if progress is False or progress is None:
+    if progress is False:
         yield _nothing
         return
     if callable(progress):

@@ -112,12 +112,12 @@ def _layout_of(path: Path, separator: str | None) -> _Layout:
         separator = (even + present + [","])[0]
     first, second = _cells(first_line, separator), _cells(second_line, separator)
     if any(_is_number(cell) for cell in first):
-        named = len(first) > 1 and first[0] != "" and not _is_number(first[0])
+        named = len(first) > 1 and first[0] != "" and not (_is_number(first[0]) or _has_comma(first[0]))
         return _Layout(separator, first_at, None, named, len(first))
     if not second:
         raise InputFileError(f"{path}: holds one line of text and no rows of numbers")
     shorter = len(second) == len(first) + 1
-    named = shorter or first[0] == "" or not (_is_number(second[0]) or second[0] == "")
+    named = shorter or first[0] == "" or not (_is_number(second[0]) or second[0] == "" or _has_comma(second[0]))
     named = named and len(second) > 1
     columns = first[1:] if named and not shorter else first
     return _Layout(separator, first_at + 1, columns, named, len(first) + shorter)
@@ -146,7 +146,7 @@ def _find_fault(path: Path, layout: _Layout) -> str | None:
 
 
 def _advice(text: str, column: int, layout: _Layout) -> str:
-    if "," in text and _is_number(text.replace(",", ".")):
+    if _has_comma(text):
         return " (write decimals with a point)"
     if text and column == layout.width:
         return " (only the first column may hold text: the names of the rows)"
@@ -163,6 +163,11 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text  # Python reads 1_000, NumPy and other programs don't
+
+
+def _has_comma(text: str) -> bool:
+    """Whether this is a number with a decimal comma: an error, and not the name of a row."""
+    return "," in text and _is_number(text.replace(",", "."))
 
 
 def _open_text(path: Path) -> IO[str]:

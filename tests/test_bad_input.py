@@ -117,9 +117,36 @@ def test_overflow_of_squares(method):
         gpuclust.linkage(Y, method)
 
 
+def test_masked_values_and_progress():
+    X = points_for("euclidean", 5, 2)
+    with pytest.raises(ValueError, match="2 masked values"):
+        gpuclust.linkage(np.ma.masked_greater(X, np.sort(X, axis=None)[-3]))
+    with pytest.raises(TypeError, match="progress"):
+        gpuclust.linkage(X, progress=3)  # type: ignore[arg-type]
+
+
+def test_plan_refuses_what_linkage_refuses():
+    for arguments, message in (
+        ((1,), "at least 2"),
+        ((10, 0), "at least 1"),
+        ((10, 2, "wards"), "Did you mean 'ward'"),
+        ((10, 2, "ward", "cityblock"), "Euclidean"),
+        ((10, 2, "single", "cosin"), "Did you mean 'cosine'"),
+        ((10, 2, "single", "cosine", "float16"), "float16"),
+        ((10, 2, "single", "cosine", "float64", "tpu"), "device"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gpuclust.plan(*arguments)
+    with pytest.raises(TypeError, match=r"got 10\.5"):
+        gpuclust.plan(10.5)  # type: ignore[arg-type]
+    with pytest.raises(BackendUnavailable):
+        gpuclust.plan(10, device="cuda")
+    assert gpuclust.plan(10, 2, "single", "cosine", np.float32).dtype == "float32"
+
+
 def test_memory():
     X = np.zeros((5000, 2))
-    with pytest.raises(DoesNotFit, match=r"needs \d+\.?\d* MB.*1 MB may be used.*single"):
+    with pytest.raises(DoesNotFit, match=r"needs \d+\.?\d* MB.*1 MB may be used.*'single'"):
         gpuclust.linkage(X, "average", memory_limit="1MB")
     # Foreseen to fit, but the first rounds leave all points as they are: refused when that is known.
     with pytest.raises(DoesNotFit, match=r"needs 1\d\d MB"):

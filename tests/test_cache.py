@@ -63,7 +63,7 @@ def test_every_compiled_closure_is_named():
 def test_a_later_process_compiles_nothing(tmp_path):
     code = """
 import numpy as np, gpuclust
-from gpuclust.kernels.cpu import chain, fill, nearest, rounds
+from gpuclust.kernels.cpu import chain, fill, knn, nearest, rounds
 from gpuclust import metrics, methods
 X = np.random.default_rng(0).normal(size=(1500, 3))
 for method in ("average", "single", "centroid"):
@@ -74,14 +74,15 @@ for kernel in (
     chain.chain_kernel(rule, X.dtype),
     rounds.merge_rows_kernel(rule, X.dtype),
     rounds.place_tiles_kernel(X.dtype),
-    fill.united_kernel(euclidean, False, rule, X.dtype),
+    fill.clusters_kernel(euclidean, False, False, X.dtype),
+    knn.knn_kernel(euclidean, False, X.dtype),
     nearest.nearest_kernel(euclidean, False, X.dtype),
 ):
     print(sum(kernel.stats.cache_misses.values()), sum(kernel.stats.cache_hits.values()))
 """
     first, second = run(tmp_path, code=code).split(), run(tmp_path, code=code).split()
-    assert first == ["1", "0"] * 5
-    assert second == ["0", "1"] * 5
+    assert first == ["1", "0"] * 6
+    assert second == ["0", "1"] * 6
 
 
 def test_a_read_only_install(tmp_path):
@@ -109,5 +110,12 @@ print(sum(tree_kernel(np.dtype("float64")).stats.cache_hits.values()))
         assert done.returncode == 0, done.stderr
         hits.append(done.stdout.strip())
     assert hits == ["0", "1"]
+    # With no folder at all to keep kernels in, they are compiled each time.
+    (tmp_path / "file").write_text("not a folder")
+    env.update(HOME=str(tmp_path / "file" / "home"), XDG_CACHE_HOME=str(tmp_path / "file" / "cache"))
+    code = code.replace("cache_hits", "cache_misses")
+    done = subprocess.run([sys.executable, "-c", code, str(site)], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1"
     assert not list(site.rglob("*.nbi"))
     assert list(home.rglob("*.nbi"))

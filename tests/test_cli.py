@@ -191,6 +191,14 @@ def test_bad_data_are_refused_in_one_line(tmp_path):
         assert done.exit_code == 2
         assert done.stderr.count("\n") == 1
         assert str(data) in done.stderr
+        assert not (tmp_path / "o").exists()
+    np.save(tmp_path / "nan.npy", np.array([[0.0, 1.0], [2.0, np.nan]]))
+    np.save(tmp_path / "five.npy", np.ones(5))
+    for name, message in (("nan.npy", "got nan in row 1, column 1"), ("five.npy", "got 5")):
+        done = invoke("run", tmp_path / name, "--out", tmp_path / "o")
+        assert done.exit_code == 2
+        assert name in done.stderr
+        assert message in done.stderr
     done = invoke("run", tmp_path / "t.csv", "--out", tmp_path / "t.csv")
     assert done.exit_code == 2
     assert "is a file, a folder is needed" in done.stderr

@@ -113,15 +113,6 @@ def test_same_dictionary_where_all_heights_are_zero():
         assert_same(dendrogram(Z, no_plot=True), scipy_hierarchy.dendrogram(Z, no_plot=True))
 
 
-def test_arguments_have_the_same_order_and_defaults():
-    import inspect
-
-    ours, theirs = (inspect.signature(f).parameters for f in (dendrogram, scipy_hierarchy.dendrogram))
-    assert [(p.name, p.default, p.kind) for p in ours.values()] == [
-        (p.name, p.default, p.kind) for p in theirs.values()
-    ]
-
-
 def test_functions_are_called_once_for_each_shown_node_in_order():
     Z = random_linkage(30, 3)
     called: dict[str, list[int]] = {"leaf": [], "link": []}
@@ -160,6 +151,7 @@ def test_palette():
         set_link_color_palette(None)
         scipy_hierarchy.set_link_color_palette(None)
     assert "C1" in dendrogram(Z, color_threshold=0.6, no_plot=True)["color_list"]
+    assert dendrogram(Z, color_threshold=0.6, no_plot=True, palette=["c", "m"]) == ours
 
 
 @pytest.mark.parametrize("palette", ["cmyk", 3, ["c", 1], {"c": 1}])
@@ -169,6 +161,8 @@ def test_palette_refuses(palette):
             function(palette)
     with pytest.raises(ValueError, match="at least one"):
         set_link_color_palette([])
+    with pytest.raises(TypeError, match="palette"):
+        dendrogram(random_linkage(9, 0), no_plot=True, palette=palette)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from gpuclust.errors import ClusterWarning, InputFileError
 from gpuclust.files import read_points, sha256_of, split_key
-from gpuclust.output import OutputError, atomic_write, check_output_folder, discard_unfinished, save_figure
+from gpuclust.output import (
+    OutputError,
+    atomic_write,
+    check_output_folder,
+    discard_unfinished,
+    output_folder,
+    save_figure,
+)
 
 NUMBERS = np.array([[1.5, -2.0], [3.25, 1e-300], [0.1, 7.0]])
 
@@ -140,6 +147,7 @@ def test_tables_keep_every_bit(tmp_path_factory, rows):
         ("a,b\n1,inf\n3,4\n", "line 2, column 2: 'inf' is not a finite number"),
         ("a,b\n1,1e999\n3,4\n", "line 2, column 2: '1e999' is not a finite number"),
         ("1;2,5\n3;4\n", r"is not a number \(write decimals with a point\)"),
+        ("a;b\n1,5;2\n3;4\n", r"line 2, column 1: '1,5' is not a number \(write decimals with a point\)"),
         ("1,2\n1_0,2\n", "line 2, column 1: '1_0' is not a number"),
         ("a,b\n1,2\n0x10,2\n", "line 3, column 1: '0x10' is not a number"),
         ("a,b\n1,2\n3+4j,2\n", "line 3, column 1: '3\\+4j' is not a number"),
@@ -302,6 +310,8 @@ def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", lambda path, flags, *rest: real("/dev/full", os.O_WRONLY))
     with pytest.raises(OutputError, match="No space left on device"), atomic_write(tmp_path / "a") as file:
         file.write(b"x")
+    with pytest.raises(OutputError, match=r"9 written \(is the disk full\?\)"), atomic_write(tmp_path / "a"):
+        raise OSError("100 requested and 9 written")  # as NumPy reports it
 
 
 def test_discard_unfinished(tmp_path):
@@ -323,6 +333,20 @@ def test_check_output_folder(tmp_path):
         check_output_folder(tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be created"):
         check_output_folder(tmp_path / "file" / "below")
+
+
+def test_a_folder_made_for_nothing_is_removed(tmp_path):
+    with output_folder(tmp_path / "a" / "b") as folder:
+        assert folder.is_dir()
+    with pytest.raises(KeyError), output_folder(tmp_path / "c" / "d"):
+        raise KeyError
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(KeyError), output_folder(tmp_path / "a" / "b"):
+        raise KeyError
+    assert (tmp_path / "a" / "b").is_dir()  # was there before
+    with pytest.raises(FileNotFoundError), output_folder(tmp_path / "c" / "d") as folder:
+        write(folder / "kept", "").rename(tmp_path / "none" / "kept")
+    assert (tmp_path / "c" / "d" / "kept").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

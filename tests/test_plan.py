@@ -25,6 +25,7 @@ def test_one_tile_size():
         ("single", None, "spanning tree"),
         ("average", 3, "stored"),
         ("ward", None, "stored"),
+        ("ward", 3, "summaries"),
         ("centroid", 3, "generic"),
         ("median", 1000, "generic, stored"),
         ("centroid", None, "generic, stored"),

@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from treegen import caterpillar, random_linkage
 
-from gpuclust.hierarchy.dendrogram import dendrogram
+from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
 from gpuclust.plot_style import distinct_colors
 from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
 
@@ -153,6 +153,32 @@ def test_fancy_dendrogram_texts(ax):
     assert texts(ax) == []
     shown = [label.get_text() for label in ax.get_xticklabels()]
     assert shown == dendrogram(Z, labels=labels, no_plot=True)["ivl"]
+
+
+def test_no_cluster_is_grey_unless_asked(ax):
+    Z = random_linkage(200, 1)
+    max_d = float(Z[-12, 2])
+    above = dendrogram(Z, no_plot=True, color_threshold=max_d, above_threshold_color="k")["color_list"].count("k")
+    colors = fancy_dendrogram(Z, ax=ax, max_d=max_d, truncate_mode=None)["color_list"]
+    rgb = np.array([to_rgba(color)[:3] for color in colors])
+    assert (np.ptp(rgb, axis=1) < 0.1).sum() == above - 1  # the merge at the cut belongs to a cluster
+    assert len(set(colors)) > 8
+    try:
+        set_link_color_palette(["0.2"])
+        assert "0.2" in fancy_dendrogram(Z, max_d=max_d, no_plot=True)["color_list"]
+    finally:
+        set_link_color_palette(None)
+    assert "m" in fancy_dendrogram(Z, max_d=max_d, no_plot=True, palette=["m"])["color_list"]
+
+
+@pytest.mark.parametrize("orientation", ["top", "bottom", "left", "right"])
+def test_a_cut_above_the_root_is_shown(ax, orientation):
+    Z = random_linkage(50, 2)
+    fancy_dendrogram(Z, ax=ax, max_d=3.0, orientation=orientation)
+    interval = ax.get_ylim() if orientation in ("top", "bottom") else ax.get_xlim()
+    assert max(interval) > 3.0
+    assert (interval[0] < interval[1]) == (orientation in ("top", "right"))
+    assert "cut at 3: 1 cluster" in texts(ax)
 
 
 def test_fancy_dendrogram_passes_errors_on(ax):

@@ -63,6 +63,23 @@ def test_scans_stay_below_12_n(monkeypatch, method, data, n, tail):
     assert (np.diff(result.Z[:, 2]) >= 0).all()
 
 
+@pytest.mark.parametrize("n", [1100, 2200])
+@pytest.mark.parametrize("kind", ["gaussian", "line", "duplicates", "star"])
+@pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
+def test_scans_stay_below_12_n_from_points(method, kind, n):
+    """With the first rounds made from neighbour lists."""
+    rng = np.random.default_rng(6)
+    X = {
+        "gaussian": rng.normal(size=(n, 8)),
+        "line": np.cumsum(1 + np.arange(n) * 1e-3)[:, None],
+        "duplicates": rng.integers(0, 9, (n, 2)).astype(float),
+        "star": np.eye(n)[:, :60] * (1 + np.arange(n) / n)[:, None],
+    }[kind]
+    result = compute(X, method)
+    assert result.scans <= 12 * n
+    assert (np.diff(result.Z[:, 2]) >= 0).all()
+
+
 def test_the_count_is_of_rows_really_searched():
     """Scans reported for a chain are those the reference needs, where each is plain to see."""
     Y = no_metric(60)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from treegen import balanced, caterpillar, random_linkage
 
+from gpuclust import hierarchy
 from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy import validity
 
@@ -171,3 +172,19 @@ def test_inconsistency_matrix() -> None:
         with pytest.raises(error):
             validity.is_valid_im(table, throw=True)
         assert validity.is_valid_im(table) == scipy_hierarchy.is_valid_im(table), case
+
+
+@pytest.mark.parametrize(
+    "name", ["leaves_list", "to_tree", "cut_tree", "num_obs_linkage", "is_monotonic", "dendrogram"]
+)
+def test_other_dtypes_are_refused_where_scipy_refuses_them(name):
+    Z = np.array([[0, 1, 1, 2], [2, 3, 2, 3]])
+    for module in (hierarchy, scipy_hierarchy):
+        with pytest.raises(TypeError, match="must contain doubles"):
+            getattr(module, name)(Z)
+
+
+@pytest.mark.parametrize("function", [hierarchy.leaf_positions, hierarchy.leaves_list, hierarchy.to_newick])
+def test_a_bad_row_never_reaches_compiled_code(function):
+    with pytest.raises(ValueError, match="row 1"):
+        function(np.array([[0.0, 1.0, 1.0, 2.0], [2.0, 1e9, 2.0, 3.0]]))

@@ -118,7 +118,7 @@ def _finish(
         target = merges.done + (live // 2 if live > TAIL else live - 1)
         nearest_id = ids[matrix.nearest]
         while merges.done < target:
-            wanted = min(target - merges.done, max(1, CHAIN_ENTRIES // (8 * live)))
+            wanted = min(target - merges.done, max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4))))
             pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
             if scans < 0:
                 raise overflow(heights.dtype)

@@ -40,6 +40,10 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     ValueError
         Not two-dimensional, not three columns, or not a linkage matrix after conversion (messages then count
         clusters from 0).
+
+    Notes
+    -----
+    O(n) time and memory.
     """
     given = np.array(Z, dtype=np.float64, order="C")
     if given.shape in ((), (0,)):
@@ -80,6 +84,10 @@ def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     ------
     TypeError, ValueError
         ``Z`` is not a linkage matrix; see `is_valid_linkage`.
+
+    Notes
+    -----
+    O(n) time and memory.
     """
     given = np.asarray(Z)
     if given.shape in ((), (0,)):

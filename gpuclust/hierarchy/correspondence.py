@@ -29,6 +29,10 @@ def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
     ------
     TypeError, ValueError
         ``Z`` is not a linkage matrix, or ``Y`` is not one-dimensional, empty, or of a length that is not k(k-1)/2.
+
+    Notes
+    -----
+    O(n) time: ``Z`` is checked, of ``Y`` only the length is looked at.
     """
     return num_obs_y(Y) == as_linkage(Z, cast=False).shape[0] + 1
 

@@ -224,10 +224,14 @@ def fclusterdata(
         ``X`` is not two-dimensional.
     ValueError
         As `gpuclust.linkage` and `fcluster`.
+
+    Notes
+    -----
+    O(n²) time; memory as `gpuclust.linkage` needs it.
     """
     from gpuclust.linkage import linkage
 
-    X = np.ascontiguousarray(X, dtype=np.float64)
+    X = np.asarray(X)
     if X.ndim != 2:
         raise TypeError(f"The observation matrix X must be an n by m array, got {X.ndim} dimensions.")
     points: Any = X

@@ -121,7 +121,7 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
 
     O(n) time for each column, on all threads.
     """
-    Z = as_linkage(Z)
+    Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1
     if n_clusters is not None and height is not None:
         raise ValueError("At least one of either height or n_clusters must be None")

@@ -28,8 +28,8 @@ _TRUNCATIONS = {None: None, "none": None, "lastp": "lastp", "level": "level", "m
 def set_link_color_palette(palette: Sequence[str] | None) -> None:
     """Set the colours that `dendrogram` gives, in turn, to the clusters below its ``color_threshold``.
 
-    The palette is shared by all later calls in the process. To colour one dendrogram only, use the argument
-    ``link_color_func``.
+    The palette is shared by all later calls in the process. To colour one dendrogram only, use the arguments
+    ``palette`` or ``link_color_func`` of that function.
 
     Parameters
     ----------
@@ -75,6 +75,8 @@ def dendrogram(
     link_color_func: Callable[[int], str] | None = None,
     ax: Axes | None = None,
     above_threshold_color: str = "C0",
+    *,
+    palette: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Lay out a hierarchical clustering as a dendrogram, and draw it.
 
@@ -124,6 +126,8 @@ def dendrogram(
         Where to draw; by default pyplot's current axes.
     above_threshold_color : str
         Colour of the links at or above `color_threshold`.
+    palette : list or tuple of str, optional
+        Colours of the clusters of this dendrogram, in turn, instead of those of `set_link_color_palette`.
 
     Returns
     -------
@@ -136,11 +140,11 @@ def dendrogram(
     Raises
     ------
     ValueError
-        If `Z` is not a linkage matrix, `labels` does not have n entries, or `orientation` or `truncate_mode` is
-        unknown.
+        If `Z` is not a linkage matrix, `labels` does not have n entries, `orientation` or `truncate_mode` is unknown,
+        or `palette` is empty.
     TypeError
-        If `Z` is not float64, `p` or `color_threshold` is not a number, or `link_color_func` returns something that
-        is not a string.
+        If `Z` is not float64, `p` or `color_threshold` is not a number, or `link_color_func` returns or `palette`
+        holds something that is not a string.
 
     Warns
     -----
@@ -169,7 +173,9 @@ def dendrogram(
         raise TypeError(f"color_threshold must be a number, None or 'default', got {color_threshold!r}")
 
     tree = Layout(Z, _contraction(p, truncate_mode, n), _child_order(Z, count_sort, distance_sort))
-    tree.walk(float(color_threshold), above_threshold_color, _palette if palette is None else _checked_palette(palette))
+    tree.walk(
+        float(color_threshold), above_threshold_color, _palette if palette is None else _checked_palette(palette)
+    )
     if link_color_func is not None:
         tree.colors = [_checked_color(link_color_func(node)) for node in tree.links]
 

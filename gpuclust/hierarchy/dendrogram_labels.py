@@ -17,6 +17,8 @@ _MOST_NUMBERS, _BEFORE_CUT = 150, 12
 #: What it costs a text to lie on the first leg, the bar and the second leg of a link, and how much a number may cost:
 #: two legs are crossed at right angles, which can be read, but a bar would strike the number out.
 _CROSSING_COSTS, _HIGHEST_COST = (1.0, 3.0, 1.0), 2.0
+#: And on the line of the cut: like a bar.
+_CUT_COST = 3.0
 #: What it costs to lie on another text, and to reach out of the axes: more than a number may.
 _ON_TEXT_COST, _OUTSIDE_COST = 10.0, 10.0
 
@@ -38,7 +40,12 @@ def annotate_heights(
     numbered = np.flatnonzero(height[:, 1] > annotate_above)
     numbered = numbered[np.argsort(-height[numbered, 1], kind="stable")][:_MOST_NUMBERS]
 
-    labels = _Labels(ax, segments, np.tile(_CROSSING_COSTS, len(along)))
+    costs = np.tile(_CROSSING_COSTS, len(along))
+    if max_d is not None:
+        ends = np.array([[0.0, max_d], [10.0 * len(tree["ivl"]), max_d]])
+        segments = np.concatenate((segments, (ends if upright else ends[:, ::-1])[np.newaxis]))
+        costs = np.append(costs, _CUT_COST)
+    labels = _Labels(ax, segments, costs)
     # Towards the leaves there is room between the legs; beyond the bar, on either side of the parent's leg.
     inward = {"top": (0, -1), "bottom": (0, 1), "left": (1, 0), "right": (-1, 0)}[orientation]
     numbered_at: list[int] = []

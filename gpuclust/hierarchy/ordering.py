@@ -29,14 +29,14 @@ def _place(left: np.ndarray, right: np.ndarray, size: np.ndarray, start: np.ndar
         start[right[i]] = start[n + i] + size[left[i]]
 
 
-def leaf_positions(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def leaf_positions(Z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """
     Where each cluster stands in the leaf order of a dendrogram.
 
     Parameters
     ----------
-    Z : ndarray
-        Linkage matrix that has passed `gpuclust.hierarchy.validity.as_linkage`, shape (n-1, 4).
+    Z : array_like
+        Linkage matrix, shape (n-1, 4).
 
     Returns
     -------
@@ -44,10 +44,16 @@ def leaf_positions(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         int64, shape (2n-1,). Cluster ``c`` holds the leaves at positions ``start[c]`` to
         ``start[c] + size[c] - 1``; for a leaf ``start`` is its position and ``size`` is 1.
 
+    Raises
+    ------
+    TypeError, ValueError
+        ``Z`` is not a linkage matrix; see `is_valid_linkage`.
+
     Notes
     -----
     O(n) time, 48 n bytes.
     """
+    Z = as_linkage(Z)
     size = sizes(Z)
     start = np.empty_like(size)
     _place(*children(Z), size, start)
@@ -77,7 +83,7 @@ def leaves_list(Z: ArrayLike) -> np.ndarray:
     -----
     O(n) time, whatever the depth of the tree.
     """
-    Z = as_linkage(Z)
+    Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1
     start, _ = leaf_positions(Z)
     leaves = np.empty(n, dtype=np.int32)
@@ -127,7 +133,7 @@ def optimal_leaf_ordering(
     SciPy's function decides how to turn a cluster before its surroundings are known, so that its sum is often larger
     than the minimum (SciPy issue 11227); where SciPy finds the minimum, and it is unique, the results are equal.
     """
-    Z = as_linkage(Z)
+    Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1
     # The condensed distances are freed here if they were made from points.
     dist = in_leaf_order(_condensed(y, n, metric, metric_arguments), leaves_list(Z).astype(np.int64))

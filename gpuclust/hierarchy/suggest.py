@@ -105,6 +105,10 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
         ``Z`` does not hold numbers.
     ValueError
         ``Z`` is not a valid linkage matrix or has fewer than 3 merges, or ``last`` is below 3.
+
+    Notes
+    -----
+    O(n) time, for the check of ``Z``.
     """
     Z = as_linkage(Z)
     if last < _FEWEST_MERGES:

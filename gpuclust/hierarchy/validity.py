@@ -244,6 +244,10 @@ def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: 
         With ``throw``: not float64.
     ValueError
         With ``throw``: wrong shape, or negative values; the message names the row.
+
+    Notes
+    -----
+    O(n) time.
     """
     try:
         as_inconsistency(R, name, cast=False)
@@ -270,10 +274,18 @@ def is_monotonic(Z: ArrayLike) -> bool:
     Z : array_like
         Linkage matrix: float64, shape (n-1, 4).
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     TypeError, ValueError
         If ``Z`` is not a valid linkage matrix (see `is_valid_linkage`).
+
+    Notes
+    -----
+    O(n) time.
     """
     heights = as_linkage(Z, "Z", cast=False)[:, 2]
     return bool((heights[1:] >= heights[:-1]).all())
@@ -288,9 +300,17 @@ def num_obs_linkage(Z: ArrayLike) -> int:
     Z : array_like
         Linkage matrix: float64, shape (n-1, 4).
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     TypeError, ValueError
         If ``Z`` is not a valid linkage matrix (see `is_valid_linkage`).
+
+    Notes
+    -----
+    O(n) time, for the check of ``Z``.
     """
     return as_linkage(Z, "Z", cast=False).shape[0] + 1

@@ -9,6 +9,7 @@ import numpy as np
 from gpuclust.clusters import Clusters
 from gpuclust.kernels.cpu import candidates, generic, knn, nearest, spanning
 from gpuclust.kernels.cpu.stored import Stored
+from gpuclust.kernels.cpu.summaries import Summaries
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -17,6 +18,9 @@ class CpuBackend:
     """See `gpuclust.backends.Backend`."""
 
     name = "cpu"
+
+    def summarise(self, points: Points, method: Method) -> Summaries:
+        return Summaries(points, method)
 
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +21,16 @@ from typing import Any
 
 from numba import njit
 
-#: Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so that loops vectorise).
-compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so loops vectorise).
+
+    Where neither the install folder nor the user's cache folder can be written, nothing is kept, and all works.
+    """
+    kernel = njit(nogil=True, error_model="numpy")(function)
+    with suppress(RuntimeError):  # "no locator available"
+        kernel.enable_caching()
+    return kernel
 
 
 def named(*parts: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -16,6 +16,8 @@ from gpuclust.metrics import Points
 class Stored:
     """Dissimilarities of ``n`` clusters in the tiles of half a matrix, with the nearest cluster of each."""
 
+    width = 1
+
     def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
         self.n = n
         self.matrix = np.empty(tiles.tiled_size(n), dtype)

@@ -12,6 +12,7 @@ import numpy as np
 from gpuclust.clusters import Clusters
 from gpuclust.kernels.reference import candidates, generic, knn, nearest, spanning
 from gpuclust.kernels.reference.stored import Stored
+from gpuclust.kernels.reference.summaries import Summaries
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -20,6 +21,9 @@ class ReferenceBackend:
     """See `gpuclust.backends.Backend`."""
 
     name = "reference"
+
+    def summarise(self, points: Points, method: Method) -> Summaries:
+        return Summaries(points, method)
 
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)

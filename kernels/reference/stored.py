@@ -25,6 +25,8 @@ def unite(square: np.ndarray, method: Method, a: int, b: int, between: np.floati
 class Stored:
     """See `gpuclust.backends.Stored`."""
 
+    width = 1
+
     def __init__(self, square: np.ndarray) -> None:
         self.square = square
         if not np.isfinite(square).all():

@@ -1,0 +1,109 @@
+"""Clusters as summaries, plainly: all dissimilarities are computed anew whenever one is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpuclust import centroids
+from gpuclust.kernels.reference import pairwise
+from gpuclust.kernels.reference.stored import nearest_to
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class Summaries:
+    """See `gpuclust.backends.Stored`; centroids in two parts as in `gpuclust.centroids`."""
+
+    def __init__(self, points: Points, method: Method) -> None:
+        assert method.geometric is not None
+        self.points, self.geometric = points, method.geometric
+        self.width = len(points.features)
+        self.high = centroids.without_offset(points.features)
+        self.low = np.zeros_like(self.high)
+        self.find_nearest(np.ones(points.n, self.high.dtype), np.arange(points.n))
+
+    @property
+    def n(self) -> int:
+        return self.high.shape[1]
+
+    def dissimilarities(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Of all clusters to all others, as they are compared; infinite to itself and to rows not in use."""
+        points = replace(self.points, features=self.high, summary=size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = self.geometric(pairwise.pairwise(points, points), size[:, None], size[None, :])
+        np.fill_diagonal(square, np.inf)
+        square[:, ids < 0] = np.inf
+        return square
+
+    def height(self, size: np.ndarray, x: int, y: int) -> Any:
+        """The dissimilarity of two clusters from both parts of their centroids."""
+        total = size.dtype.type(0)
+        for d in centroids.difference(self.high[:, x], self.low[:, x], self.high[:, y], self.low[:, y]):
+            total += d * d
+        return self.geometric(total, size[x], size[y])
+
+    def find_nearest(self, size: np.ndarray, ids: np.ndarray) -> None:
+        square = self.dissimilarities(size, ids)
+        others = ~np.eye(self.n, dtype=bool)
+        self.scanned = self.n
+        if not np.isfinite(square[others]).all():
+            self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, size.dtype)
+            return
+        self.nearest = np.array([nearest_to(row, ids) for row in square])
+        self.distance = np.array([self.height(size, x, y) for x, y in enumerate(self.nearest.tolist())], size.dtype)
+
+    def unite(self, a: int, b: int, size: np.ndarray) -> None:
+        """Move centroid a to that of the union of a and b."""
+        high, low = self.high, self.low
+        high[:, a], low[:, a] = centroids.united(high[:, a], low[:, a], high[:, b], low[:, b], size[a], size[b])
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        for a, b in zip(first, second, strict=True):
+            if b >= 0:
+                self.unite(a, b, size)
+        self.high, self.low = self.high[:, first].copy(), self.low[:, first].copy()
+        self.find_nearest(new_size, new_id)
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        pairs: list[tuple[int, int]] = []
+        heights: list[Any] = []
+        scans = 0
+        links: list[tuple[int, int]] = []  # rows, and the ids they had
+        while len(pairs) < wanted:
+            square = self.dissimilarities(size, ids)
+            while links and ids[links[-1][0]] != links[-1][1]:
+                links.pop()
+            if not links or len(links) == self.n:
+                start = int(np.flatnonzero(ids >= 0)[0])
+                links = [(start, ids[start])]
+            x = links[-1][0]
+            y = nearest_to(square[x], np.where(ids >= 0, ids, next_id + wanted))
+            back = nearest_to(square[y], np.where(ids >= 0, ids, next_id + wanted))
+            scans += 2
+            if not np.isfinite(square[x, y]):
+                return np.empty((wanted, 2), np.int64), np.empty(wanted, size.dtype), -1
+            if back != x:
+                links.append((y, ids[y]))
+                continue
+            a, b = min(x, y), max(x, y)
+            pairs.append((ids[a], ids[b]))
+            heights.append(self.height(size, a, b))
+            self.unite(a, b, size)
+            if method.counted:
+                size[a] += size[b]
+            ids[a], ids[b] = next_id + len(pairs) - 1, -1
+        return np.array(pairs), np.array(heights, size.dtype), scans

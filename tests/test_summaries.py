@@ -1,0 +1,269 @@
+"""Ward from sizes and centroids, without a matrix: SciPy's tree, whatever the input and however work is cut."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from importlib import import_module
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replay import replay
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist, squareform
+
+from gpuclust import centroids, methods, metrics
+from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.kernels.cpu import summaries
+from gpuclust.kernels.reference.pairwise import pairwise
+from gpuclust.kernels.reference.summaries import Summaries as Reference
+
+WARD = methods.resolve("ward")
+stored_module = import_module("gpuclust.algorithms.stored")  # the package has a function of that name
+
+
+def merges_of(X: np.ndarray, kind: type = summaries.Summaries, dtype: str = "float64") -> Merges:
+    points = metrics.prepare(X, "sqeuclidean", dtype=dtype)
+    merges = stored_module.from_matrix(kind(points, WARD), WARD, lambda done: None)
+    np.sqrt(merges.heights, out=merges.heights)
+    return merges
+
+
+def ward(X: np.ndarray, kind: type = summaries.Summaries, dtype: str = "float64") -> np.ndarray:
+    return assemble(merges_of(X, kind, dtype))
+
+
+def assert_same_tree(Z: np.ndarray, expected: np.ndarray, rtol: float = 1e-12) -> None:
+    np.testing.assert_array_equal(Z[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+    np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=rtol)
+
+
+def line(n: int) -> np.ndarray:
+    """Each gap wider than the last: one chain, and one pair a round."""
+    return np.cumsum(1 + np.arange(n) * 1e-3)[:, None]
+
+
+def hub(n: int) -> np.ndarray:
+    """Spokes of growing length, each at a right angle to most others: all are nearest to what is in the middle."""
+    X = np.zeros((n, 40))
+    X[np.arange(n), np.arange(n) % 40] = (-1.0) ** (np.arange(n) // 40) * (1 + np.arange(n) / n)
+    return X
+
+
+def duplicates(n: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 4, (n, 2)).astype(float)
+
+
+def gaussian(n: int) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(n, 8))
+
+
+def thirds(n: int) -> np.ndarray:
+    """Many equal distances that rounding makes unequal."""
+    return np.random.default_rng(4).integers(0, 9, (n, 3)) / 3.0
+
+
+def blobs(n: int) -> np.ndarray:
+    """Tight, far from each other and from the origin: centroids must be known better than to the last bit."""
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(10, 3))[rng.integers(0, 10, n)] * 1e4 + rng.normal(size=(n, 3)) * 1e-3
+
+
+@pytest.mark.parametrize("m", [1, 3, 16, 130])
+@pytest.mark.parametrize("n", [2, 3, 17, 150, 700, 1500])
+def test_scipys_tree(n, m):
+    X = np.random.default_rng(n + m).normal(size=(n, m))
+    assert_same_tree(ward(X), hierarchy.linkage(X, "ward"))
+
+
+@pytest.mark.parametrize("tail", [2, 384])
+@pytest.mark.parametrize("data", [line, hub, blobs])
+def test_scipys_tree_of_awkward_data(monkeypatch, data, tail):
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    X = data(600)
+    expected = hierarchy.linkage(X, "ward")
+    Z = ward(X)
+    if data is hub:  # tied
+        np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-12)
+    else:
+        assert_same_tree(Z, expected)
+
+
+@pytest.mark.parametrize("offset", [1e6, -1e6])
+def test_far_from_the_origin(offset):
+    X = np.random.default_rng(0).normal(size=(700, 5)) + offset
+    assert_same_tree(ward(X), hierarchy.linkage(X, "ward"))
+
+
+@pytest.mark.parametrize("n", [2, 100, 900])
+def test_float32(n):
+    X = np.random.default_rng(n).normal(size=(n, 6)).astype(np.float32)
+    merges = merges_of(X, dtype="float32")
+    expected = hierarchy.linkage(X, "ward")
+    assert merges.heights.dtype == np.float32
+    np.testing.assert_allclose(assemble(merges)[:, 2], expected[:, 2], rtol=0, atol=1e-5 * expected[-1, 2])
+
+
+@given(
+    n=st.integers(2, 40), m=st.integers(1, 3), high=st.integers(1, 6), seed=st.integers(0, 10**6), tail=st.booleans()
+)
+@settings(deadline=None, max_examples=60)
+def test_every_merge_joins_a_closest_pair(n, m, high, seed, tail):
+    X = np.random.default_rng(seed).integers(0, high + 1, (n, m)).astype(float)
+    before = stored_module.TAIL
+    stored_module.TAIL = 2 if tail else before
+    try:
+        Z = ward(X)
+    finally:
+        stored_module.TAIL = before
+    replay(Z, squareform(pdist(X)), "ward")
+
+
+def test_clusters_in_one_place_merge_at_zero():
+    places = np.random.default_rng(2).normal(size=(30, 3))
+    X = places[np.random.default_rng(3).integers(0, 30, 900)]
+    Z = ward(X)
+    expected = hierarchy.linkage(X, "ward")
+    zeros = 900 - len(np.unique(X, axis=0))
+    assert (Z[:zeros, 2] == 0).all()
+    np.testing.assert_allclose(Z[zeros:, 2], expected[zeros:, 2], rtol=1e-12)
+    assert (ward(np.full((500, 2), 0.1))[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("tail", [2, 384])
+@pytest.mark.parametrize("n", [500, 1500])
+@pytest.mark.parametrize("data", [line, hub, duplicates, gaussian, thirds])
+def test_scans_stay_below_12_n(monkeypatch, data, n, tail):
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    merges = merges_of(data(n))
+    assert merges.scans <= 12 * n
+    assert (np.diff(assemble(merges)[:, 2]) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("tail", [2, 384])
+@pytest.mark.parametrize("n", [2, 3, 31, 90])
+def test_reference_has_the_same_bits(monkeypatch, n, tail, dtype):
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    for X in (duplicates(n), np.random.default_rng(n).integers(0, 50, (n, 4)) + 1000.0):
+        ours, reference = merges_of(X, dtype=dtype), merges_of(X, Reference, dtype)
+        np.testing.assert_array_equal(ours.pairs, reference.pairs)
+        np.testing.assert_array_equal(ours.heights, reference.heights)
+
+
+@pytest.mark.parametrize("n", [17, 150])
+def test_reference_is_scipy(n):
+    X = np.random.default_rng(n).normal(size=(n, 3))
+    assert_same_tree(ward(X, Reference), hierarchy.linkage(X, "ward"))
+
+
+class Checked(summaries.Summaries):
+    """Looks after every step whether what is said to be nearest is, among all computed dissimilarities."""
+
+    newcomers = 0
+
+    def check(self, size: np.ndarray, ids: np.ndarray) -> None:
+        points = metrics.Points(self.metric, self.features, size, None, self.p)
+        square = WARD.geometric(pairwise(points, points), size[:, None], size[None, :])
+        np.fill_diagonal(square, np.inf)
+        np.testing.assert_array_equal(square, square.T)
+        square[:, ids < 0] = np.inf
+        for x in np.flatnonzero(ids >= 0):
+            listed = self.near[x][self.near[x] >= 0]
+            order = np.lexsort((ids, square[x]))[: listed.size]
+            np.testing.assert_array_equal(listed, order)
+            np.testing.assert_array_equal(self.held[x, : listed.size], square[x, order])
+
+    def merge(self, method, first, second, between, size, new_size, new_id):
+        old = self.near[first, 0].copy()
+        super().merge(method, first, second, between, size, new_size, new_id)
+        self.check(new_size, new_id)
+        assert ((self.near[:, 0] >= 0) | (self.n == 1)).all()
+        np.testing.assert_array_equal(self.nearest, self.near[:, 0])
+        np.testing.assert_allclose(
+            self.distance[: self.n * (self.n > 1)], self.held[: self.n * (self.n > 1), 0], 1e-4
+        )
+        kept = (second < 0) & (old >= 0)
+        Checked.newcomers += int((kept & np.isin(old, first[second < 0]) & (second[self.nearest] >= 0)).sum())
+
+    def chain(self, method, size, ids, nearest_id, next_id, wanted):
+        made = super().chain(method, size, ids, nearest_id, next_id, wanted)
+        self.check(size, ids)
+        return made
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("data", [gaussian, duplicates, thirds, hub, line])
+def test_what_is_nearest_is_the_minimum_of_what_is_computed(monkeypatch, data, dtype):
+    monkeypatch.setattr(stored_module, "TAIL", 20)
+    monkeypatch.setattr(stored_module, "CHAIN_ENTRIES", 20_000)
+    merges_of(data(300), Checked, dtype)
+
+
+def simplex(n: int) -> np.ndarray:
+    """All distances are equal but for rounding, and unions are as near as their parts."""
+    return np.linalg.qr(np.random.default_rng(n).normal(size=(n, n)))[0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounding_brings_new_clusters_nearer(monkeypatch, dtype):
+    """What the search guards against does happen, in rounds as in chains."""
+    monkeypatch.setattr(Checked, "newcomers", 0)
+    for n in range(40, 140, 5):
+        for tail in (2, 384):
+            monkeypatch.setattr(stored_module, "TAIL", tail)
+            Z = ward(simplex(n), Checked, dtype)
+            replay(Z, squareform(pdist(simplex(n))), "ward", rtol=1e-9 if dtype == "float64" else 1e-4)
+    assert Checked.newcomers > 0
+
+
+@pytest.mark.parametrize("data", [gaussian, thirds, duplicates, hub])
+def test_any_number_of_threads(monkeypatch, data):
+    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(summaries, "ROWS", 5)
+    monkeypatch.setattr(stored_module, "TAIL", 20)
+    results = []
+    for threads in (1, 2, 5):
+        monkeypatch.setenv("GPUCLUST_NUM_THREADS", str(threads))
+        results.append(merges_of(data(700)))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other.pairs, results[0].pairs)
+        np.testing.assert_array_equal(other.heights, results[0].heights)
+        assert other.scans == results[0].scans
+
+
+@pytest.mark.parametrize("kind", [summaries.Summaries, Reference])
+@pytest.mark.parametrize("tail", [2, 384])
+@pytest.mark.parametrize("far", [1e200, 7e153])
+def test_overflow_is_an_error(monkeypatch, kind, tail, far):
+    """Of the distances of points, or only of those of large clusters."""
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    X = np.random.default_rng(0).random((60, 2)) * 1e150
+    X[30:, 0] += far
+    with pytest.raises(ValueError, match="not finite"):
+        merges_of(X, kind)
+
+
+def test_the_input_stays_as_it_is():
+    points = metrics.prepare(np.random.default_rng(0).normal(size=(400, 3)), "sqeuclidean")
+    before = points.features.copy()
+    for kind in (summaries.Summaries, Reference):
+        stored_module.from_matrix(kind(points, WARD), WARD, lambda done: None)
+        np.testing.assert_array_equal(points.features, before)
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=8), st.floats(-1e300, 1e300))
+def test_an_offset_is_taken_away_only_where_nothing_is_lost(values, offset):
+    for row in (np.array(values), offset + np.array(values) * 1e-3):
+        moved = centroids.without_offset(row[None])[0]
+        assert len({Fraction(float(x)) - Fraction(float(y)) for x, y in zip(row, moved, strict=True)}) == 1
+
+
+@given(*[st.floats(-1e6, 1e6)] * 2, *[st.integers(1, 1000)] * 2)
+def test_union_of_coordinates(a, b, sa, sb):
+    """Both parts together are right to far more than the last bit of a; equal coordinates stay."""
+    high, low = centroids.united(a, 0.0, b, 0.0, float(sa), float(sb))
+    exact = (Fraction(a) * sa + Fraction(b) * sb) / (sa + sb)
+    assert abs(Fraction(high) + Fraction(low) - exact) <= abs(Fraction(b) - Fraction(a)) * Fraction(1, 2**50)
+    assert centroids.united(a, 0.0, a, 0.0, float(sa), float(sb)) == (a, 0.0)

@@ -65,7 +65,7 @@ def test_a_later_process_compiles_nothing(tmp_path):
 import numpy as np, gpuclust
 from gpuclust.kernels.cpu import chain, fill, knn, nearest, rounds
 from gpuclust import metrics, methods
-X = np.random.default_rng(0).normal(size=(1500, 3))
+X = np.random.default_rng(0).normal(size=(1500, 16))
 for method in ("average", "single", "centroid"):
     gpuclust.linkage(X, method)
 rule = methods.resolve("average")

@@ -1,0 +1,265 @@
+"""Where CUDA kernels are declared and launched; the only file that knows whether there is a device.
+
+Three ways to run, decided by the environment when this module is imported:
+
+* on a device: device arrays are CuPy's, on CuPy's current device and stream;
+* ``NUMBA_ENABLE_CUDASIM=1``: Numba's simulator runs kernels as Python threads;
+* ``GPUCLUST_CUDA_EMULATION=1``: something else stands behind ``numba.cuda`` and runs compiled kernels on host memory.
+
+In the last two device arrays are NumPy arrays and CuPy is not imported. The simulator is slow, so tiles are small
+there. Everything else is the same: kernels, algorithms, and the checks of what is passed to them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache, cached_property, wraps
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.kernels.closures import named, stamp
+
+__all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
+
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+EMULATED = SIMULATED or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
+
+from numba import cuda as _cuda  # noqa: E402 (the simulator is chosen when numba.cuda is imported)
+from numba.cuda import types  # noqa: E402
+from numba.cuda.extending import register_jitable  # noqa: E402
+
+
+class _SimulatedCuda:
+    """``numba.cuda`` inside a simulated kernel, for functions of every module.
+
+    The simulator itself only replaces the name in the module that the kernel stands in.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        from numba.cuda.simulator import kernel as simulator
+
+        return getattr(simulator._get_kernel_context() if simulator._kernel_context else _cuda, name)
+
+
+#: What kernels call ``cuda``: always import it from here.
+cuda: Any = _SimulatedCuda() if SIMULATED else _cuda
+
+#: Threads of a block, and side of the square that a block of distance kernels arranges them in.
+THREADS = 16 if SIMULATED else 256
+SIDE = 4 if SIMULATED else 16
+#: Side of a tile of the stored layout.
+TILE = 16 if SIMULATED else 128
+
+INT = types.int64
+
+
+def real(dtype: Any) -> Any:
+    """Numba's type for float32 or float64."""
+    return types.float32 if np.dtype(dtype) == np.float32 else types.float64
+
+
+def device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function for kernels to call; it is inlined. May use ``cuda``. Give closures a name of their own first."""
+    return function if SIMULATED else register_jitable(inline="always")(function)
+
+
+class Kernel:
+    """A compiled kernel with one signature, and how many threads a block of it has.
+
+    Call it with the number of blocks and the arguments; numbers are converted to the types of the signature. Nothing
+    is launched for no blocks. A launch is asynchronous.
+    """
+
+    def __init__(
+        self, function: Callable[..., None], signature: tuple[Any, ...], threads: int, resident: int, cooperative: bool
+    ) -> None:
+        self.function = function
+        self.signature = signature
+        self.threads = threads
+        self.resident = resident
+        self.cooperative = cooperative
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @cached_property
+    def compiled(self) -> Any:
+        if SIMULATED:
+            return _cuda.jit(_quiet(self.function))
+        return _cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function)
+
+    def __call__(self, blocks: int, *arguments: Any) -> None:
+        if blocks == 0:
+            return
+        if len(arguments) != len(self.signature):
+            raise TypeError(f"{self.name} takes {len(self.signature)} arguments, got {len(arguments)}.")
+        counts["launches"] += 1
+        passed = [
+            _array(value, kind, self.name) if isinstance(kind, types.Array) else _SCALARS[kind](value)
+            for kind, value in zip(self.signature, arguments, strict=True)
+        ]
+        if EMULATED:
+            launched.setdefault(self.name, self)
+        with _one_at_a_time if SIMULATED else nullcontext():
+            self.compiled[blocks, self.threads, _stream()](*passed)
+
+    def most_blocks(self) -> int:
+        """Blocks of a cooperative launch that can run at once."""
+        if SIMULATED:
+            return 1
+        definition = self.compiled
+        if not definition.overloads:
+            definition.compile(self.signature)
+        return int(next(iter(definition.overloads.values())).max_cooperative_grid_blocks(self.threads))
+
+
+def kernel(
+    *signature: Any, threads: int = THREADS, resident: int = 1, cooperative: bool = False
+) -> Callable[[Callable[..., None]], Kernel]:
+    """Declare a kernel: types of its arguments, threads a block, blocks that should fit on a multiprocessor at once.
+
+    A kernel that calls ``cuda.cg.this_grid().sync()`` is cooperative, and launched with at most `Kernel.most_blocks`.
+    """
+
+    def declare(function: Callable[..., None]) -> Kernel:
+        return Kernel(function, signature, threads, resident, cooperative)
+
+    return declare
+
+
+def _quiet(function: Callable[..., None]) -> Callable[..., None]:
+    """Arithmetic on a device gives no warnings; simulated threads have to be told."""
+
+    @wraps(function)
+    def simulated(*arguments: Any) -> None:
+        with np.errstate(all="ignore"):
+            function(*arguments)
+
+    return simulated
+
+
+#: Launches, transfers and bytes moved since the start; ``counts["downloads"]`` are those the host waits for.
+counts: Counter[str] = Counter()
+#: The simulator runs one kernel at a time.
+_one_at_a_time = threading.Lock()
+#: Kernels launched so far, when emulated: tests hold them against the catalogue.
+launched: dict[str, Kernel] = {}
+
+_SCALARS: dict[Any, Callable[[Any], Any]] = {
+    types.int64: np.int64,
+    types.int32: np.int32,
+    types.float64: np.float64,
+    types.float32: np.float32,
+    types.boolean: np.bool_,
+}
+
+
+def _array(value: Any, kind: Any, name: str) -> Any:
+    """A device array as Numba takes it; its type must be that of the signature."""
+    if value.dtype != np.dtype(str(kind.dtype)) or value.ndim != kind.ndim or not value.flags.c_contiguous:
+        raise TypeError(f"{name} takes {kind}, got a {value.ndim}-dimensional array of {value.dtype}.")
+    return value if EMULATED else _cuda.as_cuda_array(value, sync=False)
+
+
+def _stream() -> Any:
+    """CuPy's current stream."""
+    if EMULATED:
+        return 0
+    pointer = xp.cuda.get_current_stream().ptr
+    return _cuda.external_stream(pointer) if pointer else 0
+
+
+class _Lazy:
+    """The array module: CuPy, imported when first used, or NumPy."""
+
+    def __getattr__(self, name: str) -> Any:
+        if EMULATED:
+            return getattr(np, name)
+        import cupy
+
+        return getattr(cupy, name)
+
+
+#: Array functions on the device. Keep their number small: memory, sorting, scans, gathers.
+xp: Any = _Lazy()
+
+
+def empty(shape: int | tuple[int, ...], dtype: Any) -> Any:
+    """A new device array, from CuPy's pool. What runs compiled kernels on host memory gives memory that it watches."""
+    if EMULATED and not SIMULATED:
+        return _cuda.device_array(shape, dtype)
+    return xp.empty(shape, dtype)
+
+
+def full(shape: int | tuple[int, ...], value: Any, dtype: Any) -> Any:
+    array = empty(shape, dtype)
+    array[...] = value
+    return array
+
+
+def upload(array: np.ndarray) -> Any:
+    """A copy on the device."""
+    counts["uploads"] += 1
+    counts["bytes up"] += array.nbytes
+    if EMULATED:
+        copy = empty(array.shape, array.dtype)
+        copy[...] = array
+        return copy
+    return xp.asarray(np.ascontiguousarray(array))
+
+
+def download(array: Any) -> np.ndarray:
+    """A copy on the host; the host waits for it."""
+    counts["downloads"] += 1
+    counts["bytes down"] += array.nbytes
+    return np.array(array, subok=False) if EMULATED else xp.asnumpy(array)
+
+
+class Device(NamedTuple):
+    """What decides how work is cut."""
+
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+
+
+@cache
+def _described(index: int) -> Device:
+    if SIMULATED:
+        return Device("Numba's simulator", (9, 0), 2)
+    found = _cuda.get_current_device()
+    name = found.name.decode() if isinstance(found.name, bytes) else str(found.name)
+    return Device(name, tuple(found.compute_capability), int(found.MULTIPROCESSOR_COUNT))
+
+
+def current_device() -> Device:
+    return _described(0 if EMULATED else int(xp.cuda.runtime.getDevice()))
+
+
+@contextmanager
+def on_device(index: int) -> Iterator[None]:
+    """Everything inside runs on this device."""
+    with nullcontext() if EMULATED else xp.cuda.Device(index), nullcontext() if SIMULATED else _cuda.gpus[index]:
+        yield
+
+
+def free_memory() -> tuple[int, int]:
+    """Bytes of the device that may be asked for (CuPy's unused blocks included), and bytes of the whole."""
+    if SIMULATED:
+        return 2**33, 2**33
+    if EMULATED:
+        free, total = _cuda.current_context().get_memory_info()
+        return int(free), int(total)
+    free, total = xp.cuda.runtime.memGetInfo()
+    return int(free) + int(xp.get_default_memory_pool().free_bytes()), int(total)
+
+
+def blocks_for(items: int, threads: int = THREADS) -> int:
+    """Blocks that give each of ``items`` a thread."""
+    return -(-items // threads)

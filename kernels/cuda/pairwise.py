@@ -1,0 +1,80 @@
+"""Matrices of distances on the device, by distance tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust import metrics, points
+from gpuclust.kernels.cuda import launch, scalar, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real
+from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.points import Metric, Points
+
+
+@cache
+def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
+    """Distances of points of F from ``begin`` on to all points of G, ``out[r, c]``; a block makes one tile."""
+    distances = distance_tile(metric, weighted, dtype)
+    down, across = geometry(metric, dtype)
+    number = real(dtype)
+    stamp = launch.stamp(metrics, points, scalar, tile)
+
+    @kernel(
+        number[:, ::1], number[::1], number[:, ::1], number[::1], number[::1], number, INT, number[:, ::1]
+    )
+    @named(metric.name, weighted, dtype)
+    def pairwise(F, sF, G, sG, w, p, begin, out):
+        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        values = cuda.local.array((down, across), number)
+        n = G.shape[1]
+        tiles = (n + SIDE * across - 1) // (SIDE * across)
+        row = (cuda.blockIdx.x // tiles) * (SIDE * down)
+        column = (cuda.blockIdx.x % tiles) * (SIDE * across)
+        distances(F, sF, begin + row, begin + out.shape[0], G, sG, column, n, w, p, values)
+        x0 = cuda.threadIdx.x % SIDE
+        y0 = cuda.threadIdx.x // SIDE
+        for i in range(down):
+            r = row + y0 + SIDE * i
+            for j in range(across):
+                c = column + x0 + SIDE * j
+                if r < out.shape[0] and c < n:
+                    out[r, c] = values[i, j]
+
+    return pairwise
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    for metric, weighted, dtype in scalar.forms():
+        yield pairwise_kernel(metric, weighted, dtype)
+
+
+class DevicePoints:
+    """`Points` on the device."""
+
+    def __init__(self, points: Points) -> None:
+        self.metric, self.p = points.metric, points.p
+        self.weighted = points.weights is not None
+        self.features = launch.upload(points.features)
+        self.summary = launch.upload(points.summary)
+        self.weights = launch.upload(points.weights) if points.weights is not None else self.summary[:0]
+
+    @property
+    def n(self) -> int:
+        return int(self.features.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.features.dtype)
+
+
+def pairwise(A: DevicePoints, B: DevicePoints, begin: int, out: Any) -> None:
+    """Distances of points ``begin`` .. of A to all points of B into ``out``, a device array; O(rows n m)."""
+    shape = geometry(A.metric, A.dtype)
+    blocks = -(-out.shape[0] // shape.rows) * -(-B.n // shape.columns)
+    fill = pairwise_kernel(A.metric, A.weighted, A.dtype)
+    fill(blocks, A.features, A.summary, B.features, B.summary, A.weights, A.p, begin, out)

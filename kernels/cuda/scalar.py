@@ -1,0 +1,126 @@
+"""Scalar functions of the metric and linkage tables, rewritten for the device so that no bit depends on the compiler.
+
+NVVM contracts ``a * b + c`` into one fused multiply-add, which rounds once instead of twice, and there is no switch for
+it. So every product is spelt with a function that rounds it (``mul``): what follows can't be fused with it, and float64
+gives the CPU's bits. In float32 the sums of a distance may use fused multiply-adds, which are faster and more accurate;
+they are spelt as well, so that all kernels of one metric give the same bits.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.cuda import libdevice
+
+from gpuclust.kernels.cuda import launch
+from gpuclust.kernels.cuda.launch import device, named
+from gpuclust.metrics import METRICS
+from gpuclust.points import Metric
+
+
+class Arithmetic(NamedTuple):
+    """Products as functions; plain ones in the simulator."""
+
+    mul: Callable[[Any, Any], Any]
+    fma: Callable[[Any, Any, Any], Any]
+
+
+@cache
+def arithmetic(dtype: np.dtype) -> Arithmetic:
+    """``mul(x, y)``, a product that is rounded, and ``fma(x, y, z)``, one that is not, for kernels to call."""
+    if launch.SIMULATED:
+        return Arithmetic(lambda x, y: x * y, lambda x, y, z: x * y + z)
+    if dtype == np.float32:
+        return Arithmetic(libdevice.fmul_rn, libdevice.fmaf_rn)
+    return Arithmetic(libdevice.dmul_rn, libdevice.fma_rn)
+
+
+class _Rewrite(ast.NodeTransformer):
+    """Products become calls of ``mul`` or, where asked, part of ``fma``; without weights, factors of w go."""
+
+    def __init__(self, weighted: bool, fused: bool) -> None:
+        self.weighted, self.fused = weighted, fused
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        if isinstance(node.op, ast.Mult) and not self.weighted:
+            if _is_weight(node.left):
+                return self.visit(node.right)
+            if _is_weight(node.right):
+                return self.visit(node.left)
+        left, right = self.visit(node.left), self.visit(node.right)
+        if isinstance(node.op, ast.Mult):
+            return _call("mul", left, right)
+        if isinstance(node.op, ast.Add) and self.fused and _is_product(right):
+            return _call("fma", *right.args, left)
+        return ast.copy_location(ast.BinOp(left, node.op, right), node)
+
+
+def _is_weight(node: ast.expr) -> bool:
+    """``w``, or a comparison of it."""
+    return (isinstance(node, ast.Name) and node.id == "w") or (
+        isinstance(node, ast.Compare) and _is_weight(node.left)
+    )
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "mul"
+
+
+@cache
+def translated(
+    function: Callable[..., Any], dtype: np.dtype, weighted: bool = True, fused: bool = False
+) -> Callable[..., Any]:
+    """``function``, a scalar function of plain arithmetic, for kernels to call on numbers of ``dtype``.
+
+    Parameters
+    ----------
+    function : callable
+        Defined in a file, with no closure.
+    weighted : bool
+        False: its parameter ``w`` is one, and multiplying by it is left out.
+    fused : bool
+        Whether float32 may use fused multiply-adds.
+    """
+    fused = fused and dtype == np.float32
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list, definition.returns = [], None
+    for argument in definition.args.args:
+        argument.annotation = None
+    tree = ast.fix_missing_locations(_Rewrite(weighted, fused).visit(tree))
+    names = {**function.__globals__, **arithmetic(dtype)._asdict()}
+    exec(compile(tree, f"<{function.__name__} for CUDA>", "exec"), names)
+    return device(named(dtype, weighted, fused)(names[definition.name]))
+
+
+class Terms(NamedTuple):
+    """A metric's two functions for the device; see `gpuclust.points.Metric`."""
+
+    step: Callable[..., Any]
+    finish: Callable[..., Any]
+
+
+def terms(metric: Metric, weighted: bool, dtype: np.dtype) -> Terms:
+    """``step(a, b, x, y, w, p) -> (a, b)`` and ``finish(a, b, sx, sy, p)`` of a metric."""
+    return Terms(translated(metric.step, dtype, weighted, True), translated(metric.finish, dtype))
+
+
+def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
+    """Every (metric, weighted, dtype) that points can be prepared for: what kernels must be there for."""
+    for metric in METRICS.values():
+        for dtype in (np.dtype("float64"), np.dtype("float32")):
+            if metric.name != "seuclidean":  # its variances are weights
+                yield metric, False, dtype
+            if metric.accepts_weights or metric.name in ("seuclidean", "mahalanobis"):
+                yield metric.weighted_form or metric, True, dtype

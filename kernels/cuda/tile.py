@@ -1,0 +1,115 @@
+"""The distance tile: all pairs of a few points with a few others, by one block, in registers.
+
+A block of ``SIDE`` x ``SIDE`` threads takes ``rows`` points of F and ``columns`` points of G. It goes through the
+features ``DEPTH`` at a time: the block copies their values of its points to shared memory, then each thread reads those
+of its own points, and adds the step of the metric to its own pairs: ``down`` rows, ``SIDE`` apart, times ``across``
+columns, ``SIDE`` apart. For 8 x 8 pairs that is 16 reads of shared memory for 128 operations in float32. A warp reads
+two values of the rows (broadcast) and 16 adjacent ones of the columns: no bank conflicts. Sums run in the order of the
+features, as everywhere. Features are filled up with zeros to a multiple of DEPTH: the step of two zeros adds nothing
+in any metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, device, named, real
+from gpuclust.kernels.cuda.scalar import terms
+from gpuclust.points import Metric
+
+#: Features a step: so many values of every point stand in shared memory.
+DEPTH = 4 if SIMULATED else 8
+
+
+class Geometry(NamedTuple):
+    """Pairs a thread: ``down`` rows times ``across`` columns; pairs a block: ``rows`` times ``columns``."""
+
+    down: int
+    across: int
+
+    @property
+    def rows(self) -> int:
+        return SIDE * self.down
+
+    @property
+    def columns(self) -> int:
+        return SIDE * self.across
+
+
+def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
+    """As many pairs a thread as registers hold: 64 sums in float32, half as many in float64."""
+    if SIMULATED:
+        return Geometry(3, 2)
+    sums = 128 // np.dtype(dtype).itemsize * 2 // (2 if metric.two_sums else 1)
+    return {64: Geometry(8, 8), 32: Geometry(8, 4), 16: Geometry(4, 4)}[sums]
+
+
+@cache
+def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., None]:
+    """The device function ``distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out)``.
+
+    For all threads of a block to call together, with ``THREADS`` threads. ``out`` is a local array (down, across). Entry
+    (i, j) of thread (x, y) = (t % SIDE, t // SIDE) becomes the distance of point ``row + y + SIDE i`` of F to point
+    ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF) and G
+    (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
+    """
+    step, finish = terms(metric, weighted, dtype)
+    two_sums = metric.two_sums
+    down, across = geometry(metric, dtype)
+    rows, columns = SIDE * down, SIDE * across
+    number = real(dtype)
+    zero = np.dtype(dtype).type(0)
+
+    @device
+    @named(metric.name, weighted, dtype)
+    def distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out):
+        left = cuda.shared.array((DEPTH, rows), number)
+        right = cuda.shared.array((DEPTH, columns), number)
+        second = cuda.local.array((down, across), number) if two_sums else out
+        xs = cuda.local.array(down, number)
+        ys = cuda.local.array(across, number)
+        thread = cuda.threadIdx.x & (THREADS - 1)  # not negative, for all the compiler knows: indices stay plain
+        x0 = thread & (SIDE - 1)
+        y0 = thread // SIDE
+        m = F.shape[0]
+        for i in range(down):
+            for j in range(across):
+                out[i, j] = zero
+                if two_sums:
+                    second[i, j] = zero
+        for base in range(0, m, DEPTH):
+            cuda.syncthreads()
+            for entry in range(thread, DEPTH * rows, THREADS):
+                k = entry // rows
+                r = entry - k * rows
+                left[k, r] = F[base + k, row + r] if base + k < m and row + r < row_end else zero
+            for entry in range(thread, DEPTH * columns, THREADS):
+                k = entry // columns
+                c = entry - k * columns
+                right[k, c] = G[base + k, column + c] if base + k < m and column + c < column_end else zero
+            cuda.syncthreads()
+            for k in range(DEPTH):
+                weight = zero
+                if weighted and base + k < m:
+                    weight = w[base + k]
+                for i in range(down):
+                    xs[i] = left[k, y0 + SIDE * i]
+                for j in range(across):
+                    ys[j] = right[k, x0 + SIDE * j]
+                for i in range(down):
+                    for j in range(across):
+                        if two_sums:
+                            out[i, j], second[i, j] = step(out[i, j], second[i, j], xs[i], ys[j], weight, p)
+                        else:
+                            out[i, j], _ = step(out[i, j], zero, xs[i], ys[j], weight, p)
+        for i in range(down):
+            sx = sF[min(row + y0 + SIDE * i, row_end - 1)]
+            for j in range(across):
+                sy = sG[min(column + x0 + SIDE * j, column_end - 1)]
+                out[i, j] = finish(out[i, j], second[i, j] if two_sums else zero, sx, sy, p)
+
+    return distances

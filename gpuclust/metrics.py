@@ -248,6 +248,7 @@ _ALL = (
         prepare=_distributions,
         summary=_flag_infinite,
         parameters=(),
+        heavy=True,
     ),
     Metric("mahalanobis", _squared, _root, ("mahal", "mah"), prepare=_whitened, parameters=("VI",)),
     Metric(
@@ -258,6 +259,7 @@ _ALL = (
         prepare=_with_exponent,
         parameters=("p", "w"),
         euclidean_like=True,
+        heavy=True,
     ),
     _counted("rogerstanimoto", _absolute, _rogerstanimoto),
     _counted("russellrao", _product, _russellrao),

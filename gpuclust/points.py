@@ -37,6 +37,7 @@ class Metric:
     step : ``step(a, b, x, y, w, p) -> (a, b)``: add a feature with values x and y and weight w to the sums a and b.
     finish : ``finish(a, b, sx, sy, p)``: the distance, from the sums and the two points' summaries.
     two_sums : whether b is used.
+    heavy : ``step`` calls log or pow.
     prepare : ``prepare(X, parameters) -> (X, weights, p)``, on rows.
     summary : ``summary(features, weights) -> (n,)``, one number a point, from prepared features, shape (m, n).
     parameters : those of w, p, V, VI that it takes.
@@ -52,6 +53,7 @@ class Metric:
     finish: Finish
     aliases: tuple[str, ...] = ()
     two_sums: bool = False
+    heavy: bool = False
     prepare: Callable[[Array, Parameters], Prepared] | None = None
     summary: Callable[[Array, Array | None], Array] | None = None
     parameters: tuple[str, ...] = ("w",)

@@ -42,7 +42,7 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             for j in range(across):
                 c = column + x0 + SIDE * j
                 if r < out.shape[0] and c < n:
-                    out[r, c] = values[i, j]
+                    out[np.uint64(r), np.uint64(c)] = values[i, j]
 
     return pairwise
 

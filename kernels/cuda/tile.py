@@ -41,9 +41,14 @@ class Geometry(NamedTuple):
 
 
 def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
-    """As many pairs a thread as registers hold: 64 sums in float32, half as many in float64."""
+    """As many pairs a thread as registers hold: 64 sums in float32, half as many in float64.
+
+    Where a step is long in itself, sharing what was read gains nothing, and unrolling it would fill the code cache.
+    """
     if SIMULATED:
-        return Geometry(3, 2)
+        return Geometry(4, 2)
+    if metric.heavy:
+        return Geometry(2, 2)
     sums = 128 // np.dtype(dtype).itemsize * 2 // (2 if metric.two_sums else 1)
     return {64: Geometry(8, 8), 32: Geometry(8, 4), 16: Geometry(4, 4)}[sums]
 
@@ -63,6 +68,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     rows, columns = SIDE * down, SIDE * across
     number = real(dtype)
     zero = np.dtype(dtype).type(0)
+    one, depth = np.uint64(1), np.uint64(DEPTH)
 
     @device
     @named(metric.name, weighted, dtype)
@@ -81,31 +87,50 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                 out[i, j] = zero
                 if two_sums:
                     second[i, j] = zero
-        for base in range(0, m, DEPTH):
+        # What a thread copies: one point of each side, of every so many features. Past the last point, that one again.
+        # Indices are unsigned: Numba takes signed ones for possibly negative, and checks.
+        r = np.uint64(thread & (rows - 1))
+        c = np.uint64(thread & (columns - 1))
+        first_r = np.uint64(thread // rows)
+        first_c = np.uint64(thread // columns)
+        source_r = np.uint64(min(row + (thread & (rows - 1)), row_end - 1))
+        source_c = np.uint64(min(column + (thread & (columns - 1)), column_end - 1))
+        features = np.uint64(m)
+        base = np.uint64(0)
+        while base < features:
             cuda.syncthreads()
-            for entry in range(thread, DEPTH * rows, THREADS):
-                k = entry // rows
-                r = entry - k * rows
-                left[k, r] = F[base + k, row + r] if base + k < m and row + r < row_end else zero
-            for entry in range(thread, DEPTH * columns, THREADS):
-                k = entry // columns
-                c = entry - k * columns
-                right[k, c] = G[base + k, column + c] if base + k < m and column + c < column_end else zero
+            if base + depth <= features:
+                for part in range(DEPTH * rows // THREADS):
+                    k = first_r + np.uint64(part * (THREADS // rows))
+                    left[k, r] = F[base + k, source_r]
+                for part in range(DEPTH * columns // THREADS):
+                    k = first_c + np.uint64(part * (THREADS // columns))
+                    right[k, c] = G[base + k, source_c]
+            else:
+                for part in range(DEPTH * rows // THREADS):
+                    k = first_r + np.uint64(part * (THREADS // rows))
+                    left[k, r] = F[base + k, source_r] if base + k < features else zero
+                for part in range(DEPTH * columns // THREADS):
+                    k = first_c + np.uint64(part * (THREADS // columns))
+                    right[k, c] = G[base + k, source_c] if base + k < features else zero
             cuda.syncthreads()
-            for k in range(DEPTH):
+            k = np.uint64(0)
+            while k < depth:
                 weight = zero
-                if weighted and base + k < m:
+                if weighted and base + k < features:
                     weight = w[base + k]
                 for i in range(down):
-                    xs[i] = left[k, y0 + SIDE * i]
+                    xs[i] = left[k, np.uint64(y0 + SIDE * i)]
                 for j in range(across):
-                    ys[j] = right[k, x0 + SIDE * j]
+                    ys[j] = right[k, np.uint64(x0 + SIDE * j)]
                 for i in range(down):
                     for j in range(across):
                         if two_sums:
                             out[i, j], second[i, j] = step(out[i, j], second[i, j], xs[i], ys[j], weight, p)
                         else:
                             out[i, j], _ = step(out[i, j], zero, xs[i], ys[j], weight, p)
+                k += one
+            base += depth
         for i in range(down):
             sx = sF[min(row + y0 + SIDE * i, row_end - 1)]
             for j in range(across):

@@ -21,7 +21,18 @@ from typing import Any
 import numpy as np
 
 from gpuclust.errors import unknown_name
-from gpuclust.points import Array, Finish, Metric, Parameters, Points, Prepared, Step, check_points, check_weights
+from gpuclust.points import (
+    Array,
+    Finish,
+    Metric,
+    Parameters,
+    Points,
+    Prepared,
+    Step,
+    check_points,
+    check_weights,
+    on_arrays,
+)
 
 Dissimilarity = Callable[..., float]
 
@@ -271,6 +282,7 @@ _ALL = (
         prepare=_standardised,
         parameters=("V",),
         euclidean_like=True,
+        monotone_of="sqeuclidean",
     ),
     _counted("sokalsneath", _absolute, _sokalsneath),
     Metric("sqeuclidean", _squared, _sum, ("sqe", "sqeuclid"), euclidean_like=True),
@@ -389,6 +401,23 @@ def prepare_pair(
         for half in (slice(len(XA)), slice(len(XA), None))
     ]
     return halves[0], halves[1]
+
+
+def ordering(metric: Metric) -> Metric:
+    """The cheapest metric that orders pairs as this one does.
+
+    A root is a monotone function: comparing what it is taken of gives the same order, and tells more pairs apart.
+    """
+    return metric if metric.monotone_of is None else METRICS[metric.monotone_of]
+
+
+def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
+    """The points for `ordering` of their metric, and the function that makes distances of what that gives."""
+    metric, p = points.metric, points.p
+    if metric.monotone_of is None:
+        return points, lambda sums: sums
+    zero = points.features.dtype.type(0)
+    return replace(points, metric=ordering(metric)), lambda sums: on_arrays(metric.finish)(sums, zero, zero, zero, p)
 
 
 def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, Any]:

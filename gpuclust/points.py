@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,16 @@ class Points:
     def n(self) -> int:
         """Number of points."""
         return self.features.shape[1]
+
+
+def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A scalar function of the metric table, for NumPy arrays: ``sqrt`` and ``max`` then work element by element.
+
+    ``max(a, x)`` keeps a where x is NaN, which is what ``np.fmax`` does.
+    """
+    assert isinstance(function, FunctionType)
+    names = {**function.__globals__, "__builtins__": builtins, "sqrt": np.sqrt, "max": np.fmax}
+    return FunctionType(function.__code__, names, function.__name__)
 
 
 def check_points(X: Any, name: str = "X", numbers: bool = True) -> Array:

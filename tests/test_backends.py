@@ -173,6 +173,16 @@ def test_knn_of_every_metric(backend, metric):
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_knn_of_weighted_metrics(backend, metric):
+    """Some metrics have another form when features have weights."""
+    if not metrics.METRICS["hamming" if metric == "matching" else metric].accepts_weights:
+        pytest.skip("takes no weights")
+    weights = np.random.default_rng(2).random(6) + 0.1
+    points = metrics.prepare(points_for(metric, 60, 6), metric, w=weights)
+    np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", [*SIZES, 600])
 def test_nearest(backend, n, dtype):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gpuclust import metrics
 from gpuclust.backends import Backend
 from gpuclust.errors import overflow
 from gpuclust.hierarchy.assemble import Merges
@@ -24,8 +25,12 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     not above the shortest edge that its component has already. Edges are ordered by (distance, smaller end, larger
     end), so ties make no cycles.
 
+    Where a distance is a monotone function of a sum (a root), edges are ordered by the sum: half the work, and what
+    has an equal root is no tie.
+
     O(n² m) time a pass over all points, at most log2(n) passes; O(n m) memory.
     """
+    points, finish = metrics.by_order(points)
     n = points.n
     index, distance = backend.nearest(points)
     if not np.isfinite(distance).all():
@@ -53,7 +58,7 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
         heights[done : done + edges.size] = distance[edges]
         done += edges.size
         report(done)
-    return Merges(pairs, heights, scans, edges=True)
+    return Merges(pairs, finish(heights), scans, edges=True)
 
 
 #: Points searched between two looks at the clock.

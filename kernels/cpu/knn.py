@@ -25,7 +25,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
 
     A metric that is a monotone function of a cheaper one (the root of a sum) is searched in that one's terms.
     """
-    row_of_distances = pairwise.row_kernel(metrics.METRICS[metric.monotone_of or metric.name], weighted)
+    row_of_distances = pairwise.row_kernel(metrics.ordering(metric), weighted)
     finish = pairwise.jitable(metric.finish)
     roots = metric.monotone_of is not None
     stamp = launch.stamp(metrics, pairwise)

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable
-from types import FunctionType
-from typing import Any
-
 import numpy as np
 
-from gpuclust.points import Points
-
-
-def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A scalar function of the metric table, for NumPy arrays: ``sqrt`` and ``max`` then work element by element.
-
-    ``max(a, x)`` keeps a where x is NaN, which is what ``np.fmax`` does.
-    """
-    assert isinstance(function, FunctionType)
-    names = {**function.__globals__, "__builtins__": builtins, "sqrt": np.sqrt, "max": np.fmax}
-    return FunctionType(function.__code__, names, function.__name__)
+from gpuclust.points import Points, on_arrays
 
 
 def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:

@@ -93,6 +93,11 @@ class Points:
         """Number of points."""
         return self.features.shape[1]
 
+    def at(self, which: Any) -> Points:
+        """The points of a slice or of indices, in that order; a copy."""
+        features = np.ascontiguousarray(self.features[:, which])
+        return Points(self.metric, features, np.ascontiguousarray(self.summary[which]), self.weights, self.p)
+
 
 def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     """A scalar function of the metric table, for NumPy arrays: ``sqrt`` and ``max`` then work element by element.

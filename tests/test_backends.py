@@ -14,6 +14,7 @@ from gpuclust import methods, metrics
 from gpuclust.backends import select
 from gpuclust.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
+from gpuclust.hierarchy.leaf_tree import LeafTree
 
 REFERENCE = select("reference")
 REDUCIBLE = [m for m in METHODS if methods.METHODS[m].reducible and m != "single"]
@@ -242,6 +243,17 @@ def test_generic(backend, method, n, dtype):
             results.append([np.concatenate([part[k] for part in parts]) for k in (0, 1)])
         for ours, reference in zip(*results, strict=True):
             np.testing.assert_array_equal(ours, reference)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 33, 70])
+def test_cophenetic_distances_and_their_products(backend, n, dtype):
+    X = points_for("cityblock", n, 3, seed=n)
+    tree = LeafTree(hierarchy.linkage(X, "centroid"))  # with inversions
+    np.testing.assert_array_equal(backend.cophenetic(tree), REFERENCE.cophenetic(tree))
+    points = metrics.prepare(X[tree.leaves], "cityblock", dtype=dtype)
+    ours, reference = (candidate.correlate(points, tree, 0.3, tree.mean) for candidate in (backend, REFERENCE))
+    np.testing.assert_allclose(ours, reference, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-12 * n * n)
 
 
 def test_select():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 from treegen import balanced, caterpillar, random_linkage
 
-from gpuclust.hierarchy import cophenetic
-from gpuclust.hierarchy.cophenetic import cophenet, cophenetic_correlation
+from gpuclust.hierarchy.cophenetic import SAMPLE, cophenet, cophenetic_correlation
+from gpuclust.kernels.cpu import cophenetic as pieces
 from gpuclust.tutorial import COPHENETIC_CORRELATION, data_sets
 
 RNG = np.random.default_rng(8)
@@ -45,7 +45,7 @@ def test_trees_of_any_shape_in_many_pieces(tree: np.ndarray, monkeypatch: pytest
     results = []
     for threads, pairs in (("1", 1 << 22), ("2", 1 << 22), ("3", 1)):  # many sizes of pieces are not promised equal
         monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)
-        monkeypatch.setattr(cophenetic, "_PAIRS_PER_PIECE", pairs)
+        monkeypatch.setattr(pieces, "_PAIRS_PER_PIECE", pairs)
         results.append(cophenet(tree, Y)[0])
     assert results[0] == results[1] == results[2]
     assert abs(results[0] - np.corrcoef(Y, cophenet(tree))[0, 1]) < 1e-13
@@ -61,7 +61,7 @@ def test_a_bad_guess_of_the_mean_does_not_cost_precision() -> None:
     Z = random_linkage(300, 6)
     pairs = 300 * 299 // 2
     Y = RNG.random(pairs)
-    Y[:: max(1, pairs // cophenetic._SAMPLE)] = 1e9
+    Y[:: max(1, pairs // SAMPLE)] = 1e9
     exact = np.corrcoef(Y.astype(np.longdouble), cophenet(Z))[0, 1]
     assert abs(cophenet(Z, Y)[0] - exact) < 1e-13
     far = RNG.random(pairs) + 1e6
@@ -114,8 +114,8 @@ def test_streaming_with_a_function() -> None:
 def test_streaming_over_many_tiles(tree: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     X = RNG.random((700, 2))
     expected = cophenet(tree, pdist(X))[0]
-    monkeypatch.setattr(cophenetic, "_STRIP", 37)
-    monkeypatch.setattr(cophenetic, "_TILE", 50)
+    monkeypatch.setattr(pieces, "_STRIP", 37)
+    monkeypatch.setattr(pieces, "_TILE", 50)
     results = []
     for threads in ("1", "3"):
         monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)

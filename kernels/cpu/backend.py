@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.clusters import Clusters
-from gpuclust.kernels.cpu import candidates, generic, knn, nearest, spanning
+from gpuclust.hierarchy.leaf_tree import LeafTree
+from gpuclust.kernels.cpu import candidates, cophenetic, generic, knn, nearest, spanning
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.summaries import Summaries
 from gpuclust.methods import Method
@@ -57,6 +58,12 @@ class CpuBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.StoredGeneric(matrix, method)
+
+    def cophenetic(self, tree: LeafTree) -> np.ndarray:
+        return cophenetic.cophenetic(tree)
+
+    def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+        return cophenetic.correlate(points, tree, shift, centre)
 
 
 def backend() -> CpuBackend:

@@ -76,7 +76,12 @@ class Kernel:
     """
 
     def __init__(
-        self, function: Callable[..., None], signature: tuple[Any, ...], threads: int, resident: int, cooperative: bool
+        self,
+        function: Callable[..., None],
+        signature: tuple[Any, ...],
+        threads: int = THREADS,
+        resident: int = 1,
+        cooperative: bool = False,
     ) -> None:
         self.function = function
         self.signature = signature
@@ -191,7 +196,7 @@ xp: Any = _Lazy()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Any:
-    """A new device array, from CuPy's pool. What runs compiled kernels on host memory gives memory that it watches."""
+    """A new device array, from CuPy's pool; from what runs compiled kernels on host memory, which watches its own."""
     if EMULATED and not SIMULATED:
         return _cuda.device_array(shape, dtype)
     return xp.empty(shape, dtype)

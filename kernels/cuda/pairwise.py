@@ -23,9 +23,7 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     number = real(dtype)
     stamp = launch.stamp(metrics, points, scalar, tile)
 
-    @kernel(
-        number[:, ::1], number[::1], number[:, ::1], number[::1], number[::1], number, INT, number[:, ::1]
-    )
+    @kernel(number[:, ::1], number[::1], number[:, ::1], number[::1], number[::1], number, INT, number[:, ::1])
     @named(metric.name, weighted, dtype)
     def pairwise(F, sF, G, sG, w, p, begin, out):
         stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)

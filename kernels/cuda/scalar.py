@@ -1,9 +1,9 @@
-"""Scalar functions of the metric and linkage tables, rewritten for the device so that no bit depends on the compiler.
+"""Scalar functions of the metric and linkage tables, rewritten so that no bit depends on the device's compiler.
 
-NVVM contracts ``a * b + c`` into one fused multiply-add, which rounds once instead of twice, and there is no switch for
-it. So every product is spelt with a function that rounds it (``mul``): what follows can't be fused with it, and float64
-gives the CPU's bits. In float32 the sums of a distance may use fused multiply-adds, which are faster and more accurate;
-they are spelt as well, so that all kernels of one metric give the same bits.
+NVVM contracts ``a * b + c`` into one fused multiply-add, which rounds once instead of twice, and there is no switch
+for it. So every product is spelt with a function that rounds it (``mul``): what follows can't be fused with it, and
+float64 gives the CPU's bits. In float32 the sums of a distance may use fused multiply-adds, which are faster and more
+accurate; they are spelt as well, so that all kernels of one metric give the same bits.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
 """The distance tile: all pairs of a few points with a few others, by one block, in registers.
 
 A block of ``SIDE`` x ``SIDE`` threads takes ``rows`` points of F and ``columns`` points of G. It goes through the
-features ``DEPTH`` at a time: the block copies their values of its points to shared memory, then each thread reads those
-of its own points, and adds the step of the metric to its own pairs: ``down`` rows, ``SIDE`` apart, times ``across``
-columns, ``SIDE`` apart. For 8 x 8 pairs that is 16 reads of shared memory for 128 operations in float32. A warp reads
-two values of the rows (broadcast) and 16 adjacent ones of the columns: no bank conflicts. Sums run in the order of the
-features, as everywhere. Features are filled up with zeros to a multiple of DEPTH: the step of two zeros adds nothing
-in any metric.
+features ``DEPTH`` at a time: the block copies their values of its points to shared memory, then each thread reads
+those of its own points, and adds the step of the metric to its own pairs: ``down`` rows, ``SIDE`` apart, times
+``across`` columns, ``SIDE`` apart. For 8 x 8 pairs that is 16 reads of shared memory for 128 operations in float32.
+A warp reads two values of the rows (broadcast) and 16 adjacent ones of the columns: no bank conflicts. Sums run in
+the order of the features, as everywhere. Features are filled up with zeros to a multiple of DEPTH: the step of two
+zeros adds nothing in any metric.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,10 +57,10 @@ def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
 def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., None]:
     """The device function ``distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out)``.
 
-    For all threads of a block to call together, with ``THREADS`` threads. ``out`` is a local array (down, across). Entry
-    (i, j) of thread (x, y) = (t % SIDE, t // SIDE) becomes the distance of point ``row + y + SIDE i`` of F to point
-    ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF) and G
-    (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
+    For all threads of a block to call together, with ``THREADS`` threads. ``out`` is a local array (down, across).
+    Entry (i, j) of thread (x, y) = (t % SIDE, t // SIDE) becomes the distance of point ``row + y + SIDE i`` of F to
+    point ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF) and
+    G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
     """
     step, finish = terms(metric, weighted, dtype)
     two_sums = metric.two_sums
@@ -87,7 +87,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                 out[i, j] = zero
                 if two_sums:
                     second[i, j] = zero
-        # What a thread copies: one point of each side, of every so many features. Past the last point, that one again.
+        # What a thread copies: one point of each side, of every so many features; past the last point, that one.
         # Indices are unsigned: Numba takes signed ones for possibly negative, and checks.
         r = np.uint64(thread & (rows - 1))
         c = np.uint64(thread & (columns - 1))

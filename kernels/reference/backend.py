@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.clusters import Clusters
-from gpuclust.kernels.reference import candidates, generic, knn, nearest, spanning
+from gpuclust.hierarchy.leaf_tree import LeafTree
+from gpuclust.kernels.reference import candidates, cophenetic, generic, knn, nearest, spanning
 from gpuclust.kernels.reference.stored import Stored
 from gpuclust.kernels.reference.summaries import Summaries
 from gpuclust.methods import Method
@@ -60,6 +61,12 @@ class ReferenceBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.from_stored(matrix, method)
+
+    def cophenetic(self, tree: LeafTree) -> np.ndarray:
+        return cophenetic.cophenetic(tree)
+
+    def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+        return cophenetic.correlate(points, tree, shift, centre)
 
 
 def backend() -> ReferenceBackend:

@@ -1,0 +1,53 @@
+"""A linkage matrix as what lies between neighbours in leaf order: all that cophenetic distances need."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuclust.hierarchy.ordering import leaf_positions
+from gpuclust.hierarchy.validity import children
+
+Array = np.ndarray
+
+
+class LeafTree:
+    """A checked ``Z`` in leaf order.
+
+    Two leaves come together at the latest merge of those in the gaps between them, as children come before parents.
+
+    Attributes
+    ----------
+    n : int
+        Number of leaves.
+    leaves : ndarray of uint32, shape (n,)
+        The observation at each position.
+    gap : ndarray of int64, shape (n - 1,)
+        The merge that joins the leaves at positions q and q + 1.
+    left, right : ndarray of int64, shape (n - 1,)
+        Children of each merge.
+    start, size : ndarray of int64, shape (2 n - 1,)
+        First position and number of leaves of each cluster.
+    height : ndarray of float64, shape (n - 1,)
+    mean, scatter : float
+        Of the cophenetic distances of all pairs: their mean, and the sum of squared deviations from it.
+    """
+
+    def __init__(self, Z: Array) -> None:
+        n = Z.shape[0] + 1
+        self.n = n
+        self.left, self.right = children(Z)
+        self.start, self.size = leaf_positions(Z)
+        self.height = np.ascontiguousarray(Z[:, 2])
+        self.gap = np.empty(n - 1, dtype=np.int64)
+        self.gap[self.start[self.right] - 1] = np.arange(n - 1)  # the gap before its right branch
+        self.leaves = np.empty(n, dtype=np.uint32)
+        self.leaves[self.start[:n]] = np.arange(n)
+        pairs = self.size[self.left].astype(np.float64) * self.size[self.right]
+        with np.errstate(invalid="ignore"):  # an infinite height: the correlation is NaN
+            self.mean = (pairs * self.height).sum() / pairs.sum()
+            self.scatter = (pairs * (self.height - self.mean) ** 2).sum()
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """What compiled kernels take of it."""
+        return self.gap, self.left, self.right, self.start, self.size, self.height

@@ -1,0 +1,67 @@
+"""Cophenetic distances, and their products with distances in streamed tiles, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuclust.hierarchy.cophenetic_rows import add_tile, write_rows
+from gpuclust.kernels.cpu.launch import ranges, run
+from gpuclust.kernels.cpu.pairwise import pairwise
+from gpuclust.points import Points
+
+if TYPE_CHECKING:
+    from gpuclust.hierarchy.leaf_tree import LeafTree
+
+_PAIRS_PER_PIECE = 1 << 22  # some 10 ms of work
+_STRIP = 128  # rows of distances that a thread streams at a time
+_TILE = 2048  # columns of them that it holds at a time: 2 MiB
+
+
+def cophenetic(tree: LeafTree) -> np.ndarray:
+    """Condensed cophenetic distances of the observations."""
+    return condensed_rows(tree, np.empty(0), 0.0)[0]
+
+
+def condensed_rows(tree: LeafTree, Y: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """All condensed cophenetic distances and, with ``Y``, the sums of `correlate` over all pairs."""
+    n = tree.n
+    out = np.empty(n * (n - 1) // 2)
+    sums = np.empty((n, 3) if len(Y) else (0, 3))
+    fixed = (tree.leaves, tree.arrays, Y, shift, tree.mean, out, sums)
+    run(lambda first, last: write_rows(first, last, *fixed), ranges(n, max(64, _PAIRS_PER_PIECE // n)))
+    return out, sums.sum(axis=0)
+
+
+def correlate(points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+    """Sums over pairs of y, y² and y z: y a distance of points (in leaf order) less shift, z a height less centre.
+
+    O(n² m) time; 2 MiB a thread. The same for any number of threads.
+    """
+
+    def distances(q0: int, q1: int, r0: int, r1: int) -> np.ndarray:
+        return pairwise(points.at(slice(q0, q1)), points.at(slice(r0, r1))).astype(np.float64, copy=False)
+
+    return correlate_tiles(distances, tree, shift, centre)
+
+
+def correlate_tiles(
+    distances: Callable[[int, int, int, int], np.ndarray], tree: LeafTree, shift: float, centre: float
+) -> np.ndarray:
+    """The same of ``distances(q0, q1, r0, r1)``: those of two stretches of leaf order, as C-ordered float64."""
+    n = tree.n
+    strips = ranges(n, _STRIP)
+    found = np.zeros((len(strips), 3))
+
+    def stream(strip: int) -> None:
+        q0, q1 = strips[strip]
+        row = np.empty(_TILE)
+        top = -1
+        for r0, r1 in ((r + q0, min(r + q0 + _TILE, n)) for r in range(0, n - q0, _TILE)):
+            tile = distances(q0, q1, r0, r1)
+            top = add_tile(tile, q0, r0, top, tree.arrays, shift, centre, row, found[strip])
+
+    run(stream, ((strip,) for strip in range(len(strips))))
+    return found.sum(axis=0)

@@ -1,0 +1,82 @@
+"""The CUDA backend: compiled kernels on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+from gpuclust.kernels.cuda.stored import Stored
+from gpuclust.kernels.cuda.summaries import Summaries
+
+from gpuclust.clusters import Clusters
+from gpuclust.hierarchy.leaf_tree import LeafTree
+from gpuclust.kernels.cuda import candidates, cophenetic, generic, knn, launch, nearest, spanning
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class CudaBackend:
+    """See `gpuclust.backends.Backend`.
+
+    Arrays that a caller passes in or gets back are the host's; what is kept between calls stays on the device. Work
+    is queued on CuPy's current stream of the device that is current (`active` makes it this one), and a call returns
+    when its results are on the host.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.name = "cuda" if index == 0 else f"cuda:{index}"
+
+    def active(self) -> AbstractContextManager[None]:
+        """Make this device the current one."""
+        return launch.on_device(self.index)
+
+    def summarise(self, points: Points, method: Method) -> Summaries:
+        return Summaries(points, method)
+
+    def store_points(self, points: Points) -> Stored:
+        return Stored.from_points(points)
+
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
+        return Stored.from_clusters(points, method, clusters)
+
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        return Stored.from_condensed(condensed, n, squared)
+
+    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        return nearest.nearest(points)
+
+    def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return knn.knn(points, k)
+
+    def nearest_among(
+        self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return candidates.nearest_among(points, method, clusters, neighbours, rows)
+
+    def nearest_outside(
+        self, points: Points, component: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return nearest.nearest_outside(points, component, rows)
+
+    def spanning_tree(
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return spanning.spanning_tree(condensed, n, report)
+
+    def generic_points(self, points: Points, method: Method) -> generic.Generic:
+        return generic.CentroidGeneric(points, method)
+
+    def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
+        return generic.StoredGeneric(matrix, method)
+
+    def cophenetic(self, tree: LeafTree) -> np.ndarray:
+        return cophenetic.cophenetic(tree)
+
+    def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+        return cophenetic.correlate(points, tree, shift, centre)
+
+
+def backend(index: int = 0) -> CudaBackend:
+    return CudaBackend(index)

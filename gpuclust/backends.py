@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpuclust.clusters import Clusters
+    from gpuclust.hierarchy.leaf_tree import LeafTree
     from gpuclust.methods import Method
     from gpuclust.metrics import Points
 
@@ -143,6 +144,16 @@ class Backend(Protocol):
 
     def generic_stored(self, matrix: Stored, method: Method) -> Generic:
         """The generic algorithm on a stored matrix of squares, which is used up."""
+
+    def cophenetic(self, tree: LeafTree) -> np.ndarray:
+        """Condensed cophenetic distances of the observations. O(n²) time, no such memory beside the result."""
+
+    def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+        """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.
+
+        y is a distance of points (in leaf order) less ``shift``, z the height at which they come together less
+        ``centre``. The order of the sums is fixed on a device, but another on the next: equal to rounding.
+        """
 
 
 #: Name -> module that has ``backend() -> Backend``; the module is imported when the backend is first used.

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 from treegen import balanced, caterpillar, random_linkage
 
+from gpuclust import condensed
+from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.cophenetic import SAMPLE, cophenet, cophenetic_correlation
 from gpuclust.kernels.cpu import cophenetic as pieces
 from gpuclust.tutorial import COPHENETIC_CORRELATION, data_sets
@@ -151,3 +153,10 @@ def test_bad_arguments() -> None:
         cophenetic_correlation(Z, RNG.random((10, 2)), "euclidian")
     with pytest.raises(TypeError, match="takes no parameter"):
         cophenetic_correlation(Z, RNG.random((10, 2)), "euclidean", p=3)
+
+
+def test_a_result_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condensed, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(condensed, "_SMALL", 10**6)
+    with pytest.raises(DoesNotFit, match=r"cophenet.* takes 3.99 MB; 1 MB are available"):
+        cophenet(random_linkage(1000, 1))

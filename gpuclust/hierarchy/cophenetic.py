@@ -55,6 +55,8 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
         ``Z`` or ``Y`` does not hold real numbers.
     ValueError
         ``Z`` is not a valid linkage matrix, or ``Y`` is not of the shape of condensed distances of n observations.
+    DoesNotFit
+        If the result is larger than the memory that is available.
 
     See Also
     --------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuclust.condensed import result_array
 from gpuclust.hierarchy.cophenetic_rows import add_tile, write_rows
 from gpuclust.kernels.cpu.launch import ranges, run
 from gpuclust.kernels.cpu.pairwise import pairwise
@@ -28,7 +29,7 @@ def cophenetic(tree: LeafTree) -> np.ndarray:
 def condensed_rows(tree: LeafTree, Y: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
     """All condensed cophenetic distances and, with ``Y``, the sums of `correlate` over all pairs."""
     n = tree.n
-    out = np.empty(n * (n - 1) // 2)
+    out = result_array((n * (n - 1) // 2,), np.float64, None, "cophenet")
     sums = np.empty((n, 3) if len(Y) else (0, 3))
     fixed = (tree.leaves, tree.arrays, Y, shift, tree.mean, out, sums)
     run(lambda first, last: write_rows(first, last, *fixed), ranges(n, max(64, _PAIRS_PER_PIECE // n)))

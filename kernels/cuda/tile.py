@@ -59,8 +59,8 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 
     For all threads of a block to call together, with ``THREADS`` threads. ``out`` is a local array (down, across).
     Entry (i, j) of thread (x, y) = (t % SIDE, t // SIDE) becomes the distance of point ``row + y + SIDE i`` of F to
-    point ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF) and
-    G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
+    point ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF)
+    and G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
     """
     step, finish = terms(metric, weighted, dtype)
     two_sums = metric.two_sums

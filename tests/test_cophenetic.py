@@ -158,5 +158,5 @@ def test_bad_arguments() -> None:
 def test_a_result_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(condensed, "available_memory", lambda: 10**6)
     monkeypatch.setattr(condensed, "_SMALL", 10**6)
-    with pytest.raises(DoesNotFit, match=r"cophenet.* takes 3.99 MB; 1 MB are available"):
+    with pytest.raises(DoesNotFit, match=r"cophenet.* takes 4 MB; 1 MB are available"):
         cophenet(random_linkage(1000, 1))

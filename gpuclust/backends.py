@@ -126,10 +126,19 @@ class Backend(Protocol):
         bits as `store_clusters` would store; ties go to the smaller row.
         """
 
+    def nearest_cluster(
+        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row and dissimilarity of the nearest of all other clusters, for each cluster in ``rows``.
+
+        The same bits as `store_clusters` would store; ties go to the smaller row. -inf where a dissimilarity is not
+        finite. O(n m) time for every point of a row, O(n m) memory.
+        """
+
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same for the points in ``rows``, among points of other components than their own. O(rows n m) time."""
+        """What `nearest` gives, for the points in ``rows``, among points of other components. O(rows n m) time."""
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]

@@ -220,7 +220,7 @@ def _from_points(
     if job.algorithm == "summaries":
         return algorithms.from_matrix(backend.summarise(points, rule), rule, report)
     if rule.reducible:
-        return algorithms.from_points(backend, points, rule, report, job.check_matrix)
+        return algorithms.from_points(backend, points, rule, report, job.most_clusters)
     return _on_matrix(backend, backend.store_points(points), rule, report)
 
 

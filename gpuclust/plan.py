@@ -24,6 +24,8 @@ WIDE = 96
 #: are over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
 LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
 
+HYBRID = "Rounds from points until few enough clusters are left for half a matrix of them to fit."
+
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -37,13 +39,16 @@ class Plan:
         Observations and features; ``m`` is None for condensed input.
     method, metric, dtype, device : str
     algorithm : str
-        ``"spanning tree"``, ``"summaries"``, ``"stored"``, ``"generic"`` (on centroids) or ``"generic, stored"``.
+        ``"spanning tree"``, ``"summaries"``, ``"stored"``, ``"hybrid"`` (stored, when few enough clusters are left),
+        ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input.
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str
         Why this algorithm.
+    matrix : int
+        What of ``memory`` is a stored matrix.
     """
 
     n: int
@@ -56,6 +61,7 @@ class Plan:
     memory: int
     limit: int
     reason: str
+    matrix: int = 0
 
     @property
     def fits(self) -> bool:
@@ -73,11 +79,14 @@ class Plan:
         if not self.fits:
             raise self._refusal(self.memory)
 
-    def check_matrix(self, clusters: int) -> None:
-        """The same for the matrix of so many clusters, when the first rounds have told how many there are."""
-        needed = matrix_bytes(clusters, self.dtype)
-        if needed > self.limit:
-            raise self._refusal(needed)
+    @property
+    def most_clusters(self) -> int:
+        """Clusters whose matrix fits beside what else the job holds."""
+        budget = self.limit - (self.memory - self.matrix)
+        most = int((2 * budget / np.dtype(self.dtype).itemsize) ** 0.5) if budget > 0 else 0
+        while most > 0 and matrix_bytes(most, self.dtype) > budget:
+            most -= TILE
+        return max(most, 0)
 
     def _refusal(self, needed: int) -> DoesNotFit:
         options = []
@@ -150,6 +159,7 @@ def plan(
     width = {"float64": 8, "float32": 4}[dtype]
     name = select(device).name
     algorithm, reason = _choose(n, m, linkage_method)
+    matrix = lists = 0
     features = 0 if m is None else 2 * n * m * width
     rows = 100 * n  # ids, sizes, neighbours, merges and Z
     if algorithm == "spanning tree":
@@ -160,13 +170,20 @@ def plan(
     elif algorithm == "summaries":  # centroids in two parts, and the copies that a round makes of them
         memory = 3 * features + 2 * rows
     else:
-        clusters, lists = n, 0
+        clusters = n
         if m is not None and linkage_method.pairs is not None and n > FUSED:
             clusters = int(n * next((share for most, share in LEFT if m <= most), 0.9))
             lists = NEIGHBOURS * n * (8 + width)
-        memory = features + rows + lists + matrix_bytes(clusters, dtype)
+        matrix = matrix_bytes(clusters, dtype)
+        memory = features + rows + lists + matrix
     limit = parse_bytes(memory_limit) if memory_limit is not None else available_memory() if memory > 2**26 else 2**26
-    return Plan(n, m, method, metric, dtype, name, algorithm, memory, limit, reason)
+    if matrix and lists and memory > limit:
+        least = matrix_bytes(FUSED, dtype)
+        fitting = max(least, limit - (memory - matrix))
+        if fitting < matrix:
+            algorithm, reason = "hybrid", HYBRID
+            memory, matrix = memory - matrix + fitting, fitting
+    return Plan(n, m, method, metric, dtype, name, algorithm, memory, limit, reason, matrix)
 
 
 def matrix_bytes(clusters: int, dtype: str) -> int:

@@ -126,6 +126,10 @@ def test_clusters_of_points(backend, method, metric):
         np.testing.assert_allclose(near[1], expected[1], rtol=1e-12)
         if metric not in BOOLEAN:
             np.testing.assert_array_equal(near[0], expected[0])
+        near = backend.nearest_cluster(points, rule, clusters, rows)
+        np.testing.assert_allclose(near[1], ours.distance[rows], rtol=1e-12)
+        if metric not in BOOLEAN:
+            np.testing.assert_array_equal(near[0], ours.nearest[rows])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -142,6 +146,9 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
     near, expected = (c.nearest_among(points, rule, clusters, lists, rows) for c in (backend, REFERENCE))
     np.testing.assert_array_equal(near[0], expected[0])
     np.testing.assert_array_equal(near[1], expected[1])
+    near = backend.nearest_cluster(points, rule, clusters, rows)
+    np.testing.assert_array_equal(near[0], reference.nearest)
+    np.testing.assert_array_equal(near[1], reference.distance)
 
 
 def test_clusters_keep_their_books():

@@ -69,14 +69,14 @@ X = np.random.default_rng(0).normal(size=(1500, 16))
 for method in ("average", "single", "centroid"):
     gpuclust.linkage(X, method)
 rule = methods.resolve("average")
-euclidean = metrics.METRICS["euclidean"]
+euclidean, squared = metrics.METRICS["euclidean"], metrics.METRICS["sqeuclidean"]
 for kernel in (
     chain.chain_kernel(rule, X.dtype),
     rounds.merge_rows_kernel(rule, X.dtype),
     rounds.place_tiles_kernel(X.dtype),
     fill.clusters_kernel(euclidean, False, False, X.dtype),
     knn.knn_kernel(euclidean, False, X.dtype),
-    nearest.nearest_kernel(euclidean, False, X.dtype),
+    nearest.nearest_kernel(squared, False, X.dtype),
 ):
     print(sum(kernel.stats.cache_misses.values()), sum(kernel.stats.cache_hits.values()))
 """

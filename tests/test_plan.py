@@ -56,12 +56,21 @@ def test_predicted_memory_is_not_exceeded_and_not_far_off(method, source):
     assert 0.4 * predicted <= measured <= 1.1 * predicted + 2**18  # a piece looked at for NaN
 
 
+def test_a_matrix_that_does_not_fit_waits_until_it_does():
+    job = plan(100_000, 16, "average", memory_limit="8GB")
+    assert job.algorithm == "hybrid"
+    assert job.fits
+    assert job.matrix < job.memory == 8 * 10**9
+    assert 30_000 < job.most_clusters < 45_000
+    assert not plan(100_000, None, "average", memory_limit="8GB").fits
+
+
 def test_float32_takes_half():
     assert plan(50_000, 16, "average", dtype="float32").memory < 0.52 * plan(50_000, 16, "average").memory
 
 
 def test_texts():
-    job = plan(100_000, 16, "average", memory_limit="8GB")
+    job = plan(100_000, None, "average", memory_limit="8GB")
     assert not job.fits
     assert "GB of 8 GB" in str(job)
     assert "8 GB" in str(job)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
+from gpuclust.algorithms.hybrid import shrink
 from gpuclust.backends import Backend, Stored
 from gpuclust.errors import overflow
 from gpuclust.hierarchy.assemble import Merges, Merging
@@ -46,21 +47,23 @@ def from_points(
     points: Points,
     method: Method,
     report: Callable[[int], None],
-    check: Callable[[int], None],
+    most: int,
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
     The first rounds are made before there is a matrix (`gpuclust.algorithms.candidates`), and the matrix is filled
-    with the dissimilarities of the clusters they leave: about half as many, so a third of the memory.
+    with the dissimilarities of the clusters they leave: about half as many, so a third of the memory. If they are
+    more than ``most``, rounds from points go on until they are not (`gpuclust.algorithms.hybrid`).
 
-    ``check`` is called with their number and may refuse it. O(n² m) time on any input.
+    O(n² m) time on any input for the first rounds and the matrix, and for every round between.
     """
     n = points.n
     if n <= FUSED or method.pairs is None:
         return from_matrix(backend.store_points(points), method, report)
     merges = Merging(n, points.features.dtype)
     clusters = candidate_rounds(backend, points, method, merges, report)
-    check(clusters.ids.size)
+    if clusters.ids.size > most:
+        clusters = shrink(backend, points, method, merges, clusters, most, report)
     matrix = backend.store_clusters(points, method, clusters)
     return _finish(matrix, method, merges, clusters.total.copy(), clusters.ids, report)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cpu import candidates, cophenetic, generic, knn, nearest, spanning
+from gpuclust.kernels.cpu import candidates, cluster_search, cophenetic, generic, knn, nearest, spanning
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.summaries import Summaries
 from gpuclust.methods import Method
@@ -42,6 +42,11 @@ class CpuBackend:
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
+
+    def nearest_cluster(
+        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return cluster_search.nearest_cluster(points, method, clusters, rows)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

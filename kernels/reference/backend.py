@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.reference import candidates, cophenetic, generic, knn, nearest, spanning
+from gpuclust.kernels.reference import candidates, cluster_search, cophenetic, generic, knn, nearest, spanning
 from gpuclust.kernels.reference.stored import Stored
 from gpuclust.kernels.reference.summaries import Summaries
 from gpuclust.methods import Method
@@ -45,6 +45,11 @@ class ReferenceBackend:
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
+
+    def nearest_cluster(
+        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return cluster_search.nearest_cluster(points, method, clusters, rows)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -1,0 +1,119 @@
+"""What a linkage asks of its backend: every primitive called, with the sizes that decide its cost.
+
+The algorithms are the same on every device, so a run on the CPU tells how many rows are searched, how many rounds are
+made, and of how many clusters, on a GPU. `benchmarks.model` puts prices on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.backends import Backend
+from gpuclust.clusters import Clusters
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+
+class Call(NamedTuple):
+    """One call of a primitive; sizes that do not apply are 0.
+
+    Attributes
+    ----------
+    name : str
+    n, m : int
+        Clusters (or points) before the call, features.
+    rows : int
+        Rows that were searched.
+    pairs : int
+        Dissimilarities of two points that were computed, where that is not rows times n.
+    left, merged : int
+        Clusters after the call, and how many of them are new.
+    """
+
+    name: str
+    n: int
+    m: int = 0
+    rows: int = 0
+    pairs: int = 0
+    left: int = 0
+    merged: int = 0
+
+
+class TracedStored:
+    """A stored matrix (or summaries) that notes what is asked of it."""
+
+    def __init__(self, stored: Any, name: str, m: int, calls: list[Call]) -> None:
+        self.stored, self.kind, self.m, self.calls = stored, name, m, calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stored, name)
+
+    def merge(self, method: Method, first: np.ndarray, second: np.ndarray, *rest: Any) -> None:
+        n, merged = self.stored.n, int((second >= 0).sum())
+        self.stored.merge(method, first, second, *rest)
+        name = f"{self.kind}.merge"
+        self.calls.append(Call(name, n, self.m, self.stored.scanned, 0, first.size, merged))
+
+    def chain(self, *arguments: Any) -> Any:
+        result = self.stored.chain(*arguments)
+        self.calls.append(Call(f"{self.kind}.chain", self.stored.n, self.m, result[2], 0, 0, len(result[0])))
+        return result
+
+
+class TracedBackend:
+    """A backend that notes the calls of its primitives in ``calls``."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.calls: list[Call] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def _note(self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0) -> None:
+        self.calls.append(Call(name, points.n, len(points.features), rows, pairs, left))
+
+    def nearest(self, points: Points) -> Any:
+        self._note("nearest", points, points.n)
+        return self.backend.nearest(points)
+
+    def nearest_outside(self, points: Points, component: np.ndarray, rows: np.ndarray) -> Any:
+        self._note("nearest_outside", points, rows.size)
+        return self.backend.nearest_outside(points, component, rows)
+
+    def knn(self, points: Points, k: int) -> Any:
+        self._note("knn", points, points.n)
+        return self.backend.knn(points, k)
+
+    def nearest_among(
+        self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    ) -> Any:
+        listed = int(clusters.size[rows].sum()) * neighbours.shape[1]
+        pairs = int(listed * clusters.size[rows].mean() * clusters.size.mean()) if rows.size else 0
+        self._note("nearest_among", points, rows.size, pairs, clusters.ids.size)
+        return self.backend.nearest_among(points, method, clusters, neighbours, rows)
+
+    def store_points(self, points: Points) -> TracedStored:
+        self._note("store_points", points, points.n)
+        return self._traced(self.backend.store_points(points), "stored", points)
+
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> TracedStored:
+        self._note("store_clusters", points, clusters.ids.size, points.n * points.n // 2, clusters.ids.size)
+        return self._traced(self.backend.store_clusters(points, method, clusters), "stored", points)
+
+    def summarise(self, points: Points, method: Method) -> TracedStored:
+        self._note("nearest", points, points.n)
+        return self._traced(self.backend.summarise(points, method), "summaries", points)
+
+    def _traced(self, stored: Any, name: str, points: Points) -> TracedStored:
+        return TracedStored(stored, name, len(points.features), self.calls)
+
+
+def trace(run: Callable[[Backend], Any], backend: Backend) -> list[Call]:
+    """The calls that ``run(backend)`` makes."""
+    traced = TracedBackend(backend)
+    run(traced)  # type: ignore[arg-type]
+    return traced.calls

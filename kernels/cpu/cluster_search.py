@@ -1,0 +1,137 @@
+"""The nearest cluster of each of some clusters, from the points: dissimilarities are reduced while in cache.
+
+The same sums in the same order as `gpuclust.kernels.cpu.fill` stores: of a pair of clusters the earlier one is the
+outer sum. So a row that is searched here has the minimum that its row of the matrix would have.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust import metrics
+from gpuclust.clusters import Clusters
+from gpuclust.kernels.cpu import launch, pairwise
+from gpuclust.kernels.cpu.launch import compiled, named, run
+from gpuclust.methods import Method
+from gpuclust.metrics import Metric, Points
+
+#: Points a block of columns, at least: their distances to one point stay in the first-level cache.
+BLOCK = 512
+#: Points of rows a piece of work, at most but for one cluster.
+PIECE = 64
+
+
+@cache
+def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
+    row_of_distances = pairwise.row_kernel(metric, weighted)
+    stamp = launch.stamp(metrics, pairwise)
+
+    @compiled
+    @named(metric.name, weighted, largest, dtype)
+    def nearest_cluster(
+        features, summary, weights, p, starts, weight, total, borders, longest, rows, begin, end, index, distance
+    ):
+        """Clusters ``rows[begin:end]`` against all; ``borders`` cut the clusters into blocks of columns."""
+        stamp  # noqa: B018
+        zero = features.dtype.type(0)
+        values = np.empty(longest, features.dtype)
+        scratch = np.empty(longest, features.dtype)
+        inner = np.empty(longest, features.dtype)
+        out = np.empty(longest, features.dtype)
+        for place in range(begin, end):
+            distance[place] = np.inf
+        for block in range(borders.size - 1):
+            first, last = borders[block], borders[block + 1]
+            left, right = starts[first], starts[last]
+            d = values[: right - left]
+            s = inner[: right - left]
+            for place in range(begin, end):
+                i = rows[place]
+                before = min(max(i, first), last)  # clusters first .. before - 1 come before i
+                middle = starts[before] - left
+                out[: last - first] = zero
+                s[:middle] = zero
+                for a in range(starts[i], starts[i + 1]):
+                    row_of_distances(
+                        features, summary, a, features, summary, left, right, weights, p, d, scratch[: right - left]
+                    )
+                    own = weight[a]
+                    if largest:
+                        for k in range(middle):
+                            s[k] = d[k] if not d[k] <= s[k] else s[k]
+                    else:
+                        for k in range(middle):
+                            s[k] += own * d[k]
+                    for q in range(before, last):
+                        if q == i:
+                            continue
+                        part = zero
+                        for k in range(starts[q] - left, starts[q + 1] - left):
+                            if largest:
+                                part = d[k] if not d[k] <= part else part
+                            else:
+                                part += weight[left + k] * d[k]
+                        if largest:
+                            out[q - first] = part if not part <= out[q - first] else out[q - first]
+                        else:
+                            out[q - first] += own * part
+                for q in range(first, before):
+                    whole = zero
+                    for k in range(starts[q] - left, starts[q + 1] - left):
+                        if largest:
+                            whole = s[k] if not s[k] <= whole else whole
+                        else:
+                            whole += weight[left + k] * s[k]
+                    out[q - first] = whole
+                for q in range(first, last):
+                    if q == i:
+                        continue
+                    value = out[q - first]
+                    if not largest:
+                        value /= total[i] * total[q]
+                    if not value < np.inf:
+                        distance[place] = -np.inf  # for the algorithm to see
+                    if value < distance[place]:
+                        distance[place] = value
+                        index[place] = q
+
+    return nearest_cluster
+
+
+def nearest_cluster(
+    points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time a point of theirs."""
+    dtype = points.features.dtype
+    kernel = search_kernel(points.metric, points.weights is not None, method.pairs == "largest", dtype)
+    gathered = points.at(clusters.members)
+    weights = points.weights if points.weights is not None else points.summary[:0]
+    borders = _borders(clusters.start)
+    longest = int(np.diff(clusters.start[borders]).max())
+    index = np.full(rows.size, -1)
+    distance = np.empty(rows.size, dtype)
+    partition = clusters.start, clusters.weight, clusters.total, borders, longest
+    common = (gathered.features, gathered.summary, weights, points.p, *partition, rows)
+    cuts = _pieces(clusters.size[rows])
+    run(kernel, [(*common, begin, end, index, distance) for begin, end in cuts])
+    return index, distance
+
+
+def _borders(start: np.ndarray) -> np.ndarray:
+    """Clusters where blocks of columns begin: of at least BLOCK points each, but for the last."""
+    marks = np.searchsorted(start, np.arange(0, start[-1], BLOCK))
+    return np.unique(np.append(marks, start.size - 1))
+
+
+def _pieces(sizes: np.ndarray) -> list[tuple[int, int]]:
+    """Ranges of rows with PIECE points or so each."""
+    if sizes.size == 0:
+        return []
+    bins = (np.cumsum(sizes) - 1) // PIECE
+    cuts = np.append(np.flatnonzero(np.diff(bins, prepend=-1)), sizes.size)
+    return [(int(a), int(b)) for a, b in itertools.pairwise(cuts)]

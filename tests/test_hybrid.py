@@ -1,0 +1,94 @@
+"""Complete, average and weighted linkage where a matrix of the clusters does not fit: rounds from points."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+from conftest import points_for
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
+
+import gpuclust
+from gpuclust import methods, metrics
+from gpuclust.algorithms import from_points
+from gpuclust.backends import select
+from gpuclust.errors import DoesNotFit
+from gpuclust.hierarchy.assemble import assemble
+from gpuclust.linkage import compute
+
+PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
+
+
+def hybrid(X: np.ndarray, method: str, metric: str = "euclidean", most: int = 40, device: str = "cpu"):
+    points = metrics.prepare(X, metric)
+    merges = from_points(select(device), points, methods.METHODS[method], lambda done: None, most)
+    return assemble(merges), merges.scans
+
+
+@pytest.mark.parametrize("most", [2, 40, 700])
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_the_tree_is_scipys(method, most):
+    X = np.random.default_rng(most).normal(size=(1500, 4))
+    Z, scans = hybrid(X, method, most=most)
+    expected = hierarchy.linkage(X, method)
+    np.testing.assert_array_equal(Z[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+    np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-12)
+    assert scans < 12 * 1500
+
+
+@pytest.mark.parametrize("metric", ["cityblock", "cosine", "canberra", "jensenshannon", "hamming"])
+def test_other_metrics(metric):
+    X = points_for(metric, 1100, 6)
+    expected = hierarchy.linkage(pdist(X, metric), "average")
+    Z, _ = hybrid(X, "average", metric)
+    if metric == "hamming":  # full of ties: another tree, as good
+        assert hierarchy.is_valid_linkage(Z)
+    else:
+        np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("kind", ["all equal", "half equal", "line of growing gaps", "star", "grid"])
+def test_hard_data(method, kind):
+    """Few pairs a round: rows are searched only as chains reach them."""
+    rng = np.random.default_rng(5)
+    n = 1100
+    X = {
+        "all equal": np.ones((n, 3)),
+        "half equal": np.where((np.arange(n) % 2 == 0)[:, None], 1.0, rng.normal(size=(n, 3))),
+        "line of growing gaps": np.cumsum(1 + np.arange(n) * 1e-3)[:, None],
+        "star": np.eye(n)[:, :60] * (1 + np.arange(n) / n)[:, None],
+        "grid": np.stack(np.divmod(np.arange(n), 36), axis=1).astype(float),
+    }[kind]
+    Z, scans = hybrid(X, method)
+    assert hierarchy.is_valid_linkage(Z)
+    assert (np.diff(Z[:, 2]) >= 0).all()
+    assert scans < 12 * n
+    if kind in ("line of growing gaps", "half equal"):
+        np.testing.assert_allclose(Z[:, 2], hierarchy.linkage(X, method)[:, 2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_a_reference_run_gives_the_same(monkeypatch, method):
+    stored = importlib.import_module("gpuclust.algorithms.stored")
+    monkeypatch.setattr(stored, "FUSED", 8)
+    X = np.random.default_rng(1).integers(0, 6, (90, 2)).astype(float)
+    results = [hybrid(X, method, "cityblock", 12, device)[0] for device in ("cpu", "reference")]
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_memory_limit_is_obeyed_and_gives_the_same_tree():
+    X = np.random.default_rng(2).normal(size=(5000, 6))
+    whole = compute(X, "average")
+    slim = compute(X, "average", memory_limit="12MB")
+    assert (whole.plan.algorithm, slim.plan.algorithm) == ("stored", "hybrid")
+    assert slim.plan.memory <= 12_000_000
+    np.testing.assert_array_equal(slim.Z[:, [0, 1, 3]], whole.Z[:, [0, 1, 3]])
+    np.testing.assert_allclose(slim.Z[:, 2], whole.Z[:, 2], rtol=1e-12)
+
+
+def test_what_cannot_fit_is_refused_before_it_starts():
+    with pytest.raises(DoesNotFit, match=r"needs .* of memory, and 5 MB may be used"):
+        gpuclust.linkage(np.zeros((20_000, 16)), "average", memory_limit="5MB")

@@ -12,6 +12,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("default", deadline=None, max_examples=40, derandomize=True, print_blob=True)
 settings.load_profile("default")
 
+#: Whether kernels for CUDA run on the host: simulated, or compiled and emulated. See gpuclust/kernels/cuda/launch.py.
+EMULATED = any(os.environ.get(name, "0") not in ("", "0") for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"))
+#: Backends to hold against the reference. Runs on a device are selected with ``-m gpu``.
+BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
 METHODS = ("single", "complete", "average", "weighted", "centroid", "median", "ward")
 METRICS = (
     "braycurtis",

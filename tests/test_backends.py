@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import BOOLEAN, METHODS, METRICS, points_for
+from conftest import BACKENDS, BOOLEAN, EMULATED, METHODS, METRICS, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
@@ -22,7 +22,7 @@ PAIRWISE = [m for m in METHODS if methods.METHODS[m].pairs]
 SIZES = (2, 3, 31, 33, 129, 150)
 
 
-@pytest.fixture(params=["cpu"])
+@pytest.fixture(params=BACKENDS)
 def backend(request):
     return select(request.param)
 

@@ -40,8 +40,9 @@ def candidate_rounds(
     if not np.isfinite(far).all():
         raise overflow(far.dtype)
     merges.scans += n
-    # A sum of limits is rounded, so what it proves must be below it by more than rounding.
-    limit = far[:, -1] * (1 - 64 * np.finfo(far.dtype).eps)
+    # A sum of limits is rounded, and distances may be summed in another way than those of the lists (fused): what a
+    # limit proves must be below it by more than rounding.
+    limit = far[:, -1] * (1 - (64 + len(points.features)) * np.finfo(far.dtype).eps)
     clusters = Clusters.of_points(n, far.dtype)
     nearest = np.full(n, -1)
     distance = np.full(n, np.inf, far.dtype)

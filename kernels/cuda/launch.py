@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -64,7 +65,12 @@ def real(dtype: Any) -> Any:
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function for kernels to call; it is inlined. May use ``cuda``. Give closures a name of their own first."""
+    """A function for kernels to call. May use ``cuda``. Give closures a name of their own first."""
+    return function if SIMULATED else register_jitable(function)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for one that takes local arrays: they stay in registers only if Numba itself puts it into the kernel."""
     return function if SIMULATED else register_jitable(inline="always")(function)
 
 
@@ -217,6 +223,19 @@ def upload(array: np.ndarray) -> Any:
         copy[...] = array
         return copy
     return xp.asarray(np.ascontiguousarray(array))
+
+
+_resident: dict[tuple[int, int], tuple[weakref.ref[np.ndarray], Any]] = {}
+
+
+def resident(array: np.ndarray) -> Any:
+    """A copy on the device that stays for as long as ``array`` does, which must not be changed."""
+    key = (id(array), 0 if EMULATED else int(xp.cuda.runtime.getDevice()))
+    known = _resident.get(key)
+    if known is None or known[0]() is not array:
+        known = weakref.ref(array, lambda _: _resident.pop(key, None)), upload(array)
+        _resident[key] = known
+    return known[1]
 
 
 def download(array: Any) -> np.ndarray:

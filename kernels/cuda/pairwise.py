@@ -52,14 +52,14 @@ def kernels() -> Iterator[Kernel]:
 
 
 class DevicePoints:
-    """`Points` on the device."""
+    """`Points` on the device, not to be changed; they are copied there once, however often they are asked for."""
 
     def __init__(self, points: Points) -> None:
         self.metric, self.p = points.metric, points.p
         self.weighted = points.weights is not None
-        self.features = launch.upload(points.features)
-        self.summary = launch.upload(points.summary)
-        self.weights = launch.upload(points.weights) if points.weights is not None else self.summary[:0]
+        self.features = launch.resident(points.features)
+        self.summary = launch.resident(points.summary)
+        self.weights = self.summary[:0] if points.weights is None else launch.resident(points.weights)
 
     @property
     def n(self) -> int:

@@ -2,8 +2,8 @@
 
 NVVM contracts ``a * b + c`` into one fused multiply-add, which rounds once instead of twice, and there is no switch
 for it. So every product is spelt with a function that rounds it (``mul``): what follows can't be fused with it, and
-float64 gives the CPU's bits. In float32 the sums of a distance may use fused multiply-adds, which are faster and more
-accurate; they are spelt as well, so that all kernels of one metric give the same bits.
+float64 gives the CPU's bits. In float32 the sums of distance tiles use fused multiply-adds, which are faster and more
+accurate; they are spelt as well, so that all tiles of one metric give the same bits.
 """
 
 from __future__ import annotations
@@ -111,9 +111,12 @@ class Terms(NamedTuple):
     finish: Callable[..., Any]
 
 
-def terms(metric: Metric, weighted: bool, dtype: np.dtype) -> Terms:
-    """``step(a, b, x, y, w, p) -> (a, b)`` and ``finish(a, b, sx, sy, p)`` of a metric."""
-    return Terms(translated(metric.step, dtype, weighted, True), translated(metric.finish, dtype))
+def terms(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = False) -> Terms:
+    """``step(a, b, x, y, w, p) -> (a, b)`` and ``finish(a, b, sx, sy, p)`` of a metric.
+
+    ``fused``: for float32 and the many, in distance tiles. Otherwise float32 gives the CPU's bits too.
+    """
+    return Terms(translated(metric.step, dtype, weighted, fused), translated(metric.finish, dtype))
 
 
 def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, device, named, real
+from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, inlined, named, real
 from gpuclust.kernels.cuda.scalar import terms
 from gpuclust.points import Metric
 
@@ -62,7 +62,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     point ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF)
     and G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
     """
-    step, finish = terms(metric, weighted, dtype)
+    step, finish = terms(metric, weighted, dtype, fused=True)
     two_sums = metric.two_sums
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
@@ -70,7 +70,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     zero = np.dtype(dtype).type(0)
     one, depth = np.uint64(1), np.uint64(DEPTH)
 
-    @device
+    @inlined
     @named(metric.name, weighted, dtype)
     def distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out):
         left = cuda.shared.array((DEPTH, rows), number)

@@ -1,0 +1,88 @@
+"""The nearest cluster of each of some clusters, from the points: slabs of dissimilarities, and their minima.
+
+Dissimilarities are the same bits as `gpuclust.kernels.cuda.fill` stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from gpuclust.clusters import Clusters
+from gpuclust.kernels.cuda import fill, launch
+from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+#: Bytes of dissimilarities that are held at a time.
+_SLAB = 1 << 14 if launch.SIMULATED else 1 << 26
+
+
+@cache
+def minimum_kernel(dtype: np.dtype) -> Kernel:
+    """The smallest of every row of a slab, the first of equal ones; a block a row.
+
+    What is not finite, but for the row's own cluster, counts as -inf, for the algorithm to see.
+    """
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+
+    @kernel(number[:, ::1], INT[::1], INT[::1], number[::1])
+    @named(dtype)
+    def row_minimum(slab, rows, index, distance):
+        held = cuda.shared.array(THREADS, number)
+        places = cuda.shared.array(THREADS, INT)
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        row = np.int64(cuda.blockIdx.x)
+        own = rows[row]
+        best = infinity
+        at = np.int64(slab.shape[1])
+        for y in range(thread, slab.shape[1], THREADS):
+            value = slab[row, y]
+            if not value < infinity and y != own:
+                value = -infinity
+            if value < best:
+                best = value
+                at = np.int64(y)
+        held[thread] = best
+        places[thread] = at
+        half = THREADS // 2
+        while half > 0:
+            cuda.syncthreads()
+            if thread < half:
+                other = held[thread + half]
+                if other < held[thread] or (other == held[thread] and places[thread + half] < places[thread]):
+                    held[thread] = other
+                    places[thread] = places[thread + half]
+            half //= 2
+        if thread == 0:
+            distance[row] = held[0]
+            index[row] = places[0]
+
+    return row_minimum
+
+
+def nearest_cluster(
+    points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time a point of theirs."""
+    count, dtype = clusters.ids.size, points.features.dtype
+    wanted = launch.upload(rows)
+    index, distance = launch.empty(rows.size, np.int64), launch.empty(rows.size, dtype)
+    most = max(1, min(rows.size, _SLAB // (count * dtype.itemsize)))
+    slab, none = launch.empty(most * count, dtype), launch.empty(0, np.int64)
+    for begin in range(0, rows.size, most):
+        some = wanted[begin : begin + most]
+        values = slab[: some.size * count]
+        fill.dissimilarities(points, method, clusters, none, some, values, launch.blocks_for(values.size))
+        part = index[begin : begin + most], distance[begin : begin + most]
+        minimum_kernel(dtype)(some.size, values.reshape((some.size, count)), some, *part)
+    return launch.download(index), launch.download(distance)
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    for dtype in (np.dtype("float64"), np.dtype("float32")):
+        yield minimum_kernel(dtype)

@@ -1,0 +1,388 @@
+"""Nearest-neighbour search among points by fused distance tiles: distances stay in registers, and are never stored.
+
+The minima of a tile's rows and columns, with their indices, go to slots of partial arrays, each written once, and a
+second kernel folds the slots by (distance, index): no atomics, and no order that a result could depend on. Indices
+are int32 on the device: there are fewer than 2**31 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust import metrics, points
+from gpuclust.kernels.cuda import launch, scalar, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, inlined, kernel, named, real, types
+from gpuclust.kernels.cuda.pairwise import DevicePoints
+from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.points import Metric, Points
+
+INT32 = types.int32
+#: Bytes of partial minima.
+PARTIALS = 2**26
+#: Blocks for each multiprocessor: so many that a last, half empty wave of them hardly counts.
+BLOCKS = 16
+
+
+def pitches(dtype: np.dtype, rows: int, columns: int) -> tuple[int, int]:
+    """Distances, in shared memory, of the minima that neighbouring threads have of one row, and of one column.
+
+    A warp is two rows of SIDE threads. Its minima of rows then fall in 2 x SIDE places of different banks (in float64
+    SIDE at a time), and so do those of columns.
+    """
+    return rows + 8 // np.dtype(dtype).itemsize, columns + SIDE
+
+
+@cache
+def nearer(dtype: np.dtype) -> Callable[..., Any]:
+    """The tie rule: the smaller of two pairs (distance, index)."""
+
+    @device
+    @named(dtype)
+    def smaller(low, at, value, index):
+        if value < low or (value == low and index < at):
+            return value, index
+        return low, at
+
+    return smaller
+
+
+@cache
+def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+    """The device function that gives thread r < ``rows`` of a block the minimum of row r of its tile.
+
+    ``minima(values, pool_value, pool_index) -> (distance, column in the tile)``, for all threads of the block.
+    Columns past the last point repeat it, under larger indices, and so decide nothing.
+    """
+    rows = SIDE * down
+    pitch, _ = pitches(dtype, rows, SIDE * across)
+    infinity = dtype.type(np.inf)
+    smaller = nearer(dtype)
+
+    @inlined
+    @named(dtype, down, across)
+    def minima(values, pool_value, pool_index):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        x0 = thread & (SIDE - 1)
+        y0 = thread // SIDE
+        for i in range(down):
+            low = infinity
+            at = np.int32(0)
+            for j in range(across):
+                if values[i, j] < low:
+                    low = values[i, j]
+                    at = np.int32(SIDE * j)
+            pool_value[x0 * pitch + y0 + SIDE * i] = low
+            pool_index[x0 * pitch + y0 + SIDE * i] = at + x0
+        cuda.syncthreads()
+        low = infinity
+        at = np.int32(0)
+        if thread < rows:
+            for k in range(SIDE):
+                low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
+        cuda.syncthreads()
+        return low, at
+
+    return minima
+
+
+@cache
+def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+    """The same for columns: ``minima(values, pool_value, pool_index) -> (distance, row in the tile)``."""
+    columns = SIDE * across
+    _, pitch = pitches(dtype, SIDE * down, columns)
+    infinity = dtype.type(np.inf)
+    smaller = nearer(dtype)
+
+    @inlined
+    @named(dtype, down, across)
+    def minima(values, pool_value, pool_index):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        x0 = thread & (SIDE - 1)
+        y0 = thread // SIDE
+        for j in range(across):
+            low = infinity
+            at = np.int32(0)
+            for i in range(down):
+                if values[i, j] < low:
+                    low = values[i, j]
+                    at = np.int32(SIDE * i)
+            pool_value[y0 * pitch + x0 + SIDE * j] = low
+            pool_index[y0 * pitch + x0 + SIDE * j] = at + y0
+        cuda.syncthreads()
+        low = infinity
+        at = np.int32(0)
+        if thread < columns:
+            for k in range(SIDE):
+                low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
+        cuda.syncthreads()
+        return low, at
+
+    return minima
+
+
+@cache
+def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
+    """Minima of the rows and columns of one tile a block, over pairs (x, y) with x < y: each counts for both.
+
+    The tiles of a launch cover the rows from ``top`` on, so many as there are slots of columns, and the columns from
+    ``top`` on; tile (row, column) fills slot ``column`` of its rows and slot ``row`` of its columns. A distance that
+    is not finite counts as -inf, for the algorithm to see.
+    """
+    distances = distance_tile(metric, weighted, dtype)
+    down, across = geometry(metric, dtype)
+    rows, columns = SIDE * down, SIDE * across
+    of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
+    pool = SIDE * max(pitches(dtype, rows, columns))
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+    stamp = launch.stamp(metrics, points, scalar, tile)
+
+    @kernel(
+        number[:, ::1],
+        number[::1],
+        number[::1],
+        number,
+        INT,
+        number[:, ::1],
+        INT32[:, ::1],
+        number[:, ::1],
+        INT32[:, ::1],
+        resident=2,
+    )
+    @named(metric.name, weighted, dtype)
+    def nearest(features, summary, weights, p, top, row_value, row_index, column_value, column_index):
+        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        values = cuda.local.array((down, across), number)
+        pool_value = cuda.shared.array(pool, number)
+        pool_index = cuda.shared.array(pool, INT32)
+        n = np.int64(features.shape[1])
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        height = np.int64(column_value.shape[0])
+        tile_row = np.int64(cuda.blockIdx.x) % height
+        tile_column = np.int64(cuda.blockIdx.x) // height
+        row = top + tile_row * rows
+        column = top + tile_column * columns
+        if column + columns <= row:  # below the diagonal: nothing of it counts
+            if thread < rows:
+                row_value[tile_column, tile_row * rows + thread] = infinity
+                row_index[tile_column, tile_row * rows + thread] = -1
+            if thread < columns:
+                column_value[tile_row, tile_column * columns + thread] = infinity
+                column_index[tile_row, tile_column * columns + thread] = -1
+            return
+        distances(features, summary, row, n, features, summary, column, n, weights, p, values)
+        for i in range(down):
+            for j in range(across):
+                if not values[i, j] < infinity:
+                    values[i, j] = -infinity
+        if column < row + rows:
+            for i in range(down):
+                x = row + thread // SIDE + SIDE * i
+                for j in range(across):
+                    y = column + (thread & (SIDE - 1)) + SIDE * j
+                    if not (x < y and y < n):
+                        values[i, j] = infinity
+        low, at = of_rows(values, pool_value, pool_index)
+        if thread < rows:
+            row_value[tile_column, tile_row * rows + thread] = low
+            row_index[tile_column, tile_row * rows + thread] = column + at if low < infinity else -1
+        low, at = of_columns(values, pool_value, pool_index)
+        if thread < columns:
+            column_value[tile_row, tile_column * columns + thread] = low
+            column_index[tile_row, tile_column * columns + thread] = row + at if low < infinity else -1
+
+    return nearest
+
+
+@cache
+def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
+    """Nearest point of G of another component for a tile of points of F, in one chunk of columns a block.
+
+    Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... A distance that is NaN is
+    never the smallest.
+    """
+    distances = distance_tile(metric, weighted, dtype)
+    down, across = geometry(metric, dtype)
+    rows, columns = SIDE * down, SIDE * across
+    of_rows = row_minima(dtype, down, across)
+    smaller = nearer(dtype)
+    pool = SIDE * pitches(dtype, rows, columns)[0]
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+    stamp = launch.stamp(metrics, points, scalar, tile)
+
+    @kernel(
+        number[:, ::1],
+        number[::1],
+        INT32[::1],
+        number[:, ::1],
+        number[::1],
+        INT32[::1],
+        number[::1],
+        number,
+        number[:, ::1],
+        INT32[:, ::1],
+        resident=2,
+    )
+    @named(metric.name, weighted, dtype)
+    def nearest_outside(F, sF, component_F, G, sG, component_G, weights, p, value, index):
+        stamp  # noqa: B018
+        values = cuda.local.array((down, across), number)
+        others = cuda.local.array(across, INT32)
+        pool_value = cuda.shared.array(pool, number)
+        pool_index = cuda.shared.array(pool, INT32)
+        count = np.int64(F.shape[1])
+        n = np.int64(G.shape[1])
+        chunks = np.int64(value.shape[0])
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        chunk = np.int64(cuda.blockIdx.x) % chunks
+        row = (np.int64(cuda.blockIdx.x) // chunks) * rows
+        best = infinity
+        which = np.int32(-1)
+        for column in range(chunk * columns, n, chunks * columns):
+            distances(F, sF, row, count, G, sG, column, n, weights, p, values)
+            for j in range(across):
+                others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
+            for i in range(down):
+                own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
+                for j in range(across):
+                    if others[j] == own:
+                        values[i, j] = infinity
+            low, at = of_rows(values, pool_value, pool_index)
+            if low < infinity:
+                best, which = smaller(best, which, low, np.int32(column + at))
+        if thread < rows and row + thread < count:
+            value[chunk, row + thread] = best
+            index[chunk, row + thread] = which
+
+    return nearest_outside
+
+
+@cache
+def fold_kernel(dtype: np.dtype) -> Kernel:
+    """Fold the slots of ``count`` points from ``begin`` on into their minima so far; ``lanes`` threads a point.
+
+    ``values`` and ``indices`` are (slots, at least count); ``lanes`` is a power of two.
+    """
+    smaller = nearer(dtype)
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+
+    @kernel(number[:, ::1], INT32[:, ::1], INT, INT, INT, number[::1], INT32[::1])
+    @named(dtype)
+    def fold(values, indices, begin, count, lanes, distance, index):
+        lane_value = cuda.shared.array(THREADS, number)
+        lane_index = cuda.shared.array(THREADS, INT32)
+        width = THREADS // lanes
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        lane = thread // width
+        place = np.int64(cuda.blockIdx.x) * width + thread % width
+        low = infinity
+        at = np.int32(-1)
+        if place < count:
+            for slot in range(lane, values.shape[0], lanes):
+                low, at = smaller(low, at, values[slot, place], indices[slot, place])
+        lane_value[thread] = low
+        lane_index[thread] = at
+        cuda.syncthreads()
+        lanes //= 2
+        while lanes > 0:
+            if lane < lanes:
+                low, at = smaller(low, at, lane_value[thread + lanes * width], lane_index[thread + lanes * width])
+                lane_value[thread] = low
+                lane_index[thread] = at
+            cuda.syncthreads()
+            lanes //= 2
+        if lane == 0 and place < count:
+            low, at = smaller(low, at, distance[begin + place], index[begin + place])
+            distance[begin + place] = low
+            index[begin + place] = at
+
+    return fold
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    for metric, weighted, dtype in scalar.forms():
+        yield nearest_kernel(metric, weighted, dtype)
+        yield outside_kernel(metric, weighted, dtype)
+    for dtype in (np.dtype("float64"), np.dtype("float32")):
+        yield fold_kernel(dtype)
+
+
+def fold(values: Any, indices: Any, begin: int, count: int, distance: Any, index: Any) -> None:
+    """Fold slots, (slots, at least count) arrays, into the minima of ``count`` points from ``begin`` on."""
+    most = min(THREADS // 8, max(1, len(values) // 4))  # eight neighbouring values are a sector of memory
+    lanes = 1 << (most.bit_length() - 1)
+    blocks = launch.blocks_for(count, THREADS // lanes)
+    fold_kernel(values.dtype)(blocks, values, indices, begin, count, lanes, distance, index)
+
+
+def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Index of every point's nearest neighbour (smallest index on ties) and its distance.
+
+    O(n² m) time, each pair computed once; O(n m) memory. Rows are taken in strips, as many at a time as `PARTIALS`
+    holds minima of.
+    """
+    where = DevicePoints(points)
+    n, dtype = where.n, where.dtype
+    rows, columns = geometry(where.metric, dtype).rows, geometry(where.metric, dtype).columns
+    search = nearest_kernel(where.metric, where.weighted, dtype)
+    distance, index = launch.full(n, np.inf, dtype), launch.full(n, -1, np.int32)
+    top = 0
+    values = indices = None
+    while top < n:
+        across = -(-(n - top) // columns)
+        slots = across * (rows + columns)  # of a row of tiles
+        down = min(-(-(n - top) // rows), max(1, PARTIALS // (slots * (dtype.itemsize + 4))))
+        if values is None:
+            values, indices = launch.empty(down * slots, dtype), launch.empty(down * slots, np.int32)
+        parts = []
+        for array in (values, indices):
+            middle = across * down * rows
+            parts.append(array[:middle].reshape(across, down * rows))
+            parts.append(array[middle : down * slots].reshape(down, across * columns))
+        row_value, column_value, row_index, column_index = parts
+        common = where.features, where.summary, where.weights, where.p
+        search(down * across, *common, top, row_value, row_index, column_value, column_index)
+        fold(row_value, row_index, top, min(down * rows, n - top), distance, index)
+        fold(column_value, column_index, top, n - top, distance, index)
+        top += down * rows
+    return launch.download(index).astype(np.int64), launch.download(distance)
+
+
+def nearest_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``rows`` the nearest point of another component, and its distance.
+
+    O(rows n m) time, O(n m) memory.
+    """
+    where = DevicePoints(points)
+    dtype, shape = where.dtype, geometry(where.metric, where.dtype)
+    if rows.size == 0:
+        return np.empty(0, np.int64), np.empty(0, dtype)
+    places = launch.upload(rows)
+    component_of = launch.upload(component.astype(np.int32))
+    down, across = -(-rows.size // shape.rows), -(-where.n // shape.columns)
+    chunks = min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
+    value, which = launch.empty((chunks, rows.size), dtype), launch.empty((chunks, rows.size), np.int32)
+    xp = launch.xp
+    outside_kernel(where.metric, where.weighted, dtype)(
+        down * chunks,
+        xp.take(where.features, places, axis=1),
+        xp.take(where.summary, places),
+        xp.take(component_of, places),
+        where.features,
+        where.summary,
+        component_of,
+        where.weights,
+        where.p,
+        value,
+        which,
+    )
+    distance, index = launch.full(rows.size, np.inf, dtype), launch.full(rows.size, -1, np.int32)
+    fold(value, which, 0, rows.size, distance, index)
+    return launch.download(index).astype(np.int64), launch.download(distance)

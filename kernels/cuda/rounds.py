@@ -1,0 +1,182 @@
+"""Merge many pairs of clusters at once: the matrix of the next round, made tile by tile from the last one.
+
+New cluster ``p`` is old cluster ``first[p]``, or the union of ``first[p] < second[p]``; ``first`` increases. A thread
+makes an entry of the new matrix from one, two or four entries of the old one, and the minima of rows and columns are
+taken from the tile while it is in shared memory: every entry is read and written once.
+
+Where there is room for both matrices the new one is made beside the old one, and they change places. Otherwise it is
+made in bands of tile rows, each moved to its place in the old array when it is complete. Tile rows of the new matrix
+take places that begin no later than those of the old one (there are no more of them), and a new row needs old rows
+from its own number on: so what a band overwrites has been read.
+
+For a pair p < q of new clusters the row update (p's own merge) comes before the column update (q's merge): the order
+of a sequential algorithm that merges pairs by increasing index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust import methods
+from gpuclust.kernels.cuda import launch, scalar, tiles
+from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, kernel, named, real, types
+from gpuclust.kernels.cuda.scalar import translated
+from gpuclust.kernels.cuda.tiles import (
+    CHUNK,
+    PARTS,
+    PITCH,
+    Minima,
+    entry,
+    finish_columns,
+    reduce_chunk,
+    tile_rows,
+    tile_start,
+    tiled_size,
+)
+
+
+@cache
+def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
+    """Tile rows ``begin`` .. of the new matrix into ``band``; block (row of the band, column) of tiles."""
+    update = translated(method.update, dtype)
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+    reduce, finish = reduce_chunk(dtype), finish_columns(dtype)
+    stamp = launch.stamp(methods, scalar, tiles)
+
+    @kernel(
+        number[::1],
+        INT,
+        INT[::1],
+        INT[::1],
+        number[::1],
+        number[::1],
+        number[::1],
+        INT[::1],
+        INT,
+        number[::1],
+        number[:, ::1],
+        types.int32[:, ::1],
+    )
+    @named(method.name, dtype)
+    def merge(matrix, n, first, second, between, size, new_size, ids, begin, band, values, indices):
+        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        chunk = cuda.shared.array((CHUNK, PITCH), number)
+        part_value = cuda.shared.array((CHUNK, PARTS), number)
+        part_index = cuda.shared.array((CHUNK, PARTS), types.int32)
+        share_value = cuda.shared.array(THREADS, number)
+        share_index = cuda.shared.array(THREADS, types.int32)
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        old = (n + TILE - 1) // TILE
+        count = np.int64(first.size)
+        rows = (count + TILE - 1) // TILE
+        tile_row = begin + np.int64(cuda.blockIdx.x) // rows
+        tile_column = np.int64(cuda.blockIdx.x) % rows
+        if tile_column < tile_row:
+            return
+        start = tile_start(tile_row, tile_column, rows) - tile_start(begin, begin, rows)
+        low = infinity
+        which = np.int64(-1)
+        for base in range(0, TILE, CHUNK):
+            for k in range(thread, CHUNK * TILE, THREADS):
+                r = k // TILE
+                c = k & (TILE - 1)
+                x = tile_row * TILE + base + r
+                y = tile_column * TILE + c
+                p, q = min(x, y), max(x, y)
+                value = infinity
+                if p < q < count:
+                    a = first[p]
+                    b = second[p]
+                    e = first[q]
+                    f = second[q]
+                    value = matrix[entry(a, e, old)]
+                    if b >= 0:
+                        value = update(value, matrix[entry(b, e, old)], between[p], size[a], size[b], size[e])
+                    if f >= 0:
+                        other = matrix[entry(a, f, old)]
+                        if b >= 0:
+                            other = update(other, matrix[entry(b, f, old)], between[p], size[a], size[b], size[f])
+                        value = update(value, other, between[q], size[e], size[f], new_size[p])
+                band[start + base * TILE + k] = value
+                chunk[r, c] = value
+            cuda.syncthreads()
+            row = tile_row * TILE + base
+            column = tile_column * TILE
+            low, which = reduce(
+                chunk,
+                part_value,
+                part_index,
+                row,
+                column,
+                ids,
+                low,
+                which,
+                values[tile_column],
+                indices[tile_column],
+            )
+        if tile_row != tile_column:
+            column = tile_column * TILE
+            finish(share_value, share_index, column, ids, low, which, values[tile_row], indices[tile_row])
+
+    return merge
+
+
+def merge_round(
+    matrix: Any,
+    spare: Any,
+    minima: Minima,
+    method: methods.Method,
+    first: np.ndarray,
+    second: np.ndarray,
+    between: np.ndarray,
+    size: np.ndarray,
+    new_size: np.ndarray,
+    new_id: np.ndarray,
+) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+    """Replace the matrix of ``size.size`` clusters by that of ``first.size``.
+
+    Returns the new matrix and what is then spare, the nearest cluster of each row and its dissimilarity. O(n²) time.
+    """
+    n, count = size.size, first.size
+    rows = tile_rows(count)
+    indices = launch.upload(np.stack((first, second, new_id)))
+    numbers = launch.upload(np.concatenate((size, new_size, between)).astype(matrix.dtype, copy=False))
+    ids = indices[2]
+    common = (indices[0], indices[1], numbers[n + count :], numbers[:n], numbers[n : n + count], ids)
+    fill = merge_kernel(method, minima.dtype)
+    if tiled_size(count) <= spare.size:
+        fill(rows * rows, matrix, n, *common, 0, spare, *minima.slots(count))
+        matrix, spare = spare, matrix
+    else:
+        for begin, end in bands(rows, spare.size):
+            fill((end - begin) * rows, matrix, n, *common, begin, spare, *minima.slots(count))
+            place, after = (int(tile_start(k, k, rows)) for k in (begin, end))
+            matrix[place:after] = spare[: after - place]
+    nearest, distance = minima.fold(count, ids)
+    return matrix, spare, nearest, distance
+
+
+def bands(rows: int, room: int) -> list[tuple[int, int]]:
+    """Ranges of tile rows of a matrix of ``rows`` of them, as many at a time as have ``room`` numbers."""
+    found = []
+    begin = 0
+    while begin < rows:
+        end = begin + 1
+        while end < rows and int(tile_start(end + 1, end + 1, rows) - tile_start(begin, begin, rows)) <= room:
+            end += 1
+        found.append((begin, end))
+        begin = end
+    return found
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    for method in methods.METHODS.values():
+        for dtype in (np.dtype("float64"), np.dtype("float32")):
+            if method.name != "single":
+                yield merge_kernel(method, dtype)

@@ -19,7 +19,7 @@ from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, kernel, named, real
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import translated
-from gpuclust.kernels.cuda.tiles import entry, tile_start
+from gpuclust.kernels.cuda.tiles import entry
 
 
 @cache
@@ -128,12 +128,7 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
             for k in range(me, n, threads):
                 if ids[k] >= 0 and k != a and k != b:
                     at = entry(a, k, rows)
-                    value = update(matrix[at], matrix[entry(b, k, rows)], d, sa, sb, size[k])
-                    matrix[at] = value
-                    if a // TILE == k // TILE:  # diagonal tiles are kept symmetric
-                        high = max(a, k) & (TILE - 1)
-                        low = min(a, k) & (TILE - 1)
-                        matrix[tile_start(a // TILE, a // TILE, rows) + high * TILE + low] = value
+                    matrix[at] = update(matrix[at], matrix[entry(b, k, rows)], d, sa, sb, size[k])
             id_a = ids[a]
             id_b = ids[b]
             cuda.cg.this_grid().sync()

@@ -97,8 +97,8 @@ def between_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             x = (tile // side) * TILE + inside // TILE
             y = (tile % side) * TILE + (inside & (TILE - 1))
         value = infinity
-        if x != y and x < count and y < count:
-            c, q = min(x, y), max(x, y)
+        c, q = min(x, y), max(x, y)
+        if c < q < count and (x == c or keys.size > 0 or rows.size > 0):  # of a matrix only what is above the diagonal
             value = zero
             for a in range(start[c], start[c + 1]):
                 inner = zero
@@ -137,15 +137,7 @@ def slab_kernel(dtype: np.dtype) -> Kernel:
         if x >= begin + slab.shape[0] or y // TILE < x // TILE:
             return
         start = tile_start(x // TILE, y // TILE, rows)
-        r = x & (TILE - 1)
-        c = y & (TILE - 1)
-        if y >= n or x >= n or x == y:
-            matrix[start + r * TILE + c] = infinity
-        elif x < y:
-            value = slab[x - begin, y]
-            matrix[start + r * TILE + c] = value
-            if x // TILE == y // TILE:  # diagonal tiles are kept symmetric
-                matrix[start + c * TILE + r] = value
+        matrix[start + (x & (TILE - 1)) * TILE + (y & (TILE - 1))] = slab[x - begin, y] if x < y < n else infinity
 
     return place_slab
 
@@ -171,10 +163,9 @@ def condensed_kernel(dtype: np.dtype) -> Kernel:
         for k in range(cuda.threadIdx.x, TILE * TILE, THREADS):
             x = tile_row * TILE + k // TILE
             y = tile_column * TILE + (k & (TILE - 1))
-            low, high = min(x, y), max(x, y)
             value = infinity
-            if low < high < n:
-                value = condensed[n * low - low * (low + 1) // 2 + high - low - 1]
+            if x < y < n:
+                value = condensed[n * x - x * (x + 1) // 2 + y - x - 1]
                 if squared:
                     value = mul(value, value)
             matrix[begin + k] = value

@@ -15,12 +15,12 @@ import numpy as np
 
 from gpuclust import methods, metrics, points
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
-from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, device, kernel, named, real, types, xp
+from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
 from gpuclust.kernels.cuda.stored import Stored
-from gpuclust.kernels.cuda.tiles import entry, tile_rows, tile_start
+from gpuclust.kernels.cuda.tiles import entry, tile_rows
 from gpuclust.methods import Method
 from gpuclust.metrics import Metric, Points
 
@@ -101,9 +101,6 @@ def stored_source(method: Method, dtype: np.dtype) -> Source:
         at = entry(b, k, rows)
         value = update(data[entry(a, k, rows)], data[at], d, sa, sb, sk)
         data[at] = value
-        if b // TILE == k // TILE:  # diagonal tiles are kept symmetric
-            low = min(b, k) & (TILE - 1)
-            data[tile_start(b // TILE, b // TILE, rows) + (max(b, k) & (TILE - 1)) * TILE + low] = value
         return value
 
     @device

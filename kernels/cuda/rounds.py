@@ -70,6 +70,8 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
         part_index = cuda.shared.array((CHUNK, PARTS), types.int32)
         share_value = cuda.shared.array(THREADS, number)
         share_index = cuda.shared.array(THREADS, types.int32)
+        row_first = cuda.shared.array(CHUNK, INT)
+        row_second = cuda.shared.array(CHUNK, INT)
         thread = cuda.threadIdx.x & (THREADS - 1)
         old = (n + TILE - 1) // TILE
         count = np.int64(first.size)
@@ -81,27 +83,37 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
         start = tile_start(tile_row, tile_column, rows) - tile_start(begin, begin, rows)
         low = infinity
         which = np.int64(-1)
+        # A thread's column is the same for all its entries; what rows stand for is in shared memory.
+        y = tile_column * TILE + (thread & (TILE - 1))
+        e = np.int64(-1)
+        f = np.int64(-1)
+        size_e = infinity
+        if y < count:
+            e = first[y]
+            f = second[y]
+            size_e = size[e]
         for base in range(0, TILE, CHUNK):
+            for r in range(thread, CHUNK, THREADS):
+                x = tile_row * TILE + base + r
+                row_first[r] = first[x] if x < count else -1
+                row_second[r] = second[x] if x < count else -1
+            cuda.syncthreads()
             for k in range(thread, CHUNK * TILE, THREADS):
                 r = k // TILE
                 c = k & (TILE - 1)
                 x = tile_row * TILE + base + r
-                y = tile_column * TILE + c
-                p, q = min(x, y), max(x, y)
                 value = infinity
-                if p < q < count:
-                    a = first[p]
-                    b = second[p]
-                    e = first[q]
-                    f = second[q]
+                if x < y and y < count:
+                    a = row_first[r]
+                    b = row_second[r]
                     value = matrix[entry(a, e, old)]
                     if b >= 0:
-                        value = update(value, matrix[entry(b, e, old)], between[p], size[a], size[b], size[e])
+                        value = update(value, matrix[entry(b, e, old)], between[x], size[a], size[b], size_e)
                     if f >= 0:
                         other = matrix[entry(a, f, old)]
                         if b >= 0:
-                            other = update(other, matrix[entry(b, f, old)], between[p], size[a], size[b], size[f])
-                        value = update(value, other, between[q], size[e], size[f], new_size[p])
+                            other = update(other, matrix[entry(b, f, old)], between[x], size[a], size[b], size[f])
+                        value = update(value, other, between[y], size_e, size[f], new_size[x])
                 band[start + base * TILE + k] = value
                 chunk[r, c] = value
             cuda.syncthreads()
@@ -119,9 +131,10 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
                 values[tile_column],
                 indices[tile_column],
             )
-        if tile_row != tile_column:
-            column = tile_column * TILE
-            finish(share_value, share_index, column, ids, low, which, values[tile_row], indices[tile_row])
+        slot = tile_row if tile_row != tile_column else rows
+        finish(
+            share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot]
+        )
 
     return merge
 

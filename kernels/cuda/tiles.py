@@ -1,11 +1,12 @@
 """The layout of a stored matrix on the device, the same as on the CPU, and the minima of its rows.
 
-The upper triangle stands in square tiles, row after row of them, half the memory of the square. Diagonal tiles are
-kept symmetric with infinity on the diagonal; rows and columns past the last cluster are infinite.
+The upper triangle stands in square tiles, row after row of them, half the memory of the square. What is on the
+diagonal or below it in a diagonal tile, or past the last cluster, is infinite.
 
 One pass over a tile serves its rows and its columns: it goes through shared memory in chunks of rows, and gives the
-nearest in this tile of each of them. Every cluster has one tile in each row or column of tiles, so its minima over
-tiles stand in as many slots, each written once, and a second kernel folds them: no atomics, no order.
+nearest in this tile of each of them. Every cluster has one tile in each row or column of tiles, and two minima in the
+one on the diagonal, so they stand in as many slots and one, each written once, and a second kernel folds them: no
+atomics, no order.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def minima_kernel(dtype: np.dtype) -> Kernel:
                 x = tile_row * TILE + base + r
                 y = tile_column * TILE + c
                 value = matrix[start + base * TILE + k]
-                if x != y and x < n and y < n and not value < infinity:
+                if x < y and y < n and not value < infinity:
                     value = -infinity
                 chunk[r, c] = value
             cuda.syncthreads()
@@ -179,9 +180,8 @@ def minima_kernel(dtype: np.dtype) -> Kernel:
                 values[tile_column],
                 indices[tile_column],
             )
-        if tile_row != tile_column:
-            column = tile_column * TILE
-            finish(share_value, share_index, column, ids, low, which, values[tile_row], indices[tile_row])
+        slot = tile_row if tile_row != tile_column else rows
+        finish(share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot])
 
     return minima
 
@@ -200,7 +200,7 @@ def fold_kernel(dtype: np.dtype) -> Kernel:
             return
         best = infinity
         at = np.int64(-1)
-        for slot in range((n + TILE - 1) // TILE):
+        for slot in range(values.shape[0]):
             value = values[slot, x]
             other = np.int64(indices[slot, x])
             if value < best or (value == best and at >= 0 and ids[other] < ids[at]):
@@ -218,16 +218,20 @@ class Minima:
     def __init__(self, n: int, dtype: np.dtype) -> None:
         rows = tile_rows(n)
         self.dtype = dtype
-        self.values = launch.empty(rows * rows * TILE, dtype)
-        self.indices = launch.empty(rows * rows * TILE, np.int32)
+        self.values = launch.empty((rows + 1) * rows * TILE, dtype)
+        self.indices = launch.empty((rows + 1) * rows * TILE, np.int32)
         self.distance = launch.empty(n, dtype)
         self.nearest = launch.empty(n, np.int64)
 
     def slots(self, n: int) -> tuple[Any, Any]:
-        """``values`` and ``indices`` (tile rows, padded n): slot k of a row is its least in tile row or column k."""
+        """``values`` and ``indices`` (tile rows + 1, padded n): slot k of a row is its least in tile row or column k.
+
+        The last slot is its least above it in the diagonal tile.
+        """
         rows = tile_rows(n)
-        shape = (rows, rows * TILE)
-        return self.values[: rows * rows * TILE].reshape(shape), self.indices[: rows * rows * TILE].reshape(shape)
+        shape = (rows + 1, rows * TILE)
+        length = shape[0] * shape[1]
+        return self.values[:length].reshape(shape), self.indices[:length].reshape(shape)
 
     def of_matrix(self, matrix: Any, n: int, ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Nearest cluster of every row of a matrix, and its dissimilarity, on the host."""
@@ -247,7 +251,7 @@ def stored_bytes(clusters: int, dtype: Any) -> int:
     width = np.dtype(dtype).itemsize
     rows = tile_rows(clusters)
     band = max(tiled_size(clusters) // 8, rows * TILE * TILE)
-    return (tiled_size(clusters) + band) * width + rows * rows * TILE * (width + 4) + clusters * (9 * 8 + 3 * width)
+    return (tiled_size(clusters) + band) * width + (rows + 1) * rows * TILE * (width + 4) + clusters * (9 * 8 + 3 * width)
 
 
 def kernels() -> Iterator[Kernel]:

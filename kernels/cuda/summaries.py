@@ -1,0 +1,194 @@
+"""Clusters as summaries on the device: size and centroid stand for a row of a dissimilarity matrix. O(n m) memory.
+
+Dissimilarities are computed when they are needed. A row keeps its nearest cluster for as long as that is there. Only
+new clusters can be nearer, and those are searched anyway, which tells how near they come to every other row; rows for
+which that is near enough look at the new clusters again. So a round searches the new clusters, and rows whose nearest
+has merged. (The CPU keeps four clusters a row and searches fewer rows; here lists would cost more registers than
+searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of computed dissimilarities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpuclust import centroids
+from gpuclust.kernels.cuda import launch, nearest
+from gpuclust.kernels.cuda.launch import xp
+from gpuclust.kernels.cuda.reduce import Parts, blocks_for
+from gpuclust.kernels.cuda.summary_kernels import (
+    chain_kernel,
+    refine_kernel,
+    search_kernel,
+    unite_kernel,
+)
+from gpuclust.kernels.cuda.tile import geometry
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+
+#: Bytes of minima of columns that are held at a time.
+_SLAB = 1 << 12 if launch.SIMULATED else 1 << 26
+
+
+class Summaries:
+    """Sizes and centroids of ``n`` clusters, with the nearest cluster of each (see `gpuclust.backends.Stored`).
+
+    Attributes
+    ----------
+    n, scanned, nearest, distance
+        As in the protocol. ``distance`` is computed with both parts of the centroids.
+    features, low, held
+        On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest`` as compared, which is
+        of rounded centroids.
+    """
+
+    def __init__(self, points: Points, method: Method) -> None:
+        self.n = self.scanned = points.n
+        self.width = len(points.features)
+        self.metric, self.p = points.metric, points.p
+        moved = replace(points, features=centroids.without_offset(points.features))
+        self.nearest, self.distance = nearest.nearest(moved)
+        self.features = launch.upload(moved.features)
+        self.low = launch.full(self.features.shape, 0, self.features.dtype)
+        self.held = launch.upload(self.distance)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.features.dtype)
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        kept, fresh = np.flatnonzero(second < 0), np.flatnonzero(second >= 0)
+        place = np.full(self.n, -1)
+        place[first[kept]] = kept
+        near = np.full(first.size, -1)
+        known = kept[self.nearest[first[kept]] >= 0]
+        near[known] = place[self.nearest[first[known]]]
+        empty = kept[near[kept] < 0]
+        kept = kept[np.argsort(new_id[kept], kind="stable")]  # of equal ones the first is the nearest
+        self._unite(first, second, size)
+        nearest_row = launch.upload(near)
+        self.held = xp.where(nearest_row >= 0, xp.take(self.held, launch.upload(first)), np.inf).astype(self.dtype)
+        sizes = launch.upload(new_size)
+        least = self._search(method, sizes, nearest_row, empty, fresh, kept)
+        rows = launch.upload(kept)
+        again = kept[launch.download(xp.flatnonzero(least < xp.take(self.held, rows)))]
+        self._search(method, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
+        self.n, self.scanned = first.size, empty.size + fresh.size
+        distance = launch.empty(self.n, self.dtype)
+        refine_kernel(method, self.dtype)(
+            launch.blocks_for(self.n), self.features, self.low, sizes, nearest_row, distance
+        )
+        self.nearest, self.distance = launch.download(nearest_row), launch.download(distance)
+
+    def _unite(self, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
+        """The centroids of the new rows."""
+        shape = (self.width, first.size)
+        features, low = launch.empty(shape, self.dtype), launch.empty(shape, self.dtype)
+        unite_kernel(self.dtype)(
+            launch.blocks_for(self.width * first.size),
+            self.features,
+            self.low,
+            launch.upload(size),
+            launch.upload(first),
+            launch.upload(second),
+            features,
+            low,
+        )
+        self.features, self.low = features, low
+
+    def _search(
+        self, method: Method, sizes: Any, near: Any, rows: np.ndarray, noted: np.ndarray, others: np.ndarray
+    ) -> Any:
+        """Take the nearest of ``others`` into what is known of ``rows`` and ``noted``.
+
+        Others have increasing ids, larger than those of what is known. Returns how near the noted ones come to each.
+        """
+        least = launch.full(others.size, np.inf, self.dtype)
+        if others.size == 0:
+            return least
+        run = search_kernel(self.metric, method, self.dtype)
+        shape = geometry(self.metric, self.dtype)
+        columns = launch.upload(others)
+        G, size_G = xp.take(self.features, columns, axis=1), xp.take(sizes, columns)
+        across = -(-others.size // shape.columns)
+        for which, note in ((rows, False), (noted, True)):
+            # So many rows at a time that the minima of columns, of each row of tiles, have room.
+            step = shape.rows * max(1, _SLAB // (others.size * self.dtype.itemsize)) if note else max(1, which.size)
+            for begin in range(0, which.size, step):
+                part = launch.upload(which[begin : begin + step])
+                down = -(-part.size // shape.rows)
+                chunks = min(across, max(1, nearest.BLOCKS * launch.current_device().multiprocessors // down))
+                value = launch.empty((chunks, part.size), self.dtype)
+                index = launch.empty((chunks, part.size), np.int32)
+                slots = launch.empty((down if note else 1, others.size if note else 1), self.dtype)
+                run(
+                    down * chunks,
+                    xp.take(self.features, part, axis=1),
+                    xp.take(sizes, part),
+                    part,
+                    G,
+                    size_G,
+                    columns,
+                    self.p,
+                    note,
+                    value,
+                    index,
+                    slots,
+                )
+                if note:
+                    least = xp.minimum(least, slots.min(axis=0))
+                found, at = launch.full(part.size, np.inf, self.dtype), launch.full(part.size, -1, np.int32)
+                nearest.fold(value, index, 0, part.size, found, at)
+                better = found < xp.take(self.held, part)
+                self.held[part] = xp.where(better, found, xp.take(self.held, part))
+                near[part] = xp.where(better, xp.take(columns, xp.maximum(at, 0)), xp.take(near, part))
+        return least
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        n, dtype = self.n, self.dtype
+        run = chain_kernel(self.metric, method, dtype)
+        blocks = blocks_for(run, n)
+        whole = launch.upload(
+            np.concatenate((ids, self.nearest, nearest_id, np.zeros(2 * n + 2 * wanted + 1, np.int64)))
+        )
+        sizes = launch.upload(np.concatenate((size, np.zeros(wanted, dtype))).astype(dtype, copy=False))
+        union = launch.empty((2, max(1, self.width)), dtype)
+        run(
+            blocks,
+            self.features,
+            self.low,
+            union,
+            self.p,
+            sizes[:n],
+            whole[:n],
+            whole[n : 2 * n],
+            whole[2 * n : 3 * n],
+            self.held,
+            whole[3 * n : 5 * n].reshape((2, n)),
+            next_id,
+            wanted,
+            whole[5 * n : 5 * n + 2 * wanted].reshape((wanted, 2)),
+            sizes[n:],
+            whole[5 * n + 2 * wanted :],
+            *Parts(blocks, dtype).arrays,
+        )
+        numbers, heights = launch.download(whole), launch.download(sizes)
+        ids[:], self.nearest, nearest_id[:] = numbers[:n], numbers[n : 2 * n], numbers[2 * n : 3 * n]
+        size[:] = heights[:n]
+        gone = (self.nearest < 0) | (ids[self.nearest] != nearest_id)
+        self.nearest[(ids >= 0) & gone] = -1
+        pairs = numbers[5 * n : 5 * n + 2 * wanted].reshape((wanted, 2))
+        return pairs, heights[n:], int(numbers[-1])

@@ -1,0 +1,356 @@
+"""What is compiled for clusters as summaries (`gpuclust.kernels.cuda.summaries`): searches and the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from gpuclust import centroids, methods, metrics, points
+from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
+from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_minima
+from gpuclust.kernels.cuda.reduce import grid_minimum, parts_signature
+from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
+from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.methods import Method
+from gpuclust.metrics import Metric
+
+
+@cache
+def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
+    """Nearest of clusters G for a tile of clusters F, in one chunk of tile columns a block.
+
+    ``label_F`` and ``label_G`` are row numbers: a cluster doesn't meet itself. Chunk c of ``chunks`` (the slots of
+    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G
+    goes to its slot of ``least``.
+    """
+    distances = distance_tile(metric, False, dtype)
+    geometric = translated(method.geometric, dtype)
+    mul = arithmetic(dtype).mul
+    down, across = geometry(metric, dtype)
+    rows, columns = SIDE * down, SIDE * across
+    of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
+    smaller = nearer(dtype)
+    pool = SIDE * max(pitches(dtype, rows, columns))
+    number = real(dtype)
+    one, infinity = dtype.type(1), dtype.type(np.inf)
+    stamp = launch.stamp(methods, metrics, nearest, points, scalar, tile)
+
+    @kernel(
+        number[:, ::1],
+        number[::1],
+        INT[::1],
+        number[:, ::1],
+        number[::1],
+        INT[::1],
+        number,
+        types.boolean,
+        number[:, ::1],
+        types.int32[:, ::1],
+        number[:, ::1],
+        resident=2,
+    )
+    @named(metric.name, method.name, dtype)
+    def search(F, size_F, label_F, G, size_G, label_G, p, note, value, index, least):
+        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        values = cuda.local.array((down, across), number)
+        pool_value = cuda.shared.array(pool, number)
+        pool_index = cuda.shared.array(pool, types.int32)
+        count = np.int64(F.shape[1])
+        n = np.int64(G.shape[1])
+        chunks = np.int64(value.shape[0])
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        chunk = np.int64(cuda.blockIdx.x) % chunks
+        tile_row = np.int64(cuda.blockIdx.x) // chunks
+        row = tile_row * rows
+        best = infinity
+        which = np.int32(-1)
+        for column in range(chunk * columns, n, chunks * columns):
+            distances(F, size_F, row, count, G, size_G, column, n, size_F, p, values)
+            for i in range(down):
+                x = row + thread // SIDE + SIDE * i
+                own = size_F[np.uint64(min(x, count - 1))]
+                label = label_F[np.uint64(min(x, count - 1))]
+                for j in range(across):
+                    y = np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))
+                    if x < count and label_G[y] != label:
+                        values[i, j] = mul(geometric(one, own, size_G[y]), values[i, j])
+                    else:
+                        values[i, j] = infinity
+            low, at = of_rows(values, pool_value, pool_index)
+            if low < infinity:
+                best, which = smaller(best, which, low, np.int32(column + at))
+            if note:
+                low, at = of_columns(values, pool_value, pool_index)
+                if thread < columns and column + thread < n:
+                    least[tile_row, column + thread] = low
+        if thread < rows and row + thread < count:
+            value[chunk, row + thread] = best
+            index[chunk, row + thread] = which
+
+    return search
+
+
+@cache
+def unite_kernel(dtype: np.dtype) -> Kernel:
+    """Centroids of the new rows: those of ``first``, united with those of ``second`` unless that is -1."""
+    united = translated(centroids.united, dtype)
+    number = real(dtype)
+    stamp = launch.stamp(centroids, scalar)
+
+    @kernel(
+        number[:, ::1],
+        number[:, ::1],
+        number[::1],
+        INT[::1],
+        INT[::1],
+        number[:, ::1],
+        number[:, ::1],
+    )
+    @named(dtype)
+    def unite(features, low, size, first, second, new_features, new_low):
+        stamp  # noqa: B018
+        place = np.int64(cuda.grid(1))
+        f = place // first.size
+        row = place % first.size
+        if f >= features.shape[0]:
+            return
+        a = first[row]
+        b = second[row]
+        high, rest = features[f, a], low[f, a]
+        if b >= 0:
+            high, rest = united(high, rest, features[f, b], low[f, b], size[a], size[b])
+        new_features[f, row] = high
+        new_low[f, row] = rest
+
+    return unite
+
+
+@cache
+def heights(method: Method, dtype: np.dtype):
+    """The device function that gives the dissimilarity of a pair from both parts of the centroids."""
+    difference = translated(centroids.difference, dtype)
+    geometric = translated(method.geometric, dtype)
+    mul = arithmetic(dtype).mul
+    zero = dtype.type(0)
+
+    @device
+    @named(method.name, dtype)
+    def height(features, low, size, x, y):
+        total = zero
+        for f in range(features.shape[0]):
+            d = difference(features[f, x], low[f, x], features[f, y], low[f, y])
+            total += mul(d, d)
+        return geometric(total, size[x], size[y])
+
+    return height
+
+
+@cache
+def refine_kernel(method: Method, dtype: np.dtype) -> Kernel:
+    """Dissimilarities of every row and its nearest from both parts of the centroids; infinite where there is none."""
+    height = heights(method, dtype)
+    number = real(dtype)
+    infinity = dtype.type(np.inf)
+    stamp = launch.stamp(centroids, methods, scalar)
+
+    @kernel(number[:, ::1], number[:, ::1], number[::1], INT[::1], number[::1])
+    @named(method.name, dtype)
+    def refine(features, low, size, near, distance):
+        stamp  # noqa: B018
+        x = np.int64(cuda.grid(1))
+        if x < near.size:
+            distance[x] = height(features, low, size, x, near[x]) if near[x] >= 0 else infinity
+
+    return refine
+
+
+@cache
+def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
+    """As in `gpuclust.kernels.cpu.summary_kernels`, by all threads: see `gpuclust.kernels.cuda.chain`.
+
+    ``scans[0]`` becomes the number of rows searched, -1 if dissimilarities are infinite. A search costs two
+    synchronisations of the grid, and a merge two and a search.
+    """
+    step, finish = terms(metric, False, dtype)
+    geometric = translated(method.geometric, dtype)
+    united = translated(centroids.united, dtype)
+    height = heights(method, dtype)
+    minimum = grid_minimum(dtype)
+    counted = method.counted
+    number = real(dtype)
+    zero, infinity = dtype.type(0), dtype.type(np.inf)
+    stamp = launch.stamp(centroids, methods, metrics, points, reduce, scalar)
+
+    @device
+    @named(metric.name, method.name, dtype)
+    def dissimilarity(features, p, size, x, k):
+        a = zero
+        b = zero
+        for f in range(features.shape[0]):
+            a, b = step(a, b, features[f, x], features[f, k], zero, p)
+        return geometric(finish(a, b, size[x], size[k], p), size[x], size[k])
+
+    @kernel(
+        number[:, ::1],
+        number[:, ::1],
+        number[:, ::1],
+        number,
+        number[::1],
+        INT[::1],
+        INT[::1],
+        INT[::1],
+        number[::1],
+        INT[:, ::1],
+        INT,
+        INT,
+        INT[:, ::1],
+        number[::1],
+        INT[::1],
+        *parts_signature(dtype),
+        cooperative=True,
+    )
+    @named(metric.name, method.name, dtype)
+    def chain(
+        features,
+        low,
+        union,
+        p,
+        size,
+        ids,
+        nearest,
+        nearest_id,
+        distance,
+        link,
+        next_id,
+        wanted,
+        pairs,
+        heights_made,
+        scans,
+        parts,
+        part_keys,
+        part_places,
+    ):
+        stamp  # noqa: B018
+        held = cuda.shared.array(THREADS, number)
+        keys = cuda.shared.array(THREADS, INT)
+        places = cuda.shared.array(THREADS, INT)
+        me = np.int64(cuda.grid(1))
+        threads = np.int64(cuda.gridsize(1))
+        n = np.int64(features.shape[1])
+        top = np.int64(-1)
+        top_id = np.int64(-1)
+        length = np.int64(0)
+        start = np.int64(0)
+        found = np.int64(0)
+        done = np.int64(0)
+        live = np.int64(0)
+        turn = np.int64(0)
+        for k in range(n):
+            if ids[k] >= 0:
+                live += 1
+        joined = np.int64(-1)  # a union that has just been made, to be searched, and others to learn of it
+        while done < wanted or joined >= 0:
+            if joined >= 0:
+                x = joined
+            else:
+                popped = False
+                while length > 0 and ids[top] != top_id:
+                    length -= 1
+                    popped = True
+                    if length > 0:
+                        top = link[0, length - 1]
+                        top_id = link[1, length - 1]
+                if popped:  # before a new link takes a place that another thread still reads
+                    cuda.cg.this_grid().sync()
+                if length == 0 or length == n:
+                    while ids[start] < 0:
+                        start += 1
+                    top = start
+                    top_id = ids[start]
+                    length = np.int64(1)
+                    if me == 0:
+                        link[0, 0] = top
+                        link[1, 0] = top_id
+                x = top
+            y = nearest[x]
+            if joined >= 0 or y < 0 or ids[y] != nearest_id[x]:
+                best = infinity
+                key = np.int64(-1)
+                place = np.int64(-1)
+                for k in range(me, n, threads):
+                    if ids[k] >= 0 and k != x:
+                        value = dissimilarity(features, p, size, x, k)
+                        if value < best or (value == best and ids[k] < key):
+                            best = value
+                            key = ids[k]
+                            place = np.int64(k)
+                        if joined >= 0 and value < distance[k]:
+                            distance[k] = value
+                            nearest[k] = x
+                            nearest_id[k] = ids[x]
+                d, key, y = minimum(best, key, place, held, keys, places, parts, part_keys, part_places, turn)
+                turn = 1 - turn
+                found += 1
+                if y < 0:
+                    found = np.int64(-1)  # every dissimilarity has overflowed
+                    break
+                if me == 0:
+                    distance[x] = d
+                    nearest_id[x] = key
+                    nearest[x] = y
+                cuda.cg.this_grid().sync()
+                if joined >= 0:
+                    joined = np.int64(-1)
+                    continue
+            if nearest[y] != x or nearest_id[y] != ids[x]:
+                if me == 0:
+                    link[0, length] = y
+                    link[1, length] = ids[y]
+                top = y
+                top_id = ids[y]
+                length += 1
+                continue
+            a = min(x, y)
+            b = max(x, y)
+            sa = size[a]
+            sb = size[b]
+            if me == 0:
+                pairs[done, 0] = ids[a]
+                pairs[done, 1] = ids[b]
+                heights_made[done] = height(features, low, size, a, b)
+            for f in range(me, features.shape[0], threads):
+                union[0, f], union[1, f] = united(features[f, a], low[f, a], features[f, b], low[f, b], sa, sb)
+            cuda.cg.this_grid().sync()
+            for f in range(me, features.shape[0], threads):
+                features[f, a] = union[0, f]
+                low[f, a] = union[1, f]
+            if me == 0:
+                if counted:
+                    size[a] = sa + sb
+                ids[a] = next_id + done
+                ids[b] = -1
+            cuda.cg.this_grid().sync()
+            done += 1
+            live -= 1
+            if live == 1:
+                break
+            joined = a
+        if me == 0:
+            scans[0] = found
+
+    return chain
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    squares = metrics.METRICS["sqeuclidean"]
+    for dtype in (np.dtype("float64"), np.dtype("float32")):
+        yield unite_kernel(dtype)
+        for method in methods.METHODS.values():
+            if method.geometric is not None:
+                yield search_kernel(squares, method, dtype)
+                yield refine_kernel(method, dtype)
+                yield chain_kernel(squares, method, dtype)

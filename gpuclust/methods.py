@@ -67,6 +67,17 @@ def ward_geometric(square: Any, sa: Any, sb: Any) -> Any:
     return (product + product) / (sa + sb) * square
 
 
+def scatter(square: Any, va: Any, vb: Any, sa: Any, sb: Any) -> Any:
+    """Mean square distance of a union's points to its centroid, from those of its parts.
+
+    ``square`` is the squared distance of their centroids. With it the mean of squared distances between the points of
+    two clusters is ``square + (va + vb)``.
+    """
+    fa = sa / (sa + sb)
+    fb = sb / (sa + sb)
+    return (fa * va + fb * vb) + fa * fb * square
+
+
 @dataclass(frozen=True)
 class Method:
     """One linkage.
@@ -90,6 +101,9 @@ class Method:
         ``geometric(square, sa, sb)``, the dissimilarity of two clusters from the squared distance of their centroids
         and their sizes; None: there is no such form. To the last bit: symmetric in the sizes, ``square`` itself for
         two points, and ``geometric(1, sa, sb) * square``.
+    scatter : callable or None
+        For a mean over pairs of squared distances: ``scatter(square, va, vb, sa, sb)``, the scatter of a union. The
+        dissimilarity of two clusters is then ``square + (va + vb)``.
     """
 
     name: str
@@ -99,6 +113,7 @@ class Method:
     counted: bool = True
     pairs: str | None = None
     geometric: Callable[..., Any] | None = None
+    scatter: Callable[..., Any] | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -106,8 +121,8 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("single", single),
         Method("complete", complete, pairs="largest"),
-        Method("average", average, pairs="mean"),
-        Method("weighted", average, counted=False, pairs="mean"),
+        Method("average", average, pairs="mean", scatter=scatter),
+        Method("weighted", average, counted=False, pairs="mean", scatter=scatter),
         Method("ward", ward, on_squares=True, geometric=ward_geometric),
         Method("centroid", centroid, reducible=False, on_squares=True),
         Method("median", centroid, reducible=False, on_squares=True, counted=False),

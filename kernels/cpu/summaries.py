@@ -47,6 +47,7 @@ class Summaries:
         self.metric, self.p = points.metric, points.p
         self.features = centroids.without_offset(points.features)
         self.low = np.zeros_like(self.features)  # see gpuclust.centroids
+        self.scatter = np.zeros(self.n, self.features.dtype)  # of no use to some linkages
         self.nearest, self.distance = nearest.nearest(replace(points, features=self.features))
         self.near = np.full((self.n, LISTED), -1)
         self.held = np.full((self.n, LISTED), np.inf, self.distance.dtype)
@@ -69,38 +70,37 @@ class Summaries:
         near = np.empty((first.size, LISTED), np.int64)
         held = np.empty(near.shape, self.held.dtype)
         kernel.carry(first, place, self.near, self.held, near, held)
-        self._unite(first, second, fresh, size)
+        self._unite(kernel, first, second, size)
         self.n, self.near, self.held = first.size, near, held
         empty = kept[near[kept, 0] < 0]
-        common = self.features, new_size, new_id, self.p, near, held
+        common = self.features, new_size, self.scatter, new_id, self.p, near, held
         least = self._search(kernel, common, empty, fresh, kept)
         last = np.maximum((near[kept] >= 0).sum(axis=1) - 1, 0)
         self._search(kernel, common, kept[least < held[kept, last]], fresh, fresh)
         self.scanned = empty.size + fresh.size
         self.nearest = near[:, 0].copy()
         self.distance = np.empty(self.n, held.dtype)
-        kernel.refine(self.features, self.low, new_size, near, self.distance)
+        kernel.refine(self.features, self.low, new_size, self.scatter, near, self.distance)
 
-    def _unite(self, first: np.ndarray, second: np.ndarray, fresh: np.ndarray, size: np.ndarray) -> None:
-        """The centroids of the new rows."""
-        a, b = first[fresh], second[fresh]
-        high, low = self.features, self.low
-        united = centroids.united(high[:, a], low[:, a], high[:, b], low[:, b], size[a], size[b])
-        self.features, self.low = np.take(high, first, axis=1), np.take(low, first, axis=1)
-        self.features[:, fresh], self.low[:, fresh] = united
+    def _unite(self, kernel: Kernels, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
+        """The centroids of the new rows, and their scatter."""
+        shape = len(self.features), first.size
+        features, low, scatter = (np.empty(part, size.dtype) for part in (shape, shape, first.size))
+        kernel.unite(self.features, self.low, size, self.scatter, first, second, features, low, scatter)
+        self.features, self.low, self.scatter = features, low, scatter
 
     def _search(
         self, kernel: Kernels, common: tuple[Any, ...], rows: np.ndarray, fresh: np.ndarray, others: np.ndarray
     ) -> np.ndarray:
         """Search ``rows`` and ``fresh`` among the others; how near the fresh ones come to each of those."""
-        features, size, *_ = common
+        features, size, scatter, *_ = common
         parts = [np.full(others.size, np.inf, size.dtype)]
 
         def least() -> tuple[np.ndarray]:
             parts.append(parts[0].copy())
             return (parts[-1],)
 
-        columns = np.take(features, others, axis=1), size[others], others
+        columns = np.take(features, others, axis=1), size[others], scatter[others], others
         pieces = []
         for clusters, note in ((rows, False), (fresh, True)):
             clusters = clusters[np.argsort(size[clusters], kind="stable")]
@@ -120,6 +120,7 @@ class Summaries:
             self.low,
             self.p,
             size,
+            self.scatter,
             ids,
             self.nearest,
             nearest_id,

@@ -28,14 +28,26 @@ class Kernels(NamedTuple):
     search: Callable[..., Any]
     carry: Callable[..., Any]
     refine: Callable[..., Any]
+    unite: Callable[..., Any]
     chain: Callable[..., Any]
+
+
+def _square(square: Any, sa: Any, sb: Any) -> Any:
+    """In place of a linkage's geometric form where it has none; not called."""
+    return square
+
+
+def _none(square: Any, va: Any, vb: Any, sa: Any, sb: Any) -> Any:
+    """In place of a linkage's scatter where it has none; not called."""
+    return va
 
 
 @cache
 def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
-    assert method.geometric is not None
     row_of_distances = pairwise.row_kernel(metric, False)
-    geometric = pairwise.jitable(method.geometric)
+    spread = method.scatter is not None
+    geometric = pairwise.jitable(method.geometric or _square)
+    scatter_of = pairwise.jitable(method.scatter or _none)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
     counted = method.counted
     stamp = launch.stamp(centroids, metrics, methods, pairwise, tiles)
@@ -66,7 +78,25 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
 
     @compiled
     @named(metric.name, method.name, dtype)
-    def search(features, size, ids, p, near, held, others, other_size, label, rows, spot, begin, end, note, least):
+    def search(
+        features,
+        size,
+        scatter,
+        ids,
+        p,
+        near,
+        held,
+        others,
+        other_size,
+        other_scatter,
+        label,
+        rows,
+        spot,
+        begin,
+        end,
+        note,
+        least,
+    ):
         """Take clusters ``others``, which are rows ``label``, into the lists of the clusters ``rows[begin:end]``.
 
         An empty list is filled. One that is not stays complete up to its last entry: only what is nearer than that
@@ -93,16 +123,22 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
             lowest = least[left:right]
             labels = label[left:right]
             sizes = other_size[left:right]
+            scatters = other_scatter[left:right]
             own = one - one
             for place in range(begin, end):
                 x = rows[place]
                 row_of_distances(features, size, x, others, other_size, left, right, size, p, out, scratch)
-                if size[x] != own:  # rows of one size share their factors: divisions are slow
-                    own = size[x]
+                if spread:
+                    own = scatter[x]
                     for k in range(values.size):
-                        factor[k] = geometric(one, own, sizes[k])
-                for k in range(values.size):
-                    values[k] = factor[k] * values[k]
+                        values[k] += own + scatters[k]
+                else:
+                    if size[x] != own:  # rows of one size share their factors: divisions are slow
+                        own = size[x]
+                        for k in range(values.size):
+                            factor[k] = geometric(one, own, sizes[k])
+                    for k in range(values.size):
+                        values[k] = factor[k] * values[k]
                 itself = spot[place] - left
                 if 0 <= itself < values.size and labels[itself] == x:
                     values[itself] = infinity
@@ -140,39 +176,67 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
 
     @register_jitable
     @named(method.name, dtype)
-    def height(features, low, size, x, y):
-        """The dissimilarity of a pair from both parts of the centroids."""
+    def square(features, low, x, y):
+        """The squared distance of two centroids from both parts of them."""
         total = features.dtype.type(0)
         for k in range(features.shape[0]):
             d = difference(features[k, x], low[k, x], features[k, y], low[k, y])
             total += d * d
-        return geometric(total, size[x], size[y])
+        return total
+
+    @register_jitable
+    @named(method.name, dtype)
+    def between(total, size, scatter, x, y):
+        """The dissimilarity of two clusters from the squared distance of their centroids."""
+        return total + (scatter[x] + scatter[y]) if spread else geometric(total, size[x], size[y])
 
     @compiled
     @named(method.name, dtype)
-    def refine(features, low, size, near, distance):
+    def refine(features, low, size, scatter, near, distance):
         stamp  # noqa: B018
         for x in range(near.shape[0]):
             y = near[x, 0]
-            distance[x] = height(features, low, size, x, y) if y >= 0 else np.inf
+            distance[x] = between(square(features, low, x, y), size, scatter, x, y) if y >= 0 else np.inf
+
+    @compiled
+    @named(method.name, dtype)
+    def unite(features, low, size, scatter, first, second, new_features, new_low, new_scatter):
+        """Centroids and scatter of the new rows: those of ``first``, united with ``second`` unless that is -1."""
+        stamp  # noqa: B018
+        for row in range(first.size):
+            a = first[row]
+            b = second[row]
+            new_scatter[row] = scatter[a]
+            if spread and b >= 0:
+                total = square(features, low, a, b)
+                new_scatter[row] = scatter_of(total, scatter[a], scatter[b], size[a], size[b])
+        for k in range(features.shape[0]):
+            high, rest = features[k], low[k]
+            for row in range(first.size):
+                a = first[row]
+                b = second[row]
+                x, y = high[a], rest[a]
+                if b >= 0:
+                    x, y = united(x, y, high[b], rest[b], size[a], size[b])
+                new_features[k, row] = x
+                new_low[k, row] = y
 
     @register_jitable
     @named(metric.name, method.name, dtype)
-    def search_row(features, size, p, ids, gone, x, nearest, nearest_id, distance, out, scratch):
+    def search_row(features, size, scatter, p, ids, gone, x, nearest, nearest_id, distance, out, scratch):
         """The nearest of cluster x; its dissimilarities to all stand in ``out``."""
         n = features.shape[1]
         for begin in range(0, n, BLOCK):
             end = min(begin + BLOCK, n)
             row_of_distances(features, size, x, features, size, begin, end, size, p, out[begin:end], scratch)
-        own = size[x]
         for k in range(n):
-            out[k] = geometric(out[k], own, size[k]) + gone[k]
+            out[k] = between(out[k], size, scatter, x, k) + gone[k]
         out[x] = np.inf
         distance[x], nearest_id[x], nearest[x] = nearest_in(out, ids, gone.dtype.type(np.inf), -1, -1)
 
     @compiled
     @named(metric.name, method.name, dtype)
-    def chain(features, low, p, size, ids, nearest, nearest_id, distance, next_id, wanted, pairs, heights):
+    def chain(features, low, p, size, scatter, ids, nearest, nearest_id, distance, next_id, wanted, pairs, heights):
         """As in `gpuclust.kernels.cpu.chain`, but a new cluster is searched at once, and others learn of it.
 
         So every nearest cluster is the true one, and a pair merges when each is the other's, whatever way the chain
@@ -208,7 +272,7 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
                 length = 1
             x = link[length - 1]
             if nearest[x] < 0 or ids[nearest[x]] != nearest_id[x]:
-                search_row(features, size, p, ids, gone, x, nearest, nearest_id, distance, out, scratch)
+                search_row(features, size, scatter, p, ids, gone, x, nearest, nearest_id, distance, out, scratch)
                 scans += 1
                 if nearest[x] < 0:
                     return -1  # every dissimilarity has overflowed
@@ -222,9 +286,12 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
             b = max(x, y)
             pairs[done, 0] = ids[a]
             pairs[done, 1] = ids[b]
-            heights[done] = height(features, low, size, a, b)
+            total = square(features, low, a, b)
+            heights[done] = between(total, size, scatter, a, b)
             sa = size[a]
             sb = size[b]
+            if spread:
+                scatter[a] = scatter_of(total, scatter[a], scatter[b], sa, sb)
             for k in range(features.shape[0]):
                 features[k, a], low[k, a] = united(features[k, a], low[k, a], features[k, b], low[k, b], sa, sb)
             if counted:
@@ -237,7 +304,7 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
             live -= 1
             if live == 1:
                 break
-            search_row(features, size, p, ids, gone, a, nearest, nearest_id, distance, out, scratch)
+            search_row(features, size, scatter, p, ids, gone, a, nearest, nearest_id, distance, out, scratch)
             scans += 1
             if nearest[a] < 0:
                 return -1
@@ -255,4 +322,4 @@ def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
                 nearest[x] = -1
         return scans
 
-    return Kernels(search, carry, refine, chain)
+    return Kernels(search, carry, refine, unite, chain)

@@ -52,6 +52,7 @@ class Summaries:
         self.nearest, self.distance = nearest.nearest(moved)
         self.features = launch.upload(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
+        self.scatter = launch.full(self.n, 0, self.features.dtype)  # of no use to some linkages
         self.held = launch.upload(self.distance)
 
     @property
@@ -76,7 +77,7 @@ class Summaries:
         near[known] = place[self.nearest[first[known]]]
         empty = kept[near[kept] < 0]
         kept = kept[np.argsort(new_id[kept], kind="stable")]  # of equal ones the first is the nearest
-        self._unite(first, second, size)
+        self._unite(method, first, second, size)
         nearest_row = launch.upload(near)
         self.held = xp.where(nearest_row >= 0, xp.take(self.held, launch.upload(first)), np.inf).astype(self.dtype)
         sizes = launch.upload(new_size)
@@ -87,25 +88,28 @@ class Summaries:
         self.n, self.scanned = first.size, empty.size + fresh.size
         distance = launch.empty(self.n, self.dtype)
         refine_kernel(method, self.dtype)(
-            launch.blocks_for(self.n), self.features, self.low, sizes, nearest_row, distance
+            launch.blocks_for(self.n), self.features, self.low, sizes, self.scatter, nearest_row, distance
         )
         self.nearest, self.distance = launch.download(nearest_row), launch.download(distance)
 
-    def _unite(self, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
-        """The centroids of the new rows."""
+    def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
+        """The centroids of the new rows, and their scatter."""
         shape = (self.width, first.size)
         features, low = launch.empty(shape, self.dtype), launch.empty(shape, self.dtype)
-        unite_kernel(self.dtype)(
-            launch.blocks_for(self.width * first.size),
+        scatter = launch.empty(first.size, self.dtype)
+        unite_kernel(method, self.dtype)(
+            launch.blocks_for((self.width + 1) * first.size),
             self.features,
             self.low,
             launch.upload(size),
+            self.scatter,
             launch.upload(first),
             launch.upload(second),
             features,
             low,
+            scatter,
         )
-        self.features, self.low = features, low
+        self.features, self.low, self.scatter = features, low, scatter
 
     def _search(
         self, method: Method, sizes: Any, near: Any, rows: np.ndarray, noted: np.ndarray, others: np.ndarray
@@ -121,6 +125,7 @@ class Summaries:
         shape = geometry(self.metric, self.dtype)
         columns = launch.upload(others)
         G, size_G = xp.take(self.features, columns, axis=1), xp.take(sizes, columns)
+        scatter_G = xp.take(self.scatter, columns)
         across = -(-others.size // shape.columns)
         for which, note in ((rows, False), (noted, True)):
             # So many rows at a time that the minima of columns, of each row of tiles, have room.
@@ -136,9 +141,11 @@ class Summaries:
                     down * chunks,
                     xp.take(self.features, part, axis=1),
                     xp.take(sizes, part),
+                    xp.take(self.scatter, part),
                     part,
                     G,
                     size_G,
+                    scatter_G,
                     columns,
                     self.p,
                     note,
@@ -173,6 +180,7 @@ class Summaries:
             union,
             self.p,
             sizes[:n],
+            self.scatter,
             whole[:n],
             whole[n : 2 * n],
             whole[2 * n : 3 * n],

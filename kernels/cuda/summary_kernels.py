@@ -27,7 +27,8 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     goes to its slot of ``least``.
     """
     distances = distance_tile(metric, False, dtype)
-    geometric = translated(method.geometric, dtype)
+    spread = method.scatter is not None
+    geometric = translated(method.geometric or unchanged, dtype)
     mul = arithmetic(dtype).mul
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
@@ -41,8 +42,10 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     @kernel(
         number[:, ::1],
         number[::1],
+        number[::1],
         INT[::1],
         number[:, ::1],
+        number[::1],
         number[::1],
         INT[::1],
         number,
@@ -53,7 +56,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         resident=2,
     )
     @named(metric.name, method.name, dtype)
-    def search(F, size_F, label_F, G, size_G, label_G, p, note, value, index, least):
+    def search(F, size_F, scatter_F, label_F, G, size_G, scatter_G, label_G, p, note, value, index, least):
         stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
         values = cuda.local.array((down, across), number)
         pool_value = cuda.shared.array(pool, number)
@@ -71,14 +74,17 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
             distances(F, size_F, row, count, G, size_G, column, n, size_F, p, values)
             for i in range(down):
                 x = row + thread // SIDE + SIDE * i
-                own = size_F[np.uint64(min(x, count - 1))]
-                label = label_F[np.uint64(min(x, count - 1))]
+                last = np.uint64(min(x, count - 1))
+                own = scatter_F[last] if spread else size_F[last]
+                label = label_F[last]
                 for j in range(across):
                     y = np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))
-                    if x < count and label_G[y] != label:
-                        values[i, j] = mul(geometric(one, own, size_G[y]), values[i, j])
-                    else:
+                    if not (x < count and label_G[y] != label):
                         values[i, j] = infinity
+                    elif spread:
+                        values[i, j] += own + scatter_G[y]
+                    else:
+                        values[i, j] = mul(geometric(one, own, size_G[y]), values[i, j])
             low, at = of_rows(values, pool_value, pool_index)
             if low < infinity:
                 best, which = smaller(best, which, low, np.int32(column + at))
@@ -93,32 +99,91 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     return search
 
 
+def unchanged(square, sa, sb):
+    """In place of a linkage's geometric form where it has none; not called."""
+    return square
+
+
+def nothing(square, va, vb, sa, sb):
+    """In place of a linkage's scatter where it has none; not called."""
+    return va
+
+
 @cache
-def unite_kernel(dtype: np.dtype) -> Kernel:
-    """Centroids of the new rows: those of ``first``, united with those of ``second`` unless that is -1."""
+def squares(dtype: np.dtype):
+    """The device function that gives the squared distance of two centroids from both parts of them."""
+    difference = translated(centroids.difference, dtype)
+    mul = arithmetic(dtype).mul
+    zero = dtype.type(0)
+
+    @device
+    @named(dtype)
+    def square(features, low, x, y):
+        total = zero
+        for f in range(features.shape[0]):
+            d = difference(features[f, x], low[f, x], features[f, y], low[f, y])
+            total += mul(d, d)
+        return total
+
+    return square
+
+
+@cache
+def dissimilarities(method: Method, dtype: np.dtype):
+    """The device function that gives the dissimilarity of a pair from the squared distance of its centroids."""
+    spread = method.scatter is not None
+    geometric = translated(method.geometric or unchanged, dtype)
+
+    @device
+    @named(method.name, dtype)
+    def between(total, size, scatter, x, y):
+        if spread:
+            return total + (scatter[x] + scatter[y])
+        return geometric(total, size[x], size[y])
+
+    return between
+
+
+@cache
+def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
+    """Centroids and scatter of the new rows: those of ``first``, united with ``second`` unless that is -1.
+
+    A thread a coordinate, and for the scatter one more a row.
+    """
     united = translated(centroids.united, dtype)
+    spread = method.scatter is not None
+    scatter_of = translated(method.scatter or nothing, dtype)
+    square = squares(dtype)
     number = real(dtype)
-    stamp = launch.stamp(centroids, scalar)
+    stamp = launch.stamp(centroids, methods, scalar)
 
     @kernel(
         number[:, ::1],
         number[:, ::1],
         number[::1],
+        number[::1],
         INT[::1],
         INT[::1],
         number[:, ::1],
         number[:, ::1],
+        number[::1],
     )
-    @named(dtype)
-    def unite(features, low, size, first, second, new_features, new_low):
+    @named(method.name, dtype)
+    def unite(features, low, size, scatter, first, second, new_features, new_low, new_scatter):
         stamp  # noqa: B018
         place = np.int64(cuda.grid(1))
         f = place // first.size
         row = place % first.size
-        if f >= features.shape[0]:
+        if f > features.shape[0]:
             return
         a = first[row]
         b = second[row]
+        if f == features.shape[0]:
+            spreads = scatter[a]
+            if spread and b >= 0:
+                spreads = scatter_of(square(features, low, a, b), spreads, scatter[b], size[a], size[b])
+            new_scatter[row] = spreads
+            return
         high, rest = features[f, a], low[f, a]
         if b >= 0:
             high, rest = united(high, rest, features[f, b], low[f, b], size[a], size[b])
@@ -129,40 +194,21 @@ def unite_kernel(dtype: np.dtype) -> Kernel:
 
 
 @cache
-def heights(method: Method, dtype: np.dtype):
-    """The device function that gives the dissimilarity of a pair from both parts of the centroids."""
-    difference = translated(centroids.difference, dtype)
-    geometric = translated(method.geometric, dtype)
-    mul = arithmetic(dtype).mul
-    zero = dtype.type(0)
-
-    @device
-    @named(method.name, dtype)
-    def height(features, low, size, x, y):
-        total = zero
-        for f in range(features.shape[0]):
-            d = difference(features[f, x], low[f, x], features[f, y], low[f, y])
-            total += mul(d, d)
-        return geometric(total, size[x], size[y])
-
-    return height
-
-
-@cache
 def refine_kernel(method: Method, dtype: np.dtype) -> Kernel:
     """Dissimilarities of every row and its nearest from both parts of the centroids; infinite where there is none."""
-    height = heights(method, dtype)
+    square, between = squares(dtype), dissimilarities(method, dtype)
     number = real(dtype)
     infinity = dtype.type(np.inf)
     stamp = launch.stamp(centroids, methods, scalar)
 
-    @kernel(number[:, ::1], number[:, ::1], number[::1], INT[::1], number[::1])
+    @kernel(number[:, ::1], number[:, ::1], number[::1], number[::1], INT[::1], number[::1])
     @named(method.name, dtype)
-    def refine(features, low, size, near, distance):
+    def refine(features, low, size, scatter, near, distance):
         stamp  # noqa: B018
         x = np.int64(cuda.grid(1))
         if x < near.size:
-            distance[x] = height(features, low, size, x, near[x]) if near[x] >= 0 else infinity
+            y = near[x]
+            distance[x] = between(square(features, low, x, y), size, scatter, x, y) if y >= 0 else infinity
 
     return refine
 
@@ -175,9 +221,10 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     synchronisations of the grid, and a merge two and a search.
     """
     step, finish = terms(metric, False, dtype)
-    geometric = translated(method.geometric, dtype)
+    spread = method.scatter is not None
+    scatter_of = translated(method.scatter or nothing, dtype)
     united = translated(centroids.united, dtype)
-    height = heights(method, dtype)
+    square, between = squares(dtype), dissimilarities(method, dtype)
     minimum = grid_minimum(dtype)
     counted = method.counted
     number = real(dtype)
@@ -186,18 +233,19 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
 
     @device
     @named(metric.name, method.name, dtype)
-    def dissimilarity(features, p, size, x, k):
+    def dissimilarity(features, p, size, scatter, x, k):
         a = zero
         b = zero
         for f in range(features.shape[0]):
             a, b = step(a, b, features[f, x], features[f, k], zero, p)
-        return geometric(finish(a, b, size[x], size[k], p), size[x], size[k])
+        return between(finish(a, b, size[x], size[k], p), size, scatter, x, k)
 
     @kernel(
         number[:, ::1],
         number[:, ::1],
         number[:, ::1],
         number,
+        number[::1],
         number[::1],
         INT[::1],
         INT[::1],
@@ -219,6 +267,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         union,
         p,
         size,
+        scatter,
         ids,
         nearest,
         nearest_id,
@@ -247,6 +296,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         found = np.int64(0)
         done = np.int64(0)
         live = np.int64(0)
+        total = zero
         turn = np.int64(0)
         for k in range(n):
             if ids[k] >= 0:
@@ -282,7 +332,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                 place = np.int64(-1)
                 for k in range(me, n, threads):
                     if ids[k] >= 0 and k != x:
-                        value = dissimilarity(features, p, size, x, k)
+                        value = dissimilarity(features, p, size, scatter, x, k)
                         if value < best or (value == best and ids[k] < key):
                             best = value
                             key = ids[k]
@@ -320,7 +370,8 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
             if me == 0:
                 pairs[done, 0] = ids[a]
                 pairs[done, 1] = ids[b]
-                heights_made[done] = height(features, low, size, a, b)
+                total = square(features, low, a, b)
+                heights_made[done] = between(total, size, scatter, a, b)
             for f in range(me, features.shape[0], threads):
                 union[0, f], union[1, f] = united(features[f, a], low[f, a], features[f, b], low[f, b], sa, sb)
             cuda.cg.this_grid().sync()
@@ -328,6 +379,8 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                 features[f, a] = union[0, f]
                 low[f, a] = union[1, f]
             if me == 0:
+                if spread:
+                    scatter[a] = scatter_of(total, scatter[a], scatter[b], sa, sb)
                 if counted:
                     size[a] = sa + sb
                 ids[a] = next_id + done
@@ -346,11 +399,11 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
 
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
-    squares = metrics.METRICS["sqeuclidean"]
+    metric = metrics.METRICS["sqeuclidean"]
     for dtype in (np.dtype("float64"), np.dtype("float32")):
-        yield unite_kernel(dtype)
         for method in methods.METHODS.values():
-            if method.geometric is not None:
-                yield search_kernel(squares, method, dtype)
+            if method.geometric is not None or method.scatter is not None:
+                yield search_kernel(metric, method, dtype)
+                yield unite_kernel(method, dtype)
                 yield refine_kernel(method, dtype)
-                yield chain_kernel(squares, method, dtype)
+                yield chain_kernel(metric, method, dtype)

@@ -18,11 +18,11 @@ class Summaries:
     """See `gpuclust.backends.Stored`; centroids in two parts as in `gpuclust.centroids`."""
 
     def __init__(self, points: Points, method: Method) -> None:
-        assert method.geometric is not None
-        self.points, self.geometric = points, method.geometric
+        self.points, self.method = points, method
         self.width = len(points.features)
         self.high = centroids.without_offset(points.features)
         self.low = np.zeros_like(self.high)
+        self.scatter = np.zeros(points.n, self.high.dtype)
         self.find_nearest(np.ones(points.n, self.high.dtype), np.arange(points.n))
 
     @property
@@ -33,17 +33,27 @@ class Summaries:
         """Of all clusters to all others, as they are compared; infinite to itself and to rows not in use."""
         points = replace(self.points, features=self.high, summary=size)
         with np.errstate(over="ignore", invalid="ignore"):
-            square = self.geometric(pairwise.pairwise(points, points), size[:, None], size[None, :])
+            square = pairwise.pairwise(points, points)
+            if self.method.geometric is not None:
+                square = self.method.geometric(square, size[:, None], size[None, :])
+            else:
+                square = square + (self.scatter[:, None] + self.scatter[None, :])
         np.fill_diagonal(square, np.inf)
         square[:, ids < 0] = np.inf
         return square
 
-    def height(self, size: np.ndarray, x: int, y: int) -> Any:
-        """The dissimilarity of two clusters from both parts of their centroids."""
-        total = size.dtype.type(0)
+    def square(self, x: int, y: int) -> Any:
+        """The squared distance of two centroids from both parts of them."""
+        total = self.high.dtype.type(0)
         for d in centroids.difference(self.high[:, x], self.low[:, x], self.high[:, y], self.low[:, y]):
             total += d * d
-        return self.geometric(total, size[x], size[y])
+        return total
+
+    def height(self, size: np.ndarray, x: int, y: int) -> Any:
+        """The dissimilarity of two clusters from both parts of their centroids."""
+        if self.method.geometric is not None:
+            return self.method.geometric(self.square(x, y), size[x], size[y])
+        return self.square(x, y) + (self.scatter[x] + self.scatter[y])
 
     def find_nearest(self, size: np.ndarray, ids: np.ndarray) -> None:
         square = self.dissimilarities(size, ids)
@@ -57,7 +67,9 @@ class Summaries:
 
     def unite(self, a: int, b: int, size: np.ndarray) -> None:
         """Move centroid a to that of the union of a and b."""
-        high, low = self.high, self.low
+        high, low, scatter = self.high, self.low, self.scatter
+        if self.method.scatter is not None:
+            scatter[a] = self.method.scatter(self.square(a, b), scatter[a], scatter[b], size[a], size[b])
         high[:, a], low[:, a] = centroids.united(high[:, a], low[:, a], high[:, b], low[:, b], size[a], size[b])
 
     def merge(
@@ -74,6 +86,7 @@ class Summaries:
             if b >= 0:
                 self.unite(a, b, size)
         self.high, self.low = self.high[:, first].copy(), self.low[:, first].copy()
+        self.scatter = self.scatter[first]
         self.find_nearest(new_size, new_id)
 
     def chain(

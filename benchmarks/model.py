@@ -43,7 +43,7 @@ STEP = 6e-6
 
 
 class Card(NamedTuple):
-    """Datasheet figures: instructions of all lanes a second in float32, how much slower float64 is, bytes a second."""
+    """Datasheet figures: instructions a second of all lanes in float32, slowness of float64, bytes a second."""
 
     name: str
     rate: float
@@ -151,7 +151,7 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
     summaries = importlib.import_module("gpuclust.kernels.cpu.summaries")
     X = np.random.default_rng(0).normal(size=(size, m))
     # The CUDA backend keeps one neighbour of a summary, so it searches more rows.
-    with mock.patch.object(linkage, "select", lambda device: traced), mock.patch.object(summaries, "LISTED", 1):
+    with mock.patch.object(linkage, "select", return_value=traced), mock.patch.object(summaries, "LISTED", 1):
         linkage.compute(X, method, device="cpu", dtype="float64" if double else "float32")
     k = n / size
     return [scaled(call, k) for call in traced.calls]

@@ -7,11 +7,14 @@ number of threads or on how work was cut: every minimum is decided by smaller di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gpuclust.errors import BackendUnavailable, unknown_name
+from gpuclust import devices
+from gpuclust.errors import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +96,9 @@ class Backend(Protocol):
 
     name: str
 
+    def active(self) -> AbstractContextManager[None]:
+        """Makes this device the current one; primitives are called inside, and what they return is used there."""
+
     def summarise(self, points: Points, method: Method) -> Stored:
         """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a geometric form.
 
@@ -165,31 +171,48 @@ class Backend(Protocol):
         """
 
 
-#: Name -> module that has ``backend() -> Backend``; the module is imported when the backend is first used.
+#: Name -> module that has ``backend() -> Backend`` (of CUDA ``backend(index)``); imported when first used.
 REGISTRY = {
     "cpu": "gpuclust.kernels.cpu.backend",
+    "cuda": "gpuclust.kernels.cuda.backend",
     "reference": "gpuclust.kernels.reference.backend",
 }
 
 
 def select(device: str = "auto") -> Backend:
-    """The backend for ``device``: "auto" or "cpu"; "reference" is the slow specification, for tests.
+    """The backend for a device.
+
+    Parameters
+    ----------
+    device : str
+        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.speed.choose` asks first
+        whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow specification,
+        for tests.
 
     Raises
     ------
     ValueError
         Unknown device.
     BackendUnavailable
-        The device is known, but cannot be used here.
+        The device is known, but cannot be used here; the message names what is missing.
     """
-    name = device.lower() if isinstance(device, str) else device
-    if isinstance(name, str) and name.split(":")[0] == "cuda":
-        raise BackendUnavailable(
-            f"device={device!r} was asked for, but this version of gpuclust has no CUDA backend yet. "
-            "Allowed: 'auto', 'cpu'."
-        )
-    if name == "auto":
-        name = "cpu"
-    if name not in REGISTRY:
-        raise unknown_name("device", device, ["auto", "cuda", *REGISTRY])
-    return cast(Backend, import_module(REGISTRY[name]).backend())
+    family, index = parse_device(device)
+    if family == "auto":
+        family = "cuda" if not devices.emulated() and devices.missing() is None else "cpu"
+    elif family == "cuda":
+        lack = devices.missing()
+        if lack is not None:
+            raise devices.unavailable(device, lack)
+        if index >= len(devices.cards()):
+            raise devices.no_such_card(device)
+    module = import_module(REGISTRY[family])
+    return cast(Backend, module.backend(index) if family == "cuda" else module.backend())
+
+
+def parse_device(device: object) -> tuple[str, int]:
+    """``"cuda:1"`` -> ``("cuda", 1)``; ``ValueError`` for what is no device."""
+    if isinstance(device, str):
+        match = re.fullmatch(r"(auto|cpu|reference|cuda)(?:(?<=cuda):([0-9]+))?", device.lower())
+        if match:
+            return match[1], int(match[2] or 0)
+    raise unknown_name("device", device, ["auto", *REGISTRY, "cuda:1"])

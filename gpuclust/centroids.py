@@ -14,19 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.devices import array_module
 
-def without_offset(features: np.ndarray) -> np.ndarray:
+
+def without_offset(features: Any) -> Any:
     """Features (m, n), each moved towards the origin where that loses nothing; a copy.
 
     A feature whose values all lie between c and 2 c is moved by one of them: such differences are exact (Sterbenz).
     The other features are not far from the origin in terms of their spread, and stay.
     """
+    array = array_module(features)
     low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
-    near, far = np.where(low > 0, low, high), np.where(low > 0, high, low)
+    near, far = array.where(low > 0, low, high), array.where(low > 0, high, low)
     narrow = (low > 0) | (high < 0)
     # Halves, since twice a large number may overflow; exact but for numbers next to zero, which stay too.
-    narrow &= (np.abs(far / 2) <= np.abs(near)) & (np.abs(far) > np.finfo(features.dtype).tiny * 4)
-    return features - np.where(narrow, near, np.zeros_like(near))
+    narrow &= (abs(far / 2) <= abs(near)) & (abs(far) > np.finfo(features.dtype).tiny * 4)
+    return features - array.where(narrow, near, array.zeros_like(near))
 
 
 def united(ah: Any, al: Any, bh: Any, bl: Any, sa: Any, sb: Any) -> Any:

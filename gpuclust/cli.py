@@ -95,7 +95,9 @@ def run(
     dtype: Annotated[
         str, typer.Option("--dtype", help="float64, or float32: half the memory.", rich_help_panel="Machine")
     ] = "float64",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.", rich_help_panel="Machine")
+    ] = "auto",
     memory_limit: Annotated[
         str | None, typer.Option("--memory-limit", help="Most memory to use, like 8GB.", rich_help_panel="Machine")
     ] = None,
@@ -149,7 +151,7 @@ def demo(
     examples: Annotated[
         Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     debug: Debug = False,
 ) -> None:
     """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
@@ -161,6 +163,26 @@ def demo(
 
         equal = demonstration.run(out, points=points, examples=examples, device=device)
     if not equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """See what this machine has, and whether gpuclust computes what it should.
+
+    Prints driver, GPUs, versions and the folder of compiled kernels, and
+    what is missing where a GPU cannot be used. Then every primitive is
+    checked on the CPU and on every GPU, and all linkages. Takes less than a
+    minute. Exit code 1 if a check fails; a missing GPU is no failure.
+    """
+    with plain_errors(debug):
+        from gpuclust import doctor as examination
+
+        well = examination.run(as_json)
+    if not well:
         raise typer.Exit(1)
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.backends import select
+from gpuclust import metrics, speed
+from gpuclust.backends import Backend, parse_device, select
 from gpuclust.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, result_array, squareform
+from gpuclust.devices import check_output, to_output
+from gpuclust.errors import DoesNotFit
+from gpuclust.memory import format_bytes
+from gpuclust.observations import as_array, holder, place, to_host
 from gpuclust.points import check_points
 
 __all__ = ["cdist", "is_valid_dm", "is_valid_y", "num_obs_dm", "num_obs_y", "pdist", "squareform"]
@@ -26,6 +31,7 @@ def pdist(
     out: Array | None = None,
     device: str = "auto",
     dtype: Any = None,
+    output: str = "numpy",
     **kwargs: Any,
 ) -> Array:
     """Distances of all pairs of points, as `scipy.spatial.distance.pdist` gives them.
@@ -33,16 +39,18 @@ def pdist(
     Parameters
     ----------
     X : (n, m) array_like
-        Points: real numbers or booleans.
+        Points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable
         A name (`gpuclust.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) / 2
         times and is therefore slow.
     out : (n (n - 1) / 2,) ndarray, optional
         Where to put the result: C-contiguous, of the type of the result.
-    device : {"auto", "cpu"}
-        Where to compute.
+    device : {"auto", "cuda", "cuda:1", ..., "cpu"}
+        Where to compute; "auto" takes a GPU where there is one and it gains.
     dtype : {"float64", "float32"}, optional
         What to compute in, and the type of the result; float64 if not given, whatever the type of X.
+    output : {"numpy", "cupy"}
+        Where to leave the result: "cupy" for a CuPy array on the device.
     **kwargs
         p, Minkowski's exponent (2 if not given); w, (m,) weights of the features; V, (m,) variances for seuclidean;
         VI, (m, m) inverse covariance for mahalanobis (both the points' own if not given). For a callable, whatever
@@ -63,24 +71,31 @@ def pdist(
     DoesNotFit
         If the result is larger than the memory that is available.
     BackendUnavailable
-        If the device cannot be used.
+        If the device cannot be used, or CuPy is asked for and not here.
 
     Notes
     -----
     O(n² m) time, on all processors.
     """
-    kernels, dtype = _kernels(device), dtype or "float64"
-    points = check_points(X, "X", not callable(metric))
-    pairs = len(points) * (len(points) - 1) // 2
+    dtype = dtype or "float64"
+    _check_output(output, out)
+    points = check_points(as_array(X), "X", not callable(metric))
+    n, m = points.shape
+    shape = (n * (n - 1) // 2,)
     if callable(metric):
-        (points,), kwargs = _for_function(metric, kwargs, points)
-        result = result_array((pairs,), dtype, out, "pdist")
+        parse_device(device)
+        (points,), kwargs = _for_function(metric, kwargs, to_host(points))
+        result = result_array(shape, dtype, out, "pdist")
         for k, (x, y) in enumerate(combinations(points, 2)):
             result[k] = metric(x, y, **kwargs)
-        return result
-    ready = metrics.prepare(points, metric, dtype=dtype, **_table_arguments(kwargs))
-    result = result_array((pairs,), dtype, out, "pdist")
-    return kernels.condensed(ready, result)
+        return to_output(result, output)
+    arguments = _table_arguments(kwargs)
+    backend = _backend(device, n, m, dtype, shape[0], holder(points))
+    with backend.active():
+        points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
+        ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
+        result = _result(shape, dtype, out, "pdist", backend, output)
+        return to_output(_kernels(backend).condensed(ready, result), output)
 
 
 def cdist(
@@ -91,6 +106,7 @@ def cdist(
     out: Array | None = None,
     device: str = "auto",
     dtype: Any = None,
+    output: str = "numpy",
     **kwargs: Any,
 ) -> Array:
     """Distances of every point of one set to every point of another, as `scipy.spatial.distance.cdist` gives them.
@@ -98,8 +114,8 @@ def cdist(
     Parameters
     ----------
     XA, XB : (nA, m) and (nB, m) array_like
-        Points: real numbers or booleans.
-    metric, out, device, dtype, **kwargs
+        Points: real numbers or booleans. Also on a CUDA device.
+    metric, out, device, dtype, output, **kwargs
         As for `pdist`; ``out`` has shape (nA, nB), V and VI default to those of all points together.
 
     Returns
@@ -115,8 +131,9 @@ def cdist(
     -----
     O(nA nB m) time, on all processors.
     """
-    kernels, dtype = _kernels(device), dtype or "float64"
-    A, B = (check_points(X, name, not callable(metric)) for X, name in ((XA, "XA"), (XB, "XB")))
+    dtype = dtype or "float64"
+    _check_output(output, out)
+    A, B = (check_points(as_array(X), name, not callable(metric)) for X, name in ((XA, "XA"), (XB, "XB")))
     if A.shape[1] != B.shape[1]:
         raise ValueError(
             "XA and XB must have the same number of columns (i.e. feature dimension), "
@@ -124,19 +141,57 @@ def cdist(
         )
     shape = (len(A), len(B))
     if callable(metric):
-        (A, B), kwargs = _for_function(metric, kwargs, A, B)
+        parse_device(device)
+        (A, B), kwargs = _for_function(metric, kwargs, to_host(A), to_host(B))
         result = result_array(shape, dtype, out, "cdist")
         for i, x in enumerate(A):
             for j, y in enumerate(B):
                 result[i, j] = metric(x, y, **kwargs)
-        return result
-    a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **_table_arguments(kwargs))
-    result = result_array(shape, dtype, out, "cdist")
-    return kernels.pairwise(a, b, result)
+        return to_output(result, output)
+    arguments = _table_arguments(kwargs)
+    held = holder(A) if holder(A) == holder(B) else None
+    backend = _backend(device, (len(A) * len(B)) ** 0.5, A.shape[1], dtype, len(A) * len(B), held)
+    with backend.active():
+        keep = metrics.keeps_points(metric, **arguments)
+        A, B = (place(X, backend.name, keep) for X in (A, B))
+        a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
+        result = _result(shape, dtype, out, "cdist", backend, output)
+        return to_output(_kernels(backend).pairwise(a, b, result), output)
 
 
-def _kernels(device: str) -> Any:
-    return import_module(f"gpuclust.kernels.{select(device).name}.pairwise")
+def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:
+    if parse_device(device)[0] == "auto":
+        dtype = np.dtype(dtype)
+        brought = 0 if held is not None else int(n * m)
+        device, _ = speed.choose(speed.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
+    return select(device)
+
+
+def _kernels(backend: Backend) -> Any:
+    """The module that has ``condensed(points, out)`` and ``pairwise(A, B, out)``."""
+    family = parse_device(backend.name)[0]
+    return import_module(f"gpuclust.kernels.{family}.{'distances' if family == 'cuda' else 'pairwise'}")
+
+
+def _check_output(output: str, out: Any) -> None:
+    check_output(output)
+    if output != "numpy" and out is not None:
+        raise ValueError(f"out is where a NumPy result goes; it does not go with output={output!r}.")
+
+
+def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Backend, output: str) -> Any:
+    """The array to fill: on the host, or where a result that stays on the device is made there."""
+    if output == "numpy" or parse_device(backend.name)[0] != "cuda":
+        return result_array(shape, dtype, out, what)
+    from gpuclust.kernels.cuda import launch
+
+    needed, available = prod(shape) * np.dtype(dtype).itemsize, launch.free_memory()[0]
+    if needed > available:
+        raise DoesNotFit(
+            f"The result of {what}, {shape} numbers of type {np.dtype(dtype)}, takes {format_bytes(needed)} on "
+            f"{backend.name}; {format_bytes(available)} are free. output='numpy' leaves it on the host."
+        )
+    return launch.empty(shape, dtype)
 
 
 def _table_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

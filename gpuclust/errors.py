@@ -26,6 +26,10 @@ class ClusterWarning(UserWarning):
     """An input is probably not what was meant (a square distance matrix given as points, say)."""
 
 
+class FallbackWarning(UserWarning):
+    """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
+
+
 def unknown_name(kind: str, got: object, allowed: Iterable[str]) -> ValueError:
     """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion."""
     names = sorted(set(allowed))

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gpuclust import algorithms, methods, metrics
+from gpuclust import algorithms, devices, methods, metrics
 from gpuclust.backends import Backend, Stored, select
 from gpuclust.distance import pdist
-from gpuclust.errors import overflow
+from gpuclust.errors import DoesNotFit, FallbackWarning, overflow
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
-from gpuclust.observations import check_not_negative, check_observations, count, warn_of_square
-from gpuclust.plan import SMALL, Plan, check_euclidean, plan
+from gpuclust.memory import format_bytes
+from gpuclust.observations import (
+    check_not_negative,
+    check_observations,
+    count,
+    holder,
+    place,
+    to_host,
+    warn_of_square,
+)
+from gpuclust.plan import SMALL, Plan, check_euclidean, plan_for
 from gpuclust.progress import Progress, check_progress, reporter
 
 Metric = str | Callable[..., float]
@@ -59,7 +69,8 @@ def linkage(
     ----------
     y : array_like
         Points, shape (n, m), or condensed dissimilarities as `gpuclust.distance.pdist` returns them, shape
-        (n (n - 1) / 2,). At least two observations, all values finite.
+        (n (n - 1) / 2,). At least two observations, all values finite. Also what lies on a CUDA device (CuPy, torch,
+        anything with the CUDA array interface or DLPack): on that device it is used where it is.
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
         The linkage. Ward, centroid and median mean something for Euclidean dissimilarities only: from points they
         take no other metric, and condensed dissimilarities are taken to be Euclidean.
@@ -68,14 +79,16 @@ def linkage(
     optimal_ordering : bool
         Order the leaves so that neighbours are as near as the tree allows (`optimal_leaf_ordering`): O(n³) time,
         O(n²) memory.
-    device : {"auto", "cpu"}
-        Where to compute. The threads of the CPU can be limited by the environment variable GPUCLUST_NUM_THREADS.
+    device : {"auto", "cuda", "cuda:1", ..., "cpu"}
+        Where to compute. "auto" takes a GPU where one can be used and the job is large enough to gain by it
+        (`gpuclust.plan` tells). The threads of the CPU can be limited by the environment variable
+        GPUCLUST_NUM_THREADS.
     dtype : {"float64", "float32"}
         What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest.
     progress : bool or callable
         True shows a bar; a callable is called with (merges made, merges in all).
     memory_limit : int or str, optional
-        Bytes this call may take, or text such as ``"8GB"``; by default what is available.
+        Bytes this call may take on its device, or text such as ``"8GB"``; by default what is available.
 
     Returns
     -------
@@ -90,6 +103,7 @@ def linkage(
         values.
     DoesNotFit
         If the memory needed is more than there is, or than ``memory_limit``; raised before that memory is asked for.
+        Or if it runs out all the same, and nothing else that fits is left to be done.
     TypeError
         If ``progress`` is neither a bool nor callable.
     BackendUnavailable
@@ -99,6 +113,8 @@ def linkage(
     -----
     ClusterWarning
         If the points look like a square matrix of dissimilarities.
+    FallbackWarning
+        If memory ran out, and the job went on in another way or on the CPU.
 
     Notes
     -----
@@ -147,9 +163,9 @@ def compute(
     started = time.perf_counter()
     check_progress(progress)
     rule = methods.resolve(method)
-    backend = select(device)
     data = check_observations(y)
     condensed = data.ndim == 1
+    keep = True
     if condensed:
         name = "precomputed"
         check_not_negative(rule, data)
@@ -158,28 +174,39 @@ def compute(
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
         check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
         warn_of_square(data)
-        if not isinstance(found, metrics.Metric):  # only Python can call it: its dissimilarities are computed first
-            data, condensed = check_observations(pdist(data, metric, **metric_arguments)), True
+        if isinstance(found, metrics.Metric):
+            keep = metrics.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
+        else:  # only Python can call it: its dissimilarities are computed first
+            data = check_observations(pdist(to_host(data), metric, device="cpu", **metric_arguments))
+            condensed = True
     n = count(data)
-    job = plan(n, None if condensed else data.shape[1], method, name, dtype, backend.name, memory_limit)
+    m = None if condensed else data.shape[1]
+    job = plan_for(n, m, method, name, dtype, device, memory_limit, holder(data))
     if condensed and data.dtype != job.dtype:  # a copy in the working type
         job = replace(job, memory=job.memory + data.size * np.dtype(job.dtype).itemsize)
     job.check()
     validated = time.perf_counter()
-    with reporter(progress, n - 1) as report:
-        if condensed:
-            merges = _from_condensed(job, backend, rule, data, report)
-        else:
-            merges = _from_points(job, backend, rule, data, metric, metric_arguments, report)
-        if not np.isfinite(merges.heights).all():
-            raise overflow(job.dtype)
-        report(n - 1)
+
+    def merge(job: Plan) -> Merges:
+        backend = select(job.device)
+        with backend.active(), reporter(progress, n - 1) as report:
+            here = place(data, backend.name, keep)
+            if condensed:
+                merges = _from_condensed(job, backend, rule, here, report)
+            else:
+                merges = _from_points(job, backend, rule, here, metric, metric_arguments, report)
+            if not np.isfinite(merges.heights).all():
+                raise overflow(job.dtype)
+            report(n - 1)
+        return merges
+
+    job, merges = _with_fallbacks(job, merge)
     if rule.on_squares:
         np.sqrt(merges.heights, out=merges.heights)
     merged = time.perf_counter()
     Z = assemble(merges)
     if optimal_ordering:
-        Z = optimal_leaf_ordering(Z, data if condensed else pdist(data, metric, **metric_arguments))
+        Z = optimal_leaf_ordering(Z, to_host(data) if condensed else pdist(data, metric, **metric_arguments))
     seconds = {
         "validate": validated - started,
         "merge": merged - validated,
@@ -188,10 +215,34 @@ def compute(
     return Linkage(Z, job, merges.scans, seconds)
 
 
+def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, Merges]:
+    """What ``merge`` makes of a plan or, where memory runs out, of the first of its fallbacks that fits."""
+    story = ""
+    for attempt in (job, *job.fallbacks):
+        if story:
+            if not attempt.fits:
+                continue
+            text = f"{story} The job goes on by: {attempt.algorithm}, on {attempt.device}."
+            warnings.warn(text, FallbackWarning, stacklevel=4)
+        try:
+            return attempt, merge(attempt)
+        except Exception as error:
+            if not devices.out_of_memory(error):
+                raise
+            said = " ".join(str(error).split()).rstrip(".")
+            story = (
+                f"Memory ran out in the middle of {job.method} linkage of {job.n:,} observations "
+                f"({attempt.algorithm}, on {attempt.device}): {format_bytes(attempt.memory)} were to be needed"
+                f"{f' ({said})' if said else ''}."
+            )
+        # Only here, where the error is gone, are the arrays that its traceback held.
+    raise DoesNotFit(f"{story} Nothing that would fit is left to be tried.")
+
+
 def _from_condensed(
-    job: Plan, backend: Backend, rule: methods.Method, data: np.ndarray, report: Callable[[int], None]
+    job: Plan, backend: Backend, rule: methods.Method, data: Any, report: Callable[[int], None]
 ) -> Merges:
-    condensed = np.ascontiguousarray(data, dtype=job.dtype)
+    condensed = devices.array_module(data).ascontiguousarray(data, dtype=job.dtype)
     if job.algorithm == "spanning tree":
         return algorithms.prim(backend, condensed, job.n, report)
     return _on_matrix(backend, backend.store_condensed(condensed, job.n, rule.on_squares), rule, report)
@@ -201,18 +252,21 @@ def _from_points(
     job: Plan,
     backend: Backend,
     rule: methods.Method,
-    data: np.ndarray,
+    data: Any,
     metric: Metric,
     arguments: dict[str, Any],
     report: Callable[[int], None],
 ) -> Merges:
     if job.algorithm == "spanning tree" and job.n <= SMALL:
-        condensed = pdist(data, metric, dtype=job.dtype, **arguments)
+        condensed = pdist(data, metric, dtype=job.dtype, device="cpu", **arguments)
         if not np.isfinite(condensed).all():
             raise overflow(job.dtype)
         return algorithms.prim(backend, condensed, job.n, report)
-    name = "sqeuclidean" if rule.on_squares else str(metric)
-    points = metrics.prepare(data, name, dtype=job.dtype, **arguments)
+    if job.algorithm == "summaries" and rule.scatter is not None:
+        points = metrics.prepare_squares(data, job.metric, dtype=job.dtype, **arguments)
+    else:
+        name = "sqeuclidean" if rule.on_squares else str(metric)
+        points = metrics.prepare(data, name, dtype=job.dtype, **arguments)
     if job.algorithm == "spanning tree":
         return algorithms.boruvka(backend, points, report)
     if job.algorithm == "generic":

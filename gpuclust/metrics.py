@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.devices import array_module
 from gpuclust.errors import unknown_name
 from gpuclust.points import (
     Array,
@@ -353,6 +354,7 @@ def prepare(
     Parameters
     ----------
     X : (n, m) array_like of real numbers or booleans
+        On a device only where the metric `keeps_points`.
     metric : str or Metric
     dtype : {"float64", "float32"}
         What distances are computed in. Means, norms and factorisations are done in float64 in any case.
@@ -372,6 +374,42 @@ def prepare(
         For a parameter that the metric does not take.
     """
     return _prepare(check_points(X), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI})
+
+
+def keeps_points(metric: str | Metric, p: float | None = None, w: Any = None, **others: Any) -> bool:
+    """Whether `prepare` only casts and transposes: then it takes points on a device, and leaves them there.
+
+    Whatever is summed over points or features is summed on the host, the same bits for every backend.
+    """
+    asked = _simplest(_named(metric), p)
+    if w is not None:
+        asked = asked.weighted_form or asked
+    keeping = (None, _with_exponent, _with_total_weight)
+    return asked.prepare in keeping and asked.summary is None and not asked.boolean
+
+
+#: Metrics that are squared Euclidean distances of points that can be prepared: what closed forms are for.
+SQUARED = ("sqeuclidean", "cosine", "correlation")
+
+
+def prepare_squares(X: Any, metric: str, *, dtype: Any = "float64", w: Any = None) -> Points:
+    """Points whose squared Euclidean distances are the distances of a metric of `SQUARED`.
+
+    A cosine distance is half of the squared distance of two points on the unit sphere; a correlation distance that of
+    centred ones. See `prepare` for parameters and errors.
+    """
+    found = _named(metric)
+    if found.name == "sqeuclidean" and w is None:
+        return prepare(X, found, dtype=dtype)
+    X = check_points(X).astype(np.float64)
+    given = Parameters(w=None if w is None else check_weights(w, X.shape[1]))
+    rows = _centred(X, given)[0] if found.name == "correlation" else X
+    if given.w is not None:
+        rows = rows * np.sqrt(given.w)
+    if found.name != "sqeuclidean":
+        with np.errstate(divide="ignore", invalid="ignore"):  # a point at the origin has no direction: NaN
+            rows = rows / np.sqrt(2 * (rows * rows).sum(axis=1, keepdims=True))
+    return prepare(rows, "sqeuclidean", dtype=dtype)
 
 
 def prepare_pair(
@@ -462,7 +500,8 @@ def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
         rows, weights, scalar = (asked.prepare or _as_they_are)(X, Parameters(**given))
         if asked.summary is None:
-            features, summary = np.array(rows.T, dtype=work, order="C"), np.zeros(len(X), work)
+            features = array_module(rows).array(rows.T, dtype=work, order="C")
+            summary = np.zeros(len(X), work)
         else:
             precise = np.array(rows.T, dtype=np.float64, order="C")
             summary = asked.summary(precise, weights).astype(work, copy=False)

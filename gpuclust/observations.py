@@ -1,4 +1,7 @@
-"""What a linkage can be computed from: points (n, m), or condensed dissimilarities (n (n - 1) / 2,)."""
+"""What a linkage can be computed from: points (n, m), or condensed dissimilarities (n (n - 1) / 2,).
+
+On the host, or on a CUDA device: `as_array` takes both without a copy.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,79 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust import devices
+from gpuclust.devices import is_device_array
 from gpuclust.errors import ClusterWarning
-from gpuclust.kernels.cpu.launch import ranges, run
 from gpuclust.methods import Method
 
-#: Numbers looked at by one piece of work.
-_PIECE = 2**18
+#: Numbers looked at by one piece of work on the host, and on a device.
+_PIECE, _DEVICE_PIECE = 2**18, 2**26
+#: DLPack's numbers of memory that a CUDA device reads, and the host does not (all): a device's, and managed.
+_CUDA = (2, 13)
 
 
-def check_observations(y: Any) -> np.ndarray:
-    """``y`` as an array of real numbers that can be clustered, or an error that says what it is."""
-    if hasattr(y, "__cuda_array_interface__") and hasattr(y, "get"):  # CuPy: bring it to the host
-        y = y.get()
+def as_array(y: Any) -> Any:
+    """``y`` as an array, where it lies: NumPy's, or CuPy's for what lies on a CUDA device; nothing is copied.
+
+    Read are CUDA array interface and DLPack (CuPy, torch, JAX, Numba), and whatever NumPy takes. What lies on a
+    device that cannot be used from here is brought to the host.
+    """
+    if isinstance(y, np.ndarray):
+        return y
+    if getattr(y, "requires_grad", False):  # torch hands out no memory of such a tensor
+        y = y.detach()
+    interface = is_device_array(y)
+    if interface or _dlpack_device(y) in _CUDA:
+        if devices.missing() is not None:
+            return to_host(y)
+        from gpuclust.kernels.cuda import memory
+
+        return memory.from_interface(y) if interface else memory.from_dlpack(y)
+    known_to_numpy = any(hasattr(y, f"__array{rest}__") for rest in ("", "_interface", "_struct"))
+    return np.from_dlpack(y) if hasattr(y, "__dlpack__") and not known_to_numpy else np.asarray(y)
+
+
+def to_host(array: Any) -> np.ndarray:
+    """A NumPy array of what may lie on a device. Inputs are brought to the host here and nowhere else."""
+    if isinstance(array, np.ndarray):
+        return array
+    for method in ("get", "copy_to_host", "cpu"):  # CuPy's, Numba's, torch's
+        if hasattr(array, method):
+            return np.asarray(getattr(array, method)())
+    try:
+        return np.from_dlpack(array, device="cpu", copy=True)
+    except (AttributeError, TypeError, BufferError, RuntimeError) as error:
+        raise TypeError(
+            f"A {type(array).__name__} on a CUDA device cannot be read here, as {devices.missing() or error}"
+        ) from None
+
+
+def place(data: Any, device: str, keep: bool = True) -> Any:
+    """Observations where a backend takes them.
+
+    They stay on a device if the backend is CUDA and, for points, the metric takes them as they are (``keep``), and
+    are copied to the backend's own device from another one; in all other cases they are brought to the host.
+    """
+    if isinstance(data, np.ndarray) or not (keep and device.startswith("cuda")):
+        return to_host(data)
+    return devices.array_module(data).asarray(data)
+
+
+def holder(data: Any) -> int | None:
+    """The index of the device that an array lies on; None: the host."""
+    return None if isinstance(data, np.ndarray) else int(data.device.id)
+
+
+def check_observations(y: Any) -> Any:
+    """``y`` as an array of real numbers that can be clustered, or an error that says what it is.
+
+    An array on a device stays there (`as_array`), and is looked at there.
+    """
     if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
         raise ValueError(
             f"y has {np.ma.count_masked(y)} masked values, which no dissimilarity is defined for; fill or drop them."
         )
-    data = np.asarray(y)
+    data = as_array(y)
     if data.dtype.kind not in "biuf":
         raise ValueError(f"y must hold real numbers, got dtype {data.dtype}.")
     if data.ndim == 1:
@@ -44,31 +103,33 @@ def check_observations(y: Any) -> np.ndarray:
     else:
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
     if data.dtype.kind == "f":
-        _check_finite(data)
+        with devices.device_of(data):
+            _check_finite(data)
     return data
 
 
-def _check_finite(data: np.ndarray) -> None:
-    if data.size <= _PIECE:
-        if np.isfinite(data).all():
-            return
+def _check_finite(data: Any) -> None:
+    from gpuclust.kernels.cpu.launch import ranges, run  # brings Numba
+
+    array, on_host = devices.array_module(data), isinstance(data, np.ndarray)
+    rows = max(1, (_PIECE if on_host else _DEVICE_PIECE) // (data.size // len(data)))
+    bad: list[int] = []
+
+    def look(begin: int, end: int) -> None:
+        if not array.isfinite(data[begin:end]).all():
+            bad.append(begin)
+
+    pieces = ranges(len(data), rows)
+    if on_host:
+        run(look, pieces)
     else:
-        rows = max(1, _PIECE // (data.size // len(data)))
-        bad: list[int] = []
-
-        def look(begin: int, end: int) -> None:
-            if not np.isfinite(data[begin:end]).all():
-                bad.append(begin)
-
-        run(look, ranges(len(data), rows))
-        if not bad:
-            return
+        for piece in pieces:
+            look(*piece)
+    if bad:
         first = min(bad)
-        data = data[first : first + rows]
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(data))[0])
-        _refuse(data[where], (where[0] + first, *where[1:]))
-    where = tuple(int(k) for k in np.argwhere(~np.isfinite(data))[0])
-    _refuse(data[where], where)
+        where = array.argwhere(~array.isfinite(data[first : first + rows]))[0]
+        row, *column = (int(k) for k in where)
+        _refuse(data[(row + first, *column)].item(), (row + first, *column))
 
 
 def _refuse(value: Any, where: tuple[int, ...]) -> None:
@@ -79,31 +140,40 @@ def _refuse(value: Any, where: tuple[int, ...]) -> None:
     raise ValueError(f"Points must be finite, got {value} in row {where[0]}, column {where[1]}.")
 
 
-def count(data: np.ndarray) -> int:
+def _dlpack_device(y: Any) -> int | None:
+    """DLPack's number of the kind of device that ``y`` lies on; None where it does not say."""
+    try:
+        return int(y.__dlpack_device__()[0])
+    except AttributeError:
+        return None
+
+
+def count(data: Any) -> int:
     """Number of observations; for a condensed size that is none, the nearest number."""
     if data.ndim == 2:
         return len(data)
     return (1 + isqrt(1 + 8 * data.size)) // 2
 
 
-def check_not_negative(method: Method, condensed: np.ndarray) -> None:
+def check_not_negative(method: Method, condensed: Any) -> None:
     """Ward, centroid and median square what they are given: the sign would be lost."""
-    if method.on_squares and condensed.min() < 0:
-        where = int(condensed.argmin())
-        raise ValueError(
-            f"Method '{method.name}' requires Euclidean distances, which are not negative, got {condensed[where]} at "
-            f"index {where}."
-        )
+    with devices.device_of(condensed):
+        if method.on_squares and condensed.min() < 0:
+            where = int(condensed.argmin())
+            raise ValueError(
+                f"Method '{method.name}' requires Euclidean distances, which are not negative, got "
+                f"{condensed[where].item()} at index {where}."
+            )
 
 
-def warn_of_square(data: np.ndarray) -> None:
+def warn_of_square(data: Any) -> None:
     """Warn if points look like a square matrix of dissimilarities, as SciPy does."""
-    if (
-        data.shape[0] == data.shape[1]
-        and np.allclose(np.diag(data), 0)
-        and np.all(data >= 0)
-        and np.allclose(data, data.T)
-    ):
+    if data.shape[0] != data.shape[1]:
+        return
+    array = devices.array_module(data)
+    with devices.device_of(data):
+        suspicious = array.allclose(array.diag(data), 0) and array.all(data >= 0) and array.allclose(data, data.T)
+    if suspicious:
         warnings.warn(
             "The symmetric non-negative hollow observation matrix looks suspiciously like an uncondensed distance "
             "matrix; gpuclust.distance.squareform condenses it.",

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.devices import array_module, is_device_array
+
 Array = np.ndarray
 Step = Callable[[Any, Any, Any, Any, Any, Any], tuple[Any, Any]]
 Finish = Callable[[Any, Any, Any, Any, Any], Any]
@@ -77,6 +79,7 @@ class Points:
     ----------
     metric : Metric
     features : (m, n) C-contiguous array of the working dtype: feature-major, so that kernels vectorise over points.
+        NumPy's; or one on a device, for its backend only, where the points were there already.
     summary : (n,) array, one number a point for ``finish`` (zeros if the metric has no use for it).
     weights : (m,) array or None.
     p : NumPy scalar of the working dtype, for ``step`` and ``finish``.
@@ -95,7 +98,9 @@ class Points:
 
     def at(self, which: Any) -> Points:
         """The points of a slice or of indices, in that order; a copy."""
-        features = np.ascontiguousarray(self.features[:, which])
+        array = array_module(self.features)
+        there = which if isinstance(which, slice) else array.asarray(which)
+        features = array.ascontiguousarray(self.features[:, there])
         return Points(self.metric, features, np.ascontiguousarray(self.summary[which]), self.weights, self.p)
 
 
@@ -111,7 +116,7 @@ def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_points(X: Any, name: str = "X", numbers: bool = True) -> Array:
     """``X`` as a two-dimensional array of real numbers or booleans (or of anything), or a ``ValueError``."""
-    X = np.asarray(X)
+    X = X if is_device_array(X) else np.asarray(X)
     if X.ndim != 2:
         raise ValueError(f"{name}: a 2-dimensional array must be passed, got shape {X.shape}.")
     if numbers and X.dtype.kind not in "biuf":

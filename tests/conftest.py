@@ -1,4 +1,4 @@
-"""Shared fixtures: data sets by kind, and the backends to compare."""
+"""Shared by the tests: data sets by kind, the backends to compare, and which tests run where."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ settings.register_profile("default", deadline=None, max_examples=40, derandomize
 settings.load_profile("default")
 
 #: Whether kernels for CUDA run on the host: simulated, or compiled and emulated. See gpuclust/kernels/cuda/launch.py.
-EMULATED = any(os.environ.get(name, "0") not in ("", "0") for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"))
-#: Backends to hold against the reference. Runs on a device are selected with ``-m gpu``.
-BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+EMULATED = SIMULATED or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
+#: The mark of tests that launch kernels, where there is none to run them on: they are selected with ``-m gpu``.
+ON_DEVICE = [] if EMULATED else [pytest.mark.gpu]
+#: Backends to hold against the reference.
+BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=ON_DEVICE)]
+#: Tests of what runs on CUDA: with ``-m emulated`` these only.
+EMULATED_TESTS = ("test_backends.py", "test_cuda_*.py", "test_device*.py")
+
 
 METHODS = ("single", "complete", "average", "weighted", "centroid", "median", "ward")
 METRICS = (
@@ -53,6 +59,14 @@ def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
     if metric in ("jensenshannon", "canberra", "braycurtis"):  # of one sign: no pairs at the largest distance
         return rng.random((n, m)) + 0.01
     return rng.normal(size=(n, m))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what to run when emulated; last comes the test that looks at which kernels the others have launched."""
+    for item in items:
+        if any(item.path.match(pattern) for pattern in EMULATED_TESTS):
+            item.add_marker("emulated")
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, BOOLEAN, EMULATED, METHODS, METRICS, points_for
+from conftest import BACKENDS, BOOLEAN, METHODS, METRICS, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 

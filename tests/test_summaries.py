@@ -18,6 +18,7 @@ from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.kernels.cpu import summaries
 from gpuclust.kernels.reference.pairwise import pairwise
 from gpuclust.kernels.reference.summaries import Summaries as Reference
+from gpuclust.linkage import compute
 
 WARD = methods.resolve("ward")
 stored_module = import_module("gpuclust.algorithms.stored")  # the package has a function of that name
@@ -267,3 +268,60 @@ def test_union_of_coordinates(a, b, sa, sb):
     exact = (Fraction(a) * sa + Fraction(b) * sb) / (sa + sb)
     assert abs(Fraction(high) + Fraction(low) - exact) <= abs(Fraction(b) - Fraction(a)) * Fraction(1, 2**50)
     assert centroids.united(a, 0.0, a, 0.0, float(sa), float(sb)) == (a, 0.0)
+
+
+SQUARED = ("sqeuclidean", "cosine", "correlation")
+
+
+@pytest.mark.parametrize("metric", SQUARED)
+@pytest.mark.parametrize("method", ["average", "weighted"])
+@pytest.mark.parametrize("kind", ["normal", "offset", "tight groups", "line", "few duplicates"])
+def test_means_of_squares_are_scipys(method, metric, kind):
+    """Average and weighted linkage of squared distances, without a matrix."""
+    rng = np.random.default_rng(8)
+    n = 400
+    X = {
+        "normal": rng.normal(size=(n, 5)),
+        "offset": rng.normal(size=(n, 5)) + 1e4,
+        "tight groups": np.repeat(rng.normal(size=(n // 5, 5)), 5, axis=0) + 1e-4 * rng.normal(size=(n, 5)),
+        "line": np.cumsum(1 + np.arange(n) * 1e-3)[:, None] * [1.0, 2, -1, 0.5, 3] + rng.normal(size=(n, 5)),
+        "few duplicates": np.concatenate((rng.normal(size=(n - 3, 5)), np.ones((3, 5)) * [1, 2, 3, 4, 5])),
+    }[kind]
+    result = compute(X, method, metric)
+    assert result.plan.algorithm == "summaries"
+    expected = hierarchy.linkage(pdist(X, metric), method)
+    # SciPy's own cosine is 1 less a number near 1: right to some 1e-16 of 1, not of itself.
+    absolute = 0 if metric == "sqeuclidean" else 4e-15
+    np.testing.assert_allclose(result.Z[:, 2], expected[:, 2], rtol=1e-12, atol=absolute)
+    stored = compute(pdist(X, metric), method)
+    np.testing.assert_allclose(result.Z[:, 2], stored.Z[:, 2], rtol=1e-12, atol=absolute)
+    if kind == "normal":
+        np.testing.assert_array_equal(result.Z[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+    assert (np.diff(result.Z[:, 2]) >= 0).all()
+
+
+@pytest.mark.parametrize("metric", SQUARED)
+def test_means_of_squares_with_weights_of_features(metric):
+    rng = np.random.default_rng(9)
+    X, w = rng.normal(size=(200, 4)), np.array([0.5, 2, 1, 0])
+    Z = compute(X, "average", metric, w=w).Z
+    expected = hierarchy.linkage(pdist(X, metric, w=w), "average")
+    absolute = 0 if metric == "sqeuclidean" else 4e-15
+    np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-12, atol=absolute)
+
+
+def test_a_point_without_direction_has_no_cosine():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    X[7] = 0
+    with pytest.raises(ValueError, match="finite"):
+        compute(X, "average", "cosine")
+
+
+@pytest.mark.parametrize("method", ["average", "weighted"])
+@pytest.mark.parametrize("tail", [4, 384])
+def test_means_of_squares_are_the_references(monkeypatch, method, tail):
+    """Ties, and bits: every backend decides alike."""
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    X = np.random.default_rng(3).integers(0, 4, (70, 2)).astype(float)
+    results = [compute(X, method, "sqeuclidean", device=name).Z for name in ("cpu", "reference")]
+    np.testing.assert_array_equal(*results)

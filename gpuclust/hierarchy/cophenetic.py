@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.backends import select
+from gpuclust import speed
+from gpuclust.backends import parse_device, select
+from gpuclust.devices import check_output, to_output
 from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.cophenetic import condensed_rows, correlate_tiles
+from gpuclust.observations import as_array, to_host
 
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
 
@@ -30,7 +33,7 @@ def _correlation(tree: LeafTree, sums: Callable[[float], Array], guess: float) -
     return product / (np.sqrt(squares - total * total / pairs) * np.sqrt(tree.scatter))
 
 
-def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
+def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy") -> Any:
     """
     Cophenetic distances: the height at which two observations first are in one cluster, for every pair.
 
@@ -40,6 +43,8 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
         Linkage matrix, shape (n-1, 4).
     Y : array_like, optional
         Condensed distances from which ``Z`` was made, shape (n(n-1)/2,).
+    output : {'numpy', 'cupy'}, optional
+        Where to leave the distances: 'cupy' for a CuPy array on the current device.
 
     Returns
     -------
@@ -54,9 +59,12 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
     TypeError
         ``Z`` or ``Y`` does not hold real numbers.
     ValueError
-        ``Z`` is not a valid linkage matrix, or ``Y`` is not of the shape of condensed distances of n observations.
+        ``Z`` is not a valid linkage matrix, ``Y`` is not of the shape of condensed distances of n observations, or
+        ``output`` is unknown.
     DoesNotFit
         If the result is larger than the memory that is available.
+    BackendUnavailable
+        CuPy is asked for and not here.
 
     See Also
     --------
@@ -67,12 +75,13 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
     O(n²) time on all threads, and no memory of that size beyond the result. The mean and the scatter of the
     cophenetic distances come from the tree; the other sums are made in one pass, the same for any number of threads.
     """
+    check_output(output)
     Z = as_linkage(Z)
     if Y is None:
-        return condensed_rows(LeafTree(Z), np.empty(0), 0.0)[0]
+        return to_output(condensed_rows(LeafTree(Z), np.empty(0), 0.0)[0], output)
     from gpuclust.distance import num_obs_y
 
-    given = np.asarray(Y)
+    given = to_host(as_array(Y))
     if given.dtype.kind not in "biuf":
         raise TypeError(f"Condensed distance matrix 'Y' must hold real numbers, got dtype {given.dtype}.")
     if num_obs_y(given) != len(Z) + 1:
@@ -91,7 +100,7 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None) -> Any:
         return found
 
     guess = distances[:: max(1, len(distances) // SAMPLE)].mean()
-    return _correlation(tree, sums, guess), result
+    return _correlation(tree, sums, guess), to_output(result, output)
 
 
 def cophenetic_correlation(
@@ -110,11 +119,11 @@ def cophenetic_correlation(
     Z : array_like
         Linkage matrix, shape (n-1, 4).
     X : array_like
-        The points that it was made from, shape (n, m).
+        The points that it was made from, shape (n, m). Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable, optional
         Metric between points, as for `gpuclust.distance.pdist`; symmetric. A callable is called on the host.
     device : str, optional
-        As for `gpuclust.linkage`.
+        As for `gpuclust.linkage`; "auto" takes a GPU where there is one and it gains.
     **kwargs
         Parameters of the metric (``p``, ``w``, ``V``, ``VI``), as for `gpuclust.distance.pdist`.
 
@@ -140,16 +149,21 @@ def cophenetic_correlation(
     from gpuclust.metrics import check_points, prepare
 
     tree = LeafTree(as_linkage(Z))
-    X = check_points(X)
+    X = check_points(to_host(as_array(X)))
     if len(X) != tree.n:
         raise ValueError(f"X holds {len(X)} points, but Z has {tree.n} observations.")
     X = X[tree.leaves]
     some = max(1, tree.n // 64)
     if isinstance(metric, str):
+        if parse_device(device)[0] == "auto":
+            device, _ = speed.choose(speed.PAIRS, tree.n, X.shape[1], "float64", X.size * 8)
         backend = select(device)
         points = prepare(X, metric, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
-        return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.mean), few.mean()))
+        with backend.active():
+            return float(
+                _correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.mean), few.mean())
+            )
 
     def tile(q0: int, q1: int, r0: int, r1: int) -> Array:
         return cdist(X[q0:q1], X[r0:r1], metric, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.devices import check_output, to_output
 from gpuclust.errors import unknown_name
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below, matched
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
@@ -26,6 +27,7 @@ def fcluster(
     monocrit: ArrayLike | None = None,
     *,
     min_size: int = 1,
+    output: str = "numpy",
 ) -> np.ndarray:
     """
     Form flat clusters by cutting the tree of a linkage matrix.
@@ -57,6 +59,8 @@ def fcluster(
     min_size : int, optional
         Clusters of fewer observations are left out: their observations get label 0, and only the other clusters
         are numbered. For 'maxclust' they have counted as clusters.
+    output : {'numpy', 'cupy'}, optional
+        Where to leave the result: 'cupy' for a CuPy array on the current device.
 
     Returns
     -------
@@ -69,13 +73,17 @@ def fcluster(
         ``Z`` or ``R`` does not hold numbers, or ``t`` is not one.
     ValueError
         ``Z`` or ``R`` is not valid, ``R`` or ``monocrit`` has another number of rows or is missing, ``t`` is NaN or
-        (as a number of clusters) below 1, ``min_size`` is below 1, or the criterion is unknown.
+        (as a number of clusters) below 1, ``min_size`` is below 1, or the criterion or ``output`` is unknown.
+    BackendUnavailable
+        CuPy is asked for and not here.
 
     Notes
     -----
     O(n) time, whatever the depth of the tree ('maxclust': O(n log n) where there are inversions).
     """
-    return fcluster_many(Z, [float(t)], criterion, depth, R, monocrit, min_size=min_size)[0]
+    check_output(output)
+    T = fcluster_many(Z, [float(t)], criterion, depth, R, monocrit, min_size=min_size)[0]
+    return to_output(T, output)
 
 
 def fcluster_many(

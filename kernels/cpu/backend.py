@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -19,6 +20,9 @@ class CpuBackend:
     """See `gpuclust.backends.Backend`."""
 
     name = "cpu"
+
+    def active(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def summarise(self, points: Points, method: Method) -> Summaries:
         return Summaries(points, method)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import numpy as np
-from gpuclust.kernels.cuda.stored import Stored
-from gpuclust.kernels.cuda.summaries import Summaries
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cuda import candidates, cophenetic, generic, knn, launch, nearest, spanning
+from gpuclust.kernels.cuda import candidates, cluster_search, cophenetic, generic, knn, launch, nearest, spanning
+from gpuclust.kernels.cuda.stored import Stored
+from gpuclust.kernels.cuda.summaries import Summaries
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -54,6 +54,11 @@ class CudaBackend:
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
+
+    def nearest_cluster(
+        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return cluster_search.nearest_cluster(points, method, clusters, rows)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -98,7 +98,8 @@ def between_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             y = (tile % side) * TILE + (inside & (TILE - 1))
         value = infinity
         c, q = min(x, y), max(x, y)
-        if c < q < count and (x == c or keys.size > 0 or rows.size > 0):  # of a matrix only what is above the diagonal
+        upper = x == c or keys.size > 0 or rows.size > 0  # of a matrix only what is above the diagonal
+        if c < q < count and upper:
             value = zero
             for a in range(start[c], start[c + 1]):
                 inner = zero

@@ -28,10 +28,10 @@ from gpuclust.metrics import Metric, Points
 class Source(NamedTuple):
     """Where distances come from, for the device.
 
-    ``distance(data, p, x, k)`` of two rows; ``place(data, union, a, b, sa, sb, me, threads)``, the union's place, for
-    all threads, before a synchronisation (None: nothing to do); ``unite(data, union, p, a, b, k, d, sa, sb, sk)``, the
-    distance of row k to the union, which belongs in row b; ``settle(data, union, b, me, threads)``, what is to be
-    done when all have them.
+    ``distance(data, p, x, k)`` of two rows; ``place(data, union, a, b, sa, sb, me, threads)``, the union's place,
+    for all threads, before a synchronisation (None: nothing to do);
+    ``unite(data, union, p, a, b, k, d, sa, sb, sk)``, the distance of row k to the union, which belongs in row b;
+    ``settle(data, union, b, me, threads)``, what is to be done when all have them.
     """
 
     name: str

@@ -70,8 +70,12 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for one that takes local arrays: they stay in registers only if Numba itself puts it into the kernel."""
-    return function if SIMULATED else register_jitable(inline="always")(function)
+    """The same for one that takes local arrays: they stay in registers only if Numba itself puts it into the kernel.
+
+    It is put there before types are inferred. (`register_jitable(inline="always")` does it afterwards, gives the same
+    instructions, and takes twice as long: it also compiles the function by itself.)
+    """
+    return function if SIMULATED else _cuda.jit(device=True, inline="always")(function)
 
 
 class Kernel:
@@ -214,8 +218,10 @@ def full(shape: int | tuple[int, ...], value: Any, dtype: Any) -> Any:
     return array
 
 
-def upload(array: np.ndarray) -> Any:
-    """A copy on the device."""
+def upload(array: Any) -> Any:
+    """A copy on the device; an array that is there already as it is."""
+    if not isinstance(array, np.ndarray):
+        return array
     counts["uploads"] += 1
     counts["bytes up"] += array.nbytes
     if EMULATED:
@@ -228,8 +234,10 @@ def upload(array: np.ndarray) -> Any:
 _resident: dict[tuple[int, int], tuple[weakref.ref[np.ndarray], Any]] = {}
 
 
-def resident(array: np.ndarray) -> Any:
+def resident(array: Any) -> Any:
     """A copy on the device that stays for as long as ``array`` does, which must not be changed."""
+    if not isinstance(array, np.ndarray):
+        return array
     key = (id(array), 0 if EMULATED else int(xp.cuda.runtime.getDevice()))
     known = _resident.get(key)
     if known is None or known[0]() is not array:

@@ -138,7 +138,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
     pool = SIDE * max(pitches(dtype, rows, columns))
     number = real(dtype)
-    infinity = dtype.type(np.inf)
+    zero, infinity = dtype.type(0), dtype.type(np.inf)
     stamp = launch.stamp(metrics, points, scalar, tile)
 
     @kernel(
@@ -175,16 +175,21 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
                 column_index[tile_row, tile_column * columns + thread] = -1
             return
         distances(features, summary, row, n, features, summary, column, n, weights, p, values)
+        total = zero
         for i in range(down):
             for j in range(across):
-                if not values[i, j] < infinity:
-                    values[i, j] = -infinity
+                total += values[i, j]
+        if not (-infinity < total and total < infinity):  # one addition a pair tells that something may be wrong
+            for i in range(down):
+                for j in range(across):
+                    if not values[i, j] < infinity:
+                        values[i, j] = -infinity
         if column < row + rows:
             for i in range(down):
                 x = row + thread // SIDE + SIDE * i
+                begin = x + 1 - column - (thread & (SIDE - 1)) if x < n - 1 else np.int64(columns)
                 for j in range(across):
-                    y = column + (thread & (SIDE - 1)) + SIDE * j
-                    if not (x < y and y < n):
+                    if SIDE * j < begin:
                         values[i, j] = infinity
         low, at = of_rows(values, pool_value, pool_index)
         if thread < rows:
@@ -226,7 +231,7 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         number,
         number[:, ::1],
         INT32[:, ::1],
-        resident=2,
+        resident=1 if dtype.itemsize == 8 else 2,  # two take more registers than there are
     )
     @named(metric.name, weighted, dtype)
     def nearest_outside(F, sF, component_F, G, sG, component_G, weights, p, value, index):
@@ -333,8 +338,9 @@ def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = geometry(where.metric, dtype).rows, geometry(where.metric, dtype).columns
     search = nearest_kernel(where.metric, where.weighted, dtype)
     distance, index = launch.full(n, np.inf, dtype), launch.full(n, -1, np.int32)
+    values: Any = None
+    indices: Any = None
     top = 0
-    values = indices = None
     while top < n:
         across = -(-(n - top) // columns)
         slots = across * (rows + columns)  # of a row of tiles

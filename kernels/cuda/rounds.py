@@ -132,9 +132,7 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
                 indices[tile_column],
             )
         slot = tile_row if tile_row != tile_column else rows
-        finish(
-            share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot]
-        )
+        finish(share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot])
 
     return merge
 

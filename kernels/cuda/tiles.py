@@ -251,7 +251,11 @@ def stored_bytes(clusters: int, dtype: Any) -> int:
     width = np.dtype(dtype).itemsize
     rows = tile_rows(clusters)
     band = max(tiled_size(clusters) // 8, rows * TILE * TILE)
-    return (tiled_size(clusters) + band) * width + (rows + 1) * rows * TILE * (width + 4) + clusters * (9 * 8 + 3 * width)
+    return (
+        (tiled_size(clusters) + band) * width
+        + (rows + 1) * rows * TILE * (width + 4)
+        + clusters * (9 * 8 + 3 * width)
+    )
 
 
 def kernels() -> Iterator[Kernel]:

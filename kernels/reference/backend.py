@@ -6,6 +6,7 @@ It is the specification that the others are tested by.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -22,6 +23,9 @@ class ReferenceBackend:
     """See `gpuclust.backends.Backend`."""
 
     name = "reference"
+
+    def active(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def summarise(self, points: Points, method: Method) -> Summaries:
         return Summaries(points, method)

@@ -1,0 +1,299 @@
+"""CUDA devices: which there are, what is missing to use them, and arrays that lie on them. Light to import.
+
+The driver is asked directly, through ctypes: a machine without one answers in microseconds, and numba-cuda and CuPy
+are imported only where a device was found.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.errors import BackendUnavailable, DoesNotFit, unknown_name
+
+OUTPUTS = ("numpy", "cupy")
+
+#: Oldest compute capability that kernels are compiled for, and by a toolkit of CUDA 13.
+OLDEST, OLDEST_FOR_13 = (7, 0), (7, 5)
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+#: Numbers of the driver's interface (cuda.h): errors of cuInit, and attributes of a device.
+_ERRORS = {
+    3: "this process was forked from one that used CUDA already; start processes with 'spawn'",
+    100: "the NVIDIA driver finds no device (CUDA_VISIBLE_DEVICES, or a container started without GPUs, may hide it)",
+    803: "the NVIDIA driver's library and its kernel module are of different versions; restart, or update the driver",
+    804: "the CUDA compatibility package does not support this driver or card",
+}
+_CLOCK, _MULTIPROCESSORS, _MEMORY_CLOCK, _BUS_WIDTH, _MAJOR, _MINOR = 13, 16, 36, 37, 75, 76
+
+
+@dataclass(frozen=True)
+class Card:
+    """A CUDA device, as its driver describes it."""
+
+    index: int
+    name: str
+    capability: tuple[int, int]
+    memory: int  # bytes
+    multiprocessors: int
+    clock: float  # Hz
+    bandwidth: float  # bytes a second
+
+    def rate(self, dtype: str) -> float:
+        """Arithmetic instructions a second at best."""
+        lanes = 64 if self.capability[0] == 7 or self.capability in ((6, 0), (8, 0)) else 128
+        if dtype == "float64":
+            lanes = {(6, 0): 32, (7, 0): 32, (8, 0): 32, (9, 0): 64, (10, 0): 64}.get(self.capability, 2)
+        return lanes * self.multiprocessors * self.clock
+
+    @property
+    def slowdown(self) -> int:
+        """How many times slower float64 is than float32: 2 on cards for computing, 32 or 64 on the others."""
+        return round(self.rate("float32") / self.rate("float64"))
+
+
+class Lack(NamedTuple):
+    """A piece that CUDA needs and that is not here."""
+
+    piece: str
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.what}{': ' + self.how if self.how else ''}."
+
+
+def emulated() -> bool:
+    """Whether kernels for CUDA run on the host, without a device: simulated, or by what stands behind numba.cuda."""
+    return simulated() or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
+
+
+def simulated() -> bool:
+    """Whether Numba's simulator runs them."""
+    return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+
+
+def cards() -> tuple[Card, ...]:
+    """All devices that the driver shows to this process; one without speed where they are emulated."""
+    if emulated():
+        return (Card(0, "emulated", (9, 0), 2**33, 2, 1e9, 1e10),)
+    return _driver(os.getpid())[1]
+
+
+def driver_version() -> tuple[int, int] | None:
+    """The newest CUDA that the driver can do; None without a driver."""
+    version = 0 if emulated() else _driver(os.getpid())[0]
+    return (version // 1000, version % 1000 // 10) if version else None
+
+
+def missing() -> Lack | None:
+    """The first piece that is missing to use CUDA here, or None."""
+    return _first_lack(os.getpid(), emulated(), simulated())
+
+
+def unavailable(device: str, lack: Lack) -> BackendUnavailable:
+    """The error for a device that was asked for by name."""
+    return BackendUnavailable(f"device={device!r} was asked for, but {lack}")
+
+
+def no_such_card(device: str) -> BackendUnavailable:
+    """The same for a number that is too large."""
+    found = cards()
+    names = ", ".join(f"'cuda:{card.index}' ({card.name})" for card in found)
+    count = "is 1 CUDA device" if len(found) == 1 else f"are {len(found)} CUDA devices"
+    return BackendUnavailable(f"device={device!r} was asked for, but there {count}: {names}.")
+
+
+@cache
+def _first_lack(process: int, emulated: bool, simulated: bool) -> Lack | None:
+    return next(lacks(), None)
+
+
+def lacks() -> Iterator[Lack]:
+    """All pieces that are missing. Each is looked for only when it is asked for: the later ones take imports."""
+    if emulated():
+        yield from _numba_lacks(None)
+        return
+    version, found, lack = _driver(os.getpid())
+    if lack is not None:
+        yield lack
+    for card in found[:1]:
+        if card.capability < OLDEST:
+            what = f"{card.name} has compute capability {_dotted(card.capability)}, {_dotted(OLDEST)} is needed"
+            yield Lack("device", what, "")
+    yield from _numba_lacks(found[0] if found else None)
+    yield from _cupy_lacks(version)
+
+
+def _numba_lacks(card: Card | None) -> Iterator[Lack]:
+    if find_spec("numba_cuda") is None:
+        yield Lack("numba-cuda", "numba-cuda is not installed", install())
+        return
+    if simulated():
+        return
+    try:
+        import_module("numba.cuda.cudadrv.nvvm").NVVM()
+        import_module("numba.cuda.cudadrv.libs").open_libdevice()
+    except Exception as error:  # of many kinds, by version and by what is not found
+        yield Lack("NVVM", f"numba-cuda finds no NVVM ({_line(error)})", install())
+        return
+    toolkit, able = toolkit_version(), driver_version()
+    if toolkit and able and toolkit[0] > able[0]:
+        what = f"numba-cuda compiles for CUDA {toolkit[0]}, but the driver can do CUDA {_dotted(able)}"
+        yield Lack("numba-cuda", what, f"{install()}, or update the driver")
+    elif toolkit and toolkit[0] >= 13 and card and OLDEST <= card.capability < OLDEST_FOR_13:
+        what = f"CUDA {toolkit[0]} cannot compile for compute capability {_dotted(card.capability)} of {card.name}"
+        yield Lack("numba-cuda", what, 'pip install "gpuclust[cuda12]"')
+
+
+def _cupy_lacks(version: int) -> Iterator[Lack]:
+    if find_spec("cupy") is None:
+        yield Lack("CuPy", "CuPy is not installed", install())
+        return
+    try:
+        made_for = import_module("cupy").cuda.runtime.runtimeGetVersion() // 1000
+    except Exception as error:
+        yield Lack("CuPy", f"CuPy cannot be imported ({_line(error)})", install())
+        return
+    if version and made_for > version // 1000:
+        what = f"CuPy is made for CUDA {made_for}, but the driver can do CUDA {version // 1000}"
+        yield Lack("CuPy", what, f"pip uninstall cupy-cuda{made_for}x, then {install()}")
+
+
+def toolkit_version() -> tuple[int, int] | None:
+    """The CUDA that numba-cuda compiles for; None where it does not tell."""
+    try:
+        major, minor = import_module("numba.cuda").runtime.get_version()
+    except Exception:
+        return None
+    return (int(major), int(minor)) if major > 0 else None  # the simulator says -1
+
+
+def install() -> str:
+    """The command that installs what CUDA needs, for the CUDA that the driver can do."""
+    version = driver_version()
+    if version is None:
+        return 'pip install "gpuclust[cuda12]" or "gpuclust[cuda13]", by the CUDA version that nvidia-smi shows'
+    return f'pip install "gpuclust[cuda{min(max(version[0], 12), 13)}]"'
+
+
+def package_version(*names: str) -> str | None:
+    """Version of the first of these distributions that is installed."""
+    for name in names:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+@cache
+def _driver(process: int) -> tuple[int, tuple[Card, ...], Lack | None]:
+    """Version (13020: CUDA 13.2), devices, and what is wrong. A forked process must ask anew."""
+    try:
+        library = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return 0, (), Lack("driver", f"no NVIDIA driver is found ({_DRIVER})", "")
+
+    def number(function: str, *arguments: Any, kind: Any = ctypes.c_int) -> int:
+        value = kind()
+        error = getattr(library, function)(ctypes.byref(value), *arguments)
+        return 0 if error else int(value.value)
+
+    version = number("cuDriverGetVersion")
+    error = library.cuInit(0)
+    if error:
+        piece = "device" if error == 100 else "driver"
+        return version, (), Lack(piece, _ERRORS.get(error, f"the NVIDIA driver does not start (error {error})"), "")
+    found = []
+    for index in range(number("cuDeviceGetCount")):
+        device = number("cuDeviceGet", index)
+        name = ctypes.create_string_buffer(256)
+        library.cuDeviceGetName(name, 256, device)
+
+        def attribute(which: int, device: int = device) -> int:
+            return number("cuDeviceGetAttribute", which, device)
+
+        found.append(
+            Card(
+                index,
+                name.value.decode(errors="replace"),
+                (attribute(_MAJOR), attribute(_MINOR)),
+                number("cuDeviceTotalMem_v2", device, kind=ctypes.c_size_t),
+                attribute(_MULTIPROCESSORS) or 1,
+                1e3 * attribute(_CLOCK) or 1.5e9,
+                2 * 1e3 * attribute(_MEMORY_CLOCK) * attribute(_BUS_WIDTH) / 8 or 3e11,
+            )
+        )
+    return version, tuple(found), None if found else Lack("device", _ERRORS[100], "")
+
+
+def is_device_array(array: Any) -> bool:
+    """Whether it lies on a CUDA device: CuPy's, Numba's, a CUDA tensor of torch, ..."""
+    return not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__")
+
+
+def array_module(array: Any) -> Any:
+    """What has the functions for this array: NumPy, or CuPy."""
+    return np if isinstance(array, np.ndarray) else import_module("cupy")
+
+
+def device_of(array: Any) -> AbstractContextManager[Any]:
+    """Makes the device that an array lies on the current one."""
+    return nullcontext() if isinstance(array, np.ndarray) else array.device
+
+
+def check_output(output: str) -> None:
+    """Refuse an ``output`` that cannot be given, before anything is computed.
+
+    Raises
+    ------
+    ValueError
+        It is neither "numpy" nor "cupy".
+    BackendUnavailable
+        It is "cupy", and there is no CuPy or no device.
+    """
+    if output not in OUTPUTS:
+        raise unknown_name("output", output, OUTPUTS)
+    if output == "cupy" and not emulated():
+        lack = _driver(os.getpid())[2] or next(_cupy_lacks(_driver(os.getpid())[0]), None)
+        if lack is not None:
+            raise BackendUnavailable(f'output="cupy" was asked for, but {lack}')
+
+
+def to_output(array: Any, output: str) -> Any:
+    """A result where the caller wants it: a NumPy array, or a CuPy array on the current device.
+
+    Nothing is copied that is there already. Where CUDA is emulated, arrays of both kinds are NumPy's.
+    """
+    if output == "cupy" and not emulated():
+        return import_module("cupy").asarray(array)
+    return array if isinstance(array, np.ndarray) else array_module(array).asnumpy(array)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the host or on a device. `DoesNotFit` is a decision, and not that."""
+    if isinstance(error, MemoryError):
+        return not isinstance(error, DoesNotFit)
+    if type(error).__module__.split(".")[0] not in ("cupy", "cupy_backends", "numba", "cuda"):
+        return False
+    return "OUT_OF_MEMORY" in str(error) or "cudaErrorMemoryAllocation" in str(error)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _line(error: BaseException) -> str:
+    """What an error says first, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".:")

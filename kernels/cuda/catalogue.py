@@ -1,0 +1,315 @@
+"""Every kernel that the backend can launch, and what was found out about it by compiling it for every architecture.
+
+``python -m gpuclust.kernels.cuda.catalogue`` writes kernels/README.md. No GPU and no driver are needed.
+
+Work is spread over processes. What was found out is kept on disk, if a folder is given, and found out anew when a
+source file that the kernel's module imports, or a compiler, has changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from gpuclust.kernels.cuda.inspection import (
+    Capability,
+    Facts,
+    Resources,
+    assembled,
+    compile,
+    facts,
+    has_assembler,
+    occupancy,
+    resources,
+    sm,
+)
+from gpuclust.kernels.cuda.launch import Kernel
+from gpuclust.methods import METHODS
+from gpuclust.metrics import METRICS
+
+#: Kernels that a worker takes at a time.
+CHUNK = 8
+#: Architectures in the table.
+SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
+
+
+# -------------------------------------------------------------------------------------------------- what there is
+
+
+@cache
+def modules() -> dict[str, ModuleType]:
+    """The modules of this folder that have kernels, by name."""
+    folder = str(__spec__.parent)
+    names = sorted(entry.name for entry in pkgutil.iter_modules(import_module(folder).__path__))
+    found = {name: import_module(f"{folder}.{name}") for name in names if name not in ("backend", "catalogue")}
+    return {name: module for name, module in found.items() if hasattr(module, "kernels")}
+
+
+@cache
+def kernels() -> dict[str, Kernel]:
+    """Every kernel, by the names of its module and its own."""
+    return {f"{name}.{kernel.name}": kernel for name, module in modules().items() for kernel in module.kernels()}
+
+
+class Form(NamedTuple):
+    """What a kernel was made for, from its name: ``function_metric_weighted_dtype``, or fewer of these."""
+
+    function: str
+    made_for: str
+    dtype: str
+
+
+def form(name: str) -> Form:
+    """The parts of a kernel's name."""
+    parts, made_for, dtype = name.split("_"), list[str](), ""
+    while len(parts) > 1:
+        word = parts[-1]
+        if re.fullmatch(r"(float|int)(32|64)", word):
+            dtype = word
+        elif word in METRICS or word in METHODS:
+            made_for.insert(0, word)
+        elif word == "True":
+            made_for.insert(0, "weighted")
+        elif word != "False":
+            break
+        parts.pop()
+    return Form("_".join(parts), " ".join(made_for), dtype)
+
+
+# -------------------------------------------------------------------------------------------------- all of them
+
+
+class Record(NamedTuple):
+    """What was found out about a kernel, by architecture ("sm_90"); in ``errors`` why one did not accept it."""
+
+    facts: dict[str, Facts]
+    resources: dict[str, Resources]
+    errors: dict[str, str]
+
+
+def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
+    """Compile a kernel for all architectures, and assemble it for some."""
+    record = Record({}, {}, {})
+    try:
+        compiled = compile(kernel)
+    except Exception as error:
+        return record._replace(errors={"all": f"{type(error).__name__}: {error}"})
+    for cc, ptx in compiled.items():
+        record.facts[sm(cc)] = facts(ptx)
+        if cc in assemble:
+            try:
+                record.resources[sm(cc)] = resources(ptx, cc)
+            except RuntimeError as error:
+                record.errors[sm(cc)] = str(error)
+    return record
+
+
+def survey(
+    assemble: Mapping[str, Sequence[Capability]] | None = None, folder: Path | None = None
+) -> dict[str, Record]:
+    """`examine` every kernel of the catalogue.
+
+    Parameters
+    ----------
+    assemble : optional
+        Architectures to assemble for, by kernel name. Default: all that ptxas knows.
+    folder : optional
+        Where to keep what was found out.
+    """
+    wanted = {name: tuple(assembled() if assemble is None else assemble.get(name, ())) for name in kernels()}
+    keys = _keys() if folder else {}
+    found: dict[str, Record] = {}
+    for name, capabilities in wanted.items():
+        known = _load(folder / f"{name}.json", keys[name]) if folder else None
+        if known is not None and {sm(cc) for cc in capabilities} <= known.resources.keys():
+            found[name] = known
+    # Kernels for one metric share functions, which a process compiles once: they go to the same worker.
+    missing = sorted(wanted.keys() - found.keys(), key=lambda name: form(name)[::-1])
+    chunks = [{name: wanted[name] for name in missing[i : i + CHUNK]} for i in range(0, len(missing), CHUNK)]
+    if chunks:
+        workers = min(len(os.sched_getaffinity(0)), len(chunks))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
+            for records in pool.map(_examine_some, chunks):
+                for name, record in records.items():
+                    found[name] = record
+                    if folder and not record.errors:
+                        _save(folder / f"{name}.json", keys[name], record)
+    return {name: found[name] for name in wanted}
+
+
+def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]:
+    """What a worker does.
+
+    Numba makes much garbage and keeps many objects, and Python would look for the one among the other again and
+    again, in half of the time. So it does once after each chunk, and what is left then is not looked at any more.
+    """
+    records = {name: examine(kernels()[name], capabilities) for name, capabilities in work.items()}
+    gc.collect()
+    gc.freeze()
+    return records
+
+
+def _keys() -> dict[str, str]:
+    """For each kernel a hash of all that decides what is found out about it: source files and compilers."""
+    tools = sorted(
+        f"{found.name} {found.version}"
+        for found in metadata.distributions()
+        if found.name.lower().startswith(("numba", "llvmlite", "nvidia", "cuda"))
+    )
+    if has_assembler():
+        tools.append(subprocess.run(["ptxas", "--version"], capture_output=True, text=True, check=True).stdout)
+    keys = {}
+    for name, module in modules().items():
+        text = hashlib.sha256("\n".join((sys.version, *tools)).encode())
+        for path in sorted(_sources(module.__name__) | _sources(__spec__.name)):
+            text.update(Path(path).read_bytes())
+        keys.update({f"{name}.{kernel.name}": text.hexdigest() for kernel in module.kernels()})
+    return keys
+
+
+@cache
+def _sources(module: str) -> frozenset[str]:
+    """Files of a module and of all that it imports of gpuclust, directly or not."""
+    seen, left = dict[str, str](), [module]
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        try:
+            spec = find_spec(name)
+        except ModuleNotFoundError:  # not a module, but something in one
+            continue
+        if spec is not None and spec.origin is not None:
+            seen[name] = spec.origin
+            left.extend(_imported(spec.origin))
+    return frozenset(seen.values())
+
+
+@cache
+def _imported(path: str) -> frozenset[str]:
+    """Names of gpuclust in the imports at the top of a file."""
+    names = set[str]()
+    for node in ast.parse(Path(path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in names if name.startswith("gpuclust."))
+
+
+def _save(path: Path, key: str, record: Record) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([key, *record]))
+
+
+def _load(path: Path, key: str) -> Record | None:
+    try:
+        kept, facts_of, resources_of, errors = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if kept != key:
+        return None
+    return Record(
+        {target: Facts(*values) for target, values in facts_of.items()},
+        {target: Resources(*values) for target, values in resources_of.items()},
+        errors,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the table
+
+TEXT = """\
+# Kernels
+
+Compiled work, with the same files and function names for every backend. Installs as `gpuclust.kernels`.
+
+- `cpu/`: all cores, with Numba.
+- `cuda/`: one GPU, with Numba-CUDA; arrays are CuPy's. Only `cuda/launch.py` knows whether there is a device.
+- `reference/`: plain NumPy, the specification.
+
+## Proofs
+
+Four, of which only the last needs a GPU:
+
+1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
+   the kernels as Python threads.
+2. **Compiled.** `tests/test_cuda_catalogue.py` compiles every kernel for sm_75, sm_80, sm_90, sm_100 and sm_120, and
+   looks at what comes out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the
+   bits of the CPU are asked for, no atomic operation whose order could matter. NVVM comes from PyPI. Where `ptxas` is
+   on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated runs look only at kernels
+   whose source has changed.
+3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
+   launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
+   tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py
+   tests/test_cuda_*.py`.
+4. **On a GPU.** `make test-gpu`.
+
+## What the kernels take
+
+Written by `python -m gpuclust.kernels.cuda.catalogue` with {tools}; {count} kernels. A line stands for all metrics or
+linkages that a kernel is made for, and shows the one that takes most. Bytes are of shared memory, for a block. Below
+an architecture: registers of a thread, and warps that are resident at once, of the most that a multiprocessor holds.
+{spilt}
+
+"""
+
+
+def table(records: Mapping[str, Record]) -> str:
+    """Markdown: one line for each function and dtype."""
+    families: dict[tuple[str, str], list[str]] = {}
+    for name in records:
+        families.setdefault(form(name)[::2], []).append(name)
+    heads = ["Kernel", "Type", "Made for", "Takes most", "Threads", "Bytes", *map(sm, SHOWN)]
+    lines = [heads, ["---"] * 4 + ["---:"] * (len(heads) - 4)]
+    for (function, dtype), names in families.items():
+        cells = {name: _cells(kernels()[name], records[name]) for name in names}
+        worst = min(names, key=lambda name: cells[name][0])
+        lines.append([f"`{function}`", dtype, str(len(names)), form(worst).made_for, *cells[worst][1]])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cells(kernel: Kernel, record: Record) -> tuple[tuple[float, ...], list[str]]:
+    """How little of a kernel can be resident, to compare it by, and its cells of the table."""
+    shared = max(found.shared for found in record.facts.values())
+    rank, cells = [], [str(kernel.threads), str(shared)]
+    for cc in SHOWN:
+        used = record.resources.get(sm(cc))
+        if used is None:
+            cells.append("?")
+            continue
+        part = occupancy(kernel.threads, used.registers, shared, cc)
+        rank += [-used.spills - used.stack, part, -used.registers]
+        cells.append(f"{used.registers}, {part:.0%}" + (f" ({used.spills} B spilt)" if used.spills else ""))
+    return tuple(rank), cells
+
+
+def write_readme(path: Path, folder: Path | None = None) -> None:
+    """kernels/README.md, from the kernels as they are."""
+    records = survey(dict.fromkeys(kernels(), SHOWN), folder)
+    failed = {name: record.errors for name, record in records.items() if record.errors}
+    assert not failed, failed
+    tools = f"numba-cuda {metadata.version('numba-cuda')}"
+    spilt = sorted(name for name, record in records.items() if any(used.stack for used in record.resources.values()))
+    said = f"On the stack: {', '.join(spilt)}." if spilt else "None has a stack or spills registers."
+    path.write_text(TEXT.format(tools=tools, count=len(records), spilt=said) + table(records))
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parents[2]
+    write_readme(root / "kernels" / "README.md", root / ".pytest_cache" / "d" / "cuda-catalogue")

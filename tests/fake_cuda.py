@@ -1,0 +1,202 @@
+"""A machine with CUDA devices, as far as the host's code can tell: cards, a CuPy of NumPy arrays, and a backend.
+
+Its device arrays refuse to become NumPy arrays by themselves, as CuPy's do, and count how often they are brought to
+the host.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gpuclust import devices
+from gpuclust.devices import Card
+from gpuclust.metrics import Points
+
+H200 = Card(0, "H200", (9, 0), 141 * 10**9, 132, 1.98e9, 4.8e12)
+GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
+
+
+class DeviceArray:
+    """What `cupy.ndarray` offers, as far as it is needed on the host's side."""
+
+    fetched = 0  # times that any of them was brought to the host
+
+    def __init__(self, data: Any, device: int = 0) -> None:
+        self.data = np.asarray(data)
+        self.device = _Device(device)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("NumPy's functions are not for device arrays.")
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self.data.__array_interface__, "version": 3}
+
+    def get(self) -> np.ndarray:
+        DeviceArray.fetched += 1
+        return self.data.copy()
+
+    def item(self) -> Any:
+        return self.data.item()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.data, name)
+        if isinstance(value, np.ndarray):
+            return self._wrap(value)
+        if name in ("min", "max", "all", "argmin", "astype", "reshape", "copy"):
+            return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
+        return value
+
+    def _wrap(self, value: Any) -> DeviceArray:
+        return DeviceArray(value, self.device.id)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[DeviceArray]:
+        return (self._wrap(part) for part in self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __getitem__(self, where: Any) -> DeviceArray:
+        assert not isinstance(where, np.ndarray), "indices must be on the device"
+        return self._wrap(self.data[where.data if isinstance(where, DeviceArray) else where])
+
+
+def _operator(name: str) -> Any:
+    def apply(self: DeviceArray, *others: Any) -> DeviceArray:
+        values = (other.data if isinstance(other, DeviceArray) else other for other in others)
+        return DeviceArray(getattr(self.data, name)(*values), self.device.id)
+
+    return apply
+
+
+for _name in ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "and", "or", "invert", "neg", "abs", "iand"):
+    setattr(DeviceArray, f"__{_name}__", _operator(f"__{_name}__"))
+
+
+class _Device:
+    """`cupy.cuda.Device`: the current one inside a with block."""
+
+    current: int | None = None
+
+    def __init__(self, index: int) -> None:
+        self.id = index
+
+    def __enter__(self) -> None:
+        self._before, _Device.current = _Device.current, self.id
+
+    def __exit__(self, *error: Any) -> None:
+        _Device.current = self._before
+
+
+def _cupy() -> types.ModuleType:
+    module = types.ModuleType("cupy")
+
+    def bare(value: Any) -> Any:
+        return value.data if isinstance(value, DeviceArray) else value
+
+    def function(name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> DeviceArray:
+            return DeviceArray(getattr(np, name)(*map(bare, args), **kwargs), _Device.current or 0)
+
+        return call
+
+    names = "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros_like empty from_dlpack"
+    for name in names.split(" "):
+        setattr(module, name, function(name))
+    module.ndarray = DeviceArray
+    module.asnumpy = lambda array: array.get()
+    runtime = types.SimpleNamespace(
+        getDevice=lambda: _Device.current or 0,
+        memGetInfo=lambda: (10**9, 10**9),
+        runtimeGetVersion=lambda: 13000,
+        pointerGetAttributes=lambda pointer: types.SimpleNamespace(device=1),
+    )
+    module.cuda = types.SimpleNamespace(
+        Device=_Device, runtime=runtime, get_current_stream=lambda: types.SimpleNamespace(ptr=0)
+    )
+    module.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
+    return module
+
+
+class FakeCuda:
+    """The CPU backend in the guise of a card's; it insists on being the active one."""
+
+    def __init__(self, index: int) -> None:
+        self.cpu = importlib.import_module("gpuclust.kernels.cpu.backend").backend()
+        self.index = index
+        self.name = "cuda" if index == 0 else f"cuda:{index}"
+
+    def active(self) -> Any:
+        return _Device(self.index)
+
+    def __getattr__(self, name: str) -> Any:
+        primitive = getattr(self.cpu, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            assert _Device.current == self.index, f"{name} outside of active()"
+            machine.calls.append((self.name, name))
+            return primitive(*map(_on_host, args), **kwargs)
+
+        return call
+
+
+def _on_host(value: Any) -> Any:
+    """What a kernel sees: device memory. Copies that it makes of it are not counted."""
+    if isinstance(value, Points):
+        machine.kept.append(isinstance(value.features, DeviceArray))
+        return replace(value, features=_on_host(value.features))
+    return value.data if isinstance(value, DeviceArray) else value
+
+
+@dataclass
+class Machine:
+    """What happened on the fake machine.
+
+    Attributes
+    ----------
+    calls : primitives called, with the device
+    kept : for each primitive that took points, whether they were on the device already
+    """
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[bool] = field(default_factory=list)
+
+
+machine = Machine()
+
+
+def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 10**10) -> Machine:
+    """From now on there are these cards, with so many bytes free, and CuPy; undone by pytest's monkeypatch."""
+    for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"):
+        patch.delenv(name, raising=False)
+    patch.setattr(devices, "missing", lambda: None)
+    patch.setattr(devices, "cards", lambda: cards)
+    patch.setattr(devices, "_driver", lambda process: (13000, cards, None))
+    patch.setitem(sys.modules, "cupy", _cupy())
+    module = types.ModuleType("fake_cuda_backend")
+    module.backend = FakeCuda  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, module.__name__, module)
+    patch.setitem(importlib.import_module("gpuclust.backends").REGISTRY, "cuda", module.__name__)
+    plan = importlib.import_module("gpuclust.plan")
+    available, stored = plan._available, plan.stored_bytes
+    patch.setattr(plan, "_available", lambda at, needed: memory if "cuda" in at else available(at, needed))
+    patch.setattr(plan, "stored_bytes", lambda clusters, dtype, device="cpu": stored(clusters, dtype))
+    machine.__init__()  # type: ignore[misc]
+    DeviceArray.fetched = 0
+    return machine

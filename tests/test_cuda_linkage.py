@@ -1,0 +1,121 @@
+"""Whole linkages on CUDA against the CPU: the same Z, few waits for the device, nothing left behind."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+from conftest import EMULATED, METHODS, points_for
+
+from gpuclust import methods
+from gpuclust.linkage import compute
+
+pytestmark = [] if EMULATED else [pytest.mark.gpu]
+
+METRICS = ("euclidean", "cityblock", "cosine", "correlation", "canberra", "hamming")
+CASES = [
+    (method, metric)
+    for method in METHODS
+    for metric in METRICS
+    if metric == "euclidean" or not methods.METHODS[method].on_squares
+]
+
+
+@pytest.fixture(params=["as planned", "every phase"])
+def phases(request, monkeypatch):
+    """Small data take short cuts: "every phase" lowers the thresholds, so that rounds and lists are used."""
+    if request.param == "every phase":
+        stored = importlib.import_module("gpuclust.algorithms.stored")
+        monkeypatch.setattr(stored, "FUSED", 8)
+        monkeypatch.setattr(stored, "TAIL", 6)
+        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.generic"), "TAIL", 6)
+        monkeypatch.setattr(importlib.import_module("gpuclust.linkage"), "SMALL", 2)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def size() -> int:
+    """Points: simulated threads are slow, compiled kernels less so, a device is quick."""
+    if not EMULATED:
+        return 3000
+    from gpuclust.kernels.cuda import launch
+
+    return 37 if launch.SIMULATED else 300
+
+
+def both(y, method, metric="euclidean", dtype="float64"):
+    return [compute(y, method, metric, device=device, dtype=dtype) for device in ("cpu", "cuda")]
+
+
+@pytest.mark.parametrize(("method", "metric"), CASES)
+def test_float64_is_the_cpus_to_the_bit(phases, size, method, metric):
+    X = points_for(metric, size, 5, seed=1)
+    cpu, cuda = both(X, method, metric)
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+    assert cuda.scans == cpu.scans
+
+
+@pytest.mark.parametrize(("method", "metric"), CASES)
+def test_float32_is_the_cpus_to_rounding(phases, size, method, metric):
+    """Sums may be fused on the device, so the last bit of a height may differ."""
+    cpu, cuda = both(points_for(metric, size, 5, seed=2), method, metric, "float32")
+    np.testing.assert_allclose(cuda.Z[:, 2], cpu.Z[:, 2], rtol=0, atol=1e-6 * cpu.Z[:, 2].max())
+    if metric != "hamming":
+        np.testing.assert_array_equal(cuda.Z[:, [0, 1, 3]], cpu.Z[:, [0, 1, 3]])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", METHODS)
+def test_condensed_input(phases, size, method, dtype):
+    Y = np.random.default_rng(3).random(size * (size - 1) // 2)
+    cpu, cuda = both(Y, method, dtype=dtype)
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tied_data(phases, size, method):
+    """Equal distances are decided by the same rule, so ids are the same too."""
+    X = np.random.default_rng(4).integers(0, 4, (size, 2)).astype(float)
+    cpu, cuda = both(X, method)
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [2, 3])
+def test_hardly_any_points(method, n):
+    X = points_for("euclidean", n, 3)
+    cpu, cuda = both(X, method)
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+
+
+@pytest.mark.parametrize("method", ["average", "ward", "single", "complete"])
+def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
+    """Counted: copies to the host, each of which waits for the device, by calls of what makes a round."""
+    from gpuclust.kernels.cuda import backend, launch, stored, summaries
+
+    stored_module = importlib.import_module("gpuclust.algorithms.stored")
+    monkeypatch.setattr(stored_module, "TAIL", 6)
+    monkeypatch.setattr(stored_module, "FUSED", 8)
+    monkeypatch.setattr(importlib.import_module("gpuclust.linkage"), "SMALL", 2)
+    rounds = 0
+
+    def counting(function):
+        def counted(*arguments):
+            nonlocal rounds
+            rounds += 1
+            return function(*arguments)
+
+        return counted
+
+    for owner, names in (
+        (backend.CudaBackend, ("knn", "nearest", "nearest_among", "nearest_outside", "store_clusters")),
+        (stored.Stored, ("merge", "chain")),
+        (summaries.Summaries, ("__init__", "merge", "chain")),
+    ):
+        for name in names:
+            monkeypatch.setattr(owner, name, counting(getattr(owner, name)))
+    before = launch.counts["downloads"]
+    compute(points_for("euclidean", 60, 4), method, device="cuda")
+    assert rounds > 3
+    assert launch.counts["downloads"] - before <= 4 * rounds

@@ -279,7 +279,7 @@ def fold_kernel(dtype: np.dtype) -> Kernel:
 
     @kernel(number[:, ::1], INT32[:, ::1], INT, INT, INT, number[::1], INT32[::1])
     @named(dtype)
-    def fold(values, indices, begin, count, lanes, distance, index):
+    def fold_slots(values, indices, begin, count, lanes, distance, index):
         lane_value = cuda.shared.array(THREADS, number)
         lane_index = cuda.shared.array(THREADS, INT32)
         width = THREADS // lanes
@@ -307,7 +307,7 @@ def fold_kernel(dtype: np.dtype) -> Kernel:
             distance[begin + place] = low
             index[begin + place] = at
 
-    return fold
+    return fold_slots
 
 
 def kernels() -> Iterator[Kernel]:

@@ -1,0 +1,173 @@
+"""A kd-tree of points: balanced, complete, and without a pointer, so that positions alone say who is where.
+
+Nodes are numbered as in a heap: 0 is the root, 2 i + 1 and 2 i + 2 are the children of i, and node j of level d (its
+number is 2**d - 1 + j) holds the positions n j >> d up to n (j + 1) >> d of ``order``. A node is split at its
+children's border, along the longest side of its bounding box, by (coordinate, index): which point goes where does
+not depend on the number of threads, nor do equal coordinates.
+
+Bentley 1975, Multidimensional binary search trees used for associative searching.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust.kernels.cpu.launch import compiled, run
+
+#: Points a leaf has at most. Half of it at least: two vectors of distances are as quick to compute as one tree step.
+LEAF = 32
+#: Points of a subtree that one call builds: its keys stay in the second-level cache, and it takes some milliseconds.
+SUBTREE = 1 << 15
+
+
+class Tree(NamedTuple):
+    """A kd-tree of n points with m features; see the module's text for how nodes are numbered.
+
+    Attributes
+    ----------
+    order : ndarray of int64, shape (n,)
+        The point at each position; increasing within a leaf.
+    low, high : ndarray of the features' dtype, shape (2 ** (depth + 1) - 1, m)
+        Corners of the bounding box of each node.
+    depth : int
+        Level of the leaves.
+    """
+
+    order: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    depth: int
+
+
+@register_jitable
+def span(node, n):
+    """First position of a node, and the one after its last."""
+    level = 0
+    while (node + 1) >> (level + 1):
+        level += 1
+    j = node + 1 - (1 << level)
+    return (n * j) >> level, (n * (j + 1)) >> level
+
+
+@register_jitable
+def comes_first(key, index, other_key, other_index):
+    return key < other_key or (key == other_key and index < other_index)
+
+
+@register_jitable
+def select(keys, order, begin, end, place):
+    """Order positions begin..end-1 so that what belongs at ``place`` is there, and nothing before it comes later.
+
+    Quickselect (Hoare 1961, Algorithm 65: Find). The pivot is the median of three entries at places that a fixed
+    generator draws, so that no usual order of the points is a bad one.
+    """
+    seed = np.uint32(begin + 1)
+    while end - begin > 1:
+        length = np.uint32(end - begin)
+        seed = np.uint32(seed * np.uint32(1664525) + np.uint32(1013904223))
+        a = begin + np.int64((seed >> np.uint32(1)) % length)
+        seed = np.uint32(seed * np.uint32(1664525) + np.uint32(1013904223))
+        b = begin + np.int64((seed >> np.uint32(1)) % length)
+        c = begin + (end - begin) // 2
+        if comes_first(keys[b], order[b], keys[a], order[a]):
+            a, b = b, a
+        if comes_first(keys[c], order[c], keys[b], order[b]):
+            b = a if comes_first(keys[c], order[c], keys[a], order[a]) else c
+        key, index = keys[b], order[b]
+        i, j = begin, end - 1
+        while i <= j:
+            while comes_first(keys[i], order[i], key, index):
+                i += 1
+            while comes_first(key, index, keys[j], order[j]):
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if place <= j:
+            end = j + 1
+        elif place >= i:
+            begin = i
+        else:
+            return
+
+
+@register_jitable
+def bound(features, order, begin, end, low, high):
+    """The bounding box of positions begin..end-1; returns its longest side, the first of equal ones."""
+    side = 0
+    longest = features.dtype.type(-1)
+    for k in range(features.shape[0]):
+        values = features[k]
+        least = most = values[order[begin]]
+        for place in range(begin + 1, end):
+            value = values[order[place]]
+            least = min(least, value)
+            most = max(most, value)
+        low[k] = least
+        high[k] = most
+        if most - least > longest:
+            longest = most - least
+            side = k
+    return side
+
+
+@register_jitable
+def divide(features, order, keys, low, high, depth, node):
+    """Bound a node, and split it, or sort it if it is a leaf."""
+    begin, end = span(node, order.size)
+    side = bound(features, order, begin, end, low[node], high[node])
+    if node + 1 >= 1 << depth:
+        order[begin:end].sort()
+        return
+    values = features[side]
+    for place in range(begin, end):
+        keys[place] = values[order[place]]
+    _, middle = span(2 * node + 1, order.size)
+    select(keys, order, begin, end, middle)
+
+
+@compiled
+def divide_node(features, order, keys, low, high, depth, node):
+    divide(features, order, keys, low, high, depth, node)
+
+
+@compiled
+def divide_subtree(features, order, keys, low, high, depth, node):
+    """Divide a node and all below it, level by level."""
+    first = last = node
+    while first < low.shape[0]:
+        for below in range(first, last + 1):
+            divide(features, order, keys, low, high, depth, below)
+        first, last = 2 * first + 1, 2 * last + 2
+
+
+def depth_for(n: int, leaf: int = LEAF) -> int:
+    """Level of the leaves of a tree of n points, so that no leaf has more than ``leaf`` points."""
+    depth = 0
+    while -(-n >> depth) > leaf:
+        depth += 1
+    return depth
+
+
+def build(features: np.ndarray, leaf: int = LEAF) -> Tree:
+    """The kd-tree of points without NaN, features (m, n) of any m and n >= 1. O(n (m + log n) log n) time.
+
+    Beside the tree, n numbers are in use while it is built.
+    """
+    m, n = features.shape
+    depth = depth_for(n, leaf)
+    nodes = (2 << depth) - 1
+    order = np.arange(n)
+    low, high = np.empty((nodes, m), features.dtype), np.empty((nodes, m), features.dtype)
+    common = (features, order, np.empty(n, features.dtype), low, high, depth)
+    level = 0
+    while level < depth and n >> level > SUBTREE:
+        run(divide_node, [(*common, node) for node in range((1 << level) - 1, (2 << level) - 1)])
+        level += 1
+    run(divide_subtree, [(*common, node) for node in range((1 << level) - 1, (2 << level) - 1)], threads=n > SUBTREE)
+    return Tree(order, low, high, depth)

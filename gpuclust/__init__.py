@@ -9,6 +9,7 @@ array([1, 1, 2, 2], dtype=int32)
 ========================  =======================================================================
 cluster                   linkage; single, complete, average, weighted, centroid, median, ward
 ask before running        plan
+scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
 distances                 gpuclust.distance: pdist, cdist, squareform
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gpuclust.errors import BackendUnavailable as BackendUnavailable
     from gpuclust.errors import ClusterWarning as ClusterWarning
     from gpuclust.errors import DoesNotFit as DoesNotFit
+    from gpuclust.estimator import AgglomerativeClustering as AgglomerativeClustering
     from gpuclust.hierarchy.cophenetic import cophenet as cophenet
     from gpuclust.hierarchy.cut import fcluster as fcluster
     from gpuclust.hierarchy.dendrogram import dendrogram as dendrogram
@@ -59,10 +61,12 @@ __all__ = export(
     {
         "gpuclust.linkage": "linkage single complete average weighted centroid median ward",
         "gpuclust.plan": "plan Plan",
+        "gpuclust.estimator": "AgglomerativeClustering",
         "gpuclust.errors": "BackendUnavailable ClusterWarning DoesNotFit",
         "gpuclust.distance": "pdist cdist squareform",
         "gpuclust.hierarchy": "cophenet dendrogram fcluster inconsistent leaves_list",
         "gpuclust.version": "__version__",
     },
     submodules="distance errors hierarchy plotting",
+    needs={"AgglomerativeClustering": "sklearn"},
 )

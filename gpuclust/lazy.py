@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ class LazyPackage(ModuleType):
 
     _home_of: Mapping[str, str]
     _submodules: frozenset[str]
+    _unlisted: frozenset[str]
 
     def __getattr__(self, name: str) -> Any:
         if name in self._submodules:
@@ -35,10 +37,12 @@ class LazyPackage(ModuleType):
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._home_of, *self._submodules})
+        return sorted({*super().__dir__(), *self._home_of, *self._submodules} - self._unlisted)
 
 
-def export(package: str, names_in: Mapping[str, str], submodules: str = "") -> list[str]:
+def export(
+    package: str, names_in: Mapping[str, str], submodules: str = "", needs: Mapping[str, str] | None = None
+) -> list[str]:
     """
     Make ``package`` offer names that live in other modules, without importing those now.
 
@@ -50,15 +54,20 @@ def export(package: str, names_in: Mapping[str, str], submodules: str = "") -> l
         From the full name of a module to the names it holds, parted by spaces.
     submodules : str
         Submodules to be imported when first asked for, parted by spaces.
+    needs : mapping, optional
+        From a name to the other package that it needs. Where that is not installed the name is not listed, so that
+        ``import *`` and ``help`` work; asking for it by name raises what importing its module does.
 
     Returns
     -------
     list of str
-        All the names, sorted: the package's ``__all__``.
+        All the names that are listed, sorted: the package's ``__all__``.
     """
     module = sys.modules[package]
     home_of = {name: home for home, names in names_in.items() for name in names.split()}
     module.__dict__["_home_of"] = home_of
     module.__dict__["_submodules"] = frozenset(submodules.split())
+    unlisted = {name for name, other in (needs or {}).items() if find_spec(other) is None}
+    module.__dict__["_unlisted"] = frozenset(unlisted)
     module.__class__ = LazyPackage
-    return sorted({*home_of, *submodules.split()})
+    return sorted({*home_of, *submodules.split()} - unlisted)

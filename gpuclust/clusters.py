@@ -62,16 +62,18 @@ class Clusters:
         new_row = np.empty(count, np.int64)
         new_row[rest] = np.arange(rest.size)
         new_row[first] = new_row[second] = rest.size + np.arange(first.size)
-        # Members of a union: those of its first part, then those of its second.
-        is_second = np.zeros(count, bool)
-        is_second[second] = True
-        row = np.repeat(np.arange(count), self.size)
-        order = np.lexsort((np.arange(row.size), is_second[row], new_row[row]))
-        weight = self.weight if counted else np.where(alone[row], self.weight, self.weight / 2)
-        total = np.concatenate((self.total[rest], self.total[first] + self.total[second]))
+        # Old rows in the order in which their members follow each other: of a union those of its first part first.
+        rows = np.concatenate((rest, np.stack((first, second), axis=1).ravel()))
+        sizes = self.size[rows]
+        ends = np.cumsum(sizes)
+        order = np.arange(self.members.size) + np.repeat(self.start[rows] - (ends - sizes), sizes)
         start = np.zeros(rest.size + first.size + 1, np.int64)
-        np.cumsum(np.bincount(new_row[row], minlength=start.size - 1), out=start[1:])
+        start[1:] = np.concatenate((ends[: rest.size], ends[rest.size + 1 :: 2]))
+        weight = self.weight[order]
+        if counted:
+            total = np.concatenate((self.total[rest], self.total[first] + self.total[second]))
+        else:
+            total = np.ones(start.size - 1, self.total.dtype)
+            weight[start[rest.size] :] /= 2
         ids = np.concatenate((self.ids[rest], next_id + np.arange(first.size)))
-        if not counted:
-            total = np.ones_like(total)
-        return Clusters(ids, self.members[order], start, weight[order].astype(self.weight.dtype), total), new_row
+        return Clusters(ids, self.members[order], start, weight, total), new_row

@@ -247,6 +247,7 @@ _ALL = (
         _product,
         _dice,
         summary=_row_sums,  # not only for 0 and 1: the formula is used on the numbers, as in SciPy
+        signed=True,
         weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True),
     ),
     Metric("euclidean", _squared, _root, ("euclid", "eu", "e"), euclidean_like=True, monotone_of="sqeuclidean"),

@@ -45,6 +45,7 @@ class Metric:
     prepare : ``prepare(X, parameters) -> (X, weights, p)``, on rows.
     summary : ``summary(features, weights) -> (n,)``, one number a point, from prepared features, shape (m, n).
     parameters : those of w, p, V, VI that it takes.
+    signed : a distance may be negative, so that one of zero is not the smallest.
     boolean : values other than zero count as one.
     euclidean_like : the distance never falls when ``abs(x - y)`` of a feature grows, so that a bounding box
         bounds it from below (kd-trees).
@@ -61,6 +62,7 @@ class Metric:
     prepare: Callable[[Array, Parameters], Prepared] | None = None
     summary: Callable[[Array, Array | None], Array] | None = None
     parameters: tuple[str, ...] = ("w",)
+    signed: bool = False
     boolean: bool = False
     euclidean_like: bool = False
     monotone_of: str | None = None

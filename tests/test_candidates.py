@@ -11,6 +11,7 @@ import gpuclust
 from gpuclust import methods, metrics
 from gpuclust.algorithms.candidates import candidate_rounds
 from gpuclust.backends import select
+from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.assemble import Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
@@ -19,7 +20,8 @@ PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 def rounds(X: np.ndarray, method: str, metric: str = "euclidean", dtype: str = "float64"):
     merges = Merging(len(X), np.dtype(dtype))
     points = metrics.prepare(X, metric, dtype=dtype)
-    clusters = candidate_rounds(select("cpu"), points, methods.METHODS[method], merges, lambda done: None)
+    alone = Clusters.of_points(len(X), points.features.dtype)
+    clusters = candidate_rounds(select("cpu"), points, methods.METHODS[method], alone, merges, lambda done: None)
     return clusters, merges
 
 
@@ -93,7 +95,9 @@ def test_a_reference_run_gives_the_same(method):
     for name in ("cpu", "reference"):
         merges = Merging(150, np.dtype("float64"))
         points = metrics.prepare(X, "cityblock")
-        clusters = candidate_rounds(select(name), points, methods.METHODS[method], merges, lambda done: None)
+        alone = Clusters.of_points(150, points.features.dtype)
+        rule = methods.METHODS[method]
+        clusters = candidate_rounds(select(name), points, rule, alone, merges, lambda done: None)
         results.append((merges.pairs[: merges.done], merges.heights[: merges.done], clusters.members, clusters.ids))
     for ours, reference in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, reference)

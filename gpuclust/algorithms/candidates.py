@@ -29,13 +29,19 @@ FEW = 200
 
 
 def candidate_rounds(
-    backend: Backend, points: Points, method: Method, merges: Merging, report: Callable[[int], None]
+    backend: Backend,
+    points: Points,
+    method: Method,
+    clusters: Clusters,
+    merges: Merging,
+    report: Callable[[int], None],
 ) -> Clusters:
     """Make the merges that neighbour lists prove; the clusters that are left.
 
-    For linkages that are a largest or a mean over pairs of points. O(n² m) time for the lists, O(n k) memory.
+    For linkages that are a largest or a mean over pairs of points; ``clusters`` are the points, one by one. O(n² m)
+    time for the lists, O(n k) memory.
     """
-    n = points.n
+    n, observations = points.n, merges.heights.size + 1
     neighbours, far = backend.knn(points, min(NEIGHBOURS, n - 1))
     if not np.isfinite(far).all():
         raise overflow(far.dtype)
@@ -43,18 +49,17 @@ def candidate_rounds(
     # A sum of limits is rounded, and distances may be summed in another way than those of the lists (fused): what a
     # limit proves must be below it by more than rounding.
     limit = far[:, -1] * (1 - (64 + len(points.features)) * np.finfo(far.dtype).eps)
-    clusters = Clusters.of_points(n, far.dtype)
     nearest = np.full(n, -1)
     distance = np.full(n, np.inf, far.dtype)
     dirty = np.arange(n)
-    while dirty.size and merges.done < n - 1:
+    while dirty.size and merges.done < observations - 1:
         nearest[dirty], distance[dirty] = backend.nearest_among(points, method, clusters, neighbours, dirty)
         proven = distance < _limits(method, clusters, limit)
         first, second = reciprocal_pairs(np.where(proven, nearest, -1))
         if first.size * FEW < clusters.ids.size:
             break
         pairs = np.stack((clusters.ids[first], clusters.ids[second]), axis=1)
-        clusters, row = clusters.unite(first, second, n + merges.done, method.counted)
+        clusters, row = clusters.unite(first, second, observations + merges.done, method.counted)
         merges.add(pairs, distance[first], 0)
         report(merges.done)
         nearest, distance, dirty = _follow(nearest, distance, first, second, row, clusters)

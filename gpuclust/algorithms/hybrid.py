@@ -1,11 +1,7 @@
-"""Rounds of reciprocal nearest neighbours from points, for as long as a matrix of the clusters would not fit.
+"""Clusters of points that are searched without a matrix, for as long as a matrix of them would not fit.
 
 Dissimilarities of clusters are computed from their points whenever a row is searched, and dropped: O(n m) memory, but
 O(n m) time for every point of a searched row. When the clusters left are few enough, they go on as a stored matrix.
-
-A nearest neighbour stays nearest until it merges, because a reducible linkage brings nothing nearer. After that its
-dissimilarity is still a lower bound. Where many pairs merge at once, all rows without a neighbour are searched again.
-Where few do (a hub that everything is nearest to), only rows that a chain of nearest neighbours reaches are.
 """
 
 from __future__ import annotations
@@ -14,77 +10,124 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.algorithms.candidates import reciprocal_pairs
 from gpuclust.backends import Backend
 from gpuclust.clusters import Clusters
-from gpuclust.errors import overflow
-from gpuclust.hierarchy.assemble import Merging
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
-#: A round of fewer than one pair in so many clusters is not worth searching all rows for.
-SHARE = 24
 #: Rows searched between two looks at the clock, and two reports.
 ROWS_BETWEEN_REPORTS = 4096
 
 
-def shrink(
-    backend: Backend,
-    points: Points,
-    method: Method,
-    merges: Merging,
-    clusters: Clusters,
-    wanted: int,
-    report: Callable[[int], None],
-) -> Clusters:
-    """Make merges until ``wanted`` clusters are left, or a few less; the clusters that are left.
+class Searched:
+    """What a stored matrix offers (`gpuclust.backends.Stored`), by searches from points.
 
-    For linkages that are a largest or a mean over pairs of points. O(n² m) time a round, O(n m) memory.
+    A nearest neighbour stays nearest until it merges, because a reducible linkage brings nothing nearer. So a round
+    searches unions, and rows whose nearest has merged.
+
+    Attributes
+    ----------
+    n, scanned, nearest, distance, width
+        As in the protocol.
+    clusters : Clusters
+        Their rows are in order of age. Rows here are those of a matrix: a union takes the row of its first part.
+    row : ndarray of int64, shape (n,)
+        The row in ``clusters`` of each row here; -1: not in use.
     """
-    n = points.n
 
-    def search(rows: np.ndarray) -> None:
+    def __init__(
+        self, backend: Backend, points: Points, method: Method, clusters: Clusters, report: Callable[[], None]
+    ) -> None:
+        self.backend, self.points, self.method, self.report = backend, points, method, report
+        self.clusters = clusters
+        self.width = len(points.features)
+        self.n = count = clusters.ids.size
+        self.row = np.arange(count)
+        self.nearest = np.full(count, -1)  # -1: not known
+        self.distance = np.full(count, np.inf, points.features.dtype)
+        self._search(np.arange(count))
+
+    def _search(self, rows: np.ndarray) -> None:
+        """Find the nearest of some rows."""
+        self.scanned = rows.size
+        if self.clusters.ids.size < 2:
+            return
+        back = np.empty(self.clusters.ids.size, np.int64)
+        used = np.flatnonzero(self.row >= 0)
+        back[self.row[used]] = used
         for begin in range(0, rows.size, ROWS_BETWEEN_REPORTS):
             part = rows[begin : begin + ROWS_BETWEEN_REPORTS]
-            nearest[part], distance[part] = backend.nearest_cluster(points, method, clusters, part)
-            report(merges.done)
-        merges.scans += rows.size
-        if not np.isfinite(distance[rows]).all():
-            raise overflow(distance.dtype)
+            found, distance = self.backend.nearest_cluster(self.points, self.method, self.clusters, self.row[part])
+            self.nearest[part], self.distance[part] = back[found], distance
+            self.report()
 
-    count = clusters.ids.size
-    nearest = np.full(count, -1)  # -1: not known, and ``distance`` is a lower bound
-    distance = np.zeros(count, points.features.dtype)
-    search(np.arange(count))
-    while count > wanted:
-        first, second = reciprocal_pairs(nearest)
-        few = 1
-        while first.size == 0:  # the pair that is nearest of all is found at last
-            unknown = np.flatnonzero(nearest < 0)
-            search(unknown[np.argsort(distance[unknown], kind="stable")[:few]])
-            first, second = reciprocal_pairs(nearest)
-            few *= 2
-        pairs = np.stack((clusters.ids[first], clusters.ids[second]), axis=1)
-        merges.add(pairs, distance[first], 0)
-        clusters, row = clusters.unite(first, second, n + merges.done - first.size, method.counted)
-        nearest, distance = _follow(nearest, distance, first, row, clusters.ids.size)
-        count = clusters.ids.size
-        report(merges.done)
-        if first.size * SHARE >= count:
-            search(np.flatnonzero(nearest < 0))
-    return clusters
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        united = np.flatnonzero(second >= 0)
+        place = np.full(self.n, -1)  # where rows are that go on as they are
+        place[first] = np.arange(first.size)
+        place[first[united]] = -1
+        row = self.row[first]
+        if united.size:
+            row = self._unite(first[united], second[united], int(new_id[united[0]]))[row]
+        nearest = self.nearest[first]
+        nearest = np.where(nearest >= 0, place[nearest], -1)
+        nearest[united] = -1
+        self.n = first.size
+        self.row, self.nearest, self.distance = row, nearest, self.distance[first]
+        self._search(np.flatnonzero(nearest < 0))
 
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        pairs: list[tuple[int, int]] = []
+        heights: list[np.floating] = []
+        scans = 0
+        links: list[int] = []
+        linked = np.zeros(self.n, bool)
+        while len(pairs) < wanted:
+            if not links:
+                links = [int(np.flatnonzero(ids >= 0)[0])]
+                linked[links] = True
+            x = links[-1]
+            if ids[self.nearest[x]] != nearest_id[x]:
+                self._search(np.array([x]))
+                nearest_id[x] = ids[self.nearest[x]]
+                scans += 1
+                if not np.isfinite(self.distance[x]):
+                    return np.array(pairs), np.array(heights), -1
+            y = int(self.nearest[x])
+            before = links[-2] if len(links) > 1 else -1
+            # Computed means may be a rounding nearer to something earlier in the chain; that is no reason to go back.
+            if not linked[y] and (before < 0 or self.distance[x] < self.distance[before]):
+                links.append(y)
+                linked[y] = True
+                continue
+            y = before
+            del links[-2:]
+            linked[[x, y]] = False
+            a, b = min(x, y), max(x, y)
+            pairs.append((ids[a], ids[b]))
+            heights.append(self.distance[y])
+            moved = self._unite(np.array([a]), np.array([b]), next_id + len(pairs) - 1)
+            self.row = np.where(self.row >= 0, moved[self.row], -1)
+            self.row[b] = -1
+            if method.counted:
+                size[a] += size[b]
+            ids[a], ids[b] = next_id + len(pairs) - 1, -1
+            nearest_id[a] = -2  # to be searched when the chain comes by
+        self.nearest[ids[self.nearest] != nearest_id] = -1
+        return np.array(pairs), np.array(heights, self.distance.dtype), scans
 
-def _follow(
-    nearest: np.ndarray, distance: np.ndarray, first: np.ndarray, row: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest clusters (-1: not known any more) and distances or lower bounds by new rows."""
-    merged = np.zeros(row.size, bool)
-    merged[first] = merged[nearest[first]] = True
-    known = ~merged & (nearest >= 0)
-    known[known] = ~merged[nearest[known]]
-    new_nearest = np.full(count, -1)
-    new_distance = np.empty(count, distance.dtype)
-    new_distance[row] = distance  # of a union that of its parts: it is no nearer to anything
-    new_nearest[row[known]] = row[nearest[known]]
-    return new_nearest, new_distance
+    def _unite(self, one: np.ndarray, other: np.ndarray, next_id: int) -> np.ndarray:
+        """Unite the clusters of rows; where each row of the old clusters is in the new ones."""
+        self.clusters, moved = self.clusters.unite(self.row[one], self.row[other], next_id, self.method.counted)
+        return moved

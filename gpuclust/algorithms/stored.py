@@ -21,7 +21,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
-from gpuclust.algorithms.hybrid import shrink
+from gpuclust.algorithms.equal import merge_equal
+from gpuclust.algorithms.hybrid import Searched
 from gpuclust.backends import Backend, Stored
 from gpuclust.errors import overflow
 from gpuclust.hierarchy.assemble import Merges, Merging
@@ -51,21 +52,27 @@ def from_points(
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
-    The first rounds are made before there is a matrix (`gpuclust.algorithms.candidates`), and the matrix is filled
-    with the dissimilarities of the clusters they leave: about half as many, so a third of the memory. If they are
-    more than ``most``, rounds from points go on until they are not (`gpuclust.algorithms.hybrid`).
+    Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
+    (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
+    half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
+    until they are not (`gpuclust.algorithms.hybrid`).
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between.
     """
-    n = points.n
-    if n <= FUSED or method.pairs is None:
+    if points.n <= FUSED or method.pairs is None:
         return from_matrix(backend.store_points(points), method, report)
-    merges = Merging(n, points.features.dtype)
-    clusters = candidate_rounds(backend, points, method, merges, report)
+    merges = Merging(points.n, points.features.dtype)
+    points, clusters = merge_equal(points, method, merges)
+    if points.n > FUSED:
+        clusters = candidate_rounds(backend, points, method, clusters, merges, report)
     if clusters.ids.size > most:
-        clusters = shrink(backend, points, method, merges, clusters, most, report)
-    matrix = backend.store_clusters(points, method, clusters)
-    return _finish(matrix, method, merges, clusters.total.copy(), clusters.ids, report)
+        searched = Searched(backend, points, method, clusters, lambda: report(merges.done))
+        _finish(searched, method, merges, clusters.total.copy(), clusters.ids.copy(), report, max(most, 1))
+        clusters = searched.clusters
+    if clusters.ids.size > 1:
+        matrix = backend.store_clusters(points, method, clusters)
+        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
+    return Merges(merges.pairs, merges.heights, merges.scans)
 
 
 def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
@@ -86,7 +93,9 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
     """
     n = matrix.n
     dtype = matrix.distance.dtype
-    return _finish(matrix, method, Merging(n, dtype), np.ones(n, dtype), np.arange(n), report)
+    merges = Merging(n, dtype)
+    _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report)
+    return Merges(merges.pairs, merges.heights, merges.scans)
 
 
 def _check(distance: np.ndarray) -> None:
@@ -101,12 +110,12 @@ def _finish(
     size: np.ndarray,
     ids: np.ndarray,
     report: Callable[[int], None],
-) -> Merges:
-    """The merges that are still to be made of the clusters in the matrix."""
+    until: int = 1,
+) -> None:
+    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left."""
     n = merges.heights.size + 1
     merges.scans += matrix.scanned
-    while merges.done < n - 1:
-        live = matrix.n
+    while (live := n - merges.done) > until:
         _check(matrix.distance)
         if live > TAIL:
             first, second = reciprocal_pairs(matrix.nearest)
@@ -118,7 +127,7 @@ def _finish(
                 report(merges.done)
                 continue
         # By chain: half of the clusters, then the survivors move together.
-        target = merges.done + (live // 2 if live > TAIL else live - 1)
+        target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
         nearest_id = ids[matrix.nearest]
         while merges.done < target:
             wanted = min(target - merges.done, max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4))))
@@ -127,11 +136,10 @@ def _finish(
                 raise overflow(heights.dtype)
             merges.add(pairs, heights, scans)
             report(merges.done)
-        if merges.done < n - 1:
+        if n - merges.done > until:
             nobody = np.empty(0, np.int64)
             size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
             merges.scans += matrix.scanned
-    return Merges(merges.pairs, merges.heights, merges.scans)
 
 
 def _round(

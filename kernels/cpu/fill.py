@@ -118,6 +118,7 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
             left, right = begins[begin], begins[end]
             alone = right - left == end - begin  # no cluster of more than one point among the columns
             values = buffer[: right - left]
+            others = weight[left:right]
             for r in range(min(TILE, n - row * TILE)):
                 out = matrix[start + r * TILE : start + r * TILE + end - begin]
                 i = row * TILE + r
@@ -131,7 +132,7 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
                             out[k] = values[k] if not values[k] <= out[k] else out[k]
                     elif alone:
                         for k in range(out.size):
-                            out[k] += weight[a] * values[k]
+                            out[k] += weight[a] * (others[k] * values[k])
                     else:
                         for k in range(out.size):
                             lo = begins[begin + k] - left

@@ -1,0 +1,94 @@
+"""Points that are equal to each other merge first: at height zero, and without being searched.
+
+A list of nearest neighbours that holds copies of a point only proves nothing, and of many equal dissimilarities few
+are reciprocal. What is left has one point for all its copies, with their number as its weight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuclust.clusters import Clusters
+from gpuclust.hierarchy.assemble import Merging
+from gpuclust.methods import Method
+from gpuclust.observations import to_host
+from gpuclust.points import Points, on_arrays
+
+
+def merge_equal(points: Points, method: Method, merges: Merging) -> tuple[Points, Clusters]:
+    """Merge points that are the same number by number, and whose dissimilarity is therefore zero.
+
+    Returns one point of each group, and clusters of one point each, in the order of their ids. Groups merge in pairs
+    of pairs, so that ids, and the weights of weighted linkage, don't depend on how many there are. O(n m) time and a
+    sort of n numbers.
+    """
+    n = points.n
+    dtype = points.features.dtype
+    group = _groups(points)
+    count = int(group.max()) + 1
+    if count == n:
+        return points, Clusters.of_points(n, dtype)
+    order = np.argsort(group, kind="stable")
+    group = group[order]
+    first = order[np.flatnonzero(np.diff(group, prepend=-1))]
+    sizes = np.bincount(group, minlength=count)
+    ids = order.copy()  # of what is left of each group, group by group
+    while ids.size > count:
+        start = np.flatnonzero(np.diff(group, prepend=-1))
+        place = np.arange(ids.size) - np.repeat(start, np.diff(np.append(start, ids.size)))
+        left = np.flatnonzero((place[:-1] % 2 == 0) & (group[:-1] == group[1:]))
+        pairs = np.stack((ids[left], ids[left + 1]), axis=1)
+        ids[left] = n + merges.done + np.arange(left.size)
+        merges.add(pairs, np.zeros(left.size, dtype), 0)
+        stays = np.ones(ids.size, bool)
+        stays[left + 1] = False
+        ids, group = ids[stays], group[stays]
+    by_id = np.argsort(ids)
+    weight = sizes[by_id].astype(dtype) if method.counted else np.ones(count, dtype)
+    clusters = Clusters(ids[by_id], np.arange(count), np.arange(count + 1), weight, weight.copy())
+    return points.at(first[by_id]), clusters
+
+
+def _groups(points: Points) -> np.ndarray:
+    """The number of each point's group; points alone are groups of one. Not every copy need be found."""
+    n = points.n
+    if points.metric.signed:
+        return np.arange(n)
+    features = to_host(points.features)
+    bits = np.uint64 if features.dtype == np.float64 else np.uint32
+    multiplier = np.random.default_rng(0).integers(2**63, size=len(features) + 1, dtype=np.uint64) | np.uint64(1)
+    key = np.zeros(n, np.uint64)
+    for k, values in enumerate((*features, points.summary)):
+        part = np.ascontiguousarray(values + values.dtype.type(0)).view(bits).astype(np.uint64)  # -0.0 is 0.0
+        part ^= part >> np.uint64(29)
+        part *= multiplier[k]
+        part ^= part >> np.uint64(32)
+        key += part * multiplier[k]
+    order = np.argsort(key, kind="stable")
+    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    if same.size == 0:
+        return np.arange(n)
+    one, other = order[same], order[same + 1]
+    equal = (features[:, one] == features[:, other]).all(axis=0) & (points.summary[one] == points.summary[other])
+    equal &= _to_itself(points, features[:, one], points.summary[one]) == 0
+    begins = np.ones(n, bool)
+    begins[same[equal] + 1] = False
+    first = order[begins]  # of each group the smallest index, as the sort was stable
+    number = np.zeros(n, np.int64)
+    number[first] = 1
+    number = np.cumsum(number) - 1
+    group = np.empty(n, np.int64)
+    group[order] = number[first[np.cumsum(begins) - 1]]
+    return group
+
+
+def _to_itself(points: Points, features: np.ndarray, summary: np.ndarray) -> np.ndarray:
+    """The dissimilarity of points to copies of themselves: of some metrics it is not zero."""
+    step, finish = on_arrays(points.metric.step), on_arrays(points.metric.finish)
+    dtype = features.dtype
+    a = b = np.zeros(features.shape[1], dtype)
+    with np.errstate(all="ignore"):
+        for k, values in enumerate(features):
+            weight = dtype.type(1) if points.weights is None else to_host(points.weights)[k]
+            a, b = step(a, b, values, values, weight, points.p)
+        return np.asarray(finish(a, b, summary, summary, points.p))

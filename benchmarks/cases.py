@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.peers import PEERS, VECTOR, Task
+
 Call = Callable[[Any], Any]
 
 
@@ -44,26 +46,15 @@ def heights(Z: np.ndarray) -> np.ndarray:
     return np.sort(Z[:, 2])
 
 
-def _linkage(package: str, method: str) -> Callable[[], Call]:
-    def load() -> Call:
-        if package == "gpuclust":
-            from gpuclust import linkage
-        elif package == "scipy":
-            from scipy.cluster.hierarchy import linkage
-        elif package == "fastcluster":
-            from fastcluster import linkage
-        else:
-            from fastcluster import linkage_vector as linkage
-        return lambda X: linkage(X, method)
-
-    return load
-
-
 def _linkage_peers(method: str) -> dict[str, Callable[[], Call]]:
     names = ["gpuclust", "fastcluster", "scipy"]
-    if method in ("single", "ward", "centroid", "median"):
+    if method in VECTOR:
         names.insert(1, "fastcluster.linkage_vector")
     return {name: _linkage(name, method) for name in names}
+
+
+def _linkage(name: str, method: str) -> Callable[[], Call]:
+    return lambda: PEERS[name].load(Task(method))
 
 
 STORED, STEPWISE = {"scipy": 8.0, "fastcluster": 3.5}, {"scipy": 4.0}

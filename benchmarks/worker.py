@@ -6,21 +6,13 @@ Prints JSON.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.cases import CASES
-
-
-def peak_memory() -> int:
-    """Bytes; of this process only (``ru_maxrss`` would start from what the parent had)."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(r"VmHWM:\s*(\d+) kB", status)
-    return int(found[1]) * 1024 if found else 0
+from gpuclust.memory import peak_memory
 
 
 def main(name: str, peer: str, n: int, m: int, digest: str) -> None:

@@ -166,6 +166,75 @@ def demo(
         raise typer.Exit(1)
 
 
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust compare points.csv --method ward --against scipy,fastcluster
+
+gpuclust compare big.npy --sample 20000 --threads 8 --timeout 3600 --json
+
+Exit codes: 0 all agree, 1 heights differ or a program failed or took too long, 2 the data or an option is at fault,
+130 stopped by Ctrl-C."""
+)
+def compare(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="As for gpuclust run: points, or condensed distances.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            "-a",
+            help="Programs, with commas between, of scipy, fastcluster, fastcluster.linkage_vector, sklearn and "
+            "quitefastmst. By default the installed ones of scipy, fastcluster and sklearn.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
+    ] = "average",
+    metric: Annotated[
+        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
+    ] = "euclidean",
+    p: Annotated[float | None, typer.Option("--p", help="Exponent, for metric minkowski.")] = None,
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters; the elbow's number by default.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", help="Take so many observations only, drawn at random.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for drawing them.")] = 0,
+    repeat: Annotated[int, typer.Option("--repeat", help="Calls of each program; the fastest counts.")] = 1,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which a program is stopped.")] = 600.0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads of each program that knows threads.", min=1)
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float64 or float32, of gpuclust.")] = "float64",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1, of gpuclust.")] = "auto",
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Hold gpuclust against other programs on your data.
+
+    Each program runs in a process of its own, warmed up by a small call.
+    Prints seconds, peak memory of the process, the largest difference of
+    merge heights, and whether the clusters are the same. A program that
+    cannot do it, or would not fit into memory, is skipped and it says why.
+    """
+    with plain_errors(debug):
+        from gpuclust import compare as comparison
+        from gpuclust.memory import parse_bytes
+
+        names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
+        most = None if memory_limit is None else parse_bytes(memory_limit)
+        task = comparison.Task(method, metric, p, dtype, device, most)
+        options = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
+        well = comparison.run(data, names, task, options, as_json)
+    if not well:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,

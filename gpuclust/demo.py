@@ -17,6 +17,7 @@ from rich.markup import escape
 from gpuclust import tutorial
 from gpuclust.errors import InputFileError
 from gpuclust.files import read_points
+from gpuclust.hierarchy.correspondence import adjusted_rand_index
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.kernels.cpu.launch import thread_count
 from gpuclust.linkage import compute
@@ -141,7 +142,7 @@ def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> b
     for value, row in enumerate(counts):
         table.add_row(str(value), *(str(cell) if cell else "" for cell in row))
     screen.print(table)
-    agreement = adjusted_rand_index(counts)
+    agreement = adjusted_rand_index(digit, labels)
     screen.print(
         f"Adjusted Rand index of clusters and digits: {agreement:.3f} (1: the same partition, 0: chance). "
         f"Clustered in {sum(found.seconds.values()):.2f} s. Data: E. Alpaydin, C. Kaynak (1998), UCI repository."
@@ -225,24 +226,6 @@ def contingency(truth: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
     counts = np.zeros((int(truth.max()) + 1, int(labels.max())), dtype=np.int64)
     np.add.at(counts, (truth.astype(np.int64), labels.astype(np.int64) - 1), 1)
     return counts
-
-
-def adjusted_rand_index(counts: NDArray[np.int64]) -> float:
-    """Agreement of two partitions, corrected for chance, from their contingency table.
-
-    References
-    ----------
-    Hubert, Arabie (1985), Comparing partitions, Journal of Classification 2, 193-218, equation 5.
-    """
-
-    def pairs(sizes: NDArray[np.int64]) -> int:
-        return int((sizes * (sizes - 1) // 2).sum())
-
-    together, first, second = pairs(counts), pairs(counts.sum(axis=1)), pairs(counts.sum(axis=0))
-    everything = pairs(counts.sum(keepdims=True))
-    expected = first * second / everything
-    most = (first + second) / 2
-    return 1.0 if most == expected else (together - expected) / (most - expected)
 
 
 def _heading(screen: Console, text: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from gpuclust.errors import InputFileError
 from gpuclust.files import DataSet, read_points, sha256_of, split_key
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
+from gpuclust.memory import peak_memory
 from gpuclust.observations import check_observations
 from gpuclust.output import atomic_write, output_folder
 from gpuclust.plan import check_euclidean
@@ -200,16 +200,6 @@ def _check_fits(job: Job, data: DataSet) -> None:
     wanted = job.cut.threshold if job.cut is not None and job.cut.criterion == "maxclust" else 1
     if values.ndim == 2 and wanted > len(values):
         raise ValueError(f"{wanted:g} clusters were asked for, but there are {len(values)} rows")
-
-
-def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, in bytes, where the system tells."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Clock:

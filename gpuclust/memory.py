@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from math import isfinite
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def available_memory() -> int:
         if limit.isdigit() and used.isdigit():
             available.append(max(0, int(limit) - int(used)))
     return min(available) if available else 2**63 - 1
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process so far, in bytes, where the system tells."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB", _read("/proc/self/status"), re.MULTILINE)
+    if found:  # of this program alone, where what follows starts from what the parent process had
+        return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _read(path: str) -> str:

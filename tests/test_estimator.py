@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 
+import fake_cuda
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as scipy_hierarchy
 import sklearn.cluster
 from conftest import METHODS
+from fake_cuda import DeviceArray
 from scipy.spatial.distance import cityblock, pdist, squareform
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -225,6 +227,19 @@ def test_a_fit_that_does_not_fit_is_refused():
         clusterer(memory_limit="20kB", metric="precomputed").fit(D)
     with pytest.raises(gpuclust.DoesNotFit):
         clusterer(memory_limit="1kB").fit(X)
+
+
+def test_points_on_a_device_stay_there(monkeypatch):
+    fake_cuda.install(monkeypatch)
+    points = np.random.default_rng(0).normal(size=(600, 3))  # fewer are clustered on the host
+    model = clusterer("ward", device="cuda").fit(DeviceArray(points))
+    assert DeviceArray.fetched == 0
+    assert model.n_features_in_ == 3
+    np.testing.assert_array_equal(model.labels_, clusterer("ward").fit_predict(points))
+    model = clusterer(metric="precomputed", device="cuda").fit(DeviceArray(D))
+    np.testing.assert_array_equal(model.labels_, clusterer().fit_predict(X))
+    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, n_features\), got \(3,\)"):
+        clusterer(device="cuda").fit(DeviceArray(np.ones(3)))
 
 
 def test_memory_keeps_trees(tmp_path, monkeypatch):

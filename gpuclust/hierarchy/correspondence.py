@@ -75,6 +75,42 @@ def is_isomorphic(T1: ArrayLike, T2: ArrayLike) -> bool:
     return _determines(first, second) and _determines(second, first)
 
 
+def adjusted_rand_index(T1: ArrayLike, T2: ArrayLike) -> float:
+    """
+    Agreement of two labelings, corrected for chance.
+
+    Parameters
+    ----------
+    T1, T2 : array_like
+        A label for each observation, shape (n,).
+
+    Returns
+    -------
+    float
+        1 for the same partition, about 0 for what chance would give.
+
+    Notes
+    -----
+    O(n log n) time, O(n) memory, whatever the number of clusters.
+
+    References
+    ----------
+    Hubert, Arabie (1985), Comparing partitions, Journal of Classification 2, 193-218, equation 5.
+    """
+
+    def pairs(labels: np.ndarray) -> int:
+        sizes = np.unique(labels, return_counts=True)[1].astype(np.int64)
+        return int((sizes * (sizes - 1) // 2).sum())
+
+    first, second = _codes(np.asarray(T1)), _codes(np.asarray(T2))
+    n = len(first)
+    within, others = pairs(first), pairs(second)
+    together = pairs(first * (int(second.max()) + 1) + second)
+    expected = within * others / (n * (n - 1) // 2)
+    most = (within + others) / 2
+    return 1.0 if most == expected else (together - expected) / (most - expected)
+
+
 def _codes(labels: np.ndarray) -> np.ndarray:
     """Whole numbers from 0, not much larger than n, equal where the labels are."""
     if labels.dtype.kind in "iu":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gpuclust import algorithms, devices, methods, metrics
 from gpuclust.backends import Backend, Stored, select
+from gpuclust.choice import AUTO
 from gpuclust.distance import pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, overflow
 from gpuclust.hierarchy.assemble import Merges, assemble
@@ -26,7 +27,7 @@ from gpuclust.observations import (
     to_host,
     warn_of_square,
 )
-from gpuclust.plan import SMALL, Plan, check_euclidean, plan_for
+from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
 from gpuclust.progress import Progress, check_progress, reporter
 
 Metric = str | Callable[..., float]
@@ -62,6 +63,7 @@ def linkage(
     dtype: str = "float64",
     progress: Progress = False,
     memory_limit: int | str | None = None,
+    algorithm: str = AUTO,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -89,6 +91,16 @@ def linkage(
         True shows a bar; a callable is called with (merges made, merges in all).
     memory_limit : int or str, optional
         Bytes this call may take on its device, or text such as ``"8GB"``; by default what is available.
+    algorithm : str
+        ``"auto"``: the fastest that fits. To compare them, or to know better, one that the plan could choose, for
+
+        - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
+        - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
+        - complete, average, weighted and ward: ``"stored"``; from points (not ward) ``"hybrid"``: with a matrix half
+          as large as is expected to be needed, or what ``memory_limit`` leaves if that is less
+        - centroid and median: ``"generic"`` (from points, on centroids), ``"generic, stored"``
+
+        All of them give the same tree. No other is tried if memory runs out.
 
     Returns
     -------
@@ -141,6 +153,7 @@ def linkage(
         dtype=dtype,
         progress=progress,
         memory_limit=memory_limit,
+        algorithm=algorithm,
     ).Z
 
 
@@ -154,6 +167,7 @@ def compute(
     dtype: str = "float64",
     progress: Progress = False,
     memory_limit: int | str | None = None,
+    algorithm: str = AUTO,
     **metric_arguments: Any,
 ) -> Linkage:
     """The same as `linkage`, with the plan and the time each phase took.
@@ -181,9 +195,21 @@ def compute(
             condensed = True
     n = count(data)
     m = None if condensed else data.shape[1]
-    job = plan_for(n, m, method, name, dtype, device, memory_limit, holder(data))
-    if condensed and data.dtype != job.dtype:  # a copy in the working type
-        job = replace(job, memory=job.memory + data.size * np.dtype(job.dtype).itemsize)
+    working = np.dtype(working_type(dtype))
+    copied = data.size * working.itemsize if condensed and data.dtype != working else 0
+    job = plan_for(
+        n,
+        m,
+        method,
+        name,
+        working.name,
+        device,
+        memory_limit,
+        algorithm=algorithm,
+        holder=holder(data),
+        copied=copied,
+        quick=True,
+    )
     job.check()
     validated = time.perf_counter()
 
@@ -257,7 +283,7 @@ def _from_points(
     arguments: dict[str, Any],
     report: Callable[[int], None],
 ) -> Merges:
-    if job.algorithm == "spanning tree" and job.n <= SMALL:
+    if job.algorithm == "spanning tree, stored":
         condensed = pdist(data, metric, dtype=job.dtype, device="cpu", **arguments)
         if not np.isfinite(condensed).all():
             raise overflow(job.dtype)

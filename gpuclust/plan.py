@@ -7,30 +7,20 @@ from operator import index
 
 import numpy as np
 
-from gpuclust import devices, methods, metrics, speed
+from gpuclust import choice, devices, footprint, methods, metrics, speed
 from gpuclust.backends import parse_device, select
+from gpuclust.choice import AUTO
 from gpuclust.errors import DoesNotFit
 from gpuclust.memory import available_memory as available_memory
 from gpuclust.memory import format_bytes as format_bytes
 from gpuclust.memory import parse_bytes as parse_bytes
-from gpuclust.sizes import FUSED, NEIGHBOURS, TILE
+from gpuclust.sizes import FUSED
+from gpuclust.sizes import TILE as TILE
 
-#: Single linkage of so few points is done from a condensed matrix: no pass over them costs less than one merge.
-SMALL = 512
-#: Centroids of more features cost more to compare than a row of a stored matrix costs to update.
-WIDE = 96
+__all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 
-#: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists,
-#: are over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
-LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
-
-#: Bytes of distances, or of minima of them, that a pass over points on a card holds at a time, at most.
-SLAB_ON_CARD = 2**28
-#: A card sorts what neighbours are listed: so many times the lists.
-LISTS_ON_CARD = 4
-
-SUMMARIES = "Rounds of reciprocal nearest neighbours on sizes, centroids and scatter: no matrix is stored."
-HYBRID = "Rounds from points until few enough clusters are left for half a matrix of them to fit."
+#: Nobody looks whether so few bytes are there: a small job would wait longer for the answer than it takes.
+LITTLE = 2**26
 
 
 @dataclass(frozen=True)
@@ -43,8 +33,9 @@ class Plan:
         Observations and features; ``m`` is None for condensed input.
     method, metric, dtype, device : str
     algorithm : str
-        ``"spanning tree"``, ``"summaries"``, ``"stored"``, ``"hybrid"`` (stored, when few enough clusters are left),
-        ``"generic"`` (on centroids) or ``"generic, stored"``.
+        ``"spanning tree"``; ``"spanning tree, stored"`` (of condensed distances, for few points); ``"summaries"``;
+        ``"stored"``; ``"hybrid"`` (stored, when few enough clusters are left); ``"generic"`` (on centroids) or
+        ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input; of the device's memory where that is a card.
     limit : int
@@ -84,38 +75,63 @@ class Plan:
     def check(self) -> None:
         """Raise `DoesNotFit` if the job needs more memory than it may use; the message says what would do."""
         if not self.fits:
-            raise self._refusal(self.memory)
+            where = f" on {self.device}" if _on_card(self.device) else ""
+            raise DoesNotFit(
+                f"{self.method} linkage of {self.n:,} observations needs {format_bytes(self.memory)} of "
+                f"memory{where}, and {format_bytes(self.limit)} may be used. "
+                f"What would fit: {'; '.join(self.what_would_fit()) or 'nothing'}."
+            )
 
     @property
     def most_clusters(self) -> int:
         """Clusters whose matrix fits beside what else the job holds."""
-        budget = self.limit - (self.memory - self.matrix)
-        most = int((2 * budget / np.dtype(self.dtype).itemsize) ** 0.5) if budget > 0 else 0
-        while most > 0 and stored_bytes(most, self.dtype, self.device) > budget:
-            most -= TILE
-        return max(most, 0)
+        budget = self.matrix if self.algorithm == "hybrid" else self.limit - (self.memory - self.matrix)
+        if budget <= 0:
+            return 0
+        low, high = 0, int((2 * budget / np.dtype(self.dtype).itemsize) ** 0.5) + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = footprint.stored_bytes(middle, self.dtype, self.device) <= budget
+            low, high = (middle, high) if fits else (low, middle)
+        return low
 
-    def _refusal(self, needed: int) -> DoesNotFit:
-        options = []
-        if self.dtype == "float64" and needed // 2 <= self.limit:
-            options.append('dtype="float32" (half the memory)')
-        if self.m is not None and self.algorithm == "stored":
-            slim = [name for name in ("single", "ward", "centroid") if self._needs(name) <= self.limit]
-            if slim:
-                options.append(f"method={' or '.join(repr(name) for name in slim)} (memory grows with n, not n²)")
+    def what_would_fit(self) -> list[str]:
+        """Changes of this job, in words, each of which would make it fit: as planned, not guessed."""
+        found = []
+        if self.dtype == "float64" and self._with(dtype="float32").fits:
+            found.append('dtype="float32" (half the memory)')
+        others = [
+            name
+            for name, method in methods.METHODS.items()
+            if name != self.method and (self.m is None or self.metric == "euclidean" or not method.on_squares)
+        ]
+        slim = [name for name in others if self._with(method=name).fits]
+        if slim:
+            grows = " (memory grows with n, not n²)" if self.m is not None else ""
+            found.append(f"method={' or '.join(repr(name) for name in slim[:3])}{grows}")
         if self.device != "cpu" and any(other.device == "cpu" and other.fits for other in self.fallbacks):
-            options.append('device="cpu"')
-        largest = int(self.n * min(1.0, (self.limit / needed) ** 0.5))
-        if largest >= 2:
-            options.append(f"at most about {largest:,} observations")
-        where = f" on {self.device}" if _on_card(self.device) else ""
-        return DoesNotFit(
-            f"{self.method} linkage of {self.n:,} observations needs {format_bytes(needed)} of memory{where}, and "
-            f"{format_bytes(self.limit)} may be used. What would fit: {'; '.join(options) or 'nothing'}."
-        )
+            found.append('device="cpu"')
+        if not self._with().fits:
+            largest = self._largest()
+            found += [f"at most about {largest:,} observations"] if largest >= 2 else []
+        else:
+            found.append(f'algorithm="{AUTO}" ({self._with().algorithm})')
+        return found
 
-    def _needs(self, method: str) -> int:
-        return plan(self.n, self.m, method, "euclidean", self.dtype, self.device, self.limit or 1).memory
+    def _with(self, **changes: object) -> Plan:
+        """The plan of a job that differs in this, within the same limit."""
+        wanted = {name: getattr(self, name) for name in ("n", "m", "method", "metric", "dtype", "device")} | changes
+        rule = methods.resolve(wanted["method"])
+        task = _Task(wanted["n"], wanted["m"], rule, wanted["metric"], wanted["dtype"], max(1, self.limit))
+        return task.on(wanted["device"])
+
+    def _largest(self) -> int:
+        """The most observations that would fit, as far as three digits tell."""
+        low, high = 1, self.n
+        while high - low > max(1, low // 1000):
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._with(n=middle).fits else (low, middle)
+        return low
 
 
 def plan(
@@ -126,6 +142,8 @@ def plan(
     dtype: str = "float64",
     device: str = "auto",
     memory_limit: int | str | None = None,
+    *,
+    algorithm: str = AUTO,
 ) -> Plan:
     """Which algorithm a linkage will use, on which device, and how much memory it will take.
 
@@ -140,6 +158,8 @@ def plan(
     memory_limit : int or str, optional
         Bytes, or text such as ``"8GB"``; by default the memory that is available now, on a card its own, on the
         host with the limits of a container.
+    algorithm : str
+        ``"auto"``, or the algorithm to use, as for `gpuclust.linkage`.
 
     Returns
     -------
@@ -148,7 +168,8 @@ def plan(
     Raises
     ------
     ValueError
-        For fewer than two observations, no features, or a method, metric, dtype, device or limit that there is not.
+        For fewer than two observations, no features, or a method, metric, dtype, device, limit or algorithm that
+        there is not.
     TypeError
         If a count is not a whole number.
     BackendUnavailable
@@ -160,7 +181,7 @@ def plan(
     >>> gpuclust.plan(100_000, 16, "single", memory_limit="8GB").algorithm
     'spanning tree'
     """
-    return plan_for(n, m, method, metric, dtype, device, memory_limit)
+    return plan_for(n, m, method, metric, dtype, device, memory_limit, algorithm=algorithm)
 
 
 def plan_for(
@@ -171,9 +192,17 @@ def plan_for(
     dtype: str,
     device: str,
     memory_limit: int | str | None,
+    *,
+    algorithm: str = AUTO,
     holder: int | None = None,
+    copied: int = 0,
+    quick: bool = False,
 ) -> Plan:
-    """`plan`, for points or dissimilarities that lie on card ``holder`` already."""
+    """`plan`, for points or dissimilarities that lie on card ``holder`` already.
+
+    ``copied`` bytes are taken by a copy of the input in the working type. ``quick``: the limit of a job that needs
+    little is not looked up.
+    """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
     if m is not None:
@@ -181,7 +210,7 @@ def plan_for(
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    task = _Task(n, m, rule, metric, working_type(dtype), limit, holder)
+    task = _Task(n, m, rule, metric, working_type(dtype), limit, algorithm, holder, copied, quick)
     if parse_device(device)[0] != "auto":
         name = select(device).name
         return _with_fallbacks(task, task.on(name, _hint(task, name)))
@@ -205,16 +234,18 @@ class _Task:
     metric: str
     dtype: str
     memory_limit: int | None
+    asked: str = AUTO
     holder: int | None = None
+    copied: int = 0
+    quick: bool = False
 
     @property
-    def choice(self) -> tuple[str, str]:
-        """The algorithm where there is memory enough, and why."""
-        return _choose(self.n, self.m, self.method, self.metric)
+    def options(self) -> list[choice.Option]:
+        return choice.options(self.n, self.m, self.method, self.metric, self.asked)
 
     @property
     def work(self) -> speed.Work:
-        return (speed.CONDENSED if self.m is None else speed.POINTS)[self.choice[0]]
+        return (speed.CONDENSED if self.m is None else speed.POINTS)[self.options[0].algorithm]
 
     @property
     def input_bytes(self) -> int:
@@ -222,57 +253,60 @@ class _Task:
         return numbers * np.dtype(self.dtype).itemsize
 
     def on(self, device: str, why: str = "") -> Plan:
-        """The plan for one device; ``why`` is added to its reason."""
-        n, m, dtype = self.n, self.m, self.dtype
-        width = np.dtype(dtype).itemsize
-        algorithm, reason = self.choice
-        matrix = lists = 0
-        features = 0 if m is None else 2 * n * m * width
-        rows = 100 * n  # ids, sizes, neighbours, merges and Z
-        if algorithm == "spanning tree":
-            small = m is not None and n <= SMALL
-            memory = features + rows + (n * (n - 1) // 2 * width if small else 0)
-        elif algorithm == "generic":
-            memory = features + features // 2 + rows
-        elif algorithm == "summaries":  # centroids in two parts, and the copies that a round makes of them
-            memory = 3 * features + 2 * rows
-        else:
-            clusters = n
-            if m is not None and self.method.pairs is not None and n > FUSED:
-                clusters = int(n * next((share for most, share in LEFT if m <= most), 0.9))
-                lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_CARD if _on_card(device) else 1)
-            matrix = stored_bytes(clusters, dtype, device)
-            memory = features + rows + lists + matrix
-        if _on_card(device) and m is not None:
-            memory += min(SLAB_ON_CARD, n * n * width)
-        elif _on_card(device) and self.holder is None:  # the input, beside what is made of it
-            memory += self.input_bytes
-        limit = self.memory_limit if self.memory_limit is not None else _available(device, memory)
-        if matrix and m is not None and self.method.scatter is not None and self.metric in metrics.SQUARED:
-            if memory > limit:
-                algorithm, reason, matrix, memory = "summaries", SUMMARIES, 0, 3 * features + 2 * rows
-        elif matrix and lists and memory > limit:
-            least = stored_bytes(FUSED, dtype, device)
-            fitting = max(least, limit - (memory - matrix))
-            if fitting < matrix:
-                algorithm, reason = "hybrid", HYBRID
-                memory, matrix = memory - matrix + fitting, fitting
-        reason = f"{reason} {why}".rstrip()
-        return Plan(n, m, self.method.name, self.metric, dtype, device, algorithm, memory, limit, reason, matrix)
+        """The plan for one device: the first algorithm that fits, or else the one that takes the least.
+
+        ``why`` is added to its reason.
+        """
+        options = self.options
+        sizes = [self._size(option.algorithm, device) for option in options]
+        limit = self.memory_limit if self.memory_limit is not None else self._available(device, sizes)
+        within = [size.within(limit) for size in sizes]
+        if self.asked == "hybrid":  # of a matrix that holds everything nothing would be learned
+            within = [size.within(min(limit, size.fixed + size.matrix // 2)) for size in sizes]
+        fitting = [place for place, size in enumerate(within) if size.total <= limit]
+        place = fitting[0] if fitting else min(range(len(within)), key=lambda k: within[k].total)
+        return self._plan(options[place], within[place], device, limit, why)
+
+    def _plan(self, option: choice.Option, size: footprint.Footprint, device: str, limit: int, why: str = "") -> Plan:
+        return Plan(
+            self.n,
+            self.m,
+            self.method.name,
+            self.metric,
+            self.dtype,
+            device,
+            option.algorithm,
+            size.total,
+            limit,
+            f"{option.reason} {why}".rstrip(),
+            size.matrix,
+        )
+
+    def _size(self, algorithm: str, device: str) -> footprint.Footprint:
+        at_hand = self.holder is not None
+        size = footprint.estimate(algorithm, self.n, self.m, self.method, self.dtype, device, at_hand)
+        return size._replace(fixed=size.fixed + self.copied)
+
+    def _available(self, device: str, sizes: list[footprint.Footprint]) -> int:
+        needed = max(size.total for size in sizes)
+        if self.m is not None and self.method.pairs is not None:  # more clusters may be left than foreseen
+            needed += footprint.stored_bytes(self.n, self.dtype)
+        return LITTLE if self.quick and needed <= LITTLE and not _on_card(device) else _available(device)
 
     def slimmer(self, plan: Plan) -> list[Plan]:
-        """Plans for the same device that take less memory, and more time."""
-        if self.m is None or not plan.matrix:
+        """Plans for the same device that take less memory, and more time; the largest first."""
+        if not plan.matrix or self.m is None:
             return []
-        if not self.method.reducible:
-            memory = 3 * self.input_bytes + 100 * self.n
-            reason = "Distances come from centroids: no matrix is stored."
-            return [replace(plan, algorithm="generic", memory=memory, matrix=0, reason=reason)]
-        half, least = plan.matrix // 2, stored_bytes(FUSED, self.dtype, plan.device)
-        if self.n <= FUSED or self.method.pairs is None or half < least:
-            return []
-        memory = plan.memory - plan.matrix + half
-        return [replace(plan, algorithm="hybrid", memory=memory, limit=memory, matrix=half, reason=HYBRID)]
+        found = []
+        for option in self.options:
+            size = self._size(option.algorithm, plan.device)
+            if option.algorithm == "hybrid":
+                if self.n <= FUSED:
+                    continue
+                size = size.within(size.fixed + plan.matrix // 2)
+            if size.total < plan.memory:
+                found.append(self._plan(option, size, plan.device, plan.limit))
+        return sorted(found, key=lambda plan: -plan.memory)
 
 
 def _with_fallbacks(task: _Task, chosen: Plan) -> Plan:
@@ -303,24 +337,14 @@ def _on_card(device: str) -> bool:
     return parse_device(device)[0] == "cuda"
 
 
-def _available(device: str, needed: int) -> int:
-    """Bytes that may be asked for on a device. The host is not asked about a little."""
+def _available(device: str) -> int:
+    """Bytes that may be asked for on a device."""
     if _on_card(device):
         from gpuclust.kernels.cuda.launch import free_memory
 
         with select(device).active():
             return free_memory()[0]
-    return available_memory() if needed > 2**26 else 2**26
-
-
-def stored_bytes(clusters: int, dtype: str, device: str = "cpu") -> int:
-    """Bytes of a stored matrix with what a round needs beside it: on the host a band of two rows of tiles."""
-    if _on_card(device):
-        from gpuclust.kernels.cuda import tiles
-
-        return tiles.stored_bytes(clusters, dtype)
-    rows = -(-clusters // TILE)
-    return (rows * (rows + 1) // 2 * TILE + 2 * clusters) * TILE * np.dtype(dtype).itemsize
+    return available_memory()
 
 
 def working_type(dtype: object) -> str:
@@ -351,18 +375,3 @@ def check_euclidean(method: methods.Method, metric: str) -> None:
             f"Method '{method.name}' requires the distance metric to be Euclidean, got {metric!r}. "
             "Allowed: metric='euclidean', or condensed distances that are known to be Euclidean."
         )
-
-
-def _choose(n: int, m: int | None, method: methods.Method, metric: str) -> tuple[str, str]:
-    if method.name == "single":
-        return "spanning tree", "Single linkage is the minimum spanning tree: no matrix is stored."
-    if method.geometric is not None and m is not None:
-        return "summaries", "Rounds of reciprocal nearest neighbours on sizes and centroids: no matrix is stored."
-    if m is not None and m <= WIDE and method.scatter is not None and metric in metrics.SQUARED:
-        return "summaries", SUMMARIES
-    if method.reducible:
-        return "stored", "Rounds of reciprocal nearest neighbours on half a matrix."
-    if m is not None and m <= WIDE:
-        return "generic", "One merge a step over lower bounds; distances come from centroids: no matrix is stored."
-    why = "there are no points" if m is None else f"with {m} features a matrix row is cheaper than centroids"
-    return "generic, stored", f"One merge a step over lower bounds on half a matrix, since {why}."

@@ -56,7 +56,9 @@ class Work(NamedTuple):
 #: From points. Measured on 2 cores at 3 GHz with AVX2, n = 8,000, m = 2, 16, 64, float64.
 POINTS = {
     "spanning tree": Work(0.6, 0.10, 0.6, 0, ROUNDS // 2),
+    "spanning tree, stored": Work(3.0, 0.10, 0.6, 0.5, 0, 1),
     "stored": Work(2.2, 0.18, 2, 4, ROUNDS),
+    "hybrid": Work(4.4, 0.36, 4, 4, ROUNDS),
     "summaries": Work(0.6, 0.17, 1.3, 0, ROUNDS),
     "generic": Work(0.6, 0.17, 1.3, 0, 0, 2),
     "generic, stored": Work(8.0, 0.10, 0.5, 3, 0, 2),

@@ -193,10 +193,10 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     module.backend = FakeCuda  # type: ignore[attr-defined]
     patch.setitem(sys.modules, module.__name__, module)
     patch.setitem(importlib.import_module("gpuclust.backends").REGISTRY, "cuda", module.__name__)
-    plan = importlib.import_module("gpuclust.plan")
-    available, stored = plan._available, plan.stored_bytes
-    patch.setattr(plan, "_available", lambda at, needed: memory if "cuda" in at else available(at, needed))
-    patch.setattr(plan, "stored_bytes", lambda clusters, dtype, device="cpu": stored(clusters, dtype))
+    plan, footprint = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "footprint"))
+    available, stored = plan._available, footprint.stored_bytes
+    patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
+    patch.setattr(footprint, "stored_bytes", lambda clusters, dtype, device="cpu": stored(clusters, dtype))
     machine.__init__()  # type: ignore[misc]
     DeviceArray.fetched = 0
     return machine

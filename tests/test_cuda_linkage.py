@@ -30,7 +30,7 @@ def phases(request, monkeypatch):
         monkeypatch.setattr(stored, "FUSED", 8)
         monkeypatch.setattr(stored, "TAIL", 6)
         monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.generic"), "TAIL", 6)
-        monkeypatch.setattr(importlib.import_module("gpuclust.linkage"), "SMALL", 2)
+        monkeypatch.setattr(importlib.import_module("gpuclust.choice"), "SMALL", 2)
     return request.param
 
 
@@ -97,7 +97,7 @@ def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
     stored_module = importlib.import_module("gpuclust.algorithms.stored")
     monkeypatch.setattr(stored_module, "TAIL", 6)
     monkeypatch.setattr(stored_module, "FUSED", 8)
-    monkeypatch.setattr(importlib.import_module("gpuclust.linkage"), "SMALL", 2)
+    monkeypatch.setattr(importlib.import_module("gpuclust.choice"), "SMALL", 2)
     rounds = 0
 
     def counting(function):

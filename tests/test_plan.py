@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import METHODS
+from conftest import METHODS, points_for
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
 
 import gpuclust
+from gpuclust.choice import ALGORITHMS
+from gpuclust.errors import DoesNotFit
+from gpuclust.footprint import stored_bytes
 from gpuclust.kernels.cpu import tiles
 from gpuclust.linkage import compute
 from gpuclust.plan import TILE, format_bytes, parse_bytes, plan
@@ -67,6 +73,68 @@ def test_a_matrix_that_does_not_fit_waits_until_it_does():
 
 def test_float32_takes_half():
     assert plan(50_000, 16, "average", dtype="float32").memory < 0.52 * plan(50_000, 16, "average").memory
+
+
+#: Linkage, metric, features (None: condensed), and what may be asked for; the first is the choice of the plan.
+ALLOWED = [
+    ("single", "euclidean", 3, ("spanning tree, stored", "spanning tree")),
+    ("single", "euclidean", None, ("spanning tree",)),
+    ("complete", "cosine", 3, ("stored", "hybrid")),
+    ("average", "cosine", 3, ("summaries", "stored", "hybrid")),
+    ("weighted", "sqeuclidean", 100, ("stored", "summaries", "hybrid")),
+    ("average", "euclidean", None, ("stored",)),
+    ("ward", "euclidean", 3, ("summaries", "stored")),
+    ("ward", "euclidean", None, ("stored",)),
+    ("centroid", "euclidean", 3, ("generic", "generic, stored")),
+    ("median", "euclidean", 100, ("generic, stored", "generic")),
+    ("median", "euclidean", None, ("generic, stored",)),
+]
+
+
+@pytest.mark.parametrize(("method", "metric", "m", "allowed"), ALLOWED)
+def test_what_may_be_asked_for(method, metric, m, allowed):
+    n = 300
+    y = points_for(metric, n, m) if m else pdist(points_for(metric, n, 3), metric)
+    assert gpuclust.plan(n, m, method, metric).algorithm == allowed[0]
+    expected = hierarchy.linkage(y, method, metric)
+    for algorithm in allowed:
+        found = compute(y, method, metric, algorithm=algorithm)
+        assert found.plan.algorithm == algorithm
+        assert found.plan.reason.startswith("It was asked for.")
+        assert {plan.algorithm for plan in found.plan.fallbacks} <= {algorithm}
+        np.testing.assert_array_equal(found.Z[:, [0, 1, 3]], expected[:, [0, 1, 3]])
+        np.testing.assert_allclose(found.Z[:, 2], expected[:, 2], rtol=1e-10)
+    for algorithm in set(ALGORITHMS) - set(allowed):
+        with pytest.raises(ValueError, match=f"has no algorithm '{algorithm}'. Allowed: 'auto', '{allowed[0]}'"):
+            gpuclust.linkage(y, method, metric, algorithm=algorithm)
+    with pytest.raises(ValueError, match=r"Unknown algorithm 'stores'\. Did you mean 'stored'"):
+        gpuclust.plan(n, m, method, metric, algorithm="stores")
+
+
+def test_what_was_asked_for_but_does_not_fit_is_refused_and_what_would_fit_is_named():
+    job = gpuclust.plan(100_000, 8, "ward", memory_limit="1GB", algorithm="stored")
+    assert not job.fits
+    assert 'algorithm="auto" (summaries)' in job.what_would_fit()
+    with pytest.raises(DoesNotFit, match=r'algorithm="auto" \(summaries\)'):
+        job.check()
+
+
+def test_what_would_fit_would_fit():
+    job = gpuclust.plan(60_000, None, "average", memory_limit="8GB")
+    assert not job.fits
+    words = "; ".join(job.what_would_fit())
+    assert 'dtype="float32"' in words
+    assert "method='single'" in words
+    largest = int(re.search(r"at most about ([\d,]+) observations", words)[1].replace(",", ""))
+    assert gpuclust.plan(largest, None, "average", memory_limit="8GB").fits
+    assert not gpuclust.plan(int(largest * 1.002), None, "average", memory_limit="8GB").fits
+    assert gpuclust.plan(60_000, None, "average", dtype="float32", memory_limit="8GB").fits
+    assert gpuclust.plan(60_000, None, "single", memory_limit="8GB").fits
+
+
+def test_most_clusters_is_the_most():
+    job = gpuclust.plan(100_000, 16, "average", memory_limit="8GB")
+    assert stored_bytes(job.most_clusters, "float64") <= job.matrix < stored_bytes(job.most_clusters + 1, "float64")
 
 
 def test_texts():

@@ -59,7 +59,7 @@ def from_points(
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between.
     """
-    if points.n <= FUSED or method.pairs is None:
+    if method.pairs is None or points.n <= min(FUSED, most):
         return from_matrix(backend.store_points(points), method, report)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)

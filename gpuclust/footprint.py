@@ -1,4 +1,4 @@
-"""How much memory each algorithm takes at its peak, beside the input."""
+"""How much memory each algorithm takes at its peak, beside the input. Measured against in tests/test_footprint.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from gpuclust import methods
 from gpuclust.backends import parse_device
 from gpuclust.sizes import FUSED, NEIGHBOURS, TILE
 
-#: Features, and the share of the points that is left as clusters when the first rounds, made from neighbour lists,
-#: are over: random data, some 15 % added. When the true number is known it is checked before the matrix is made.
-LEFT = ((2, 0.15), (4, 0.25), (8, 0.42), (16, 0.58), (64, 0.75), (256, 0.85))
+#: Share of the points that is left as clusters when the first rounds, made from neighbour lists, are over. Measured
+#: on normally distributed points of so many features, by what the dissimilarity of clusters is of those of points.
+#: It hardly depends on n, and is less where data have structure. The true number is known before the matrix is made.
+FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
+LEFT = {
+    "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69),
+    "mean": (0.05, 0.08, 0.13, 0.175, 0.27, 0.34, 0.43, 0.49, 0.55, 0.59, 0.64, 0.68),
+}
 
 #: Bytes of distances, or of minima of them, that a pass over points on a card holds at a time, at most.
 SLAB_ON_CARD = 2**28
@@ -25,18 +30,20 @@ class Footprint(NamedTuple):
 
     Attributes
     ----------
-    fixed : what it takes beside a stored matrix.
-    matrix : a stored matrix.
+    fixed : what it takes from beginning to end.
+    matrix : a stored matrix, beside that.
     least : with how small a matrix it would do too.
+    early : what it takes beside ``fixed`` before there is a matrix, and gives back.
     """
 
     fixed: int
-    matrix: int
-    least: int
+    matrix: int = 0
+    least: int = 0
+    early: int = 0
 
     @property
     def total(self) -> int:
-        return self.fixed + self.matrix
+        return self.fixed + max(self.matrix, self.early)
 
     def within(self, limit: int) -> Footprint:
         """The same with a matrix that fits the limit, where the algorithm would do with less."""
@@ -52,36 +59,48 @@ def estimate(
     """
     width = np.dtype(dtype).itemsize
     card = parse_device(device)[0] == "cuda"
-    features = 0 if m is None else 2 * n * m * width
-    rows = 100 * n  # ids, sizes, neighbours, merges and Z
-    matrix = least = 0
-    fixed = features + rows
-    if algorithm == "generic":
-        fixed += features // 2
-    elif algorithm == "summaries":  # centroids in two parts, and the copies that a round makes of them
-        fixed = 3 * features + 2 * rows
-    elif algorithm == "spanning tree, stored":
-        matrix = least = n * (n - 1) // 2 * width
-    elif algorithm != "spanning tree":
-        clusters = n
-        if m is not None and method.pairs is not None and (n > FUSED or algorithm == "hybrid"):
-            clusters = int(n * next((share for most, share in LEFT if m <= most), 0.9))
-            fixed += NEIGHBOURS * n * (8 + width) * (LISTS_ON_CARD if card else 1)
-        matrix = least = stored_bytes(clusters, dtype, device)
-        if algorithm == "hybrid":
-            least = stored_bytes(min(FUSED, max(2, clusters // 2)), dtype, device)
+    features = 0 if m is None else n * m * width
+    copies, row = (_ON_CARD if card else _ON_HOST)[algorithm]
+    fixed = copies * features + row * n
     if card and m is not None:
         fixed += min(SLAB_ON_CARD, n * n * width)
     elif card and not on_device:  # the input, beside what is made of it
         fixed += n * (n - 1) // 2 * width
-    return Footprint(fixed, matrix, least)
+    if algorithm == "spanning tree, stored":
+        matrix = n * (n - 1) // 2 * width
+        return Footprint(fixed, matrix, matrix)
+    if algorithm not in ("stored", "hybrid", "generic, stored"):
+        return Footprint(fixed)
+    if m is None or method.pairs is None or (n <= FUSED and algorithm != "hybrid"):
+        matrix = stored_bytes(n, dtype, device)
+        return Footprint(fixed, matrix, matrix)
+    clusters = int(1.03 * n * float(np.interp(np.log(m), np.log(FEATURES), LEFT[method.pairs])))
+    lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_CARD if card else 1)
+    matrix = stored_bytes(clusters, dtype, device)
+    least = stored_bytes(min(FUSED, max(2, clusters // 2)), dtype, device) if algorithm == "hybrid" else matrix
+    in_order = 0 if card else features  # a copy of the features in the order of clusters
+    return Footprint(fixed + in_order, matrix, least, lists)
+
+
+#: Copies of the features that an algorithm holds, and bytes of each observation: ids, sizes, neighbours, merges, Z, and
+#: what sorts them.
+_ON_HOST = {
+    "spanning tree": (1, 180),
+    "spanning tree, stored": (1, 110),
+    "summaries": (5, 280),  # centroids in two parts, before and after a round, and those that are searched
+    "stored": (1, 150),
+    "hybrid": (1, 150),
+    "generic": (3, 140),
+    "generic, stored": (1, 140),
+}
+_ON_CARD = dict.fromkeys(_ON_HOST, (2, 100)) | {"summaries": (6, 200), "generic": (3, 100)}
 
 
 def stored_bytes(clusters: int, dtype: str, device: str = "cpu") -> int:
-    """Bytes of a stored matrix with what a round needs beside it: on the host a band of two rows of tiles."""
+    """Bytes of a stored matrix with what a round needs beside it: on the host a band of one row of tiles."""
     if parse_device(device)[0] == "cuda":
         from gpuclust.kernels.cuda import tiles
 
         return tiles.stored_bytes(clusters, dtype)
     rows = -(-clusters // TILE)
-    return (rows * (rows + 1) // 2 * TILE + 2 * clusters) * TILE * np.dtype(dtype).itemsize
+    return (rows * (rows + 1) // 2 * TILE + clusters) * TILE * np.dtype(dtype).itemsize

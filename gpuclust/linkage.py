@@ -19,6 +19,7 @@ from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.memory import format_bytes
 from gpuclust.observations import (
+    all_finite,
     check_not_negative,
     check_observations,
     count,
@@ -196,7 +197,8 @@ def compute(
     n = count(data)
     m = None if condensed else data.shape[1]
     working = np.dtype(working_type(dtype))
-    copied = data.size * working.itemsize if condensed and data.dtype != working else 0
+    taken_as_it_is = data.dtype == working and data.flags.c_contiguous
+    copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
     job = plan_for(
         n,
         m,
@@ -285,7 +287,7 @@ def _from_points(
 ) -> Merges:
     if job.algorithm == "spanning tree, stored":
         condensed = pdist(data, metric, dtype=job.dtype, device="cpu", **arguments)
-        if not np.isfinite(condensed).all():
+        if not all_finite(condensed):
             raise overflow(job.dtype)
         return algorithms.prim(backend, condensed, job.n, report)
     if job.algorithm == "summaries" and rule.scatter is not None:

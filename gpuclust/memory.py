@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from math import isfinite
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -32,26 +33,63 @@ def format_bytes(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def available_memory() -> int:
-    """Bytes this process may still take: what the system has available, or less in a container."""
-    available = []
-    meminfo = _read("/proc/meminfo")
-    found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo, re.MULTILINE)
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes this process may still take.
+
+    The least of what the system has available, what the control groups of a container leave (both versions, and every
+    group above one's own), and what ``ulimit`` leaves of address space and data. ``root``: where /proc and /sys are.
+    """
+    available = [2**63 - 1]
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
     if found:
         available.append(int(found[1]) * 1024)
-    for limit_file, used_file in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        limit, used = _read(limit_file).strip(), _read(used_file).strip()
-        if limit.isdigit() and used.isdigit():
-            available.append(max(0, int(limit) - int(used)))
-    return min(available) if available else 2**63 - 1
+    for folder, names in _control_groups(root):
+        available += _left_in(folder, *names)
+    status = _read(root / "proc/self/status")
+    for limit, used in (("Max address space", "VmSize"), ("Max data size", "VmData")):
+        bound = re.search(rf"^{limit}\s+(\d+)", _read(root / "proc/self/limits"), re.MULTILINE)
+        taken = re.search(rf"^{used}:\s*(\d+) kB", status, re.MULTILINE)
+        if bound and taken:
+            available.append(int(bound[1]) - int(taken[1]) * 1024)
+    return max(0, min(available))
+
+
+#: Names of the files that say limit and use of a control group, and of its page cache that can be taken back.
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+
+
+def _control_groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Folders of the control groups that this process is in, from its own upwards, and the names of their files.
+
+    A container often sees its own group as the root, and its name as the host has it: what is not there is passed by.
+    """
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            base, names = root / "sys/fs/cgroup", _VERSION_2
+        elif "memory" in controllers.split(","):
+            base, names = root / "sys/fs/cgroup/memory", _VERSION_1
+        else:
+            continue
+        group = PurePosixPath(path.strip("/"))
+        for part in (group, *group.parents):
+            yield base / part, names
+
+
+def _left_in(folder: Path, limit: str, used: str, cache: str) -> list[int]:
+    """What a control group leaves; nothing where it has no limit."""
+    bound, taken = _read(folder / limit).strip(), _read(folder / used).strip()
+    if not (bound.isdigit() and taken.isdigit()):
+        return []
+    found = re.search(rf"^{cache} (\d+)", _read(folder / "memory.stat"), re.MULTILINE)
+    return [int(bound) - int(taken) + (int(found[1]) if found else 0)]
 
 
 def peak_memory() -> int | None:
     """Largest resident memory of this process so far, in bytes, where the system tells."""
-    found = re.search(r"^VmHWM:\s*(\d+) kB", _read("/proc/self/status"), re.MULTILINE)
+    found = re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")), re.MULTILINE)
     if found:  # of this program alone, where what follows starts from what the parent process had
         return int(found[1]) * 1024
     try:
@@ -62,8 +100,8 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _read(path: str) -> str:
+def _read(path: Path) -> str:
     try:
-        return Path(path).read_text()
+        return path.read_text()
     except OSError:
         return ""

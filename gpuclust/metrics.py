@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.devices import array_module
+from gpuclust import blocks
+from gpuclust.devices import array_module, is_device_array
 from gpuclust.errors import unknown_name
 from gpuclust.points import (
     Array,
@@ -196,21 +197,13 @@ def _standardised(X: Array, given: Parameters) -> Prepared:
 def _whitened(X: Array, given: Parameters) -> Prepared:
     """Points in coordinates where the quadratic form (x - y)' VI (x - y) is a sum of squares, weighted by 1 or -1."""
     m = X.shape[1]
-    X = X.astype(np.float64, copy=False)
-    VI = np.atleast_2d(np.asarray(given.VI, dtype=np.float64))
+    VI = np.asarray(given.VI)
     if VI.shape != (m, m):
         raise ValueError(f"Inverse covariance matrix VI must have shape {(m, m)}, got {VI.shape}.")
     if not np.isfinite(VI).all():
-        return np.full_like(X, np.nan), None, 1.0
-    VI = (VI + VI.T) / 2  # what an antisymmetric part adds to the form is zero
-    sound = np.isfinite(X).all(axis=1)
-    if sound.any():
-        X = X - X[sound].mean(axis=0)  # small coordinates round less
-    try:
-        return X @ np.linalg.cholesky(VI), None, 1.0
-    except np.linalg.LinAlgError:  # not positive definite
-        values, vectors = np.linalg.eigh(VI)
-        return X @ (vectors * np.sqrt(np.abs(values))), np.sign(values), 1.0
+        return np.full(X.shape, np.nan), None, 1.0
+    factor, signs = given.factor
+    return (X - given.centre) @ factor, signs, 1.0  # small coordinates round less
 
 
 def _row_sums(F: Array, w: Array | None) -> Array:
@@ -402,15 +395,18 @@ def prepare_squares(X: Any, metric: str, *, dtype: Any = "float64", w: Any = Non
     found = _named(metric)
     if found.name == "sqeuclidean" and w is None:
         return prepare(X, found, dtype=dtype)
-    X = check_points(X).astype(np.float64)
+    X, work = check_points(X), np.dtype(dtype)
     given = Parameters(w=None if w is None else check_weights(w, X.shape[1]))
-    rows = _centred(X, given)[0] if found.name == "correlation" else X
-    if given.w is not None:
-        rows = rows * np.sqrt(given.w)
-    if found.name != "sqeuclidean":
-        with np.errstate(divide="ignore", invalid="ignore"):  # a point at the origin has no direction: NaN
+
+    def ready(X: Array) -> Prepared:
+        rows = _centred(X, given)[0] if found.name == "correlation" else X.astype(np.float64, copy=False)
+        if given.w is not None:
+            rows = rows * np.sqrt(given.w)
+        if found.name != "sqeuclidean":  # a point at the origin has no direction: NaN
             rows = rows / np.sqrt(2 * (rows * rows).sum(axis=1, keepdims=True))
-    return prepare(rows, "sqeuclidean", dtype=dtype)
+        return rows, None, 1.0
+
+    return _laid_out(X, METRICS["sqeuclidean"], work, ready)
 
 
 def prepare_pair(
@@ -471,7 +467,7 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, A
     """
     given = {name: value for name, value in values.items() if value is not None}
     if "V" in metric.parameters and "V" not in given:
-        given["V"] = np.var(X.astype(np.float64, copy=False), axis=0, ddof=1)
+        given["V"] = blocks.variance(X)
     if "VI" in metric.parameters and "VI" not in given:
         n, m = X.shape
         if n <= m:
@@ -479,7 +475,7 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, A
                 f"The number of observations ({n}) is too small; the covariance matrix is singular. For observations "
                 f"with {m} dimensions, at least {m + 1} observations are required."
             )
-        given["VI"] = np.linalg.inv(np.atleast_2d(np.cov(X.astype(np.float64, copy=False).T))).T
+        given["VI"] = np.linalg.inv(blocks.covariance(X)).T
     return given
 
 
@@ -496,16 +492,30 @@ def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any])
     if "w" in given:
         given["w"] = check_weights(given["w"], X.shape[1])
         asked = asked.weighted_form or asked
-    if asked.boolean:
-        X = X != 0
+    if "VI" in given:
+        given["VI"] = np.atleast_2d(np.asarray(given["VI"], dtype=np.float64))
+        given["centre"] = blocks.mean(X, finite=True)
+    parameters, ready = Parameters(**given), asked.prepare or _as_they_are
+    return _laid_out(X, asked, work, lambda rows: ready(rows != 0 if asked.boolean else rows, parameters))
+
+
+def _laid_out(X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array], Prepared]) -> Points:
+    """Points whose rows ``ready`` makes ready, block by block."""
+    (n, m), weights, scalar = X.shape, None, 1.0
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
-        rows, weights, scalar = (asked.prepare or _as_they_are)(X, Parameters(**given))
-        if asked.summary is None:
+        if is_device_array(X):
+            rows, weights, scalar = ready(X)
             features = array_module(rows).array(rows.T, dtype=work, order="C")
-            summary = np.zeros(len(X), work)
+            summary = np.zeros(n, work)
         else:
-            precise = np.array(rows.T, dtype=np.float64, order="C")
-            summary = asked.summary(precise, weights).astype(work, copy=False)
-            features = precise.astype(work, copy=False)
+            features, summary = np.empty((m, n), work), np.zeros(n, work)
+            for part in blocks.row_blocks(n, m):
+                rows, weights, scalar = ready(X[part])
+                if metric.summary is None:
+                    features[:, part] = rows.T
+                else:
+                    precise = np.array(rows.T, dtype=np.float64, order="C")
+                    summary[part] = metric.summary(precise, weights)
+                    features[:, part] = precise
         weights = None if weights is None else weights.astype(work, copy=False)
-    return Points(asked, features, summary, weights, work.type(scalar))
+    return Points(metric, features, summary, weights, work.type(scalar))

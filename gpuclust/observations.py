@@ -109,17 +109,16 @@ def check_observations(y: Any) -> Any:
 
 
 def _check_finite(data: Any) -> None:
-    from gpuclust.kernels.cpu.launch import ranges, run  # brings Numba
+    from gpuclust.kernels.cpu.launch import run  # brings Numba
 
     array, on_host = devices.array_module(data), isinstance(data, np.ndarray)
-    rows = max(1, (_PIECE if on_host else _DEVICE_PIECE) // (data.size // len(data)))
+    pieces = _pieces(len(data), data.size // len(data), data)
     bad: list[int] = []
 
     def look(begin: int, end: int) -> None:
         if not array.isfinite(data[begin:end]).all():
             bad.append(begin)
 
-    pieces = ranges(len(data), rows)
     if on_host:
         run(look, pieces)
     else:
@@ -127,9 +126,20 @@ def _check_finite(data: Any) -> None:
             look(*piece)
     if bad:
         first = min(bad)
-        where = array.argwhere(~array.isfinite(data[first : first + rows]))[0]
+        where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
         row, *column = (int(k) for k in where)
         _refuse(data[(row + first, *column)].item(), (row + first, *column))
+
+
+def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
+    """Ranges of rows, of as many numbers as are looked at together where ``data`` lies."""
+    rows = max(1, (_PIECE if isinstance(data, np.ndarray) else _DEVICE_PIECE) // width)
+    return [(begin, min(begin + rows, length)) for begin in range(0, length, rows)]
+
+
+def all_finite(data: np.ndarray) -> bool:
+    """Whether all numbers of a vector are finite, without a mask of all of them."""
+    return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 
 def _refuse(value: Any, where: tuple[int, ...]) -> None:
@@ -166,13 +176,25 @@ def check_not_negative(method: Method, condensed: Any) -> None:
             )
 
 
+def _is_hollow(data: Any) -> bool:
+    array = devices.array_module(data)
+    return bool(array.allclose(array.diag(data), 0))
+
+
+def _is_symmetric(data: Any, begin: int, end: int) -> bool:
+    """Whether these rows are those of a symmetric matrix, and not negative."""
+    array, rows = devices.array_module(data), data[begin:end]
+    return bool((rows >= 0).all() and array.allclose(rows, data[:, begin:end].T))
+
+
 def warn_of_square(data: Any) -> None:
     """Warn if points look like a square matrix of dissimilarities, as SciPy does."""
     if data.shape[0] != data.shape[1]:
         return
-    array = devices.array_module(data)
     with devices.device_of(data):
-        suspicious = array.allclose(array.diag(data), 0) and array.all(data >= 0) and array.allclose(data, data.T)
+        suspicious = _is_hollow(data) and all(
+            _is_symmetric(data, begin, end) for begin, end in _pieces(len(data), data.shape[1], data)
+        )
     if suspicious:
         warnings.warn(
             "The symmetric non-negative hollow observation matrix looks suspiciously like an uncondensed distance "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from types import FunctionType
 from typing import Any
 
@@ -19,12 +20,27 @@ Finish = Callable[[Any, Any, Any, Any, Any], Any]
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance."""
+    """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance.
+
+    ``centre``: the mean of all points, for a metric that takes VI.
+    """
 
     p: float | None = None
     w: Array | None = None
     V: Array | None = None
     VI: Array | None = None
+    centre: Array | None = None
+
+    @cached_property
+    def factor(self) -> tuple[Array, Array | None]:
+        """A matrix L and signs s such that VI, made symmetric, is L diag(s) L'; no signs: all are 1."""
+        VI = np.asarray(self.VI)
+        VI = (VI + VI.T) / 2  # what an antisymmetric part adds to the form is zero
+        try:
+            return np.linalg.cholesky(VI), None
+        except np.linalg.LinAlgError:  # not positive definite
+            values, vectors = np.linalg.eigh(VI)
+            return vectors * np.sqrt(np.abs(values)), np.sign(values)
 
 
 # What is kept for each metric: rows ready for ``step``, weights of their features, the scalar ``p``.
@@ -42,7 +58,7 @@ class Metric:
     finish : ``finish(a, b, sx, sy, p)``: the distance, from the sums and the two points' summaries.
     two_sums : whether b is used.
     heavy : ``step`` calls log or pow.
-    prepare : ``prepare(X, parameters) -> (X, weights, p)``, on rows.
+    prepare : ``prepare(X, parameters) -> (X, weights, p)``, on a block of rows.
     summary : ``summary(features, weights) -> (n,)``, one number a point, from prepared features, shape (m, n).
     parameters : those of w, p, V, VI that it takes.
     signed : a distance may be negative, so that one of zero is not the smallest.

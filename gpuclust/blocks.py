@@ -1,0 +1,64 @@
+"""Points taken a block of rows at a time: what is mapped from a file, or of another type, is never copied whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+#: Numbers in a block: 2 MiB of float64.
+NUMBERS = 2**18
+
+
+def row_blocks(n: int, m: int) -> Iterator[slice]:
+    """Slices that cover ``n`` rows of ``m`` numbers; none has one row, which NumPy would sum in another order."""
+    rows = max(2, NUMBERS // max(m, 1))
+    begin = 0
+    if n == 0:
+        yield slice(0, 0)
+    while begin < n:
+        end = min(begin + rows, n)
+        if n - end == 1:
+            end = n
+        yield slice(begin, end)
+        begin = end
+
+
+def mean(X: np.ndarray, finite: bool = False) -> np.ndarray:
+    """The mean of every column, summed in the order of rows, in float64; if ``finite`` of finite rows only."""
+    total, count = np.zeros(X.shape[1]), 0
+    for rows in row_blocks(*X.shape):
+        block = X[rows].astype(np.float64, copy=False)
+        if finite:
+            block = block[np.isfinite(block).all(axis=1)]
+        total = _added(total, block)
+        count += len(block)
+    return total / max(count, 1)
+
+
+def variance(X: np.ndarray) -> np.ndarray:
+    """The variance of every column, n - 1 in the denominator: the bits of ``np.var(X, axis=0, ddof=1)``."""
+    n, m = X.shape
+    if m == 1 or X.flags.f_contiguous:  # NumPy sums a column that lies in one piece in another order
+        return np.array([np.var(column.astype(np.float64, copy=False), ddof=1) for column in X.T])
+    centre, total = mean(X), np.zeros(m)
+    for rows in row_blocks(n, m):
+        block = X[rows].astype(np.float64, copy=False) - centre
+        total = _added(total, block * block)
+    return total / max(n - 1, 0)
+
+
+def covariance(X: np.ndarray) -> np.ndarray:
+    """The covariance matrix of the columns, n - 1 in the denominator."""
+    centre = mean(X)
+    products = np.zeros((X.shape[1], X.shape[1]))
+    for rows in row_blocks(*X.shape):
+        block = X[rows].astype(np.float64, copy=False) - centre
+        products += block.T @ block
+    with np.errstate(divide="ignore", invalid="ignore"):  # of one row: NaN, as np.cov has it
+        return products / (len(X) - 1)
+
+
+def _added(total: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """``total`` and the rows of a block, added one after the other."""
+    return np.add.reduce(np.concatenate((total[None], block)), axis=0)

@@ -1,0 +1,113 @@
+"""Predicted memory beside what a process really takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MB = 10**6
+CLEAR = Path("/proc/self/clear_refs")
+
+#: What one process measures: for each job a compiled linkage, the resident memory before it, and the most during it.
+PROGRAM = """
+import ctypes, gc, json, os, re, sys
+import numpy as np
+from gpuclust.linkage import compute
+
+def resident(name):
+    with open("/proc/self/status") as status:
+        return int(re.search(rf"^{name}:\\s*(\\d+) kB", status.read(), re.MULTILINE)[1]) * 1024
+
+def data(n, m, dtype):
+    rng = np.random.default_rng(0)
+    if m is None:
+        return rng.random(n * (n - 1) // 2, dtype) + dtype(0.1)
+    return rng.standard_normal((n, m), dtype)
+
+for n, m, options in json.loads(sys.argv[1]):
+    dtype = np.dtype(options.get("dtype", "float64")).type
+    small = {name: value for name, value in options.items() if name not in ("mapped", "memory_limit")}
+    compute(data(min(n, 1100), m and min(m, 64), dtype), **small)
+    y = data(n, m, dtype)
+    if mapped := options.pop("mapped", None):
+        np.save(sys.argv[2], y.astype(mapped["dtype"], order=mapped["order"]))
+        y = np.load(sys.argv[2], mmap_mode="r")
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts from here
+    before = resident("VmRSS") - resident("RssFile")
+    job = compute(y, **options).plan
+    print(json.dumps([job.algorithm, job.memory, resident("VmHWM") - resident("RssFile") - before]))
+"""
+
+#: Points or condensed dissimilarities (m is None), and options of linkage; large enough to measure, quickly done.
+JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
+    (1000, 4000, {"method": "single", "algorithm": "spanning tree"}),
+    (1000, 4000, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
+    (3000, 2, {"method": "single", "algorithm": "spanning tree, stored"}),
+    (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
+    (1000, 3000, {"method": "ward", "algorithm": "summaries", "dtype": "float32"}),
+    (4000, 2, {"method": "ward", "algorithm": "stored"}),
+    (4500, None, {"method": "ward", "algorithm": "stored"}),
+    (4500, None, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
+    (6000, 16, {"method": "complete", "algorithm": "stored"}),
+    (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
+    (6000, 16, {"method": "average", "algorithm": "hybrid"}),
+    (700, 4000, {"method": "centroid", "algorithm": "generic"}),
+    (3500, None, {"method": "median", "algorithm": "generic, stored"}),
+    (3500, 100, {"method": "centroid", "algorithm": "generic, stored", "dtype": "float32"}),
+]
+
+
+def measure(jobs: list[Any], folder: Path) -> list[tuple[str, int, int]]:
+    command = [sys.executable, "-c", PROGRAM, json.dumps(jobs), str(folder / "points.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+pytestmark = pytest.mark.skipif(not CLEAR.exists(), reason="needs Linux, which tells a process's peak memory")
+
+
+def test_predicted_memory_is_within_a_quarter(tmp_path):
+    """Of what a process takes, or 3 MB, which is what threads and small objects take."""
+    wrong = []
+    for (n, m, options), (algorithm, predicted, measured) in zip(JOBS, measure(JOBS, tmp_path), strict=True):
+        assert algorithm == options["algorithm"]
+        assert predicted > 15 * MB, "too small to measure"
+        if not 0.8 * (measured - 3 * MB) <= predicted <= 1.25 * measured:
+            wrong.append(f"{n} x {m} {options}: predicted {predicted / MB:.1f} MB, measured {measured / MB:.1f} MB")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_limit_is_obeyed(tmp_path):
+    limit = 15 * MB
+    jobs = [(5000, 8, {"method": method, "memory_limit": limit}) for method in ("average", "complete")]
+    for algorithm, predicted, measured in measure(jobs, tmp_path):
+        assert algorithm == "hybrid"
+        assert predicted <= limit
+        assert measured <= limit + 3 * MB
+
+
+def test_mapped_points_are_read_in_blocks(tmp_path):
+    """No copy of them is made but the one in the working type that the kernels read."""
+    n, m = 400, 16_000
+    kinds = [("<f8", "C", "float64"), ("<f4", "C", "float32"), (">f4", "F", "float32"), ("<i2", "C", "float32")]
+    jobs = [
+        (
+            n,
+            m,
+            {"method": "ward", "algorithm": "stored", "dtype": working, "mapped": {"dtype": dtype, "order": order}},
+        )
+        for dtype, order, working in kinds
+    ]
+    for (_, _, working), (_, predicted, measured) in zip(kinds, measure(jobs, tmp_path), strict=True):
+        features = n * m * (4 if working == "float32" else 8)
+        assert features < predicted < 1.1 * features
+        assert measured < features + 9 * MB  # a block for each thread that looks for NaN, and threads

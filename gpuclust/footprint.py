@@ -82,8 +82,8 @@ def estimate(
     return Footprint(fixed + in_order, matrix, least, lists)
 
 
-#: Copies of the features that an algorithm holds, and bytes of each observation: ids, sizes, neighbours, merges, Z, and
-#: what sorts them.
+#: Copies of the features that an algorithm holds, and bytes of each observation: ids, sizes, neighbours, merges, Z,
+#: and what sorts them.
 _ON_HOST = {
     "spanning tree": (1, 180),
     "spanning tree, stored": (1, 110),

@@ -28,10 +28,12 @@ demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/d
 test: lint  ## Check style and types, then run the tests.
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
-lint: $(DEV)  ## Check style and types.
+lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/hadolint docker/Dockerfile.*
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 format: $(DEV)  ## Put the source into its standard form.
 	$(BIN)/python -m ruff check --fix .

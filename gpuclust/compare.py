@@ -254,7 +254,7 @@ def _measure(name: str, task: Task, data: Path, n: int, options: Options) -> tup
             env=_environment(options.threads),
         )
         if not _wait(process, options.timeout):
-            found.status, found.reason = "timeout", f"stopped after {options.timeout:g} seconds"
+            found.status, found.reason = "timeout", f"stopped after {options.timeout:g} s"
             return found, None
         said.seek(0)
         complained.seek(0)

@@ -1,0 +1,47 @@
+"""Compile what most jobs need, so that an image holds it: ``python warm.py [METHOD ...]``.
+
+What is compiled is kept in NUMBA_CACHE_DIR, for the kind of CPU this runs on. Pictures are drawn once too, for
+matplotlib's list of fonts.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from gpuclust.distance import pdist
+from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
+from gpuclust.job import Job, run
+from gpuclust.linkage import linkage
+from gpuclust.methods import METHODS
+from gpuclust.results import Cut
+
+#: Enough points for every part of an algorithm to have its turn.
+POINTS = 4000
+DTYPES = ("float64", "float32")
+
+
+def warm(methods: list[str]) -> None:
+    points = np.random.default_rng(0).normal(size=(POINTS, 8))
+    condensed = pdist(points[:600], device="cpu")
+    for dtype in DTYPES:
+        for method in methods:
+            for y in (points, condensed):
+                Z = linkage(y, method, dtype=dtype, device="cpu")
+    fcluster(Z, 5, "maxclust")
+    fcluster(Z, 1.0)
+    inconsistent(Z)
+    cophenet(Z, condensed)
+    leaves_list(Z)
+    suggest_k(Z)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "points.npy"
+        np.save(data, points)
+        run(Job(str(data), Path(folder) / "out", methods[0], cut=Cut("maxclust", 5), device="cpu"))
+
+
+if __name__ == "__main__":
+    warm(sys.argv[1:] or list(METHODS))

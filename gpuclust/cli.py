@@ -144,6 +144,68 @@ def run(
             _summarise(job, result)
 
 
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust plan 1000000 2 --method ward
+
+gpuclust plan points.npy --method average --memory-limit 8GB
+
+Exit codes: 0 it fits, 1 it does not, 2 the data or an option is at fault.""",
+)
+def plan(
+    what: Annotated[
+        str, typer.Argument(metavar="N|FILE", help="Number of observations, or a data file.", show_default=False)
+    ],
+    features: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[M]", help="Number of features; without it, condensed distances.", show_default=False
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
+    ] = "average",
+    metric: Annotated[
+        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
+    ] = "euclidean",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="float64, or float32: half the memory.", rich_help_panel="Machine")
+    ] = "float64",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.", rich_help_panel="Machine")
+    ] = "auto",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-limit",
+            help="Most memory to use, like 8GB; what is there unless given.",
+            rich_help_panel="Machine",
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="auto, or the one to plan with.", rich_help_panel="Machine")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a linkage would need, without doing it.
+
+    Prints algorithm, device, predicted memory beside the limit, and why.
+    Where it does not fit: what would. Of a .npy or .npz file only the header
+    is read.
+    """
+    with plain_errors(debug):
+        from gpuclust import plan_report
+        from gpuclust.plan import plan as planned
+
+        n, m = plan_report.size_of(what, features)
+        found = planned(n, m, method, metric, dtype, device, memory_limit, algorithm=algorithm)
+        plan_report.show(found, as_json)
+    if not found.fits:
+        raise typer.Exit(1)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and results.")] = Path("out/demo"),

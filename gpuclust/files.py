@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,21 +134,43 @@ def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
         raise InputFileError(f"{what}: is empty (shape {shape})")
 
 
+def read_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """The shape of the array in a file; only the headers of .npy and .npz files are read. See `read_points`."""
+    file, key = split_key(path)
+    _check_is_file(file)
+    if file.suffix.lower() != ".npz":  # .npy is only mapped
+        return tuple(read_points(path).values.shape)
+    if not zipfile.is_zipfile(file):
+        raise InputFileError(f"{file}: is not an .npz file, or a truncated one")
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        wanted = _pick(file, names, key)
+        with archive.open(f"{wanted}.npy") as member:
+            shape, dtype, _ = _read_header(f"{file}:{wanted}", member)
+    _check_array(f"{file}:{wanted}", shape, dtype)
+    return shape
+
+
+def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape and dtype that a .npy header promises, and where the numbers begin."""
+    magic = file.read(6)
+    if magic != b"\x93NUMPY":
+        found = "is empty" if not magic else f"starts with {magic!r}"
+        raise InputFileError(f"{what}: is not a .npy file ({found})")
+    file.seek(0)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise InputFileError(f"{what}: damaged or truncated .npy header ({error})") from error
+    return shape, dtype, file.tell()
+
+
 def _read_npy(path: Path) -> NDArray[Any]:
     """Map a .npy file into memory, after checking that it is as long as its header promises."""
     with open(path, "rb") as file:
-        magic = file.read(6)
-        if magic != b"\x93NUMPY":
-            found = "is empty" if not magic else f"starts with {magic!r}"
-            raise InputFileError(f"{path}: is not a .npy file ({found})")
-        file.seek(0)
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise InputFileError(f"{path}: damaged or truncated .npy header ({error})") from error
-        start = file.tell()
+        shape, dtype, start = _read_header(str(path), file)
     _check_array(str(path), shape, dtype)
     need = dtype.itemsize
     for length in shape:
@@ -163,20 +185,23 @@ def _read_npy(path: Path) -> NDArray[Any]:
     return mapped
 
 
+def _pick(path: Path, keys: list[str], key: str | None) -> str:
+    """The array of an .npz file that is meant."""
+    if key is None and len(keys) != 1:
+        held = ", ".join(keys) or "nothing"
+        raise InputFileError(f"{path}: holds {held}; name one array, like {path.name}:{keys[0] if keys else 'X'}")
+    wanted = keys[0] if key is None else key
+    if wanted not in keys:
+        raise InputFileError(f"{path}: holds no array {wanted!r}, but {', '.join(keys) or 'nothing'}")
+    return wanted
+
+
 def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
     if not zipfile.is_zipfile(path):
         raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            keys = list(archive.files)
-            if key is None and len(keys) != 1:
-                held = ", ".join(keys) or "nothing"
-                raise InputFileError(
-                    f"{path}: holds {held}; name one array, like {path.name}:{keys[0] if keys else 'X'}"
-                )
-            wanted = keys[0] if key is None else key
-            if wanted not in keys:
-                raise InputFileError(f"{path}: holds no array {wanted!r}, but {', '.join(keys) or 'nothing'}")
+            wanted = _pick(path, list(archive.files), key)
             array = archive[wanted]
     except InputFileError:
         raise

@@ -87,14 +87,7 @@ def check_observations(y: Any) -> Any:
     if data.dtype.kind not in "biuf":
         raise ValueError(f"y must hold real numbers, got dtype {data.dtype}.")
     if data.ndim == 1:
-        if data.size == 0:
-            raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
-        n = count(data)
-        if n * (n - 1) // 2 != data.size:
-            raise ValueError(
-                "A condensed distance matrix has n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), "
-                f"got {data.size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
-            )
+        observations_of(data.size)
     elif data.ndim == 2:
         if len(data) < 2 or data.shape[1] == 0:
             raise ValueError(
@@ -160,9 +153,24 @@ def _dlpack_device(y: Any) -> int | None:
 
 def count(data: Any) -> int:
     """Number of observations; for a condensed size that is none, the nearest number."""
-    if data.ndim == 2:
-        return len(data)
-    return (1 + isqrt(1 + 8 * data.size)) // 2
+    return len(data) if data.ndim == 2 else _nearest_count(data.size)
+
+
+def _nearest_count(size: int) -> int:
+    return (1 + isqrt(1 + 8 * size)) // 2
+
+
+def observations_of(size: int) -> int:
+    """Number of observations that ``size`` condensed dissimilarities are of; ``ValueError`` if there is none."""
+    n = _nearest_count(size)
+    if size == 0:
+        raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
+    if n * (n - 1) // 2 != size:
+        raise ValueError(
+            "A condensed distance matrix has n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), "
+            f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
+        )
+    return n
 
 
 def check_not_negative(method: Method, condensed: Any) -> None:

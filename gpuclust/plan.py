@@ -65,6 +65,11 @@ class Plan:
     def fits(self) -> bool:
         return self.memory <= self.limit
 
+    @property
+    def seconds(self) -> float:
+        """Modelled time, rough: it tells seconds from hours."""
+        return speed.seconds(self.algorithm, self.n, self.m, self.dtype, self.device)
+
     def __str__(self) -> str:
         shape = f"{self.n:,} observations" if self.m is None else f"{self.n:,} x {self.m:,} points"
         return (
@@ -126,12 +131,13 @@ class Plan:
         return task.on(wanted["device"])
 
     def _largest(self) -> int:
-        """The most observations that would fit, as far as three digits tell."""
+        """The most observations that would fit, down to a number of three digits."""
         low, high = 1, self.n
         while high - low > max(1, low // 1000):
             middle = (low + high) // 2
             low, high = (middle, high) if self._with(n=middle).fits else (low, middle)
-        return low
+        step = 10 ** max(0, len(str(low)) - 3)
+        return low // step * step
 
 
 def plan(
@@ -245,7 +251,7 @@ class _Task:
 
     @property
     def work(self) -> speed.Work:
-        return (speed.CONDENSED if self.m is None else speed.POINTS)[self.options[0].algorithm]
+        return speed.work_of(self.options[0].algorithm, self.m)
 
     @property
     def input_bytes(self) -> int:

@@ -96,6 +96,20 @@ def on_card(work: Work, n: float, m: int | None, dtype: str, card: Card, transfe
     return transfer / TRANSFER + work.rounds * ROUND + work.steps * n * STEP + computed + moved
 
 
+def work_of(algorithm: str, m: int | None) -> Work:
+    """What an algorithm does for points of ``m`` features, or for condensed dissimilarities (None)."""
+    return (CONDENSED if m is None else POINTS)[algorithm]
+
+
+def seconds(algorithm: str, n: int, m: int | None, dtype: str, device: str) -> float:
+    """Modelled time of a linkage on a device, with its start; to about an order of magnitude."""
+    work = work_of(algorithm, m)
+    family, _, index = device.partition(":")
+    if family != "cuda" or not devices.cards():
+        return on_cpu(work, n, m, dtype)
+    return START + on_card(work, n, m, dtype, devices.cards()[int(index or 0)], 0)
+
+
 def choose(
     work: Work, n: float, m: int | None, dtype: str, transfer: int, holder: int | None = None
 ) -> tuple[str, str]:

@@ -127,7 +127,7 @@ def test_what_would_fit_would_fit():
     assert "method='single'" in words
     largest = int(re.search(r"at most about ([\d,]+) observations", words)[1].replace(",", ""))
     assert gpuclust.plan(largest, None, "average", memory_limit="8GB").fits
-    assert not gpuclust.plan(int(largest * 1.002), None, "average", memory_limit="8GB").fits
+    assert not gpuclust.plan(int(largest * 1.02), None, "average", memory_limit="8GB").fits
     assert gpuclust.plan(60_000, None, "average", dtype="float32", memory_limit="8GB").fits
     assert gpuclust.plan(60_000, None, "single", memory_limit="8GB").fits
 

@@ -31,7 +31,7 @@ class Run:
     seconds : float or None
         The fewest seconds of the calls, without reading data and without compiling.
     peak_memory_bytes : int or None
-        Of the whole process.
+        Of the whole process; not what it takes of a card.
     times : float or None
         Its seconds, in units of gpuclust's.
     height_difference, relative_difference : float or None

@@ -91,6 +91,22 @@ class Generic(Protocol):
         """Move the rows in use together; their order, and so every later decision, stays."""
 
 
+class Outgoing(Protocol):
+    """The shortest edge out of each component of points, round after round of ever larger components."""
+
+    scans: int  # points searched so far
+
+    def shortest(
+        self, component: np.ndarray, count: int, report: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first edge of each component in (distance, smaller end, larger end): its two ends, and its length.
+
+        ``component`` numbers the component of each point from 0 to ``count`` - 1: every point its own in the first
+        call, and in the next one those of the last, joined along the edges that it gave. Edge c leads from a point of
+        component c. All three (count,). ``report`` is called now and then.
+        """
+
+
 class Backend(Protocol):
     """A device. ``Points`` are features in the layout of `gpuclust.metrics.prepare`."""
 
@@ -145,6 +161,12 @@ class Backend(Protocol):
         self, points: Points, component: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """What `nearest` gives, for the points in ``rows``, among points of other components. O(rows n m) time."""
+
+    def outgoing(self, points: Points) -> Outgoing | None:
+        """A search of these points for edges out of components; None: none that is better than `nearest_outside`.
+
+        All distances are finite, or it is None.
+        """
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cpu import candidates, cluster_search, cophenetic, generic, knn, nearest, spanning
+from gpuclust.kernels.cpu import candidates, cluster_search, cophenetic, generic, knn, nearest, outgoing, spanning
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.summaries import Summaries
 from gpuclust.methods import Method
@@ -56,6 +56,9 @@ class CpuBackend:
         self, points: Points, component: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return nearest.nearest_outside(points, component, rows)
+
+    def outgoing(self, points: Points) -> outgoing.ByTree | None:
+        return outgoing.outgoing(points)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]

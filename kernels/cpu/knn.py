@@ -11,10 +11,13 @@ import numpy as np
 from gpuclust import metrics
 from gpuclust.kernels.cpu import launch, pairwise
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.kernels.cpu.tree_points import arrange_if_quicker
 from gpuclust.metrics import Metric, Points
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512
+#: The tree is taken if it compares no more than this share of all pairs. A pass compares all, at a third of the cost.
+SHARE = 1 / 3
 #: Rows a piece of work.
 ROWS = 64
 
@@ -78,8 +81,13 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
 
     Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
-    NaN.
+    NaN. By kd-tree where that is quicker.
     """
+    squares, finish = metrics.by_order(points)
+    arranged = arrange_if_quicker(squares, k, SHARE)
+    if arranged is not None:
+        index, distance = arranged.knn(k)
+        return index, finish(distance)
     kernel = knn_kernel(points.metric, points.weights is not None, points.features.dtype)
     index = np.full((points.n, k), -1)
     distance = np.full((points.n, k), np.inf, points.features.dtype)

@@ -60,6 +60,9 @@ class ReferenceBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return nearest.nearest_outside(points, component, rows)
 
+    def outgoing(self, points: Points) -> None:
+        return None  # by `nearest_outside`
+
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
     ) -> tuple[np.ndarray, np.ndarray]:

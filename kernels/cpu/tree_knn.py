@@ -1,0 +1,192 @@
+"""The k nearest neighbours of every point by a kd-tree: subtrees that are too far away are never looked at.
+
+Points stand in the order of the tree, so that those of a leaf are neighbours in memory and distances are computed for
+a vector of them at once. All points of a leaf are searched together: a subtree is entered if its box is nearer to the
+leaf's box than the last on one of the leaf's lists, and a point is compared with the points of a leaf if their box is
+nearer to the point than the last on its own list.
+
+The bounds hold to the last bit: the gap between a point and a box is added up as a distance is, feature by feature in
+the same order, and every rounded operation on the way is monotone. Where a power is computed, which need not be, the
+bound is lowered a little (`bounds`).
+
+Friedman, Bentley, Finkel 1977, An algorithm for finding best matches in logarithmic expected time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust import metrics
+from gpuclust.kernels.cpu import kdtree, launch, pairwise
+from gpuclust.kernels.cpu.kdtree import LEAF
+from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.metrics import Metric
+
+#: Places on the stack of a descent: one a level, and there are fewer than 2**31 points.
+STACK = 64
+
+
+@cache
+def bounds(metric: Metric, weighted: bool, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Two functions for compiled code: the least distance of two boxes, and of a box from each point of a leaf."""
+    step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    zero, one = dtype.type(0), dtype.type(1)
+    slack = dtype.type(1 - 16 * np.finfo(dtype).eps) if metric.heavy else one
+
+    @register_jitable
+    @named(metric.name, weighted, dtype)
+    def between_boxes(low, high, one_box, other, weights, p):
+        a = b = zero
+        for k in range(low.shape[1]):
+            gap = max(low[one_box, k] - high[other, k], low[other, k] - high[one_box, k], zero)
+            a, b = step(a, b, gap, zero, weights[k] if weighted else one, p)
+        return finish(a, b, zero, zero, p) * slack
+
+    @register_jitable
+    @named(metric.name, weighted, dtype)
+    def from_points(features, begin, low, high, weights, p, out):
+        """``out[j]`` bounds the distances of point begin + j; always of `LEAF` points."""
+        for k in range(features.shape[0]):
+            x = features[k, begin : begin + LEAF]
+            least, most = low[k], high[k]
+            w = weights[k] if weighted else one
+            first = k == 0
+            for j in range(LEAF):
+                gap = max(least - x[j], x[j] - most, zero)
+                out[j], _ = step(zero if first else out[j], zero, gap, zero, w, p)
+        for j in range(LEAF):
+            out[j] = finish(out[j], zero, zero, zero, p) * slack
+
+    return between_boxes, from_points
+
+
+@cache
+def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
+    """Lists of the points of leaves ``begin .. end-1`` by (distance, index); distances as ``metric`` has them.
+
+    ``features`` are in the order of the tree, with `LEAF` more points of any value behind the last. ``first`` holds
+    the smallest index in each node. Lists hold positions; the point itself is left out. Returns the number of
+    distances computed.
+    """
+    row_of_distances = pairwise.row_kernel(metric, weighted)
+    between_boxes, from_points = bounds(metric, weighted, dtype)
+    stamp = launch.stamp(metrics, pairwise, kdtree)
+    infinity = dtype.type(np.inf)
+
+    @register_jitable
+    @named(metric.name, weighted, dtype)
+    def insert(values, left, right, own, order, best, which):
+        """Put points left..right-1 into one sorted list."""
+        last = best.size - 1
+        for j in range(right - left):
+            value = values[j]
+            position = left + j
+            if value > best[last] or position == own:
+                continue
+            index = order[position]
+            if value == best[last] and which[last] >= 0 and index > order[which[last]]:
+                continue
+            place = last
+            while place > 0 and (
+                value < best[place - 1] or (value == best[place - 1] and index < order[which[place - 1]])
+            ):
+                best[place] = best[place - 1]
+                which[place] = which[place - 1]
+                place -= 1
+            best[place] = value
+            which[place] = position
+
+    @register_jitable
+    @named(metric.name, weighted, dtype)
+    def worst(distance, position, order, left, right):
+        """The last in (distance, index) on the lists of a leaf."""
+        k = distance.shape[1]
+        far = dtype.type(0)
+        index = -1
+        for q in range(left, right):
+            value = distance[q, k - 1]
+            if value >= far:
+                at = position[q, k - 1]
+                label = order[at] if at >= 0 else order.size
+                index = label if value > far else max(index, label)
+                far = value
+        return far, index
+
+    @compiled
+    @named(metric.name, weighted, dtype)
+    def knn(features, summary, weights, p, order, first, low, high, depth, begin, end, position, distance):
+        stamp  # noqa: B018
+        n = order.size
+        k = position.shape[1]
+        leaves = (1 << depth) - 1
+        out = np.empty(LEAF, dtype)
+        scratch = np.empty(LEAF, dtype)
+        gaps = np.empty(LEAF, dtype)
+        nodes = np.empty(STACK, np.int64)
+        nearest = np.empty(STACK, dtype)
+        computed = 0
+        for leaf in range(begin, end):
+            left, right = (n * leaf) >> depth, (n * (leaf + 1)) >> depth
+            for q in range(left, right):
+                distance[q] = infinity
+                position[q] = -1
+                row_of_distances(features, summary, q, features, summary, left, left + LEAF, weights, p, out, scratch)
+                insert(out, left, right, q, order, distance[q], position[q])
+            computed += (right - left) * (right - left)
+            far, far_index = worst(distance, position, order, left, right)
+            own = leaves + leaf
+            climbing = own
+            while climbing > 0:
+                nodes[0] = ((climbing - 1) ^ 1) + 1
+                nearest[0] = between_boxes(low, high, own, nodes[0], weights, p)
+                climbing = (climbing - 1) >> 1
+                top = 1
+                while top > 0:
+                    top -= 1
+                    node = nodes[top]
+                    if nearest[top] > far or (nearest[top] == far and first[node] > far_index):
+                        continue
+                    if node < leaves:
+                        near, other = 2 * node + 1, 2 * node + 2
+                        near_gap = between_boxes(low, high, own, near, weights, p)
+                        other_gap = between_boxes(low, high, own, other, weights, p)
+                        if other_gap < near_gap:
+                            near, other = other, near
+                            near_gap, other_gap = other_gap, near_gap
+                        nodes[top] = other
+                        nearest[top] = other_gap
+                        nodes[top + 1] = near
+                        nearest[top + 1] = near_gap
+                        top += 2
+                        continue
+                    from_points(features, left, low[node], high[node], weights, p, gaps)
+                    there = node - leaves
+                    start, stop = (n * there) >> depth, (n * (there + 1)) >> depth
+                    changed = False
+                    for q in range(left, right):
+                        limit = distance[q, k - 1]
+                        gap = gaps[q - left]
+                        if gap > limit:
+                            continue
+                        if gap == limit and position[q, k - 1] >= 0 and first[node] > order[position[q, k - 1]]:
+                            continue
+                        row_of_distances(
+                            features, summary, q, features, summary, start, start + LEAF, weights, p, out, scratch
+                        )
+                        computed += stop - start
+                        hits = 0
+                        for j in range(LEAF):
+                            hits += out[j] <= limit
+                        if hits > 0:
+                            insert(out, start, stop, q, order, distance[q], position[q])
+                            changed = True
+                    if changed:
+                        far, far_index = worst(distance, position, order, left, right)
+        return computed
+
+    return knn

@@ -1,0 +1,218 @@
+"""Points in the order of a kd-tree: what the searches by tree work on, and whether one is worth while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust.kernels.cpu import kdtree, pairwise
+from gpuclust.kernels.cpu.kdtree import LEAF, Tree
+from gpuclust.kernels.cpu.launch import compiled, ranges, run
+from gpuclust.kernels.cpu.tree_knn import knn_kernel
+from gpuclust.metrics import Points
+
+#: Leaves a piece of work.
+PIECE = 64
+#: The tree is taken for nearest neighbours if lists compare no more than this share of all pairs. Measured: at an
+#: eighth both take the same time. A pair costs four times as much by tree (short vectors, bounds), and a pass over
+#: all pairs does half of them.
+SHARE = 1 / 8
+#: Leaves that are searched to measure the share; and first, for points of so many features that no box is far away.
+SAMPLE, GLANCE = 16, 3
+
+
+@dataclass(frozen=True)
+class TreePoints:
+    """Points and their kd-tree.
+
+    Attributes
+    ----------
+    points : Points
+        In the order they were given; features of weight zero are left out.
+    tree : Tree
+    features : (m, n + LEAF) array
+        In the order of the tree, with zeros behind the last.
+    first : (nodes,) array of int64
+        The smallest index in each node.
+    """
+
+    points: Points
+    tree: Tree
+    features: np.ndarray
+    first: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return self.points.n
+
+    @property
+    def leaves(self) -> int:
+        return 1 << self.tree.depth
+
+    def arguments(self) -> tuple[Any, ...]:
+        """What kernels take first: features, summary, weights, p."""
+        dtype = self.features.dtype
+        weights = np.empty(0, dtype) if self.points.weights is None else self.points.weights
+        return self.features, np.zeros(self.features.shape[1], dtype), weights, self.points.p
+
+    def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, k) and distances of the nearest others of each position, by (distance, index).
+
+        -1 and infinite behind the last where there are fewer than k others. O(n k) memory.
+        """
+        position = np.empty((self.n, k), index_type(self.n))
+        distance = np.empty((self.n, k), self.features.dtype)
+        self._search(position, distance, ranges(self.leaves, PIECE))
+        return position, distance
+
+    def share_compared(self, k: int, leaves: int) -> float:
+        """The share of all pairs that lists of k neighbours compare, measured on some leaves spread over the tree."""
+        position = np.empty((self.n, k), index_type(self.n))  # hardly any of it is touched
+        distance = np.empty((self.n, k), self.features.dtype)
+        sample = np.unique(np.linspace(0, self.leaves - 1, leaves).astype(np.int64))
+        compared = self._search(position, distance, [(int(leaf), int(leaf) + 1) for leaf in sample])
+        searched = (self.n * (sample + 1) >> self.tree.depth) - (self.n * sample >> self.tree.depth)
+        return compared / (float(searched.sum()) * self.n)
+
+    def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `lists` gives, by index. O(n k) memory."""
+        position, distance = self.lists(k)
+        order = self.tree.order
+        index, sorted_distance = np.empty((self.n, k), np.int64), np.empty_like(distance)
+
+        def put(begin: int, end: int) -> None:
+            index[order[begin:end]] = np.where(position[begin:end] >= 0, order[position[begin:end]], -1)
+            sorted_distance[order[begin:end]] = distance[begin:end]
+
+        run(put, ranges(self.n, 1 << 16))
+        return index, sorted_distance
+
+    def _search(self, position: np.ndarray, distance: np.ndarray, pieces: list[tuple[int, int]]) -> int:
+        points, tree = self.points, self.tree
+        kernel = knn_kernel(points.metric, points.weights is not None, self.features.dtype)
+        common = (*self.arguments(), tree.order, self.first, tree.low, tree.high, tree.depth)
+        compared: list[int] = []
+        run(lambda begin, end: compared.append(kernel(*common, begin, end, position, distance)), pieces)
+        return sum(compared)
+
+    def originals(self) -> np.ndarray | None:
+        """For each index the smallest index of an equal point; ``None`` if no two points are equal."""
+        lowest = self.tree.order.copy()
+        common = (self.features, self.tree.order, self.first, self.tree.low, self.tree.high, self.tree.depth)
+        run(lambda begin, end: find_equals(*common, begin, end, lowest), ranges(self.leaves, PIECE))
+        if np.array_equal(lowest, self.tree.order):
+            return None
+        result = np.empty_like(lowest)
+        result[self.tree.order] = lowest
+        return result
+
+
+def index_type(n: int) -> type[np.signedinteger[Any]]:
+    """Positions are stored in half the memory where they fit."""
+    return np.int32 if n < 2**31 else np.int64
+
+
+def arrange(points: Points) -> TreePoints | None:
+    """Points with their tree; ``None`` where a box bounds no distance, or a distance may overflow. O(n m) memory."""
+    if not points.metric.euclidean_like:
+        return None
+    if points.weights is not None and not points.weights.all():
+        counted = points.weights > 0
+        features = np.ascontiguousarray(points.features[counted])
+        points = replace(points, features=features, weights=points.weights[counted])
+    m, n = points.features.shape
+    if m == 0:
+        return None
+    tree = kdtree.build(points.features)
+    if not np.isfinite(_diagonal(points, tree)):
+        return None
+    features = np.zeros((m, n + LEAF), points.features.dtype)
+    run(lambda k: np.take(points.features[k], tree.order, out=features[k, :n]), [(k,) for k in range(m)])
+    return TreePoints(points, tree, features, _smallest_indices(tree.order, tree.depth))
+
+
+def arrange_if_quicker(points: Points, k: int, share: float = SHARE) -> TreePoints | None:
+    """Points with their tree, if lists of k neighbours of a sample compare no more than a share of all pairs."""
+    arranged = arrange(points)
+    if arranged is None or arranged.n <= 2 * k:
+        return None
+    if arranged.share_compared(k, GLANCE) > 4 * share or arranged.share_compared(k, SAMPLE) > share:
+        return None
+    return arranged
+
+
+def _diagonal(points: Points, tree: Tree) -> float:
+    """No two points are farther apart than the corners of their bounding box, rounded sums and all."""
+    corners = np.ascontiguousarray(np.stack((tree.low[0], tree.high[0]), axis=1))
+    box = replace(points, features=corners, summary=np.zeros(2, corners.dtype))
+    return float(pairwise.condensed(box)[0])
+
+
+def _smallest_indices(order: np.ndarray, depth: int) -> np.ndarray:
+    """Of each node; a leaf's points are in order."""
+    leaves = (1 << depth) - 1
+    first = np.empty(2 * leaves + 1, np.int64)
+    first[leaves:] = order[order.size * np.arange(leaves + 1) >> depth]
+    for level in range(depth - 1, -1, -1):
+        begin, end = (1 << level) - 1, (2 << level) - 1
+        first[begin:end] = np.minimum(first[2 * begin + 1 : 2 * end : 2], first[2 * begin + 2 : 2 * end + 1 : 2])
+    return first
+
+
+@register_jitable
+def touch(low, high, a, b):
+    """Whether two boxes have a place in common."""
+    k = 0
+    while k < low.shape[1] and low[a, k] <= high[b, k] and low[b, k] <= high[a, k]:
+        k += 1
+    return k == low.shape[1]
+
+
+@compiled
+def find_equals(features, order, first, low, high, depth, begin, end, lowest):
+    """Lower ``lowest`` to the smallest index of an equal point, for the points of leaves begin..end-1."""
+    n = order.size
+    leaves = (1 << depth) - 1
+    nodes = np.empty(2 * depth + 2, np.int64)
+    for leaf in range(begin, end):
+        left, right = (n * leaf) >> depth, (n * (leaf + 1)) >> depth
+        own = leaves + leaf
+        nodes[0] = 0
+        top = 1
+        while top > 0:
+            top -= 1
+            node = nodes[top]
+            largest = lowest[left]
+            for q in range(left + 1, right):
+                largest = max(largest, lowest[q])
+            if first[node] >= largest or not touch(low, high, own, node):
+                continue
+            if node < leaves:
+                nodes[top] = 2 * node + 2
+                nodes[top + 1] = 2 * node + 1
+                top += 2
+                continue
+            there = node - leaves
+            start, stop = (n * there) >> depth, (n * (there + 1)) >> depth
+            x = features[0, start : start + LEAF]
+            for q in range(left, right):
+                value = features[0, q]
+                hits = 0
+                for j in range(LEAF):
+                    hits += x[j] == value
+                if hits < 2 and node == own:
+                    continue
+                if hits == 0:
+                    continue
+                for j in range(start, stop):
+                    if order[j] >= lowest[q]:
+                        break  # a leaf's points come by index
+                    k = 0
+                    while k < features.shape[0] and features[k, j] == features[k, q]:
+                        k += 1
+                    if k == features.shape[0]:
+                        lowest[q] = order[j]
+                        break

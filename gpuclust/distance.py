@@ -16,10 +16,21 @@ from gpuclust.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, r
 from gpuclust.devices import check_output, to_output
 from gpuclust.errors import DoesNotFit
 from gpuclust.memory import format_bytes
+from gpuclust.metric_arguments import for_function, table_arguments
+from gpuclust.neighbors import nearest_neighbors as nearest_neighbors
 from gpuclust.observations import as_array, holder, place, to_host
 from gpuclust.points import check_points
 
-__all__ = ["cdist", "is_valid_dm", "is_valid_y", "num_obs_dm", "num_obs_y", "pdist", "squareform"]
+__all__ = [
+    "cdist",
+    "is_valid_dm",
+    "is_valid_y",
+    "nearest_neighbors",
+    "num_obs_dm",
+    "num_obs_y",
+    "pdist",
+    "squareform",
+]
 
 Array = np.ndarray
 
@@ -84,12 +95,12 @@ def pdist(
     shape = (n * (n - 1) // 2,)
     if callable(metric):
         parse_device(device)
-        (points,), kwargs = _for_function(metric, kwargs, to_host(points))
+        (points,), kwargs = for_function(metric, kwargs, to_host(points))
         result = result_array(shape, dtype, out, "pdist")
         for k, (x, y) in enumerate(combinations(points, 2)):
             result[k] = metric(x, y, **kwargs)
         return to_output(result, output)
-    arguments = _table_arguments(kwargs)
+    arguments = table_arguments(kwargs)
     backend = _backend(device, n, m, dtype, shape[0], holder(points))
     with backend.active():
         points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
@@ -142,13 +153,13 @@ def cdist(
     shape = (len(A), len(B))
     if callable(metric):
         parse_device(device)
-        (A, B), kwargs = _for_function(metric, kwargs, to_host(A), to_host(B))
+        (A, B), kwargs = for_function(metric, kwargs, to_host(A), to_host(B))
         result = result_array(shape, dtype, out, "cdist")
         for i, x in enumerate(A):
             for j, y in enumerate(B):
                 result[i, j] = metric(x, y, **kwargs)
         return to_output(result, output)
-    arguments = _table_arguments(kwargs)
+    arguments = table_arguments(kwargs)
     held = holder(A) if holder(A) == holder(B) else None
     backend = _backend(device, (len(A) * len(B)) ** 0.5, A.shape[1], dtype, len(A) * len(B), held)
     with backend.active():
@@ -192,26 +203,3 @@ def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Ba
             f"{backend.name}; {format_bytes(available)} are free. output='numpy' leaves it on the host."
         )
     return launch.empty(shape, dtype)
-
-
-def _table_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    for name in kwargs:
-        if name not in ("p", "w", "V", "VI"):
-            raise TypeError(f"unknown parameter {name!r}: metrics take p, w, V or VI.")
-    return kwargs
-
-
-def _for_function(
-    function: Callable[..., float], kwargs: dict[str, Any], *sets: Array
-) -> tuple[tuple[Array, ...], dict[str, Any]]:
-    """Points and arguments for a Python function.
-
-    One that bears the name of a metric (SciPy's ``seuclidean``, say) gets what that metric would: booleans or
-    float64, and the V or VI of the points.
-    """
-    given = {name: value for name, value in kwargs.items() if value is not None}
-    metric = metrics.BY_ALIAS.get(getattr(function, "__name__", ""))
-    if metric is None:
-        return sets, given
-    sets = tuple(np.ascontiguousarray(X, bool if metric.boolean else np.float64) for X in sets)
-    return sets, metrics.complete(metric, np.concatenate(sets), given)

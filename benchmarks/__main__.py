@@ -19,11 +19,13 @@ from rich.table import Table
 
 from benchmarks.cases import CASES, Case
 from benchmarks.million import million
+from benchmarks.scale import CASES as SCALE
+from benchmarks.scale import compare
 from benchmarks.startup import startup
 from gpuclust.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million")
+GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million", "scale")
 
 
 def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
@@ -102,6 +104,9 @@ def main() -> None:
     for group in asked.groups or GROUPS:
         if group in ("startup", "million"):
             rows = {"startup": startup, "million": million}[group](console)
+        elif group == "scale":
+            rows = run(list(SCALE.values()), asked.n, peers, console)
+            rows += compare(rows, console)
         else:
             rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
         RESULTS.mkdir(exist_ok=True)

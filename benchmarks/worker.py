@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 
-from benchmarks.cases import CASES
+from benchmarks import cases, scale
 from gpuclust.memory import peak_memory
 
 
 def main(name: str, peer: str, n: int, m: int, digest: str) -> None:
-    case = CASES[name]
+    case = {**cases.CASES, **scale.CASES}[name]
     call = case.peers[peer]()
     call(case.make(min(case.warm, n), m))
     data = case.make(n, m)

@@ -12,7 +12,7 @@ ask before running        plan
 scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
-distances                 gpuclust.distance: pdist, cdist, squareform
+distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
 pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning
 command line              ``gpuclust --help``

@@ -1,0 +1,152 @@
+"""Past n²: a hundred thousand points and more, beside programs that do not store a matrix either.
+
+Cases run as those of `benchmarks.cases` do. Afterwards a table tells how seconds grow with n, and how they differ
+between kinds of points. A case of another linkage is added to `CASES`; what it is compared with follows from
+its name, as in "single 1000000 x 2, uniform".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import Call, Case, gaussian
+
+#: Ten times the points may take so many times as long, and any kind of points so many times as long as uniform ones.
+GROWTH, CLIFF = 14.0, 5.0
+
+
+def uniform(n: int, m: int) -> np.ndarray:
+    return np.random.default_rng(0).random((n, m))
+
+
+def clustered(n: int, m: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.random((100, m))[rng.integers(0, 100, n)] + rng.normal(size=(n, m)) / 1000
+
+
+def duplicated(n: int, m: int) -> np.ndarray:
+    """Every point twice."""
+    return np.random.default_rng(0).permutation(np.tile(uniform(n - n // 2, m), (2, 1))[:n])
+
+
+def heap(n: int, m: int) -> np.ndarray:
+    """Half of the points in one place."""
+    X = uniform(n, m)
+    X[: n // 2] = 0.5
+    return X
+
+
+def collinear(n: int, m: int) -> np.ndarray:
+    return uniform(n, 1) * np.arange(1, m + 1)
+
+
+def cauchy(n: int, m: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_cauchy((n, m))
+
+
+def geographic(n: int, m: int) -> np.ndarray:
+    """Longitude and latitude of people: towns whose sizes follow Zipf's law, to four decimals of a degree."""
+    rng = np.random.default_rng(0)
+    towns = 3000
+    places = np.column_stack((rng.uniform(-180, 180, towns), rng.normal(30, 20, towns)))
+    share = 1 / np.arange(1, towns + 1)
+    town = rng.choice(towns, n, p=share / share.sum())
+    spread = 0.2 * np.sqrt(share / share[0])[town, None]
+    return np.round(places[town] + spread * rng.standard_t(3, size=(n, 2)), 4)
+
+
+def equal(n: int, m: int) -> np.ndarray:
+    return np.full((n, m), 0.1)
+
+
+def grid(n: int, m: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, round(n ** (1 / m)), (n, m)).astype(float)
+
+
+KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
+    make.__name__: make for make in (uniform, clustered, duplicated, heap, collinear, cauchy, geographic, equal, grid)
+}
+
+
+def _gpuclust(method: str) -> Callable[[], Call]:
+    def load() -> Call:
+        from gpuclust import linkage
+
+        return lambda X: linkage(X, method)[:, 2]
+
+    return load
+
+
+def _quitefastmst() -> Call:
+    import quitefastmst
+
+    return lambda X: quitefastmst.mst_euclid(X)[0]
+
+
+def _quitefastmst_of_distinct() -> Call:
+    """Where equal points would take it n² time."""
+    import quitefastmst
+
+    def lengths(X: np.ndarray) -> np.ndarray:
+        distinct = np.unique(X, axis=0)
+        found = quitefastmst.mst_euclid(distinct)[0] if len(distinct) > 1 else np.empty(0)
+        return np.concatenate((np.zeros(len(X) - len(distinct)), found))
+
+    return lengths
+
+
+def single(make: Callable[[int, int], np.ndarray], n: int, m: int, asked: float | None = None) -> Case:
+    """Lengths of the tree's edges, ours and quitefastmst's; ``asked`` is its seconds over ours."""
+    of_distinct = make in (duplicated, heap, equal, grid)
+    return Case(
+        f"single {n} x {m}, {make.__name__}",
+        "scale",
+        make,
+        {
+            "gpuclust": _gpuclust("single"),
+            "quitefastmst": _quitefastmst_of_distinct if of_distinct else _quitefastmst,
+        },
+        np.sort,
+        n,
+        m,
+        rtol=1e-9,
+        repeat=2,
+        asked={} if asked is None else {"quitefastmst": asked},
+    )
+
+
+CASES = {
+    case.name: case
+    for case in (
+        single(gaussian, 1_000_000, 2, asked=1 / 1.3),
+        single(gaussian, 100_000, 10, asked=1.0),
+        single(gaussian, 20_000, 64, asked=8.0),
+        single(uniform, 100_000, 2),
+        *(single(make, 1_000_000, 2) for make in KINDS.values()),
+    )
+}
+
+
+def compare(rows: list[dict[str, Any]], console: Console) -> list[dict[str, Any]]:
+    """Growth with n, and seconds of each kind of points beside uniform ones, of what has been measured."""
+    seconds = {row["case"]: row["seconds"] for row in rows if row["peer"] == "gpuclust"}
+    table = Table("what", "times", "allowed")
+    found = []
+    for case, taken in seconds.items():
+        name, _, kind = case.partition(", ")
+        for what, other, allowed in (
+            (f"{case}: beside a tenth of the points", case.replace("1000000", "100000"), GROWTH),
+            (f"{case}: beside uniform points", f"{name}, uniform", CLIFF if kind in KINDS else 0.0),
+        ):
+            if other == case or other not in seconds or not allowed:
+                continue
+            times = taken / seconds[other]
+            table.add_row(what, f"{times:.2f}", f"{allowed:g} {'met' if times <= allowed else 'MISSED'}")
+            found.append({"case": what, "times": times, "allowed": allowed})
+    console.print(table)
+    return found

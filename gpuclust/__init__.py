@@ -13,6 +13,7 @@ scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
 distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
+many data sets            gpuclust.batch: run, iterate
 pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning
 command line              ``gpuclust --help``
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 from gpuclust.lazy import export
 
 if TYPE_CHECKING:
+    from gpuclust import batch as batch
     from gpuclust import distance as distance
     from gpuclust import errors as errors
     from gpuclust import hierarchy as hierarchy
@@ -67,6 +69,6 @@ __all__ = export(
         "gpuclust.hierarchy": "cophenet dendrogram fcluster inconsistent leaves_list",
         "gpuclust.version": "__version__",
     },
-    submodules="distance errors hierarchy plotting",
     needs={"AgglomerativeClustering": "sklearn"},
+    submodules="batch distance errors hierarchy plotting",
 )

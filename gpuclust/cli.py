@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpuclust import cli_options as options
+from gpuclust.batch.command import EPILOG, batch
 from gpuclust.terminal import ProgressBar, console, plain_errors, stoppable
 
 if TYPE_CHECKING:
@@ -28,8 +30,6 @@ app = typer.Typer(
 
 #: Clusters listed in the summary of a run, the largest first.
 LISTED = 10
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show Python's traceback of an error.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -66,50 +66,36 @@ def run(
         typer.Argument(
             metavar="DATA",
             help="Rows of numbers: .npy (memory-mapped), .npz (FILE.npz:NAME picks an array), .csv or .tsv, with or "
-            "without a header, the first column may name the rows. One dimension: condensed distances.",
+            "without a header, the first column may name the rows; .parquet or .feather. One dimension: condensed "
+            "distances.",
             show_default=False,
         ),
     ],
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
-    ] = "average",
-    metric: Annotated[
-        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
-    ] = "euclidean",
-    p: Annotated[float | None, typer.Option("--p", help="Exponent, for metric minkowski.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="A weight for each column, like 1,1,0.5.")] = None,
-    clusters: Annotated[
-        int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters.", rich_help_panel="Cut")
-    ] = None,
-    distance: Annotated[
-        float | None, typer.Option("--distance", "-t", help="Cut at this height.", rich_help_panel="Cut")
-    ] = None,
-    inconsistent: Annotated[
-        float | None,
-        typer.Option("--inconsistent", help="Most inconsistency in a cluster.", rich_help_panel="Cut"),
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option("--depth", help="Levels compared by --inconsistent; 2 unless given.", rich_help_panel="Cut"),
-    ] = None,
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="float64, or float32: half the memory.", rich_help_panel="Machine")
-    ] = "float64",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.", rich_help_panel="Machine")
-    ] = "auto",
-    memory_limit: Annotated[
-        str | None, typer.Option("--memory-limit", help="Most memory to use, like 8GB.", rich_help_panel="Machine")
-    ] = None,
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    p: options.P = None,
+    weights: options.Weights = None,
+    columns: options.Columns = None,
+    precomputed: options.Precomputed = False,
+    clusters: options.Clusters = None,
+    distance: options.Distance = None,
+    inconsistent: options.Inconsistent = None,
+    depth: options.Depth = None,
+    min_size: options.MinSize = None,
+    dtype: options.Dtype = "float64",
+    device: options.Device = "auto",
+    memory_limit: options.MemoryLimit = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for the results; out/NAME unless given.", rich_help_panel="Output"),
     ] = None,
     no_plots: Annotated[bool, typer.Option("--no-plots", help="Draw no pictures.", rich_help_panel="Output")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.", rich_help_panel="Output")
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
-    debug: Debug = False,
+    labels_format: options.LabelsFormat = "csv",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Cluster one data set and leave the results in a folder.
 
@@ -131,17 +117,25 @@ def run(
             method=method,
             metric=metric,
             p=p,
-            weights=None if weights is None else _numbers(weights),
+            weights=None if weights is None else options.numbers(weights),
+            columns=None if columns is None else options.columns_of(columns),
+            precomputed=precomputed,
             cut=cut,
             dtype=dtype,
             device=device,
             memory_limit=memory_limit,
             plots=not no_plots,
+            min_size=1 if min_size is None else min_size,
+            labels_format=labels_format,
+            report=report,
         )
         with ProgressBar(quiet) as bar:
             result = jobs.run(job, bar)
         if not quiet:
             _summarise(job, result)
+
+
+app.command(epilog=EPILOG)(batch)
 
 
 @app.command(
@@ -163,18 +157,10 @@ def plan(
             metavar="[M]", help="Number of features; without it, condensed distances.", show_default=False
         ),
     ] = None,
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
-    ] = "average",
-    metric: Annotated[
-        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
-    ] = "euclidean",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="float64, or float32: half the memory.", rich_help_panel="Machine")
-    ] = "float64",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.", rich_help_panel="Machine")
-    ] = "auto",
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    dtype: options.Dtype = "float64",
+    device: options.Device = "auto",
     memory_limit: Annotated[
         str | None,
         typer.Option(
@@ -187,7 +173,7 @@ def plan(
         str, typer.Option("--algorithm", help="auto, or the one to plan with.", rich_help_panel="Machine")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Say what a linkage would need, without doing it.
 
@@ -214,7 +200,7 @@ def demo(
         Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
 
@@ -250,13 +236,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="single, complete, average, weighted, centroid, median or ward.")
-    ] = "average",
-    metric: Annotated[
-        str, typer.Option("--metric", "-d", help="Any metric of scipy.spatial.distance.pdist, by name.")
-    ] = "euclidean",
-    p: Annotated[float | None, typer.Option("--p", help="Exponent, for metric minkowski.")] = None,
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    p: options.P = None,
     clusters: Annotated[
         int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters; the elbow's number by default.")
     ] = None,
@@ -275,7 +257,7 @@ def compare(
         str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Hold gpuclust against other programs on your data.
 
@@ -300,7 +282,7 @@ def compare(
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """See what this machine has, and whether gpuclust computes what it should.
 
@@ -342,13 +324,6 @@ def _default_folder(data: str) -> Path:
     stem = path.name.removesuffix(".gz")
     stem = Path(stem).stem
     return Path("out") / (stem if key is None else f"{stem}-{key}")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--weights must be numbers with commas between, like 1,1,0.5; got {text!r}") from None
 
 
 def _summarise(job: Job, result: Result) -> None:

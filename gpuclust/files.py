@@ -1,6 +1,7 @@
-"""Data sets in files: .npy (memory-mapped), .npz, .csv and .tsv become one array of numbers, or a clear error.
+"""Data sets in files: .npy (memory-mapped), .npz, .csv, .tsv, .parquet and .feather become one array of numbers, or a
+clear error.
 
-Text is read by `gpuclust.tables`.
+Text is read by `gpuclust.tables`, columnar files by `gpuclust.columnar`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,11 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.errors import InputFileError
-from gpuclust.tables import read_table
+from gpuclust.tables import choose_columns, read_table
 
 #: Separator by the ending of a table's name; ``None``: comma, semicolon or tab, by what the first two lines hold.
 TABLES: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
-ALLOWED = ".npy, .npz, .csv, .tsv (the last two also as .gz)"
+#: Columnar files, which pyarrow reads.
+COLUMNAR = (".parquet", ".feather", ".arrow")
+#: Endings of the names of data sets.
+ENDINGS = (".npy", ".npz", *TABLES, *(f"{ending}.gz" for ending in TABLES), *COLUMNAR)
+ALLOWED = ".npy, .npz, .csv, .tsv (these two also as .gz), .parquet, .feather"
 NOT_NUMBERS = {"c": "complex numbers", "O": "Python objects", "S": "bytes", "U": "text", "V": "records"}
 NOT_NUMBERS |= {"M": "dates", "m": "time spans"}
 
@@ -50,16 +56,20 @@ class DataSet:
     path: Path
 
 
-def read_points(path: str | os.PathLike[str], key: str | None = None) -> DataSet:
+def read_points(
+    path: str | os.PathLike[str], key: str | None = None, columns: Sequence[str | int] | None = None
+) -> DataSet:
     """Read a data set; the format follows from the ending of the name.
 
     Parameters
     ----------
     path : path
-        ``.npy``, ``.npz``, ``.csv``, ``.tsv``, ``.csv.gz`` or ``.tsv.gz``. An array of an .npz file may be named
-        after a colon: ``data.npz:X``.
+        ``.npy``, ``.npz``, ``.csv``, ``.tsv``, ``.csv.gz`` or ``.tsv.gz``, and with pyarrow (``gpuclust[io]``)
+        ``.parquet`` or ``.feather``. An array of an .npz file may be named after a colon: ``data.npz:X``.
     key : str, optional
         Name of the array in an .npz file; not needed when it holds only one.
+    columns : sequence of str or int, optional
+        The columns to read, by name or by number from 0, in this order; all of them unless given.
 
     Raises
     ------
@@ -68,23 +78,36 @@ def read_points(path: str | os.PathLike[str], key: str | None = None) -> DataSet
         message names the place.
     """
     file, key = split_key(path, key)
-    _check_is_file(file)
+    check_is_file(file)
     name = file.name.lower().removesuffix(".gz")
     suffix = os.path.splitext(name)[1]
     if key is not None and suffix != ".npz":
         raise InputFileError(f"{file}: only an .npz file holds arrays by name, so {key!r} cannot be read from it")
     try:
         if suffix == ".npy" and name == file.name.lower():
-            return DataSet(_read_npy(file), None, None, file)
+            return DataSet(_only(file, _read_npy(file), columns), None, None, file)
         if suffix == ".npz" and name == file.name.lower():
-            return DataSet(_read_npz(file, key), None, None, file)
+            return DataSet(_only(file, _read_npz(file, key), columns), None, None, file)
         if suffix in TABLES:
-            return DataSet(*read_table(file, TABLES[suffix]), file)
+            return DataSet(*read_table(file, TABLES[suffix], columns), file)
+        if suffix in COLUMNAR and name == file.name.lower():
+            from gpuclust.columnar import read_columnar
+
+            return DataSet(*read_columnar(file, columns), file)
     except InputFileError:
         raise
     except (OSError, EOFError) as error:  # gzip.BadGzipFile is an OSError, a gzip file cut short an EOFError
         raise InputFileError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     raise InputFileError(f"{file}: unknown kind of file {''.join(file.suffixes[-1:])!r}. Allowed: {ALLOWED}.")
+
+
+def _only(file: Path, values: NDArray[Any], columns: Sequence[str | int] | None) -> NDArray[Any]:
+    """The chosen columns of an array, which have numbers but no names."""
+    if columns is None:
+        return values
+    if values.ndim == 1:
+        raise InputFileError(f"{file}: holds condensed distances, which have no columns to choose from")
+    return np.ascontiguousarray(values[:, choose_columns(file, columns, None, values.shape[1])])
 
 
 def split_key(path: str | os.PathLike[str], key: str | None = None) -> tuple[Path, str | None]:
@@ -105,7 +128,8 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _check_is_file(path: Path) -> None:
+def check_is_file(path: Path) -> None:
+    """``InputFileError`` that says what is at this path instead of a file, or what may have been meant."""
     if path.is_dir():
         raise InputFileError(f"{path}: is a folder, a file is needed ({ALLOWED})")
     if path.exists():
@@ -137,18 +161,25 @@ def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
 def read_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """The shape of the array in a file; only the headers of .npy and .npz files are read. See `read_points`."""
     file, key = split_key(path)
-    _check_is_file(file)
-    if file.suffix.lower() != ".npz":  # .npy is only mapped
-        return tuple(read_points(path).values.shape)
-    if not zipfile.is_zipfile(file):
-        raise InputFileError(f"{file}: is not an .npz file, or a truncated one")
-    with zipfile.ZipFile(file) as archive:
+    check_is_file(file)
+    if file.suffix.lower() == ".npy":
+        return npy_header(file)[0]
+    if file.suffix.lower() == ".npz":
+        return npz_header(file, key)[0]
+    return tuple(read_points(path).values.shape)
+
+
+def npz_header(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an array in an .npz file that may hold observations."""
+    if not zipfile.is_zipfile(path):
+        raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
+    with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        wanted = _pick(file, names, key)
+        wanted = _pick(path, names, key)
         with archive.open(f"{wanted}.npy") as member:
-            shape, dtype, _ = _read_header(f"{file}:{wanted}", member)
-    _check_array(f"{file}:{wanted}", shape, dtype)
-    return shape
+            shape, dtype, _ = _read_header(f"{path}:{wanted}", member)
+    _check_array(f"{path}:{wanted}", shape, dtype)
+    return shape, dtype
 
 
 def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -167,8 +198,8 @@ def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[
     return shape, dtype, file.tell()
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
-    """Map a .npy file into memory, after checking that it is as long as its header promises."""
+def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a .npy file that is as long as its header promises, and may hold observations."""
     with open(path, "rb") as file:
         shape, dtype, start = _read_header(str(path), file)
     _check_array(str(path), shape, dtype)
@@ -181,6 +212,11 @@ def _read_npy(path: Path) -> NDArray[Any]:
             f"{path}: is truncated: its header promises {_times(shape)} {dtype} values ({need:,} bytes), "
             f"but only {have:,} bytes follow"
         )
+    return shape, dtype
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    npy_header(path)
     mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
 

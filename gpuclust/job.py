@@ -5,15 +5,13 @@ Every file is written whole or not at all, and run.json last: a folder with a ru
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,17 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust import methods, metrics
-from gpuclust.errors import InputFileError
-from gpuclust.files import DataSet, read_points, sha256_of, split_key
+from gpuclust.errors import InputFileError, unknown_name
+from gpuclust.files import DataSet, read_points
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
 from gpuclust.memory import peak_memory
 from gpuclust.observations import check_observations
-from gpuclust.output import atomic_write, output_folder
-from gpuclust.plan import check_euclidean
-from gpuclust.results import ELBOW_MERGES, Cut, draw, forget_earlier, suggest_clusters, write_labels, write_linkage
+from gpuclust.output import output_folder
+from gpuclust.plan import check_euclidean, working_type
+from gpuclust.precomputed import as_distances
+from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version, write_record
+from gpuclust.results import Cut, cut_height, draw, forget_earlier, suggest_clusters, write_labels, write_linkage
 
-PACKAGES = ("gpuclust", "numpy", "numba", "llvmlite", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
+LABELS_FORMATS = ("csv", "parquet")
 
 
 class Observer(Protocol):
@@ -46,7 +46,13 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """What to cluster, how, and where to leave the results. Fields are the options of `linkage` and `fcluster`."""
+    """What to cluster, how, and where to leave the results. Fields are the options of `linkage` and `fcluster`.
+
+    Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
+    read, by name or number from 0. ``weights`` are those of the columns; ward, centroid and median take them too (the
+    columns are scaled by their roots). ``precomputed`` data are distances, condensed or square. ``report`` adds
+    report.html, and scatter.png to the pictures.
+    """
 
     data: str
     out: Path
@@ -59,6 +65,11 @@ class Job:
     device: str = "auto"
     memory_limit: str | None = None
     plots: bool = True
+    columns: tuple[str | int, ...] | None = None
+    precomputed: bool = False
+    min_size: int = 1
+    labels_format: str = "csv"
+    report: bool = False
 
     def check(self) -> None:
         """Refuse options that can't be right, before anything is read.
@@ -77,12 +88,30 @@ class Job:
         if self.weights is not None and not metric.accepts_weights:
             raise ValueError(f"metric {metric.name} takes no weights")
         check_euclidean(method, metric.name)
+        if self.weights is not None and not all(0 <= weight < np.inf for weight in self.weights):
+            raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
+        if self.precomputed and (self.p is not None or self.weights is not None or self.columns is not None):
+            raise ValueError("p, weights and columns mean nothing to precomputed distances")
+        if self.columns is not None and not self.columns:
+            raise ValueError("columns must name at least one column")
+        working_type(self.dtype)
         if self.cut is not None:
             self.cut.check()
+        if self.min_size < 1:
+            raise ValueError(f"the smallest size of a cluster must be at least 1, got {self.min_size}")
+        if self.min_size > 1 and self.cut is None:
+            raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
+        if self.labels_format not in LABELS_FORMATS:
+            raise unknown_name("format of labels", self.labels_format, LABELS_FORMATS)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether weights are a scale of the columns: these linkages know Euclidean distances only."""
+        return self.weights is not None and methods.resolve(self.method).on_squares
 
     def metric_arguments(self) -> dict[str, Any]:
         """p and w, where they are given."""
-        given = {"p": self.p, "w": None if self.weights is None else np.array(self.weights)}
+        given = {"p": self.p, "w": None if self.weights is None or self.scaled else np.array(self.weights)}
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -96,6 +125,8 @@ class Result:
         The linkage matrix, and how it was computed.
     labels : (n,) int or None
         Cluster of each row, from 1; ``None`` without a cut.
+    height : float or None
+        Where a line shows the cut; ``None`` where no height separates its clusters.
     suggested : int or None
         Number of clusters at the elbow of the last merges; ``None`` with fewer than three merges.
     record : dict
@@ -104,6 +135,7 @@ class Result:
 
     linkage: Linkage
     labels: NDArray[Any] | None
+    height: float | None
     suggested: int | None
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -116,8 +148,31 @@ class _Silent:
         pass
 
 
-def run(job: Job, observer: Observer | None = None) -> Result:
+def run(
+    job: Job,
+    observer: Observer | None = None,
+    *,
+    source: Source | None = None,
+    warned: list[Any] | None = None,
+    own_folder: bool = False,
+) -> Result:
     """Do a job; see the module's text for what it leaves behind.
+
+    Parameters
+    ----------
+    job : Job
+    observer : Observer, optional
+        Is told how far it is.
+    source : Source, optional
+        The input as it was hashed; by default that is done here.
+    warned : list, optional
+        What `warnings` has recorded by the end, to be kept in run.json.
+    own_folder : bool
+        The output folder is for results only: what has the name of one is deleted, whoever wrote it.
+
+    Returns
+    -------
+    Result
 
     Raises
     ------
@@ -132,12 +187,14 @@ def run(job: Job, observer: Observer | None = None) -> Result:
     job.check()
     with output_folder(job.out) as folder:
         with clock("reading"):
-            data = read_points(job.data)
+            source = source or Source.of(job)
+            data = load(job)
             _check_fits(job, data)
-            digest = sha256_of(data.path)
+            source.check_unchanged()
         with clock("linkage"):
+            points = scaled(job, data.values)
             linkage = compute(
-                data.values,
+                points,
                 job.method,
                 job.metric,
                 dtype=job.dtype,
@@ -146,42 +203,103 @@ def run(job: Job, observer: Observer | None = None) -> Result:
                 memory_limit=job.memory_limit,
                 **job.metric_arguments(),
             )
-        Z = linkage.Z
-        labels = None
         with clock("cutting"):
-            if job.cut is not None:
-                labels = fcluster(Z, job.cut.threshold, criterion=job.cut.criterion, depth=job.cut.depth)
-            suggested = suggest_clusters(Z)
-        result = Result(linkage, labels, suggested)
-        with clock("writing"):
-            forget_earlier(folder)
-            files = [write_linkage(folder, Z)]
-            if labels is not None:
-                files.append(write_labels(folder, labels, data.names))
-        if job.plots:
-            with clock("drawing"):
-                files += draw(folder, Z, job.cut, labels, data.names)
+            labels, height = _cut(job, linkage.Z)
+            result = Result(linkage, labels, height, suggest_clusters(linkage.Z))
         result.record = {
-            "gpuclust": _version("gpuclust"),
+            "gpuclust": version("gpuclust"),
+            "identity": identity(job, source),
             "started": started.isoformat(timespec="seconds"),
-            "input": _describe(data, job.data, len(Z) + 1, digest),
+            "input": describe(data, job.data, len(linkage.Z) + 1, source),
             "parameters": {**asdict(job), "out": str(job.out)},
             "device": linkage.plan.device,
             "algorithm": linkage.plan.algorithm,
             "reason": linkage.plan.reason,
-            "result": _summary(result),
-            "seconds": {**clock.seconds, "total": clock.total()},
+            "result": summary(result),
+            "warnings": [" ".join(str(warning.message).split()) for warning in warned or ()],
             "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
             "row_scans": linkage.scans,
-            "peak_memory_bytes": peak_memory(),
             "predicted_memory_bytes": linkage.plan.memory,
-            "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := _version(p))}},
+            "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
             "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-            "files": [*files, "run.json"],
         }
-        with atomic_write(folder / "run.json", "w") as file:
-            file.write(json.dumps(result.record, indent=2, allow_nan=False) + "\n")
-        return result
+        if job.report:
+            from gpuclust.report import assess
+
+            with clock("assessing"):
+                result.record["assessment"] = assess(job, linkage.Z, points)
+        forget_earlier(folder, own_folder)
+        files: list[str] = []
+        try:
+            _write(job, result, data, clock, files)
+        except BaseException:  # a full disk, say: no part of a result is left
+            for name in files:
+                with suppress(OSError):
+                    (folder / name).unlink()
+            raise
+    return result
+
+
+def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[str]) -> None:
+    """Everything that a job leaves behind, run.json last; adds to ``files`` what is written."""
+    folder, Z = job.out, result.linkage.Z
+    with clock("writing"):
+        files.append(write_linkage(folder, Z))
+        if result.labels is not None:
+            files.append(write_labels(folder, result.labels, data.names, job.labels_format))
+    if job.plots:
+        with clock("drawing"):
+            files += draw(folder, Z, result.height, data.names, _to_scatter(job, data), result.labels)
+    if job.report:
+        from gpuclust.report import write_report
+
+        with clock("reporting"):
+            files.append(write_report(folder, job, result, data))
+    result.record["seconds"] = {**clock.seconds, "total": clock.total()}
+    result.record["peak_memory_bytes"] = peak_memory()
+    list_files(result.record, folder, files)
+    write_record(folder, result.record)
+
+
+def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
+    """Draw what a complete result lacks; the record that lists it too. Nothing is computed again but the cut."""
+    data, folder = load(job), job.out
+    Z = np.load(folder / "Z.npy")
+    labels, height = _cut(job, Z)
+    drawn = draw(folder, Z, height, data.names, _to_scatter(job, data), labels)
+    record = {**record, "parameters": {**record["parameters"], "plots": True}}
+    list_files(record, folder, [*record["bytes"], *drawn])
+    write_record(folder, record)
+    return record
+
+
+def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
+    return data.values if job.report and data.values.ndim == 2 else None
+
+
+def load(job: Job) -> DataSet:
+    """The data of a job: points, or condensed distances."""
+    data = read_points(job.data, columns=job.columns)
+    return as_distances(data) if job.precomputed else data
+
+
+def scaled(job: Job, values: NDArray[Any]) -> NDArray[Any]:
+    """Points with their columns scaled by the roots of the weights, where those are no argument of the metric."""
+    if not job.scaled or values.ndim == 1:
+        return values
+    return values * np.sqrt(np.array(job.weights))
+
+
+def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float | None]:
+    """Labels, and the height at which a line shows the cut; None where there is no such thing."""
+    if job.cut is None:
+        return None, None
+    threshold, options = job.cut.threshold, {"criterion": job.cut.criterion, "depth": job.cut.depth}
+    labels = fcluster(Z, threshold, **options)  # type: ignore[arg-type]
+    height = cut_height(Z, job.cut, int(labels.max()))
+    if job.min_size > 1:
+        labels = fcluster(Z, threshold, **options, min_size=job.min_size)  # type: ignore[arg-type]
+    return labels, height
 
 
 def _check_fits(job: Job, data: DataSet) -> None:
@@ -219,37 +337,3 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.perf_counter() - start, 4)
-
-
-def _describe(data: DataSet, given: str, n: int, digest: str) -> dict[str, Any]:
-    values = data.values
-    return {
-        "path": str(data.path.resolve()),
-        "key": split_key(given)[1],
-        "kind": "points" if values.ndim == 2 else "condensed distances",
-        "shape": list(values.shape),
-        "dtype": str(values.dtype),
-        "n": n,
-        "columns": data.columns,
-        "row_names": data.names is not None,
-        "bytes": data.path.stat().st_size,
-        "sha256": digest,
-    }
-
-
-def _summary(result: Result) -> dict[str, Any]:
-    Z, labels = result.linkage.Z, result.labels
-    sizes = None if labels is None else np.bincount(labels)[1:].tolist()
-    return {
-        "last_heights": Z[-ELBOW_MERGES:, 2].tolist(),
-        "clusters": None if sizes is None else len(sizes),
-        "cluster_sizes": sizes if sizes is None or len(sizes) <= 1000 else sorted(sizes, reverse=True)[:1000],
-        "suggested_clusters": result.suggested,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

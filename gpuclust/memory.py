@@ -1,4 +1,4 @@
-"""Amounts of memory: as text, and what there is."""
+"""Amounts of memory: as text, what there is, and what was used."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _left_in(folder: Path, limit: str, used: str, cache: str) -> list[int]:
 
 
 def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, in bytes, where the system tells."""
+    """Largest resident memory of this process so far, or since `forget_peak`, in bytes, where the system tells."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")), re.MULTILINE)
     if found:  # of this program alone, where what follows starts from what the parent process had
         return int(found[1]) * 1024
@@ -98,6 +98,14 @@ def peak_memory() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """Let `peak_memory` begin anew, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
 
 
 def _read(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -48,8 +49,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     try:
         with _lock:
             _unfinished.add(scratch)
-        # os.open rather than tempfile: the new file gets the rights that the user's umask gives.
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            # os.open rather than tempfile: the new file gets the rights that the user's umask gives.
+            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
@@ -85,7 +86,7 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
         raise OutputError(f"{folder}: is a file, a folder is needed for the results") from error
     except OSError as error:
         raise OutputError(f"{folder}: the folder cannot be created: {error.strerror or error}") from error
-    trial = folder / f".gpuclust-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    trial = folder / f".gpuclust.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         trial.write_bytes(b"gpuclust")
         trial.unlink()
@@ -140,12 +141,25 @@ def save_figure(
         figure.savefig(file, format="png")
 
 
-def discard_unfinished() -> None:
-    """Delete what ``atomic_write`` has begun and not finished; for a process about to end without unwinding."""
-    with _lock:
-        for scratch in _unfinished:
+def discard_unfinished(for_good: bool = False) -> None:
+    """Delete what ``atomic_write`` has begun and not finished; for a process about to end without unwinding.
+
+    ``for_good``: no thread can begin another file, in the moment that is left to it.
+    """
+    _lock.acquire()
+    for scratch in _unfinished:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+    if not for_good:
+        _lock.release()
+
+
+def discard_left_behind(folder: Path) -> None:
+    """Delete what a killed process had begun to write in a folder that no other process writes in."""
+    for scratch in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp", scratch.name):
             with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
+                scratch.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a clustering leaves in its folder: the linkage matrix, the labels of a cut, and pictures."""
+"""What a clustering leaves in its folder: the linkage matrix, the labels of a cut, pictures, and a report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.hierarchy.suggest import acceleration
-from gpuclust.output import atomic_write, save_figure
+from gpuclust.output import atomic_write, discard_left_behind, save_figure
 
 #: Heights written into the dendrogram: those of so many merges from the top.
 ANNOTATED = 12
 #: The elbow looks for a change of growth in so many of the last merges, and needs a few.
 ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
+
+#: Files that a job may leave beside run.json.
+RESULTS = (
+    "Z.npy",
+    "labels.csv",
+    "labels.parquet",
+    "dendrogram.png",
+    "elbow.png",
+    "scatter.png",
+    "report.html",
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,15 @@ def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
     return "Z.npy"
 
 
-def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None) -> str:
-    """labels.csv: a table of row (from 0), name if there is one, and label (from 1); its name."""
+def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
+    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name."""
+    if form == "parquet":
+        from gpuclust.columnar import write_columnar
+
+        named = {} if names is None else {"name": names}
+        with atomic_write(folder / "labels.parquet") as file:
+            write_columnar(file, {"row": np.arange(len(labels)), **named, "label": labels})
+        return "labels.parquet"
     rows = range(len(labels))
     with atomic_write(folder / "labels.csv", "w") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -65,25 +83,49 @@ def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None) ->
     return "labels.csv"
 
 
+def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
+    """The labels that `write_labels` wrote."""
+    if form == "parquet":
+        from gpuclust.columnar import read_columnar
+
+        values, _, _ = read_columnar(folder / "labels.parquet", ["label"])
+        return values[:, 0]
+    with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
+        return np.array([int(row["label"]) for row in csv.DictReader(file)])
+
+
 def draw(
-    folder: Path, Z: NDArray[np.float64], cut: Cut | None, labels: NDArray[Any] | None, names: list[str] | None
+    folder: Path,
+    Z: NDArray[np.float64],
+    height: float | None,
+    names: list[str] | None,
+    points: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
 ) -> list[str]:
-    """dendrogram.png, and elbow.png when there are enough merges; their names."""
-    from gpuclust.plotting import fancy_dendrogram, plot_elbow
+    """dendrogram.png, elbow.png when there are enough merges, scatter.png where points are given; their names.
+
+    ``height`` is where the line of the cut is drawn, ``labels`` are the points' clusters.
+    """
+    from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
 
     highest = np.sort(Z[:, 2])[::-1]
     options: dict[str, Any] = {
         "annotate_above": highest[ANNOTATED] if len(highest) > ANNOTATED else 0.0,
-        "max_d": None if cut is None or labels is None else cut_height(Z, cut, int(labels.max())),
+        "max_d": height,
         "leaf_rotation": 90.0,
     }
     if names is not None:
         options["labels"] = names
+    drawn = ["dendrogram.png"]
     save_figure(folder / "dendrogram.png", lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
-    if len(Z) < FEWEST_FOR_ELBOW:
-        return ["dendrogram.png"]
-    save_figure(folder / "elbow.png", lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax))
-    return ["dendrogram.png", "elbow.png"]
+    if len(Z) >= FEWEST_FOR_ELBOW:
+        save_figure(folder / "elbow.png", lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax))
+        drawn.append("elbow.png")
+    if points is not None:
+        clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
+        save_figure(folder / "scatter.png", lambda ax: plot_clusters(points, clusters, ax=ax), (9.0, 6.0))
+        drawn.append("scatter.png")
+    return drawn
 
 
 def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
@@ -102,14 +144,23 @@ def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
     return (above + below) / 2
 
 
-def forget_earlier(folder: Path) -> None:
-    """Delete what an earlier run recorded as its own, so that the folder never mixes two runs' results."""
+def forget_earlier(folder: Path, everything: bool = False) -> None:
+    """Delete what an earlier run recorded as its own, so that the folder never mixes two runs' results.
+
+    ``everything``: the folder is one that is made for results. Whatever has the name of one goes too, and what a
+    killed process has left half-written.
+    """
     record = folder / "run.json"
     try:
         listed = json.loads(record.read_text(encoding="utf-8")).get("files", [])
     except (OSError, ValueError, AttributeError):
-        return  # no record, or not one of ours: nothing here is known to be a result
-    record.unlink(missing_ok=True)
+        listed = []  # no record, or not one of ours: nothing here is known to be a result
+    else:
+        record.unlink(missing_ok=True)
+    if everything:
+        record.unlink(missing_ok=True)
+        listed = RESULTS
+        discard_left_behind(folder)
     for name in listed:
-        if name in ("Z.npy", "labels.csv", "dendrogram.png", "elbow.png"):
+        if name in RESULTS:
             (folder / name).unlink(missing_ok=True)

@@ -68,7 +68,7 @@ def plot_clusters(
     cluster = cluster.reshape(-1)
     shown = _sample(cluster, sizes)
     shown = np.unique(np.concatenate([shown, *groups]))
-    place, axis_names = _in_the_plane(points[shown], cluster[shown])
+    place, axis_names = in_the_plane(points[shown], cluster[shown])
 
     ax = axes_or_current(ax)
     size = float(np.clip(600.0 / np.sqrt(len(shown)), 1.5, 36.0))  # square points
@@ -158,7 +158,7 @@ def _sample(cluster: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.sort(order[rank < quota[cluster[order]]])
 
 
-def _in_the_plane(points: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+def in_the_plane(points: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """Two coordinates for each point, and what they are."""
     points = points.astype(np.float64)
     if points.shape[1] == 1:

@@ -6,8 +6,8 @@ A table may have a header and may name its rows in its first column; both are re
 - the first column holds row names if it is not numeric, if its heading is empty (as pandas and R write it), or if
   the header is one cell shorter than the rows (R again).
 
-Everything else must be a finite number. NumPy's C reader does the parsing; only when it fails is the file read a
-second time, cell by cell, to say where the fault is.
+Everything else, or in the columns that were chosen, must be a finite number. NumPy's C reader does the parsing; only
+when it fails is the file read a second time, cell by cell, to say where the fault is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import csv
 import gzip
 import io
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -25,7 +25,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.errors import ClusterWarning, InputFileError
+from gpuclust.errors import ClusterWarning, InputFileError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class _Layout:
     columns: list[str] | None
     named: bool  # the first column holds names
     width: int  # cells in a row
+    chosen: tuple[int, ...] | None = None  # cells that are read, of those that hold no names; None: all
 
 
-def read_table(path: Path, separator: str | None) -> tuple[NDArray[np.float64], list[str] | None, list[str] | None]:
+def read_table(
+    path: Path, separator: str | None, columns: Sequence[str | int] | None = None
+) -> tuple[NDArray[np.float64], list[str] | None, list[str] | None]:
     """Values, shape (rows, columns), the names of the rows if there are any, and those of the columns.
 
-    ``separator`` is None for a comma, semicolon or tab, by what the first two lines hold.
+    ``separator`` is None for a comma, semicolon or tab, by what the first two lines hold. ``columns`` are those to
+    read, by name or by number from 0 (the names of the rows do not count); the others may hold anything.
 
     Raises
     ------
@@ -51,12 +55,17 @@ def read_table(path: Path, separator: str | None) -> tuple[NDArray[np.float64], 
     """
     try:
         layout = _layout_of(path, separator)
+        if columns is not None:
+            width = layout.width - layout.named
+            places = choose_columns(path, columns, layout.columns, width)
+            layout = replace(layout, chosen=tuple(place + layout.named for place in places))
         names: list[str] = []
         try:
             values = _load_numbers(path, layout, names)
         except ValueError as error:
             raise InputFileError(f"{path}: {_find_fault(path, layout) or error}") from error
-        if values.shape[1] != layout.width or not np.isfinite(values).all():
+        expected = layout.width if layout.chosen is None else len(layout.chosen) + layout.named
+        if values.shape[1] != expected or not np.isfinite(values).all():
             raise InputFileError(f"{path}: {_find_fault(path, layout) or 'holds values that are not finite'}")
     except UnicodeDecodeError as error:
         raise InputFileError(f"{path}: is not text in UTF-8 (byte {error.start:,}: {error.reason})") from error
@@ -73,13 +82,55 @@ def read_table(path: Path, separator: str | None) -> tuple[NDArray[np.float64], 
             ClusterWarning,
             stacklevel=4,
         )
-    return values, names if layout.named else None, layout.columns
+    names_of_columns = layout.columns
+    if columns is not None and layout.chosen is not None and names_of_columns is not None:
+        names_of_columns = [names_of_columns[place - layout.named] for place in layout.chosen]
+    return values, names if layout.named else None, names_of_columns
+
+
+def table_shape(path: Path, separator: str | None) -> tuple[int, int]:
+    """About how many rows, and how many columns, a table has, from its first lines and the size of its file."""
+    layout = _layout_of(path, separator)
+    with _open_text(path) as file:
+        lines = list(islice(file, 200))
+    size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text shrinks to about a third
+    length = sum(map(len, lines)) / len(lines)
+    rows = len(lines) - layout.skip if len(lines) < 200 else int(size / length)
+    return rows, layout.width - layout.named
+
+
+def choose_columns(
+    path: Path, columns: Sequence[str | int], names: Sequence[str] | None, width: int
+) -> tuple[int, ...]:
+    """Numbers, from 0, of columns given by name or by number; ``names`` are those of all ``width`` of them."""
+    places = []
+    for column in columns:
+        if isinstance(column, str):
+            if names is None:
+                raise InputFileError(f"{path}: its columns have no names, so {column!r} is none; give numbers from 0")
+            if column not in names:
+                raise InputFileError(f"{path}: {unknown_name('column', column, names)}")
+            if names.count(column) > 1:
+                raise InputFileError(f"{path}: several columns are named {column!r}; give their numbers, from 0")
+            places.append(names.index(column))
+        elif 0 <= column < width:
+            places.append(int(column))
+        else:
+            raise InputFileError(f"{path}: has columns 0 to {width - 1}, but column {column} was asked for")
+    if len(set(places)) < len(places):
+        raise InputFileError(f"{path}: a column was asked for twice: {', '.join(map(str, columns))}")
+    return tuple(places)
 
 
 def _load_numbers(path: Path, layout: _Layout, names: list[str]) -> NDArray[np.float64]:
+    wanted = layout.chosen
+    if wanted is not None and layout.named:
+        wanted = (0, *wanted)
     with _open_text(path) as file:
+        lines = (line for line in islice(file, layout.skip, None) if not line.isspace())
         return np.loadtxt(
-            (line for line in islice(file, layout.skip, None) if not line.isspace()),
+            lines if wanted is None else _even(lines, layout),
+            usecols=wanted,
             delimiter=layout.separator,
             comments=None,
             quotechar='"',
@@ -87,6 +138,14 @@ def _load_numbers(path: Path, layout: _Layout, names: list[str]) -> NDArray[np.f
             converters={0: _collector(names)} if layout.named else None,
             encoding=None,
         )
+
+
+def _even(lines: Iterator[str], layout: _Layout) -> Iterator[str]:
+    """The same lines; ``ValueError`` at one of another length, which NumPy lets pass when it reads some columns."""
+    for line in lines:
+        if '"' not in line and line.count(layout.separator) + 1 != layout.width:
+            raise ValueError("a row of another length")
+        yield line
 
 
 def _collector(names: list[str]) -> Callable[[str], float]:
@@ -135,7 +194,7 @@ def _find_fault(path: Path, layout: _Layout) -> str | None:
                 return f"{where} has {_count(len(row), 'cell')}, but the rows before it have {layout.width}"
             for column, cell in enumerate(row, 1):
                 text = cell.strip()
-                if column == 1 and layout.named:
+                if (column == 1 and layout.named) or not (layout.chosen is None or column - 1 in layout.chosen):
                     continue
                 if not _is_number(text):
                     found = f"{cell!r} is not a number" if text else "the cell is empty"
@@ -149,7 +208,7 @@ def _advice(text: str, column: int, layout: _Layout) -> str:
     if _has_comma(text):
         return " (write decimals with a point)"
     if text and column == layout.width:
-        return " (only the first column may hold text: the names of the rows)"
+        return " (only the first column may hold text, the names of the rows, unless columns are chosen)"
     return ""
 
 

@@ -27,6 +27,7 @@ BAD_INPUT, FAILED = 2, 1
 SHOW_AFTER, LINE_EVERY = 1.0, 10.0
 #: Time given to a stopped job to unwind, before the process ends without it.
 UNWIND_SECONDS = 1.2
+_unwind_seconds = UNWIND_SECONDS
 
 
 def console(stderr: bool = False) -> Console:
@@ -161,6 +162,7 @@ def stoppable(work: Callable[[], int]) -> int:
     the process ends all the same, after deleting unfinished files.
     """
     outcome: list[int | BaseException] = []
+    over = threading.Event()  # and not Thread.join: interrupted, that takes the thread for ended (Python 3.11)
 
     def body() -> None:
         try:
@@ -169,6 +171,8 @@ def stoppable(work: Callable[[], int]) -> int:
             outcome.append(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         except BaseException as error:  # handed to the main thread, which raises it
             outcome.append(error)
+        finally:
+            over.set()
 
     worker = threading.Thread(target=body, name="gpuclust-command", daemon=True)
     received: list[int] = []
@@ -183,12 +187,12 @@ def stoppable(work: Callable[[], int]) -> int:
             signal.signal(number, on_signal)
     try:
         worker.start()
-        while worker.is_alive():
-            worker.join(0.5)
+        while not over.wait(0.5):
+            pass
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        _stop(worker)
+        _stop(worker, over)
         os._exit(128 + received[0])
     result = outcome[0]
     if isinstance(result, BaseException):
@@ -196,12 +200,18 @@ def stoppable(work: Callable[[], int]) -> int:
     return result
 
 
-def _stop(worker: threading.Thread) -> None:
+def allow_unwinding(seconds: float) -> None:
+    """Give what runs now so much time to put itself in order when it is stopped."""
+    global _unwind_seconds
+    _unwind_seconds = seconds
+
+
+def _stop(worker: threading.Thread, over: threading.Event) -> None:
     """Interrupt the thread, give it a moment to unwind, then tidy up what it left."""
     if worker.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(KeyboardInterrupt))
-    worker.join(UNWIND_SECONDS)
-    discard_unfinished()
+    over.wait(_unwind_seconds)
+    discard_unfinished(for_good=True)
     show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
     print(f"{show_cursor}gpuclust: stopped", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError, ValueError):

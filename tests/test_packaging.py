@@ -44,6 +44,9 @@ def test_the_wheel_holds_every_module(wheel):
     assert len(kernels) > 5
     assert kernels | host == {name for name in names if name.endswith(".py")}
     assert "gpuclust/py.typed" in names
+    assert {
+        f"gpuclust/{path.relative_to(ROOT / 'gpuclust')}" for path in (ROOT / "gpuclust/templates").iterdir()
+    } <= {*names}
 
 
 def test_the_wheel_holds_nothing_else(wheel):
@@ -62,7 +65,8 @@ def test_the_wheels_metadata(wheel):
         for line in text.splitlines()
         if line.startswith("Requires-Dist: ") and "extra ==" not in line
     }
-    assert required == {"numpy", "numba", "matplotlib", "typer", "rich", "tqdm"}, "SciPy is no run-time dependency"
+    core = {"numpy", "numba", "matplotlib", "typer", "rich", "tqdm", "jinja2", "tomli"}
+    assert required == core, "SciPy is no run-time dependency"
     assert "License-Expression: MIT" in text
     assert f"{folder}/licenses/LICENSE" in names
     assert content[f"{folder}/entry_points.txt"].decode().split() == [

@@ -1,0 +1,82 @@
+"""One batch at a time in an output folder.
+
+The lock is the system's (flock), not the file's existence: it is gone with the last process that holds it, however
+that ends, so there is no stale lock to clear away. Workers inherit it: as long as one of a killed batch still writes,
+the folder stays locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from gpuclust.errors import FallbackWarning
+from gpuclust.output import OutputError
+
+NAME = ".gpuclust.lock"
+#: Workers of a killed batch may take a moment to end.
+PATIENCE_SECONDS = 3.0
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the lock of a folder; the descriptor that holds it, for workers to inherit.
+
+    Raises
+    ------
+    OutputError
+        Another batch holds it, or the folder cannot be written.
+    """
+    path = folder / NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}") from error
+    try:
+        _acquire(descriptor, folder)
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without a note in it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode() + b"\n", 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, folder: Path) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                text = f"{folder}: its file system has no locks ({error.strerror}); start no second batch there"
+                warnings.warn(text, FallbackWarning, stacklevel=4)
+                return
+            if time.monotonic() >= until:
+                raise OutputError(f"{folder}: another batch is at work there{_holder(descriptor)}") from None
+        time.sleep(0.05)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0))
+        return (
+            f": process {note['pid']} on {note['host']}, since {note['since']}. Wait for it, or name another folder"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ". Wait for it, or name another folder"

@@ -1,0 +1,130 @@
+"""Columnar files, .parquet and .feather, read and written through pyarrow (``gpuclust[io]``).
+
+A first column of text names the rows, as does an index of text that pandas has stored. Every other column that is
+read must be numeric, without missing values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuclust.errors import InputFileError
+from gpuclust.tables import choose_columns
+
+_INSTALL = 'pip install "gpuclust[io]"'
+
+
+def pyarrow(why: str) -> Any:
+    """The package; ``InputFileError`` that says how to get it where it is not installed.
+
+    ``why`` is what needs it.
+    """
+    try:
+        import pyarrow as found
+    except ImportError:
+        raise InputFileError(f"{why} needs pyarrow, which is not installed: {_INSTALL}") from None
+    return found
+
+
+def columnar_shape(path: Path) -> tuple[int, int]:
+    """Rows and columns that a file promises, from its metadata."""
+    arrow = pyarrow(f"{path}: reading it")
+    try:
+        if path.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            metadata = parquet.read_metadata(path)
+            return metadata.num_rows, metadata.num_columns
+        with arrow.memory_map(str(path)) as file:
+            table = arrow.ipc.open_file(file).read_all()
+            return table.num_rows, table.num_columns
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_columnar(
+    path: Path, columns: Sequence[str | int] | None = None
+) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
+    """Values, shape (rows, columns), the names of the rows if there are any, and those of the columns.
+
+    Raises
+    ------
+    InputFileError
+        The file is damaged, holds something that is not a number or no value at all, or pyarrow is missing.
+    """
+    arrow = pyarrow(f"{path}: reading it")
+    try:
+        if path.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            table = parquet.read_table(path)
+        else:
+            from pyarrow import feather
+
+            table = feather.read_table(path)
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    names: list[str] | None = None
+    at = _naming(arrow, table, columns)
+    if at is not None:
+        names = [str(name) for name in table.column(at).to_pylist()]
+        table = table.remove_column(at)
+    heads = table.column_names
+    places = range(len(heads)) if columns is None else choose_columns(path, columns, heads, len(heads))
+    if not len(places) or not table.num_rows:
+        raise InputFileError(f"{path}: is empty ({table.num_rows} rows of {len(places)} columns of numbers)")
+    read = [_numbers(arrow, path, heads[place], table.column(place)) for place in places]
+    kind = np.result_type(*(column.dtype for column in read))
+    values = np.empty((table.num_rows, len(read)), dtype=kind)
+    for place, column in enumerate(read):
+        values[:, place] = column
+    return values, names, [heads[place] for place in places]
+
+
+def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
+    """A .parquet file of columns by name."""
+    arrow = pyarrow("labels in .parquet:")
+    from pyarrow import parquet
+
+    parquet.write_table(arrow.table(columns), file)
+
+
+def _naming(arrow: Any, table: Any, columns: Sequence[str | int] | None) -> int | None:
+    """The column that names the rows: pandas' index, or a first one of text that was not asked for by name."""
+    heads = table.column_names
+    stored = (table.schema.metadata or {}).get(b"pandas")
+    if stored is not None:
+        indices = [name for name in json.loads(stored).get("index_columns", []) if isinstance(name, str)]
+        if len(indices) == 1 and indices[0] in heads:
+            return int(heads.index(indices[0]))
+    if not heads or (columns is not None and heads[0] in columns):
+        return None
+    kind = table.schema.field(0).type
+    if arrow.types.is_dictionary(kind):
+        kind = kind.value_type
+    return 0 if arrow.types.is_string(kind) or arrow.types.is_large_string(kind) else None
+
+
+def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:
+    kind = column.type
+    if not (arrow.types.is_integer(kind) or arrow.types.is_floating(kind) or arrow.types.is_boolean(kind)):
+        raise InputFileError(
+            f"{path}: column {name!r} holds {kind}; booleans, integers and real numbers are allowed, and text in the "
+            "first column only, as names of the rows, unless columns are chosen"
+        )
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise InputFileError(f"{path}: column {name!r} has no value in row {row} ({column.null_count:,} are missing)")
+    return np.asarray(column.to_numpy())
+
+
+def _damaged(path: Path, error: Exception) -> InputFileError:
+    if isinstance(error, FileNotFoundError):
+        return InputFileError(f"{path}: does not exist")
+    return InputFileError(f"{path}: is not a {path.suffix} file, or a damaged one ({' '.join(str(error).split())})")

@@ -1,0 +1,177 @@
+"""Batches that are killed, stopped or orphaned: what is complete stays, the rest is done later."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gpuclust import batch
+from gpuclust.batch.lock import locked
+
+FILES, KILLS = 160, 20
+#: What two runs of the same job may differ in.
+TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(11)
+    for place in range(FILES):
+        np.save(folder / f"{place:03}.npy", rng.normal(size=(30 + place % 40, 3)))
+    (folder / "bad.csv").write_text("a,b\n1,x\n")
+    return folder
+
+
+def start(data, out, *options):
+    """A batch in a process group of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", out, "--clusters", "3", *options]
+    command += ["--plots", "none"]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def complete(out):
+    """Which results are complete, by the identity of the file that says so."""
+    found = {}
+    for path in out.glob("*/run.json"):
+        state = path.stat()
+        found[path.parent.name] = (state.st_ino, state.st_mtime_ns)
+    return found
+
+
+def contents(out):
+    """Everything in an output folder, without what is different each time."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        if path.is_dir() or name in ("index.html", ".gpuclust.lock"):
+            continue
+        if path.name in ("run.json", "error.json"):
+            record = json.loads(path.read_text())
+            for name_of_run in ("out", "memory_limit"):  # the memory available then
+                record["parameters"].pop(name_of_run)
+            found[name] = {key: value for key, value in record.items() if key not in (*TIMES, "when")}
+        elif path.name == "report.html":
+            text = path.read_text().replace(str(out), "OUT")
+            found[name] = re.sub(r"<dt>(seconds|started)</dt><dd>.*?</dd>", "", text)
+        elif path.name == "summary.csv":
+            rows = csv.DictReader(path.read_text().splitlines())
+            skipped = ("seconds", "peak_memory_bytes", "status")
+            found[name] = [{key: value for key, value in row.items() if key not in skipped} for row in rows]
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def wait_for(condition, process, seconds=200.0):
+    """Whether the condition came true before the process ended."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < until, "nothing happens"
+        time.sleep(0.002)
+    return True
+
+
+def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path):
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    batch.run(data, undisturbed, workers=2, plots="none", clusters=3)
+    rng = np.random.default_rng(3)
+    seen = {}
+    progress = []
+    for kill in range(KILLS):
+        before = len(complete(out))
+        process = start(data, out, "--workers", str(1 + kill % 2))
+        if kill % 5 == 0:  # in its beginning
+            time.sleep(rng.uniform(0.0, 0.8))
+        else:  # in its work: after some more results, and a moment that may be anywhere in the next
+            more = before + int(rng.integers(1, 10))
+            wait_for(lambda more=more: len(complete(out)) >= more, process)
+            time.sleep(rng.uniform(0.0, 0.02))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = complete(out)
+        assert {name: state for name, state in now.items() if name in seen} == seen, (
+            "a result was made again, or lost"
+        )
+        seen = now
+        progress.append(len(seen))
+    assert 20 < progress[-1] < FILES, progress
+    assert len(set(progress)) > 10, progress
+    process = start(data, out, "--workers", "2")
+    process.communicate(timeout=120)
+    assert process.returncode == 1, "one file is bad"
+    assert {name: state for name, state in complete(out).items() if name in seen} == seen
+    expected, found = contents(undisturbed), contents(out)
+    assert len([name for name in expected if name.endswith("Z.npy")]) == FILES
+    assert found.keys() == expected.keys(), "a file is missing, or something half-written is left"
+    for name, content in expected.items():
+        assert found[name] == content, name
+
+
+def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
+    out = tmp_path / "out"
+    process = start(data, out, "--workers", "2", "--no-reports")
+    assert wait_for(lambda: len(complete(out)) > 5, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "gpuclust: stopped"
+    assert "Traceback" not in said
+    with open(out / "summary.csv", newline="") as file:
+        status = [row["status"] for row in csv.DictReader(file)]
+    assert len(status) == FILES + 1
+    assert status.count("not run") >= FILES - len(complete(out))
+    assert list(out.rglob("*.tmp")) == []
+    with locked(out):  # nobody is at work there any more
+        pass
+
+
+def test_workers_end_when_their_batch_is_gone(data, tmp_path):
+    out = tmp_path / "out"
+    process = start(data, out, "--workers", "2", "--no-reports")
+    assert wait_for(lambda: len(complete(out)) > 2, process)
+    process.kill()  # not its workers
+    process.communicate(timeout=100)
+    with locked(out):
+        there = complete(out)
+        time.sleep(0.3)
+        assert complete(out) == there
+
+
+@pytest.mark.slow
+def test_three_thousand_data_sets(tmp_path):
+    folder, out = tmp_path / "data", tmp_path / "out"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for place in range(3000):
+        np.save(folder / f"{place:04}.npy", rng.normal(size=(40, 4)) if place % 100 else np.zeros((1, 4)))
+    outcomes = batch.run(folder, out, method="ward", clusters=4)
+    assert [outcome.name for outcome in outcomes] == [f"{place:04}" for place in range(3000)]
+    assert [outcome.ok for outcome in outcomes] == [place % 100 != 0 for place in range(3000)]
+    with open(out / "summary.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3000
+    page = (out / "index.html").read_text()
+    assert page.count("<tr") == 3001
+    assert page.count('<tr class="failed">') == 30
+    assert len(page) < 3e6
+    again = batch.run(folder, out, method="ward", clusters=4)
+    assert {outcome.status for outcome in again} == {"unchanged", "failed"}

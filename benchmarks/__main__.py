@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import CASES, Case
+from benchmarks.gpu import gpu
 from benchmarks.million import million
 from benchmarks.scale import CASES as SCALE
 from benchmarks.scale import compare
@@ -26,6 +27,8 @@ from gpuclust.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
 GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million", "scale")
+#: Measured only where it is asked for: needs a CUDA device.
+ON_REQUEST = ("gpu",)
 
 
 def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
@@ -89,14 +92,14 @@ def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Co
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
-    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; all by default")
+    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)} (the default); gpu")
     parser.add_argument("--n", type=int, help="observations, instead of each case's own")
     parser.add_argument("--peers", help="comma-separated; all that are installed by default")
     parser.add_argument("--threads", type=int, help="threads gpuclust may use")
     asked = parser.parse_args()
-    unknown = set(asked.groups) - set(GROUPS)
+    unknown = set(asked.groups) - {*GROUPS, *ON_REQUEST}
     if unknown:
-        parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(GROUPS)}")
+        parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(GROUPS + ON_REQUEST)}")
     if asked.threads:
         os.environ["GPUCLUST_NUM_THREADS"] = str(asked.threads)
     peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
@@ -107,6 +110,8 @@ def main() -> None:
         elif group == "scale":
             rows = run(list(SCALE.values()), asked.n, peers, console)
             rows += compare(rows, console)
+        elif group == "gpu":
+            rows = gpu(console, asked.n)
         else:
             rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
         RESULTS.mkdir(exist_ok=True)

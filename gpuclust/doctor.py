@@ -20,6 +20,7 @@ import numpy as np
 
 from gpuclust import devices, distance, methods, metrics
 from gpuclust.algorithms.candidates import reciprocal_pairs
+from gpuclust.algorithms.outgoing import ByPoints
 from gpuclust.backends import Backend, Generic, Stored, select
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
@@ -239,6 +240,12 @@ def _chained(matrix: Stored, method: str) -> Arrays:
     return matrix.chain(methods.METHODS[method], size, ids, ids[matrix.nearest], n + born, matrix.n - 1)[:2]
 
 
+def _outgoing(backend: Backend, sample: Sample) -> Arrays:
+    """The shortest edges out of single points, as single linkage searches them on this backend."""
+    search = backend.outgoing(sample.points) or ByPoints(backend, sample.points)
+    return search.shortest(np.arange(sample.n), sample.n, lambda: None)
+
+
 def _greedy(engine: Generic, n: int) -> Arrays:
     """All merges, with a compaction after half of them."""
     half = n // 2
@@ -256,6 +263,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "pairwise": lambda b, s: (distance.cdist(s.rows, s.rows[::2], device=b.name),),
     "nearest": lambda b, s: b.nearest(s.points),
     "nearest_outside": lambda b, s: b.nearest_outside(s.points, s.component, s.asked),
+    "outgoing": lambda b, s: _outgoing(b, s),
     "knn": lambda b, s: b.knn(s.points, 8),
     "nearest_among": lambda b, s: b.nearest_among(s.points, _AVERAGE, s.clusters, s.neighbours, s.asked // 2),
     "nearest_cluster": lambda b, s: b.nearest_cluster(s.points, _AVERAGE, s.clusters, s.asked // 2),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from lockstep import install
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("default", deadline=None, max_examples=40, derandomize=True, print_blob=True)
@@ -15,6 +21,8 @@ settings.load_profile("default")
 #: Whether kernels for CUDA run on the host: simulated, or compiled and emulated. See gpuclust/kernels/cuda/launch.py.
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 EMULATED = SIMULATED or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
+if SIMULATED:
+    install()
 #: The mark of tests that launch kernels, where there is none to run them on: they are selected with ``-m gpu``.
 ON_DEVICE = [] if EMULATED else [pytest.mark.gpu]
 #: Backends to hold against the reference.
@@ -62,11 +70,30 @@ def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what to run when emulated; last comes the test that looks at which kernels the others have launched."""
+    """Mark what to run when emulated."""
     for item in items:
         if any(item.path.match(pattern) for pattern in EMULATED_TESTS):
             item.add_marker("emulated")
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+            if EMULATED and find_spec("numba_cuda") is None:
+                item.add_marker(pytest.mark.skip(reason="numba-cuda is not installed: it comes with gpuclust[ptx]"))
+
+
+@pytest.fixture(scope="session", autouse=EMULATED)
+def every_kernel_that_was_launched_is_in_the_catalogue() -> Iterator[None]:
+    """By any test of this process: what is not listed there is not proven to compile."""
+    yield
+    launch = sys.modules.get("gpuclust.kernels.cuda.launch")
+    if launch is None:
+        return
+    catalogue = import_module("gpuclust.kernels.cuda.catalogue")
+
+    def of(kernel: Any) -> tuple[Any, ...]:
+        bounds = (kernel.threads, kernel.resident, kernel.cooperative)
+        return kernel.function.__module__, kernel.name, kernel.signature, bounds
+
+    listed = {of(kernel) for kernel in catalogue.kernels().values()}
+    ours = {of(kernel) for kernel in launch.launched.values() if kernel.function.__module__.startswith("gpuclust.")}
+    assert ours <= listed, ours - listed
 
 
 @pytest.fixture

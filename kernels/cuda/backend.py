@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cuda import candidates, cluster_search, cophenetic, generic, knn, launch, nearest, spanning
+from gpuclust.kernels.cuda import boxes, candidates, cluster_search, cophenetic, generic, knn, launch, spanning
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.summaries import Summaries
 from gpuclust.methods import Method
@@ -45,7 +45,7 @@ class CudaBackend:
         return Stored.from_condensed(condensed, n, squared)
 
     def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest(points)
+        return boxes.search_all(points)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
         return knn.knn(points, k)
@@ -63,7 +63,7 @@ class CudaBackend:
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest_outside(points, component, rows)
+        return boxes.search_outside(points, component, rows)
 
     def outgoing(self, points: Points) -> None:
         return None  # by `nearest_outside`

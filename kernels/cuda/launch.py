@@ -231,6 +231,11 @@ def upload(array: Any) -> Any:
     return xp.asarray(np.ascontiguousarray(array))
 
 
+def current_index() -> int:
+    """Number of the current device."""
+    return 0 if EMULATED else int(xp.cuda.runtime.getDevice())
+
+
 _resident: dict[tuple[int, int], tuple[weakref.ref[np.ndarray], Any]] = {}
 
 
@@ -238,7 +243,7 @@ def resident(array: Any) -> Any:
     """A copy on the device that stays for as long as ``array`` does, which must not be changed."""
     if not isinstance(array, np.ndarray):
         return array
-    key = (id(array), 0 if EMULATED else int(xp.cuda.runtime.getDevice()))
+    key = (id(array), current_index())
     known = _resident.get(key)
     if known is None or known[0]() is not array:
         known = weakref.ref(array, lambda _: _resident.pop(key, None)), upload(array)
@@ -271,7 +276,7 @@ def _described(index: int) -> Device:
 
 
 def current_device() -> Device:
-    return _described(0 if EMULATED else int(xp.cuda.runtime.getDevice()))
+    return _described(current_index())
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         INT32[:, ::1],
         number[:, ::1],
         INT32[:, ::1],
-        resident=2,
+        resident=tile.resident(metric),
     )
     @named(metric.name, weighted, dtype)
     def nearest(features, summary, weights, p, top, row_value, row_index, column_value, column_index):
@@ -231,7 +231,7 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         number,
         number[:, ::1],
         INT32[:, ::1],
-        resident=1 if dtype.itemsize == 8 else 2,  # two take more registers than there are
+        resident=1 if dtype.itemsize == 8 else tile.resident(metric),  # in float64 two never fit
     )
     @named(metric.name, weighted, dtype)
     def nearest_outside(F, sF, component_F, G, sG, component_G, weights, p, value, index):

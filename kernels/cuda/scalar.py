@@ -13,6 +13,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
+from math import nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,8 @@ def translated(
         argument.annotation = None
     tree = ast.fix_missing_locations(_Rewrite(weighted, fused).visit(tree))
     names = {**function.__globals__, **arithmetic(dtype)._asdict()}
+    if launch.SIMULATED:
+        names["sqrt"] = lambda x: sqrt(x) if x >= 0 else nan  # as on a device: Python raises an error
     exec(compile(tree, f"<{function.__name__} for CUDA>", "exec"), names)
     return device(named(dtype, weighted, fused)(names[definition.name]))
 

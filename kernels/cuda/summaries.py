@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust import centroids
-from gpuclust.kernels.cuda import launch, nearest
+from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
 from gpuclust.kernels.cuda.summary_kernels import (
@@ -49,7 +49,7 @@ class Summaries:
         self.width = len(points.features)
         self.metric, self.p = points.metric, points.p
         moved = replace(points, features=centroids.without_offset(points.features))
-        self.nearest, self.distance = nearest.nearest(moved)
+        self.nearest, self.distance = boxes.search_all(moved)
         self.features = launch.upload(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # of no use to some linkages

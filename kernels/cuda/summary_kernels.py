@@ -53,7 +53,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         number[:, ::1],
         types.int32[:, ::1],
         number[:, ::1],
-        resident=2,
+        resident=1 if dtype.itemsize == 8 else 2,  # in float64 two take more registers than there are
     )
     @named(metric.name, method.name, dtype)
     def search(F, size_F, scatter_F, label_F, G, size_G, scatter_G, label_G, p, note, value, index, least):

@@ -1,0 +1,423 @@
+"""Nearest-neighbour search that passes over what is too far: points in an order of space, a bounding box a tile.
+
+Points are put in the order of a kd-tree, so that the ``columns`` points of a tile lie close together. A block takes a
+tile of points, computes the tile whose box is nearest first, and then of all others those whose box is not farther
+than the largest of its points' minima so far. Boxes are compared by the same rounded steps as points, and rounding
+keeps order, so no distance is smaller than the bound of its tile: the result has the bits of
+`gpuclust.kernels.cuda.nearest`, and ties go to the smaller index as there. (Within a tile points stand by index, and
+minima of tiles are compared by index.)
+
+Whether that pays is found out by doing it for a few tiles: in few dimensions, and where points lie in clusters, a
+tile meets some ten others, and elsewhere all of them.
+
+Bentley 1975, Multidimensional binary search trees used for associative searching.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from functools import cache, cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust import metrics, points
+from gpuclust.kernels.cuda import launch, nearest, scalar, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, xp
+from gpuclust.kernels.cuda.nearest import INT32, fold, nearer, pitches, row_minima
+from gpuclust.kernels.cuda.pairwise import DevicePoints
+from gpuclust.kernels.cuda.scalar import terms
+from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.points import Metric, Points, on_arrays
+
+#: Tiles of points below which everything is compared at once; and with more features than that, ten times as many.
+FEWEST, WIDE = (4, 40) if launch.SIMULATED else (32, 12)
+#: Tiles of a chunk at least, and blocks for each multiprocessor where there are that many tiles.
+CHUNK, BLOCKS = 64, 4
+#: Of so many tiles one is searched to see whether it pays.
+SAMPLED = 32
+#: It does if no more than this part of the pairs is computed; the other search computes each pair once for both.
+PAYS = 0.3
+
+
+@cache
+def box_bound(metric: Metric, weighted: bool, dtype: np.dtype) -> Any:
+    """The device function ``bound(low, high, x, other_low, other_high, y, w, p)``: no distance between is smaller.
+
+    Of boxes x and y, columns of arrays (m, boxes) of their corners.
+    """
+    step, finish = terms(metric, weighted, dtype, fused=True)
+    mul = scalar.arithmetic(dtype).mul
+    zero = dtype.type(0)
+    # A power is not rounded correctly, so it need not rise where its argument does.
+    slack = dtype.type(1 - 64 * np.finfo(dtype).eps)
+    inexact = metric.heavy
+
+    @device
+    @named(metric.name, weighted, dtype)
+    def bound(low, high, x, other_low, other_high, y, w, p):
+        a = zero
+        b = zero
+        for f in range(low.shape[0]):
+            gap = zero
+            if other_low[f, y] > high[f, x]:
+                gap = other_low[f, y] - high[f, x]
+            elif low[f, x] > other_high[f, y]:
+                gap = low[f, x] - other_high[f, y]
+            a, b = step(a, b, gap, zero, w[f] if weighted else zero, p)
+        least = finish(a, b, zero, zero, p)
+        return mul(least, slack) if inexact else least
+
+    return bound
+
+
+@cache
+def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
+    """Nearest point of G of another component for a tile of points of F, in one chunk of columns a block.
+
+    ``low_F``, ``high_F`` (m, tiles) are the boxes of F's tiles of ``rows`` points and ``only_F`` the component that
+    all points of one have, or -2; the same of G, with tiles of ``columns`` points, and -1. ``label`` are the indices
+    of G's points. Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... How many tiles a
+    block computed goes to ``computed``.
+    """
+    distances = distance_tile(metric, weighted, dtype)
+    bound = box_bound(metric, weighted, dtype)
+    down, across = geometry(metric, dtype)
+    rows, columns = SIDE * down, SIDE * across
+    of_rows = row_minima(dtype, down, across)
+    smaller = nearer(dtype)
+    pool = SIDE * pitches(dtype, rows, columns)[0]
+    lanes = min(32, rows)
+    number = real(dtype)
+    infinity, nan = dtype.type(np.inf), dtype.type(np.nan)
+    stamp = launch.stamp(metrics, nearest, points, scalar, tile)
+
+    @kernel(
+        number[:, ::1],
+        number[::1],
+        INT32[::1],
+        number[:, ::1],
+        number[:, ::1],
+        INT32[::1],
+        number[:, ::1],
+        number[::1],
+        INT32[::1],
+        number[:, ::1],
+        number[:, ::1],
+        INT32[::1],
+        INT32[::1],
+        number[::1],
+        number,
+        number[:, ::1],
+        INT32[:, ::1],
+        INT[::1],
+    )
+    @named(metric.name, weighted, dtype)
+    def nearest_in_boxes(
+        F,
+        sF,
+        component_F,
+        low_F,
+        high_F,
+        only_F,
+        G,
+        sG,
+        component_G,
+        low_G,
+        high_G,
+        only_G,
+        label,
+        weights,
+        p,
+        value,
+        index,
+        computed,
+    ):
+        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        values = cuda.local.array((down, across), number)
+        others = cuda.local.array(across, INT32)
+        pool_value = cuda.shared.array(pool, number)
+        pool_index = cuda.shared.array(pool, INT32)
+        bounds = cuda.shared.array(THREADS, number)
+        places = cuda.shared.array(THREADS, INT)
+        count = np.int64(F.shape[1])
+        n = np.int64(G.shape[1])
+        tiles = np.int64(low_G.shape[1])
+        chunks = np.int64(value.shape[0])
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        chunk = np.int64(cuda.blockIdx.x) % chunks
+        tile_row = np.int64(cuda.blockIdx.x) // chunks
+        row = tile_row * rows
+        best = infinity
+        which = np.int32(-1)
+        worst = infinity
+        done = np.int64(0)
+        # The nearest box, the first of equal ones.
+        low = infinity
+        first = np.int64(-1)
+        for t in range(chunk + chunks * thread, tiles, chunks * THREADS):
+            if only_F[tile_row] != only_G[t]:
+                d = bound(low_F, high_F, tile_row, low_G, high_G, t, weights, p)
+                if d < low:
+                    low = d
+                    first = np.int64(t)
+        bounds[thread] = low
+        places[thread] = first
+        half = THREADS // 2
+        while half > 0:
+            cuda.syncthreads()
+            if thread < half:
+                d = bounds[thread + half]
+                t = places[thread + half]
+                if d < bounds[thread] or (d == bounds[thread] and t < places[thread]):
+                    bounds[thread] = d
+                    places[thread] = t
+            half //= 2
+        cuda.syncthreads()
+        first = places[0]
+        column_tile = first
+        begin = chunk  # of the next group of tiles, one for each thread
+        k = np.int64(THREADS)  # the place in the group
+        while column_tile >= 0:
+            column = column_tile * columns
+            distances(F, sF, row, count, G, sG, column, n, weights, p, values)
+            done += 1
+            for j in range(across):
+                others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
+            for i in range(down):
+                own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
+                for j in range(across):
+                    if others[j] == own:
+                        values[i, j] = infinity
+            least, at = of_rows(values, pool_value, pool_index)
+            if least < infinity:
+                best, which = smaller(best, which, least, label[np.uint64(column + at)])
+            # What the farthest of the points still needs.
+            if thread < rows:
+                pool_value[thread] = best if row + thread < count else -infinity
+            cuda.syncthreads()
+            if thread < lanes:
+                worst = -infinity
+                for lane in range(thread, rows, lanes):
+                    worst = max(worst, pool_value[lane])
+                pool_value[rows + thread] = worst
+            cuda.syncthreads()
+            worst = -infinity
+            for lane in range(lanes):
+                worst = max(worst, pool_value[rows + lane])
+            # The next tile that may have something.
+            column_tile = np.int64(-1)
+            while column_tile < 0 and (k < THREADS or begin < tiles):
+                if k < THREADS:
+                    if bounds[k] <= worst:
+                        column_tile = begin + chunks * (k - THREADS)
+                    k += 1
+                else:
+                    t = begin + chunks * thread
+                    d = nan  # not below anything
+                    if t < tiles and t != first and only_F[tile_row] != only_G[t]:
+                        d = bound(low_F, high_F, tile_row, low_G, high_G, t, weights, p)
+                    cuda.syncthreads()
+                    bounds[thread] = d
+                    k = np.int64(0) if cuda.syncthreads_or(np.int32(d <= worst)) else np.int64(THREADS)
+                    begin += chunks * THREADS
+        if thread < rows and row + thread < count:
+            value[chunk, row + thread] = best
+            index[chunk, row + thread] = which
+        if thread == 0:
+            computed[cuda.blockIdx.x] = done
+
+    return nearest_in_boxes
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    for metric, weighted, dtype in scalar.forms():
+        if metric.euclidean_like:
+            yield boxes_kernel(metric, weighted, dtype)
+
+
+class Boxes(NamedTuple):
+    """Corners (m, tiles) of the bounding boxes of tiles of points."""
+
+    low: Any
+    high: Any
+
+    @classmethod
+    def of(cls, features: Any, size: int) -> Boxes:
+        """Of ``size`` points each; the last one has what is left."""
+        m, n = features.shape
+        tiles = -(-n // size)
+        held = xp.take(features, xp.minimum(xp.arange(tiles * size), n - 1), axis=1).reshape(m, tiles, size)
+        return cls(held.min(axis=2), held.max(axis=2))
+
+    def on_host(self) -> np.ndarray:
+        """Both, (2, m, tiles)."""
+        return launch.download(xp.stack((self.low, self.high)))
+
+
+def only(component: Any, size: int, none: int) -> Any:
+    """The component of all points of a tile of ``size``, or ``none``."""
+    tiles = -(-component.size // size)
+    held = xp.take(component, xp.minimum(xp.arange(tiles * size), component.size - 1)).reshape(tiles, size)
+    least = held.min(axis=1)
+    return xp.where(least == held.max(axis=1), least, none).astype(np.int32)
+
+
+def kd_order(features: Any, size: int) -> Any:
+    """An order of points (m, n) in which every ``size`` of them lie close together; by index among those.
+
+    Segments of tiles are halved at the border of a tile, across the longest side of their box, until each is one
+    tile. O(n log² n) time, on the device but for the few boxes.
+    """
+    n = int(features.shape[1])
+    tiles = -(-n // size)
+    order = xp.arange(n)
+    tile_of = xp.arange(n) // size
+    borders = np.array([0, tiles])
+    while True:
+        lengths = np.diff(borders)
+        if lengths.max() <= 1:
+            break
+        low, high = Boxes.of(xp.take(features, order, axis=1), size).on_host()
+        sides = np.maximum.reduceat(high, borders[:-1], axis=1) - np.minimum.reduceat(low, borders[:-1], axis=1)
+        segment = launch.upload(np.repeat(np.arange(lengths.size), lengths))
+        axis = launch.upload(np.repeat(sides.argmax(axis=0), lengths))
+        key = xp.take(features.reshape(-1), xp.take(axis, tile_of) * n + order)
+        order = order[xp.lexsort(xp.stack((key, xp.take(segment, tile_of).astype(key.dtype))))]
+        halved = borders[:-1] + (lengths + 1) // 2
+        borders = np.unique(np.concatenate((borders, halved)))
+    return order[xp.lexsort(xp.stack((order, tile_of)))]
+
+
+class Located:
+    """Points in the order of `kd_order`, with the boxes of their tiles."""
+
+    def __init__(self, where: DevicePoints) -> None:
+        self.metric, self.weighted, self.weights, self.p = where.metric, where.weighted, where.weights, where.p
+        self.shape = geometry(where.metric, where.dtype)
+        self.dtype, self.n = where.dtype, where.n
+        self.order = kd_order(where.features, self.shape.columns)
+        self.features = xp.take(where.features, self.order, axis=1)
+        self.summary = xp.take(where.summary, self.order)
+        self.label = self.order.astype(np.int32)
+        self.boxes = Boxes.of(self.features, self.shape.columns)
+
+    @property
+    def tiles(self) -> int:
+        return int(self.boxes.low.shape[1])
+
+    @cached_property
+    def position(self) -> Any:
+        """Where each point stands in the order."""
+        position = launch.empty(self.n, np.int64)
+        position[self.order] = xp.arange(self.n)
+        return position
+
+    @cached_property
+    def pays(self) -> bool:
+        """Whether boxes save more than they cost, by a few tiles."""
+        far = on_arrays(self.metric.step)
+        low, high = self.boxes.on_host()
+        total = other = self.dtype.type(0)
+        weights = launch.download(self.weights) if self.weighted else np.ones(len(low), self.dtype)
+        with np.errstate(over="ignore"):
+            for f in range(len(low)):
+                total, other = far(total, other, high[f].max(), low[f].min(), weights[f], self.p)
+        if not np.isfinite(total):  # a distance may overflow, which the other search finds out
+            return False
+        rows, several = self.shape.rows, max(1, self.tiles // SAMPLED)
+        begins = range(0, self.n, max(rows, self.n // several // rows * rows))[:several]
+        some = np.concatenate([np.arange(begin, min(begin + rows, self.n)) for begin in begins])
+        component = xp.arange(self.n).astype(np.int32)
+        *_, computed = self.search(component, launch.upload(some), chunks=1)
+        return bool(launch.download(computed).sum() <= PAYS * self.tiles * -(-some.size // rows))
+
+    def search(self, component: Any, positions: Any, chunks: int | None = None) -> tuple[Any, Any, Any]:
+        """The nearest outside the own component, for points at ``positions``, which increase.
+
+        ``component`` (n,), int32, is by position. In one chunk of columns fewest tiles are computed; in several a few
+        points keep more of the device busy. Returns indices, distances, and tiles computed by each block.
+        """
+        count, rows, columns = int(positions.size), self.shape.rows, self.shape.columns
+        F = xp.take(self.features, positions, axis=1)
+        component_F = xp.take(component, positions)
+        boxes = Boxes.of(F, rows)
+        down = -(-count // rows)
+        if chunks is None:
+            chunks = max(1, min(self.tiles // CHUNK, BLOCKS * launch.current_device().multiprocessors // down))
+        value, which = launch.empty((chunks, count), self.dtype), launch.empty((chunks, count), np.int32)
+        computed = launch.empty(down * chunks, np.int64)
+        boxes_kernel(self.metric, self.weighted, self.dtype)(
+            down * chunks,
+            F,
+            xp.take(self.summary, positions),
+            component_F,
+            *boxes,
+            only(component_F, rows, -2),
+            self.features,
+            self.summary,
+            component,
+            *self.boxes,
+            only(component, columns, -1),
+            self.label,
+            self.weights,
+            self.p,
+            value,
+            which,
+            computed,
+        )
+        distance, index = launch.full(count, np.inf, self.dtype), launch.full(count, -1, np.int32)
+        fold(value, which, 0, count, distance, index)
+        return index, distance, computed
+
+
+_located: dict[int, tuple[weakref.ref[Any], tuple[Any, ...], Located | None]] = {}
+
+
+def located(points: Points) -> Located | None:
+    """Points in order, made once for as long as their features are there; None where that does not pay."""
+    owner = points.features
+    key, form = id(owner), (points.metric.name, launch.current_index(), points.weights is None, float(points.p))
+    known = _located.get(key)
+    if known is not None and known[0]() is owner and known[1] == form:
+        return known[2]
+    found = None
+    m, n = owner.shape
+    tiles = n // geometry(points.metric, np.dtype(owner.dtype)).columns
+    if points.metric.euclidean_like and m > 0 and tiles >= FEWEST * (1 if m <= WIDE else 10):
+        found = Located(DevicePoints(points))
+        if not found.pays:
+            found = None
+    _located[key] = weakref.ref(owner, lambda _: _located.pop(key, None)), form, found
+    return found
+
+
+def search_all(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """`gpuclust.kernels.cuda.nearest.nearest`, by boxes where that pays."""
+    where = located(points)
+    if where is None:
+        return nearest.nearest(points)
+    index, distance, _ = where.search(xp.arange(where.n).astype(np.int32), xp.arange(where.n))
+    return _by_index(where, index, distance)
+
+
+def _by_index(where: Located, index: Any, distance: Any) -> tuple[np.ndarray, np.ndarray]:
+    found, lengths = launch.empty(where.n, np.int32), launch.empty(where.n, where.dtype)
+    found[where.order], lengths[where.order] = index, distance
+    return launch.download(found).astype(np.int64), launch.download(lengths)
+
+
+def search_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`gpuclust.kernels.cuda.nearest.nearest_outside`, by boxes where that pays."""
+    where = located(points) if rows.size else None
+    if where is None:
+        return nearest.nearest_outside(points, component, rows)
+    by_position = xp.take(launch.upload(component.astype(np.int32)), where.order)
+    places = xp.take(where.position, launch.upload(rows))
+    turn = xp.argsort(places)
+    index, distance, _ = where.search(by_position, xp.take(places, turn))
+    found, lengths = launch.empty(rows.size, np.int32), launch.empty(rows.size, where.dtype)
+    found[turn], lengths[turn] = index, distance
+    return launch.download(found).astype(np.int64), launch.download(lengths)

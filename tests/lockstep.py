@@ -1,0 +1,55 @@
+"""Numba's simulator, with the threads of a block taking turns: ten times faster, and the same every time.
+
+The simulator makes a thread of Python's for every thread of a block, and polls until all stand at a barrier; nearly
+all of the time goes into that. Here they are greenlets: one runs at a time, up to its next barrier or its end, then
+the next one does. They do so in one order and then in the other, so that what depends on the order shows.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+
+def install() -> None:
+    """Replace how the simulator runs a block. Without greenlet or numba-cuda it stays as it is."""
+    try:
+        from greenlet import getcurrent, greenlet
+        from numba.cuda.simulator import kernel, kernelapi
+    except ImportError:
+        return
+
+    class Turn(kernel.BlockThread):
+        """A thread of a block; it is never started as one of Python's, nor set up as one."""
+
+        def __init__(self, function: Any, manager: Any, block: Any, place: Any) -> None:
+            self._manager = manager
+            self.blockIdx, self.threadIdx = kernel.Dim3(*block), kernel.Dim3(*place)
+            size = kernel.Dim3(*manager._block_dim)
+            self.thread_id = place[0] + size.x * (place[1] + size.y * place[2])
+            self.lane = greenlet(function)
+            self.lane.of = self
+
+        def syncthreads(self) -> None:
+            self.lane.parent.switch()
+
+    def run(self: Any, grid_point: Any, *arguments: Any) -> None:
+        def target() -> None:
+            self._f(*arguments)
+
+        places = np.ndindex(*self._block_dim)
+        waiting = [Turn(target, self, grid_point, place) for place in places]
+        while waiting:
+            for thread in waiting:
+                thread.lane.switch()  # what is raised inside is raised here; the other threads are dropped
+            waiting = [thread for thread in reversed(waiting) if not thread.lane.dead]
+
+    def extract_stack(frame: Any) -> list[tuple[str, int]]:
+        """What the simulator tells shared arrays apart by: where the caller stands. Nothing is looked up on disk."""
+        return [(f.f_code.co_filename, f.f_lineno) for f in (frame.f_back, frame)]
+
+    kernel.BlockManager.run = run
+    kernelapi.threading = SimpleNamespace(current_thread=lambda: getcurrent().of)
+    kernelapi.traceback = SimpleNamespace(extract_stack=extract_stack)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust import methods
 from gpuclust.backends import parse_device
-from gpuclust.sizes import FUSED, NEIGHBOURS, TILE
+from gpuclust.sizes import FUSED, NEIGHBOURS, TILE, TREE_FEATURES
 
 #: Share of the points that is left as clusters when the first rounds, made from neighbour lists, are over. Measured
 #: on normally distributed points of so many features, by what the dissimilarity of clusters is of those of points.
@@ -60,8 +60,11 @@ def estimate(
     width = np.dtype(dtype).itemsize
     card = parse_device(device)[0] == "cuda"
     features = 0 if m is None else n * m * width
+    copies: float
     copies, row = (_ON_CARD if card else _ON_HOST)[algorithm]
-    fixed = copies * features + row * n
+    if algorithm == "spanning tree" and not card and m is not None and m <= TREE_FEATURES:
+        copies, row = _WITH_TREE
+    fixed = int(copies * features) + row * n
     if card and m is not None:
         fixed += min(SLAB_ON_CARD, n * n * width)
     elif card and not on_device:  # the input, beside what is made of it
@@ -93,6 +96,8 @@ _ON_HOST = {
     "generic": (3, 140),
     "generic, stored": (1, 140),
 }
+#: Single linkage by kd-tree: points once more in its order, its boxes, lists of neighbours.
+_WITH_TREE = (2.3, 185)
 #: Searches of all points hold them once more, in an order of space, and the keys and places that sorting takes.
 _ON_CARD = dict.fromkeys(_ON_HOST, (2, 100)) | {
     "spanning tree": (3, 164),

@@ -6,3 +6,5 @@ TILE = 128
 FUSED = 1024
 #: Neighbours on a list. More prove more merges, and cost more to find.
 NEIGHBOURS = 32
+#: Of more features no kd-tree is tried: one of a million points is 15 levels deep, and splits no more of them.
+TREE_FEATURES = 64

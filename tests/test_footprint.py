@@ -50,6 +50,8 @@ for n, m, options in json.loads(sys.argv[1]):
 JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (1000, 4000, {"method": "single", "algorithm": "spanning tree"}),
     (1000, 4000, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
+    (150_000, 2, {"method": "single", "algorithm": "spanning tree"}),
+    (100_000, 3, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (3000, 2, {"method": "single", "algorithm": "spanning tree, stored"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries", "dtype": "float32"}),

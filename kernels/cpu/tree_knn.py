@@ -70,8 +70,8 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     """Lists of the points of leaves ``begin .. end-1`` by (distance, index); distances as ``metric`` has them.
 
     ``features`` are in the order of the tree, with `LEAF` more points of any value behind the last. ``first`` holds
-    the smallest index in each node. Lists hold positions; the point itself is left out. Returns the number of
-    distances computed.
+    the smallest index in each node. Lists hold positions; the point itself is left out. The list of position ``base``
+    is the first of ``position`` and ``distance``. Returns the number of distances computed.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
     between_boxes, from_points = bounds(metric, weighted, dtype)
@@ -119,7 +119,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
 
     @compiled
     @named(metric.name, weighted, dtype)
-    def knn(features, summary, weights, p, order, first, low, high, depth, begin, end, position, distance):
+    def knn(features, summary, weights, p, order, first, low, high, depth, begin, end, base, position, distance):
         stamp  # noqa: B018
         n = order.size
         k = position.shape[1]
@@ -133,12 +133,12 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
         for leaf in range(begin, end):
             left, right = (n * leaf) >> depth, (n * (leaf + 1)) >> depth
             for q in range(left, right):
-                distance[q] = infinity
-                position[q] = -1
+                distance[q - base] = infinity
+                position[q - base] = -1
                 row_of_distances(features, summary, q, features, summary, left, left + LEAF, weights, p, out, scratch)
-                insert(out, left, right, q, order, distance[q], position[q])
+                insert(out, left, right, q, order, distance[q - base], position[q - base])
             computed += (right - left) * (right - left)
-            far, far_index = worst(distance, position, order, left, right)
+            far, far_index = worst(distance, position, order, left - base, right - base)
             own = leaves + leaf
             climbing = own
             while climbing > 0:
@@ -169,11 +169,15 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
                     start, stop = (n * there) >> depth, (n * (there + 1)) >> depth
                     changed = False
                     for q in range(left, right):
-                        limit = distance[q, k - 1]
+                        limit = distance[q - base, k - 1]
                         gap = gaps[q - left]
                         if gap > limit:
                             continue
-                        if gap == limit and position[q, k - 1] >= 0 and first[node] > order[position[q, k - 1]]:
+                        if (
+                            gap == limit
+                            and position[q - base, k - 1] >= 0
+                            and first[node] > order[position[q - base, k - 1]]
+                        ):
                             continue
                         row_of_distances(
                             features, summary, q, features, summary, start, start + LEAF, weights, p, out, scratch
@@ -183,10 +187,10 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
                         for j in range(LEAF):
                             hits += out[j] <= limit
                         if hits > 0:
-                            insert(out, start, stop, q, order, distance[q], position[q])
+                            insert(out, start, stop, q, order, distance[q - base], position[q - base])
                             changed = True
                     if changed:
-                        far, far_index = worst(distance, position, order, left, right)
+                        far, far_index = worst(distance, position, order, left - base, right - base)
         return computed
 
     return knn

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from gpuclust.kernels.cpu.kdtree import LEAF, Tree
 from gpuclust.kernels.cpu.launch import compiled, ranges, run
 from gpuclust.kernels.cpu.tree_knn import knn_kernel
 from gpuclust.metrics import Points
+from gpuclust.sizes import TREE_FEATURES
 
 #: Leaves a piece of work.
 PIECE = 64
@@ -65,38 +68,49 @@ class TreePoints:
         """
         position = np.empty((self.n, k), index_type(self.n))
         distance = np.empty((self.n, k), self.features.dtype)
-        self._search(position, distance, ranges(self.leaves, PIECE))
+        search = self._search()
+        run(lambda begin, end: search(begin, end, 0, position, distance), ranges(self.leaves, PIECE))
         return position, distance
+
+    def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same by index, and of indices. O(n k) memory."""
+        order, search = self.tree.order, self._search()
+        index = np.empty((self.n, k), np.int64)
+        distance = np.empty((self.n, k), self.features.dtype)
+
+        def put(begin: int, end: int) -> None:
+            left, right = self._span(begin)[0], self._span(end - 1)[1]
+            position = np.empty((right - left, k), np.int64)
+            found = np.empty((right - left, k), distance.dtype)
+            search(begin, end, left, position, found)
+            index[order[left:right]] = np.where(position >= 0, order[position], -1)
+            distance[order[left:right]] = found
+
+        run(put, ranges(self.leaves, PIECE))
+        return index, distance
 
     def share_compared(self, k: int, leaves: int) -> float:
         """The share of all pairs that lists of k neighbours compare, measured on some leaves spread over the tree."""
-        position = np.empty((self.n, k), index_type(self.n))  # hardly any of it is touched
-        distance = np.empty((self.n, k), self.features.dtype)
-        sample = np.unique(np.linspace(0, self.leaves - 1, leaves).astype(np.int64))
-        compared = self._search(position, distance, [(int(leaf), int(leaf) + 1) for leaf in sample])
-        searched = (self.n * (sample + 1) >> self.tree.depth) - (self.n * sample >> self.tree.depth)
-        return compared / (float(searched.sum()) * self.n)
+        search = self._search()
+        counts: list[tuple[int, int]] = []
 
-    def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """What `lists` gives, by index. O(n k) memory."""
-        position, distance = self.lists(k)
-        order = self.tree.order
-        index, sorted_distance = np.empty((self.n, k), np.int64), np.empty_like(distance)
+        def count(leaf: int) -> None:
+            left, right = self._span(leaf)
+            position, distance = np.empty((LEAF, k), np.int64), np.empty((LEAF, k), self.features.dtype)
+            counts.append((search(leaf, leaf + 1, left, position, distance), right - left))
 
-        def put(begin: int, end: int) -> None:
-            index[order[begin:end]] = np.where(position[begin:end] >= 0, order[position[begin:end]], -1)
-            sorted_distance[order[begin:end]] = distance[begin:end]
+        run(count, [(int(leaf),) for leaf in np.unique(np.linspace(0, self.leaves - 1, leaves).astype(np.int64))])
+        compared, searched = np.sum(counts, axis=0)
+        return float(compared / (searched * self.n))
 
-        run(put, ranges(self.n, 1 << 16))
-        return index, sorted_distance
+    def _span(self, leaf: int) -> tuple[int, int]:
+        return (self.n * leaf) >> self.tree.depth, (self.n * (leaf + 1)) >> self.tree.depth
 
-    def _search(self, position: np.ndarray, distance: np.ndarray, pieces: list[tuple[int, int]]) -> int:
+    def _search(self) -> Callable[..., int]:
+        """``search(first leaf, end, base, position, distance)``: see `knn_kernel`."""
         points, tree = self.points, self.tree
         kernel = knn_kernel(points.metric, points.weights is not None, self.features.dtype)
-        common = (*self.arguments(), tree.order, self.first, tree.low, tree.high, tree.depth)
-        compared: list[int] = []
-        run(lambda begin, end: compared.append(kernel(*common, begin, end, position, distance)), pieces)
-        return sum(compared)
+        return partial(kernel, *self.arguments(), tree.order, self.first, tree.low, tree.high, tree.depth)
 
     def originals(self) -> np.ndarray | None:
         """For each index the smallest index of an equal point; ``None`` if no two points are equal."""
@@ -136,8 +150,10 @@ def arrange(points: Points) -> TreePoints | None:
 
 def arrange_if_quicker(points: Points, k: int, share: float = SHARE) -> TreePoints | None:
     """Points with their tree, if lists of k neighbours of a sample compare no more than a share of all pairs."""
+    if len(points.features) > TREE_FEATURES or points.n <= 2 * k:
+        return None
     arranged = arrange(points)
-    if arranged is None or arranged.n <= 2 * k:
+    if arranged is None:
         return None
     if arranged.share_compared(k, GLANCE) > 4 * share or arranged.share_compared(k, SAMPLE) > share:
         return None

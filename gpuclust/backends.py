@@ -69,6 +69,22 @@ class Stored(Protocol):
         """
 
 
+class Searched(Stored, Protocol):
+    """The same without a matrix: clusters of points, searched when their nearest is asked for. O(n m) memory."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters that are left; points that no dissimilarity of two of them depends on may be left out."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the clusters by row, before a chain runs."""
+
+    @property
+    def size(self) -> np.ndarray:
+        """Their sizes by row, in the dtype of dissimilarities."""
+
+
 class Generic(Protocol):
     """The state of the generic algorithm for linkages with inversions.
 
@@ -155,6 +171,12 @@ class Backend(Protocol):
 
         The same bits as `store_clusters` would store; ties go to the smaller row. -inf where a dissimilarity is not
         finite. O(n m) time for every point of a row, O(n m) memory.
+        """
+
+    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
+        """Clusters in few features, searched by bounds of where they are, for a metric that is a convex function.
+
+        Dissimilarities are those of `nearest_cluster`, of means to rounding. O(n m) memory.
         """
 
     def nearest_outside(

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust import methods
 from gpuclust.backends import parse_device
-from gpuclust.sizes import FUSED, NEIGHBOURS, TILE, TREE_FEATURES
+from gpuclust.sizes import FUSED, LAST, NEIGHBOURS, TILE, TREE_FEATURES
 
 #: Share of the points that is left as clusters when the first rounds, made from neighbour lists, are over. Measured
 #: on normally distributed points of so many features, by what the dissimilarity of clusters is of those of points.
@@ -72,6 +72,9 @@ def estimate(
     if algorithm == "spanning tree, stored":
         matrix = n * (n - 1) // 2 * width
         return Footprint(fixed, matrix, matrix)
+    if algorithm == "cluster tree":  # points in two pools, rows in two copies, and a tree, before there is a matrix
+        matrix = stored_bytes(min(LAST, max(2, n // 2)), dtype, device)
+        return Footprint(fixed, matrix, matrix, 8 * features + (50 + 14 * width) * n)
     if algorithm not in ("stored", "hybrid", "generic, stored"):
         return Footprint(fixed)
     if m is None or method.pairs is None or (n <= FUSED and algorithm != "hybrid"):
@@ -92,6 +95,7 @@ _ON_HOST = {
     "spanning tree, stored": (1, 110),
     "summaries": (5, 280),  # centroids in two parts, before and after a round, and those that are searched
     "stored": (1, 150),
+    "cluster tree": (1, 150),
     "hybrid": (1, 150),
     "generic": (3, 140),
     "generic, stored": (1, 140),

@@ -98,7 +98,8 @@ def linkage(
         - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
         - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
         - complete, average, weighted and ward: ``"stored"``; from points (not ward) ``"hybrid"``: with a matrix half
-          as large as is expected to be needed, or what ``memory_limit`` leaves if that is less
+          as large as is expected to be needed, or what ``memory_limit`` leaves if that is less; and from points of
+          up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)
         - centroid and median: ``"generic"`` (from points, on centroids), ``"generic, stored"``
 
         All of them give the same tree. No other is tried if memory runs out.
@@ -133,10 +134,10 @@ def linkage(
     -----
     Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the
     others merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers
-    of memory; from points O(n m) for single, ward, centroid and median, and half of the square of the clusters that
-    the first rounds leave for the others (`gpuclust.plan` tells). Heights of single and complete linkage are
-    SciPy's bits, those of the others agree to 1e-12. Where dissimilarities are equal the tree is not unique: the
-    smaller id merges first.
+    of memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
+    with more, half of the square of the clusters that the first rounds leave (`gpuclust.plan` tells). Heights of
+    single and complete linkage are SciPy's bits, those of the others agree to 1e-12. Where dissimilarities are equal
+    the tree is not unique: the smaller id merges first.
 
     Examples
     --------
@@ -302,7 +303,8 @@ def _from_points(
     if job.algorithm == "summaries":
         return algorithms.from_matrix(backend.summarise(points, rule), rule, report)
     if rule.reducible:
-        return algorithms.from_points(backend, points, rule, report, job.most_clusters)
+        tree = job.algorithm == "cluster tree"
+        return algorithms.from_points(backend, points, rule, report, job.most_clusters, tree)
     return _on_matrix(backend, backend.store_points(points), rule, report)
 
 

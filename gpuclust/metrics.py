@@ -446,6 +446,15 @@ def ordering(metric: Metric) -> Metric:
     return metric if metric.monotone_of is None else METRICS[metric.monotone_of]
 
 
+def is_convex(name: str) -> bool:
+    """Whether the distance of two points is a convex function of their difference that rises with each feature.
+
+    Then the largest and the mean over pairs of points of two clusters are no less than the distance of their centres.
+    Minkowski's is convex only for exponents from one on, and is not counted.
+    """
+    return name in METRICS and METRICS[name].euclidean_like and name != "minkowski"
+
+
 def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
     """The points for `ordering` of their metric, and the function that makes distances of what that gives."""
     metric, p = points.metric, points.p

@@ -34,8 +34,8 @@ class Plan:
     method, metric, dtype, device : str
     algorithm : str
         ``"spanning tree"``; ``"spanning tree, stored"`` (of condensed distances, for few points); ``"summaries"``;
-        ``"stored"``; ``"hybrid"`` (stored, when few enough clusters are left); ``"generic"`` (on centroids) or
-        ``"generic, stored"``.
+        ``"stored"``; ``"cluster tree"`` and ``"hybrid"`` (stored, when few enough clusters are left); ``"generic"``
+        (on centroids) or ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input; of the device's memory where that is a card.
     limit : int
@@ -90,7 +90,8 @@ class Plan:
     @property
     def most_clusters(self) -> int:
         """Clusters whose matrix fits beside what else the job holds."""
-        budget = self.matrix if self.algorithm == "hybrid" else self.limit - (self.memory - self.matrix)
+        waits = self.algorithm in ("hybrid", "cluster tree")
+        budget = self.matrix if waits else self.limit - (self.memory - self.matrix)
         if budget <= 0:
             return 0
         low, high = 0, int((2 * budget / np.dtype(self.dtype).itemsize) ** 0.5) + 1
@@ -245,13 +246,12 @@ class _Task:
     copied: int = 0
     quick: bool = False
 
-    @property
-    def options(self) -> list[choice.Option]:
-        return choice.options(self.n, self.m, self.method, self.metric, self.asked)
+    def options(self, device: str = "cpu") -> list[choice.Option]:
+        return choice.options(self.n, self.m, self.method, self.metric, self.asked, _on_card(device))
 
     @property
     def work(self) -> speed.Work:
-        return speed.work_of(self.options[0].algorithm, self.m)
+        return speed.work_of(self.options()[0].algorithm, self.m)
 
     @property
     def input_bytes(self) -> int:
@@ -263,7 +263,7 @@ class _Task:
 
         ``why`` is added to its reason.
         """
-        options = self.options
+        options = self.options(device)
         sizes = [self._size(option.algorithm, device) for option in options]
         limit = self.memory_limit if self.memory_limit is not None else self._available(device, sizes)
         within = [size.within(limit) for size in sizes]
@@ -304,7 +304,7 @@ class _Task:
         if not plan.matrix or self.m is None:
             return []
         found = []
-        for option in self.options:
+        for option in self.options(plan.device):
             size = self._size(option.algorithm, plan.device)
             if option.algorithm == "hybrid":
                 if self.n <= FUSED:

@@ -8,3 +8,5 @@ FUSED = 1024
 NEIGHBOURS = 32
 #: Of more features no kd-tree is tried: one of a million points is 15 levels deep, and splits no more of them.
 TREE_FEATURES = 64
+#: Clusters that searches through a tree leave to a matrix: few, but enough to be hard to tell apart by bounds.
+LAST = 2048

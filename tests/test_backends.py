@@ -11,6 +11,7 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import devices, methods, metrics
+from gpuclust.algorithms.candidates import reciprocal_pairs
 from gpuclust.backends import select
 from gpuclust.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
@@ -152,6 +153,46 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
     near = backend.nearest_cluster(points, rule, clusters, rows)
     np.testing.assert_array_equal(near[0], reference.nearest)
     np.testing.assert_array_equal(near[1], reference.distance)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_clusters_searched_by_bounds(backend, method, dtype):
+    """What a stored matrix of the reference says, for clusters, after a round, and after a chain."""
+    points = metrics.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
+    rule = methods.METHODS[method]
+    clusters = some_clusters(131, rule.counted, dtype)
+    tree = backend.cluster_tree(points, rule, clusters)
+    rtol = 1e-12 if dtype == "float64" else 1e-5
+    for step in range(3):
+        rows = np.argsort(tree.ids)
+        whole = tree.clusters
+        np.testing.assert_array_equal(whole.ids, tree.ids[rows])
+        reference = REFERENCE.store_clusters(points, rule, clusters)
+        np.testing.assert_allclose(tree.distance[rows], reference.distance, rtol=rtol)
+        np.testing.assert_array_equal(tree.ids[tree.nearest[rows]], clusters.ids[reference.nearest])
+        if step == 2:
+            break
+        size, ids, next_id = tree.size.copy(), tree.ids.copy(), int(tree.ids.max()) + 1
+        if step == 0:
+            first, second = reciprocal_pairs(tree.nearest)
+            pairs = ids[first], ids[second]
+            stays = np.setdiff1d(np.arange(tree.n), second)
+            partner = np.full(tree.n, -1)
+            partner[first] = second
+            ids[first] = next_id + np.arange(first.size)
+            size[first] += size[second] if rule.counted else 0
+            tree.merge(rule, stays, partner[stays], tree.distance[stays], tree.size, size[stays], ids[stays])
+        else:
+            made, _, scans = tree.chain(rule, size, ids, ids[tree.nearest], next_id, 5)
+            assert 0 < scans <= 15
+            pairs = made[:, 0], made[:, 1]
+            stays = np.flatnonzero(ids >= 0)
+            alone = np.full(stays.size, -1)
+            tree.merge(rule, stays, alone, tree.distance[stays], size, size[stays], ids[stays])
+        for k, (a, b) in enumerate(zip(*pairs, strict=True)):  # one by one: a chain merges its own unions too
+            where = [np.flatnonzero(clusters.ids == part) for part in (a, b)]
+            clusters, _ = clusters.unite(*where, next_id + k, rule.counted)
 
 
 def test_clusters_keep_their_books():

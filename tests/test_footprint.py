@@ -61,6 +61,8 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (6000, 16, {"method": "complete", "algorithm": "stored"}),
     (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (6000, 16, {"method": "average", "algorithm": "hybrid"}),
+    (60000, 2, {"method": "complete", "algorithm": "cluster tree"}),
+    (60000, 4, {"method": "complete", "algorithm": "cluster tree", "dtype": "float32"}),
     (700, 4000, {"method": "centroid", "algorithm": "generic"}),
     (3500, None, {"method": "median", "algorithm": "generic, stored"}),
     (3500, 100, {"method": "centroid", "algorithm": "generic, stored", "dtype": "float32"}),

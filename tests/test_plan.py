@@ -29,7 +29,8 @@ def test_one_tile_size():
     [
         ("single", 3, "spanning tree"),
         ("single", None, "spanning tree"),
-        ("average", 3, "stored"),
+        ("average", 3, "cluster tree"),
+        ("average", 6, "stored"),
         ("ward", None, "stored"),
         ("ward", 3, "summaries"),
         ("centroid", 3, "generic"),
@@ -80,6 +81,7 @@ ALLOWED = [
     ("single", "euclidean", 3, ("spanning tree, stored", "spanning tree")),
     ("single", "euclidean", None, ("spanning tree",)),
     ("complete", "cosine", 3, ("stored", "hybrid")),
+    ("complete", "euclidean", 3, ("stored", "hybrid", "cluster tree")),
     ("average", "cosine", 3, ("summaries", "stored", "hybrid")),
     ("weighted", "sqeuclidean", 100, ("stored", "summaries", "hybrid")),
     ("average", "euclidean", None, ("stored",)),

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.backends import Backend
 from gpuclust.clusters import Clusters
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
+
+#: `gpuclust.backends.Backend.nearest_cluster`.
+Search = Callable[[Points, Method, Clusters, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 #: Rows searched between two looks at the clock, and two reports.
 ROWS_BETWEEN_REPORTS = 4096
@@ -36,9 +38,14 @@ class Searched:
     """
 
     def __init__(
-        self, backend: Backend, points: Points, method: Method, clusters: Clusters, report: Callable[[], None]
+        self,
+        nearest_cluster: Search,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = lambda: None,
     ) -> None:
-        self.backend, self.points, self.method, self.report = backend, points, method, report
+        self.nearest_cluster, self.points, self.method, self.report = nearest_cluster, points, method, report
         self.clusters = clusters
         self.width = len(points.features)
         self.n = count = clusters.ids.size
@@ -46,6 +53,16 @@ class Searched:
         self.nearest = np.full(count, -1)  # -1: not known
         self.distance = np.full(count, np.inf, points.features.dtype)
         self._search(np.arange(count))
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the clusters by row, before a chain runs."""
+        return self.clusters.ids[self.row]
+
+    @property
+    def size(self) -> np.ndarray:
+        """Their sizes, for a Lance-Williams update."""
+        return self.clusters.total[self.row]
 
     def _search(self, rows: np.ndarray) -> None:
         """Find the nearest of some rows."""
@@ -57,7 +74,7 @@ class Searched:
         back[self.row[used]] = used
         for begin in range(0, rows.size, ROWS_BETWEEN_REPORTS):
             part = rows[begin : begin + ROWS_BETWEEN_REPORTS]
-            found, distance = self.backend.nearest_cluster(self.points, self.method, self.clusters, self.row[part])
+            found, distance = self.nearest_cluster(self.points, self.method, self.clusters, self.row[part])
             self.nearest[part], self.distance[part] = back[found], distance
             self.report()
 

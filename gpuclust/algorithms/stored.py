@@ -24,6 +24,8 @@ from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
 from gpuclust.algorithms.equal import merge_equal
 from gpuclust.algorithms.hybrid import Searched
 from gpuclust.backends import Backend, Stored
+from gpuclust.backends import Searched as SearchedClusters
+from gpuclust.clusters import Clusters
 from gpuclust.errors import overflow
 from gpuclust.hierarchy.assemble import Merges, Merging
 from gpuclust.methods import Method
@@ -49,13 +51,15 @@ def from_points(
     method: Method,
     report: Callable[[int], None],
     most: int,
+    tree: bool = False,
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
     Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
     (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
     half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
-    until they are not (`gpuclust.algorithms.hybrid`).
+    until they are not (`gpuclust.algorithms.hybrid`). With ``tree`` that is done from the start, by bounds of where
+    clusters are (`gpuclust.backends.Backend.cluster_tree`): for norms of few features.
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between.
     """
@@ -63,12 +67,13 @@ def from_points(
         return from_matrix(backend.store_points(points), method, report)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
-    if points.n > FUSED:
+    if tree and points.n > most:
+        clusters = _without_matrix(backend.cluster_tree(points, method, clusters), method, merges, report, most)
+    elif points.n > FUSED:
         clusters = candidate_rounds(backend, points, method, clusters, merges, report)
     if clusters.ids.size > most:
-        searched = Searched(backend, points, method, clusters, lambda: report(merges.done))
-        _finish(searched, method, merges, clusters.total.copy(), clusters.ids.copy(), report, max(most, 1))
-        clusters = searched.clusters
+        searched = Searched(backend.nearest_cluster, points, method, clusters, lambda: report(merges.done))
+        clusters = _without_matrix(searched, method, merges, report, most)
     if clusters.ids.size > 1:
         matrix = backend.store_clusters(points, method, clusters)
         _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
@@ -96,6 +101,15 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
     merges = Merging(n, dtype)
     _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report)
     return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def _without_matrix(
+    searched: SearchedClusters, method: Method, merges: Merging, report: Callable[[int], None], most: int
+) -> Clusters:
+    """Make merges until at most so many clusters are left; those."""
+    size, ids = searched.size.copy(), searched.ids.copy()
+    _finish(searched, method, merges, size, ids, report, max(most, 1))
+    return searched.clusters
 
 
 def _check(distance: np.ndarray) -> None:

@@ -9,7 +9,17 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cpu import candidates, cluster_search, cophenetic, generic, knn, nearest, outgoing, spanning
+from gpuclust.kernels.cpu import (
+    candidates,
+    cluster_search,
+    cluster_tree,
+    cophenetic,
+    generic,
+    knn,
+    nearest,
+    outgoing,
+    spanning,
+)
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.summaries import Summaries
 from gpuclust.methods import Method
@@ -51,6 +61,9 @@ class CpuBackend:
         self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return cluster_search.nearest_cluster(points, method, clusters, rows)
+
+    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> cluster_tree.ClusterTree:
+        return cluster_tree.ClusterTree(points, method, clusters)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
+from gpuclust.algorithms.hybrid import Searched
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cuda import boxes, candidates, cluster_search, cophenetic, generic, knn, launch, spanning
@@ -59,6 +60,9 @@ class CudaBackend:
         self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return cluster_search.nearest_cluster(points, method, clusters, rows)
+
+    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
+        return Searched(self.nearest_cluster, points, method, clusters)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from gpuclust.algorithms.hybrid import Searched
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.reference import candidates, cluster_search, cophenetic, generic, knn, nearest, spanning
@@ -54,6 +55,9 @@ class ReferenceBackend:
         self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         return cluster_search.nearest_cluster(points, method, clusters, rows)
+
+    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
+        return Searched(self.nearest_cluster, points, method, clusters)
 
     def nearest_outside(
         self, points: Points, component: np.ndarray, rows: np.ndarray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -25,7 +26,8 @@ from gpuclust.cli import app
 from gpuclust.errors import InputFileError
 from gpuclust.job import Job
 from gpuclust.output import OutputError
-from gpuclust.record import Source
+from gpuclust.record import Source, identity
+from gpuclust.results import Cut
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RNG = np.random.default_rng(5)
@@ -212,8 +214,33 @@ def test_nothing_complete_is_done_again(tmp_path, data):
     assert statuses(run(moved, out, clusters=3)) == {"0": "unchanged", "1": "done", "2": "done"}
     assert states()["0"] == first["0"]
     assert set(statuses(run(moved, out, clusters=4)).values()) == {"done"}, "another cut"
-    assert set(statuses(run(moved, out, clusters=4, method="ward")).values()) == {"done"}, "another method"
-    assert set(statuses(run(moved, out, clusters=4, method="ward", dtype="float32")).values()) == {"done"}
+
+
+def test_what_tells_one_result_from_another(tmp_path, data):
+    np.savez(data / "a.npz", X=POINTS, Y=POINTS)
+    job = Job(str(data / "a.npz:X"), tmp_path / "one")
+    source = Source.of(job)
+    other = {
+        "data": str(data / "a.npz:Y"),
+        "method": "ward",
+        "metric": "cosine",
+        "p": 3.0,
+        "weights": (1.0, 2.0, 3.0),
+        "cut": Cut("maxclust", 3),
+        "dtype": "float32",
+        "columns": (0, 1),
+        "precomputed": True,
+        "min_size": 2,
+        "labels_format": "parquet",
+        "report": True,
+    }
+    same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False}
+    assert {*other, *same} == {field.name for field in dataclasses.fields(Job)}
+    identities = {identity(dataclasses.replace(job, **{name: value}), source) for name, value in other.items()}
+    assert len({identity(job, source), *identities}) == len(other) + 1
+    assert identity(dataclasses.replace(job, **same), source) == identity(job, source)
+    np.savez(data / "a.npz", X=POINTS[1:], Y=POINTS)
+    assert identity(job, Source.of(job)) != identity(job, source)
 
 
 def test_pictures_are_added_without_computing_again(tmp_path, data):
@@ -436,6 +463,51 @@ def test_a_worker_that_dies_takes_only_its_own_job(tmp_path, data, monkeypatch, 
     assert (tmp_path / "out" / "bomb" / "error.json").exists()
 
 
+SEES = """
+import os, sys
+sys.path[:] = {path!r}
+from dataclasses import replace
+import gpuclust.batch.worker as worker
+real = worker.run_job
+def run_job(job, *arguments, **options):
+    done = real(replace(job, device="cpu"), *arguments, **options)
+    (job.out / "seen").write_text(" ".join([job.device, os.environ["CUDA_VISIBLE_DEVICES"], str(os.getpid())]))
+    return done
+worker.run_job = run_job
+"""
+
+
+def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch):
+    """What would run on cards is done on the CPU here, after it has noted which card its process sees."""
+    from dataclasses import replace
+
+    from gpuclust.batch import estimate as estimates
+    from gpuclust.batch import prepare
+    from gpuclust.devices import Card
+
+    for place in range(12):
+        np.save(data / f"{'card' if place % 2 else 'cpu'}{place:02}.npy", POINTS[place:])
+    cards = tuple(Card(index, "card", (9, 0), 2**36, 132, 1e9, 1e12) for index in range(2))
+    monkeypatch.setattr("gpuclust.devices.cards", lambda: cards)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+
+    def planned(job, limit):
+        n = len(np.load(job.data))
+        plan = estimates.plan(n, 3, job.method, device="cpu", memory_limit=limit)
+        on_card = Path(job.data).name.startswith("card")
+        return estimates.Estimate(replace(plan, device="cuda" if on_card else "cpu"), 0, 1e10 + n)
+
+    monkeypatch.setattr(prepare, "estimate", planned)
+    worker_that(monkeypatch, SEES.format(path=sys.path))
+    found = run(data, tmp_path / "out", workers=1)
+    assert all(outcome.ok for outcome in found.values())
+    seen = {name: (outcome.folder / "seen").read_text().rsplit(" ", 1) for name, outcome in found.items()}
+    assert {what for name, (what, _) in seen.items() if name.startswith("card")} <= {"cuda 4", "cuda 7"}
+    assert {what for name, (what, _) in seen.items() if name.startswith("cpu")} == {"cpu "}
+    for what in {what for what, _ in seen.values()}:
+        assert len({process for other, process in seen.values() if other == what}) == 1
+
+
 def test_workers_that_cannot_start_end_the_batch(tmp_path, data, monkeypatch):
     np.save(data / "a.npy", POINTS)
     worker_that(monkeypatch, "raise SystemError('no such thing')")
@@ -552,6 +624,52 @@ def test_command_says_what_came_of_it(tmp_path, data):
         assert done.exit_code == 2, done.output
         assert message in done.stderr
     assert not (tmp_path / "no").exists()
+
+
+def test_bars_for_a_person_at_a_terminal(tmp_path, data):
+    import pty
+
+    np.save(data / "a.npy", POINTS)
+    (data / "b.csv").write_text("x\n1\n[bold]\n")
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "TERM": "xterm",
+        "COLUMNS": "120",
+    }
+    command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", tmp_path / "out", "--plots", "none"]
+    process = subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 4096):
+            seen += part
+    except OSError:  # the other end is closed
+        pass
+    said, _ = process.communicate(timeout=100)
+    os.close(ours)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    assert process.returncode == 1, shown
+    assert "failed: b: " in shown
+    assert "'[bold]' is not a number" in shown
+    assert re.search(r"data sets .*2/2 1 done, 1 failed, [0-9.]+/(s|min)", shown)
+    assert b"2 data sets: 1 done, 1 failed" in said
+
+
+def test_bars_show_what_takes_long(monkeypatch):
+    from gpuclust.batch import log
+    from gpuclust.batch.outcome import Outcome
+
+    monkeypatch.setattr(log, "_SHOW_AFTER", 0.0)
+    bars = log.Bars()
+    bars.begin(2, Path("out"))
+    bars.started("large")
+    bars.progress("large", "linkage", 30, 100)
+    assert [(task.description, task.completed) for task in bars._screen.tasks] == [("data sets", 0), ("large", 30)]
+    bars.finished(Outcome(0, "large", "large.npy", Path("out/large"), "done"))
+    assert [(task.description, task.completed) for task in bars._screen.tasks] == [("data sets", 1)]
+    bars.end([], 1.0)
 
 
 def test_warnings_are_kept(tmp_path, data):

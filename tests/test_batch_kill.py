@@ -164,7 +164,7 @@ def test_three_thousand_data_sets(tmp_path):
     rng = np.random.default_rng(0)
     for place in range(3000):
         np.save(folder / f"{place:04}.npy", rng.normal(size=(40, 4)) if place % 100 else np.zeros((1, 4)))
-    outcomes = batch.run(folder, out, method="ward", clusters=4)
+    outcomes = batch.run(folder, out, method="ward", clusters=4, reports=False)
     assert [outcome.name for outcome in outcomes] == [f"{place:04}" for place in range(3000)]
     assert [outcome.ok for outcome in outcomes] == [place % 100 != 0 for place in range(3000)]
     with open(out / "summary.csv", newline="") as file:
@@ -173,5 +173,5 @@ def test_three_thousand_data_sets(tmp_path):
     assert page.count("<tr") == 3001
     assert page.count('<tr class="failed">') == 30
     assert len(page) < 3e6
-    again = batch.run(folder, out, method="ward", clusters=4)
+    again = batch.run(folder, out, method="ward", clusters=4, reports=False)
     assert {outcome.status for outcome in again} == {"unchanged", "failed"}

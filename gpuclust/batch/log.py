@@ -157,7 +157,9 @@ class Bars(Listener):
         if outcome.name in self._shown:
             self._screen.remove_task(self._shown.pop(outcome.name))
         if outcome.status == FAILED:
-            self._screen.console.print(f"failed: {outcome.name}: {outcome.error}", style="red", markup=False)
+            self._screen.console.print(
+                f"failed: {outcome.name}: {outcome.error}", style="red", markup=False, soft_wrap=True
+            )
         over = sum(self._counts.values())
         rate = over / max(1e-9, time.monotonic() - self._began)
         parts = [f"{self._counts[status]} {status}" for status in (DONE, UNCHANGED, FAILED) if self._counts[status]]

@@ -114,6 +114,8 @@ def main() -> None:
             rows = gpu(console, asked.n)
         else:
             rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
+        if not rows:  # emulated: nothing was measured
+            continue
         RESULTS.mkdir(exist_ok=True)
         machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
         (RESULTS / f"{group}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")

@@ -99,7 +99,7 @@ def modelled(case: Case, n: int) -> float:
 
 
 def gpu(console: Console, size: int | None = None) -> list[dict[str, Any]]:
-    """All cases; rows for the results file. Raises SystemExit where there is no device."""
+    """All cases; rows for the results file (none where CUDA is emulated). SystemExit where there is no device."""
     lack = devices.missing()
     if lack is not None:
         raise SystemExit(f"The group gpu needs a CUDA device: {lack}")
@@ -122,7 +122,8 @@ def gpu(console: Console, size: int | None = None) -> list[dict[str, Any]]:
         memory = held()
         host = best_of(lambda run=run: run("cpu"), 1)[0] if n == checked else None  # type: ignore[misc]
         row = {**case._asdict(), "n": n, "seconds": seconds, "cpu": host, "checked": checked}
-        row |= {"modelled": modelled(case, n) if case.method in MODELLED else None, "memory": memory}
+        known = case.method in MODELLED and not devices.emulated()
+        row |= {"modelled": modelled(case, n) if known else None, "memory": memory}
         row |= {"planned": result.plan.memory, "difference": difference}
         rows.append(row)
         table.add_row(case.method, case.dtype, f"{n:,}", str(case.m), *_cells(row))
@@ -136,7 +137,7 @@ def gpu(console: Console, size: int | None = None) -> list[dict[str, Any]]:
         rows.append(row)
         table.add_row("(pdist)", dtype, f"{n:,}", str(m), *_cells(row))
     console.print(table)
-    return rows
+    return [] if devices.emulated() else rows
 
 
 #: What `benchmarks.model` has prices for.

@@ -32,6 +32,7 @@ CALLS = {
     "nearest_outside": (5, 2),
     "knn": (24, 2),
     "nearest_among": (12, 3),
+    "store_points": (8, 2),
     "store_clusters": (6, 2),
     "stored.merge": (2, 2),
     "stored.chain": (1, 2),
@@ -109,6 +110,8 @@ def work(call: Call, double: bool) -> Work:
         return priced("between", call.pairs)
     if call.name == "store_clusters":
         return priced("between", call.pairs)
+    if call.name == "store_points":
+        return priced("slab", n * n)
     if call.name == "stored.merge":
         return priced("merge", (n * n + left * left) / 2)
     if call.name == "summaries.merge":

@@ -84,6 +84,9 @@ class TracedBackend:
         self._note("nearest_outside", points, rows.size)
         return self.backend.nearest_outside(points, component, rows)
 
+    def outgoing(self, points: Points) -> None:
+        """The CPU's tree is not a card's: edges are found by `nearest` and `nearest_outside`."""
+
     def knn(self, points: Points, k: int) -> Any:
         self._note("knn", points, points.n)
         return self.backend.knn(points, k)

@@ -21,7 +21,7 @@ import numpy as np
 from gpuclust import devices, distance, methods, metrics
 from gpuclust.algorithms.candidates import reciprocal_pairs
 from gpuclust.algorithms.outgoing import ByPoints
-from gpuclust.backends import Backend, Generic, Stored, select
+from gpuclust.backends import Backend, Generic, Searched, Stored, select
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu.launch import compiled, thread_count
@@ -240,6 +240,12 @@ def _chained(matrix: Stored, method: str) -> Arrays:
     return matrix.chain(methods.METHODS[method], size, ids, ids[matrix.nearest], n + born, matrix.n - 1)[:2]
 
 
+def _by_age(clusters: Searched) -> Arrays:
+    """Ids and dissimilarities of nearest clusters; a backend may have its rows in another order."""
+    order = np.argsort(clusters.ids)
+    return clusters.ids[clusters.nearest[order]], clusters.distance[order]
+
+
 def _outgoing(backend: Backend, sample: Sample) -> Arrays:
     """The shortest edges out of single points, as single linkage searches them on this backend."""
     search = backend.outgoing(sample.points) or ByPoints(backend, sample.points)
@@ -267,6 +273,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "knn": lambda b, s: b.knn(s.points, 8),
     "nearest_among": lambda b, s: b.nearest_among(s.points, _AVERAGE, s.clusters, s.neighbours, s.asked // 2),
     "nearest_cluster": lambda b, s: b.nearest_cluster(s.points, _AVERAGE, s.clusters, s.asked // 2),
+    "cluster_tree": lambda b, s: _by_age(b.cluster_tree(s.points, _AVERAGE, s.clusters)),
     "store_points": lambda b, s: _stored(b.store_points(s.points)),
     "store_clusters": lambda b, s: _stored(b.store_clusters(s.points, _AVERAGE, s.clusters)),
     "store_condensed": lambda b, s: _stored(b.store_condensed(s.condensed, s.n, False)),

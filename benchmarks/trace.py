@@ -107,9 +107,9 @@ class TracedBackend:
         self._note("store_clusters", points, clusters.ids.size, points.n * points.n // 2, clusters.ids.size)
         return self._traced(self.backend.store_clusters(points, method, clusters), "stored", points)
 
-    def summarise(self, points: Points, method: Method) -> TracedStored:
+    def summarise(self, points: Points, method: Method, size: np.ndarray) -> TracedStored:
         self._note("nearest", points, points.n)
-        return self._traced(self.backend.summarise(points, method), "summaries", points)
+        return self._traced(self.backend.summarise(points, method, size), "summaries", points)
 
     def _traced(self, stored: Any, name: str, points: Points) -> TracedStored:
         return TracedStored(stored, name, len(points.features), self.calls)

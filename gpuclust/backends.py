@@ -131,10 +131,11 @@ class Backend(Protocol):
     def active(self) -> AbstractContextManager[None]:
         """Makes this device the current one; primitives are called inside, and what they return is used there."""
 
-    def summarise(self, points: Points, method: Method) -> Stored:
-        """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a geometric form.
+    def summarise(self, points: Points, method: Method, size: np.ndarray) -> Stored:
+        """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a closed form.
 
-        ``points`` are prepared for sqeuclidean, without weights. O(n m) memory; O(n m) time a row searched.
+        ``points`` are prepared for sqeuclidean, without weights, and stand for ``size`` copies of themselves each.
+        O(n m) memory; O(n m) time a row searched.
         """
 
     def store_points(self, points: Points) -> Stored:

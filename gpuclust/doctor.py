@@ -186,6 +186,7 @@ class Sample:
         self.rows = random.normal(size=(self.n, 6))
         self.points = metrics.prepare(self.rows, "euclidean")
         self.squares = metrics.prepare(self.rows, "sqeuclidean")
+        self.ones = np.ones(self.squares.n)
         self.condensed = distance.pdist(self.rows, device="reference")
         self.component = random.integers(0, 3, self.n)
         self.asked = np.arange(0, self.n, 3)
@@ -279,9 +280,9 @@ PRIMITIVES: dict[str, Primitive] = {
     "store_condensed": lambda b, s: _stored(b.store_condensed(s.condensed, s.n, False)),
     "merge": lambda b, s: _merged(b.store_points(s.points), "average"),
     "chain": lambda b, s: _chained(b.store_points(s.points), "average"),
-    "summarise": lambda b, s: _stored(b.summarise(s.squares, _WARD)),
-    "merge of summaries": lambda b, s: _merged(b.summarise(s.squares, _WARD), "ward"),
-    "chain of summaries": lambda b, s: _chained(b.summarise(s.squares, _WARD), "ward"),
+    "summarise": lambda b, s: _stored(b.summarise(s.squares, _WARD, s.ones)),
+    "merge of summaries": lambda b, s: _merged(b.summarise(s.squares, _WARD, s.ones), "ward"),
+    "chain of summaries": lambda b, s: _chained(b.summarise(s.squares, _WARD, s.ones), "ward"),
     "spanning_tree": lambda b, s: b.spanning_tree(s.condensed, s.n, lambda done: None),
     "generic_points": lambda b, s: _greedy(b.generic_points(s.squares, methods.METHODS["centroid"]), s.n),
     "generic_stored": lambda b, s: _greedy(

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust import methods
 from gpuclust.backends import parse_device
-from gpuclust.sizes import FUSED, LAST, NEIGHBOURS, TILE, TREE_FEATURES
+from gpuclust.sizes import FUSED, LAST, NEIGHBOURS, TILE, TREE_FEATURES, listed
 
 #: Share of the points that is left as clusters when the first rounds, made from neighbour lists, are over. Measured
 #: on normally distributed points of so many features, by what the dissimilarity of clusters is of those of points.
@@ -65,6 +65,9 @@ def estimate(
     if algorithm == "spanning tree" and not card and m is not None and m <= TREE_FEATURES:
         copies, row = _WITH_TREE
     fixed = int(copies * features) + row * n
+    if algorithm == "summaries" and m is not None and not card:
+        # Lists before and after a round, and a float32 copy for screening.
+        fixed += n * (2 * listed(m) * (4 + width) + 4 * m)
     if card and m is not None:
         fixed += min(SLAB_ON_CARD, n * n * width)
     elif card and not on_device:  # the input, beside what is made of it
@@ -93,7 +96,7 @@ def estimate(
 _ON_HOST = {
     "spanning tree": (1, 180),
     "spanning tree, stored": (1, 110),
-    "summaries": (5, 280),  # centroids in two parts, before and after a round, and those that are searched
+    "summaries": (5, 190),  # centroids in two parts, before and after a round, and those that are searched
     "stored": (1, 150),
     "cluster tree": (1, 150),
     "hybrid": (1, 150),

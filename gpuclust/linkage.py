@@ -301,7 +301,7 @@ def _from_points(
     if job.algorithm == "generic":
         return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
     if job.algorithm == "summaries":
-        return algorithms.from_matrix(backend.summarise(points, rule), rule, report)
+        return algorithms.from_summaries(backend, points, rule, report)
     if rule.reducible:
         tree = job.algorithm == "cluster tree"
         return algorithms.from_points(backend, points, rule, report, job.most_clusters, tree)

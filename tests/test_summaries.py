@@ -24,9 +24,13 @@ WARD = methods.resolve("ward")
 stored_module = import_module("gpuclust.algorithms.stored")  # the package has a function of that name
 
 
+def ones(points: metrics.Points) -> np.ndarray:
+    return np.ones(points.n, points.features.dtype)
+
+
 def merges_of(X: np.ndarray, kind: type = summaries.Summaries, dtype: str = "float64") -> Merges:
     points = metrics.prepare(X, "sqeuclidean", dtype=dtype)
-    merges = stored_module.from_matrix(kind(points, WARD), WARD, lambda done: None)
+    merges = stored_module.from_matrix(kind(points, WARD, ones(points)), WARD, lambda done: None)
     np.sqrt(merges.heights, out=merges.heights)
     return merges
 
@@ -164,22 +168,26 @@ class Checked(summaries.Summaries):
 
     newcomers = 0
 
-    def check(self, size: np.ndarray, ids: np.ndarray) -> None:
+    def check(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
         points = metrics.Points(self.metric, self.features, size, None, self.p)
         square = WARD.geometric(pairwise(points, points), size[:, None], size[None, :])
         np.fill_diagonal(square, np.inf)
         np.testing.assert_array_equal(square, square.T)
         square[:, ids < 0] = np.inf
         for x in np.flatnonzero(ids >= 0):
-            listed = self.near[x][self.near[x] >= 0]
+            listed = self.near[x][(self.near[x] >= 0) & (self.held[x] < self.limit[x])]
             order = np.lexsort((ids, square[x]))[: listed.size]
             np.testing.assert_array_equal(listed, order)
             np.testing.assert_array_equal(self.held[x, : listed.size], square[x, order])
+            assert np.delete(square[x], listed).min(initial=np.inf) >= self.limit[x]
+        return square
 
     def merge(self, method, first, second, between, size, new_size, new_id):
         old = self.near[first, 0].copy()
         super().merge(method, first, second, between, size, new_size, new_id)
-        self.check(new_size, new_id)
+        square = self.check(new_size, new_id)
+        for x in range(self.n * (self.n > 1)):
+            assert self.nearest[x] == np.lexsort((new_id, square[x]))[0]
         assert ((self.near[:, 0] >= 0) | (self.n == 1)).all()
         np.testing.assert_array_equal(self.nearest, self.near[:, 0])
         np.testing.assert_allclose(
@@ -190,6 +198,7 @@ class Checked(summaries.Summaries):
 
     def chain(self, method, size, ids, nearest_id, next_id, wanted):
         made = super().chain(method, size, ids, nearest_id, next_id, wanted)
+        self.state.settle()
         self.check(size, ids)
         return made
 
@@ -250,7 +259,7 @@ def test_the_input_stays_as_it_is():
     points = metrics.prepare(np.random.default_rng(0).normal(size=(400, 3)), "sqeuclidean")
     before = points.features.copy()
     for kind in (summaries.Summaries, Reference):
-        stored_module.from_matrix(kind(points, WARD), WARD, lambda done: None)
+        stored_module.from_matrix(kind(points, WARD, ones(points)), WARD, lambda done: None)
         np.testing.assert_array_equal(points.features, before)
 
 

@@ -43,6 +43,8 @@ TAIL = 384
 #: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
 #: chain.
 CHAIN_ENTRIES = 400_000_000
+#: Each call begins a new chain. Where scans are not of all rows, many calls would cost more than the scans.
+CHAIN_CALLS = 16
 
 
 def from_points(
@@ -77,6 +79,19 @@ def from_points(
     if clusters.ids.size > 1:
         matrix = backend.store_clusters(points, method, clusters)
         _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
+    return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+    """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
+
+    Equal points merge first. O(n m) memory.
+    """
+    merges = Merging(points.n, points.features.dtype)
+    points, clusters = merge_equal(points, method, merges)
+    if points.n > 1:
+        matrix = backend.summarise(points, method, clusters.total)
+        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report, calls=CHAIN_CALLS)
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
@@ -125,8 +140,12 @@ def _finish(
     ids: np.ndarray,
     report: Callable[[int], None],
     until: int = 1,
+    calls: int | None = None,
 ) -> None:
-    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left."""
+    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left.
+
+    Of all clusters by chain half merge in so many ``calls`` at most, whatever a scan may take.
+    """
     n = merges.heights.size + 1
     merges.scans += matrix.scanned
     while (live := n - merges.done) > until:
@@ -144,7 +163,10 @@ def _finish(
         target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
         nearest_id = ids[matrix.nearest]
         while merges.done < target:
-            wanted = min(target - merges.done, max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4))))
+            wanted = max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4)))
+            if calls is not None:
+                wanted = max(wanted, live // (2 * calls))
+            wanted = min(wanted, target - merges.done)
             pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
             if scans < 0:
                 raise overflow(heights.dtype)

@@ -1,30 +1,30 @@
 """Clusters as summaries on the CPU: size and centroid stand for a row of a dissimilarity matrix. O(n m) memory.
 
-Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every row keeps a list
-of its few nearest clusters. As long as one of them is there, only new clusters can be nearer. Those are searched
-anyway, and tell how near they come to every other row; rows for which that is near enough look at the new clusters
-again. So a round searches new clusters, and rows whose list is used up. No bound of exact arithmetic is relied on:
-all comparisons are of computed dissimilarities.
+Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every cluster keeps a
+list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.summary_kernels`). As long as the
+first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin for
+rounding. A union's list is made of those of its parts. Only where nothing is proven a cluster is searched
+(`gpuclust.kernels.cpu.summary_search`), and then all computed dissimilarities are compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
 from gpuclust import centroids
-from gpuclust.kernels.cpu import nearest
 from gpuclust.kernels.cpu.launch import ranges, run
-from gpuclust.kernels.cpu.summary_kernels import Kernels, kernels
+from gpuclust.kernels.cpu.summary_chain import Chain, Rows
+from gpuclust.kernels.cpu.summary_kernels import kernels
+from gpuclust.kernels.cpu.summary_search import BLOCK, LEAF, screen, screen_kernel, walk_kernel
+from gpuclust.kernels.cpu.summary_space import Boxes, Space, boxes
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
+from gpuclust.sizes import listed
 
-#: Rows a piece of work.
+#: Rows a piece of work of a search.
 ROWS = 64
-#: Neighbours a row keeps: with one, half as many rows again are searched; more than four hardly help.
-LISTED = 4
+#: Rows a piece of work that goes over all lists.
+LISTS = 4096
 #: Coordinates of pairs not worth a second thread, some 100 microseconds.
 SMALL = 1 << 19
 
@@ -35,23 +35,39 @@ class Summaries:
     Attributes
     ----------
     n, scanned, nearest, distance
-        As in the protocol. ``distance`` is computed with both parts of the centroids.
-    near, held : ndarray, shape (n, LISTED)
-        The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer in the list, and their
-        dissimilarities as compared: of rounded centroids. All other clusters come after the last in the list.
+        As in the protocol. Of pairs that merge, ``distance`` is computed from both parts of the centroids.
+    centers, low : ndarray, shape (n, m)
+        Centroids in two parts (`gpuclust.centroids`).
+    near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)
+        The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
+        dissimilarities as compared: of rounded centroids; and what all others are at least away.
     """
 
-    def __init__(self, points: Points, method: Method) -> None:
-        self.n = self.scanned = points.n
+    def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
+        self.n = points.n
         self.width = len(points.features)
+        self.method = method
+        features = centroids.without_offset(points.features)
+        self.centers = np.ascontiguousarray(features.T)
+        self.low = np.zeros_like(self.centers)
+        dtype = self.centers.dtype
+        self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
+        self.size = size
         self.metric, self.p = points.metric, points.p
-        self.features = centroids.without_offset(points.features)
-        self.low = np.zeros_like(self.features)  # see gpuclust.centroids
-        self.scatter = np.zeros(self.n, self.features.dtype)  # of no use to some linkages
-        self.nearest, self.distance = nearest.nearest(replace(points, features=self.features))
-        self.near = np.full((self.n, LISTED), -1)
-        self.held = np.full((self.n, LISTED), np.inf, self.distance.dtype)
-        self.near[:, 0], self.held[:, 0] = self.nearest, self.distance
+        with np.errstate(over="ignore"):
+            longest = np.sqrt((self.centers * self.centers).sum(axis=1).max())
+        self.unit = dtype.type(longest * np.finfo(dtype).eps)
+        shape = self.n, listed(self.width)
+        self.near, self.held = np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype)
+        self.limit = np.zeros(self.n, dtype)
+        self.walks = self.width <= 6
+        self.state: Chain | None = None
+        if not np.isfinite(longest):
+            self.scanned = self.n
+            self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
+            return
+        self.space = Space(self.centers)
+        self._know(np.arange(self.n), np.arange(self.n))
 
     def merge(
         self,
@@ -63,73 +79,74 @@ class Summaries:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        kernel = kernels(self.metric, method, self.held.dtype)
-        kept, fresh = np.flatnonzero(second < 0), np.flatnonzero(second >= 0)
-        place = np.full(self.n, -1)
-        place[first[kept]] = kept
-        near = np.empty((first.size, LISTED), np.int64)
-        held = np.empty(near.shape, self.held.dtype)
-        kernel.carry(first, place, self.near, self.held, near, held)
-        self._unite(kernel, first, second, size)
-        self.n, self.near, self.held = first.size, near, held
-        empty = kept[near[kept, 0] < 0]
-        common = self.features, new_size, self.scatter, new_id, self.p, near, held
-        least = self._search(kernel, common, empty, fresh, kept)
-        last = np.maximum((near[kept] >= 0).sum(axis=1) - 1, 0)
-        self._search(kernel, common, kept[least < held[kept, last]], fresh, fresh)
-        self.scanned = empty.size + fresh.size
-        self.nearest = near[:, 0].copy()
-        self.distance = np.empty(self.n, held.dtype)
-        kernel.refine(self.features, self.low, new_size, self.scatter, near, self.distance)
+        kernel = kernels(method, self.held.dtype)
+        place = np.full(self.n, -1, np.int32)
+        place[first] = np.arange(first.size)
+        if self.state is not None:
+            self.state.settle()
+            self.state = None
+        order = place.copy()
+        fresh = np.flatnonzero(second >= 0)
+        place[second[fresh]] = fresh
+        smallest, largest = size.min(), size.max()
+        pieces = ranges(first.size, LISTS)
+        run(kernel.unite, [(self.centers, self.low, size, self.scatter, first, second, *piece) for piece in pieces])
+        self.centers, self.low, self.scatter = self.centers[first], self.low[first], self.scatter[first]
+        self.n, self.size = first.size, new_size
+        near, held = (
+            np.empty((self.n, self.near.shape[1]), np.int32),
+            np.empty((self.n, self.near.shape[1]), size.dtype),
+        )
+        limit = np.empty(self.n, size.dtype)
+        old = size, smallest, largest, self.unit, self.near, self.held, self.limit
+        own = self.centers, new_size, self.scatter, new_id
+        common = (*own, first, second, place, between, *old, near, held, limit)
+        run(kernel.carry, [(*common, *piece) for piece in pieces])
+        self.near, self.held, self.limit = near, held, limit
+        self.space.follow(order, self.centers)
+        self._know(new_id, np.flatnonzero(~(held[:, 0] < limit)))
 
-    def _unite(self, kernel: Kernels, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
-        """The centroids of the new rows, and their scatter."""
-        shape = len(self.features), first.size
-        features, low, scatter = (np.empty(part, size.dtype) for part in (shape, shape, first.size))
-        kernel.unite(self.features, self.low, size, self.scatter, first, second, features, low, scatter)
-        self.features, self.low, self.scatter = features, low, scatter
+    def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
+        """Search the rows whose lists prove nothing; then the nearest of all is known."""
+        self.scanned = unknown.size
+        if self.n > 1 and unknown.size:
+            self._search(ids, unknown)
+        self.nearest = self.near[:, 0].astype(np.int64)
+        self.distance = self.held[:, 0].copy()
+        refine = kernels(self.method, self.held.dtype).refine
+        own = self.centers, self.low, self.size, self.scatter, self.near, self.distance
+        run(refine, [(*own, *piece) for piece in ranges(self.n, LISTS)])
 
-    def _search(
-        self, kernel: Kernels, common: tuple[Any, ...], rows: np.ndarray, fresh: np.ndarray, others: np.ndarray
-    ) -> np.ndarray:
-        """Search ``rows`` and ``fresh`` among the others; how near the fresh ones come to each of those."""
-        features, size, scatter, *_ = common
-        parts = [np.full(others.size, np.inf, size.dtype)]
+    def _search(self, ids: np.ndarray, rows: np.ndarray) -> None:
+        spot = np.empty(self.n, np.int64)
+        spot[self.space.order] = np.arange(self.n)
+        rows = rows[np.argsort(spot[rows])]
+        dtype = self.held.dtype
+        own = self.centers, self.size, self.scatter, ids, self.near, self.held, self.limit
+        margin = self.size.max(), self.unit
+        if self.walks:
+            tree = self._boxes(LEAF)
+            kernel = walk_kernel(self.method, dtype)
+            run(kernel, [(*own, tree, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
+            return
+        tree = self._boxes(BLOCK)
+        ready = screen(tree, self.method)
+        rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // ROWS))]
+        kernel = screen_kernel(self.method, dtype)
+        run(kernel, [(*own, tree, ready, *margin, rows, spot[rows], *piece) for piece in ranges(rows.size, ROWS)])
 
-        def least() -> tuple[np.ndarray]:
-            parts.append(parts[0].copy())
-            return (parts[-1],)
+    def _boxes(self, leaf: int) -> Boxes:
+        return boxes(self.space.order, self.centers, self.size, self.scatter, leaf)
 
-        columns = np.take(features, others, axis=1), size[others], scatter[others], others
-        pieces = []
-        for clusters, note in ((rows, False), (fresh, True)):
-            clusters = clusters[np.argsort(size[clusters], kind="stable")]
-            own = np.searchsorted(others, clusters)  # where a cluster would meet itself
-            pieces += [(*common, *columns, clusters, own, *piece, note) for piece in ranges(clusters.size, ROWS)]
-        run(kernel.search, pieces, least, threads=len(pieces) * ROWS * columns[0].size > SMALL)
-        return np.minimum.reduce(parts)
+    @property
+    def features(self) -> np.ndarray:
+        """Rounded centroids as other kernels take them, (m, n)."""
+        return np.ascontiguousarray(self.centers.T)
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        pairs = np.empty((wanted, 2), np.int64)
-        heights = np.empty(wanted, self.held.dtype)
-        distance = self.held[:, 0].copy()
-        scans = kernels(self.metric, method, self.held.dtype).chain(
-            self.features,
-            self.low,
-            self.p,
-            size,
-            self.scatter,
-            ids,
-            self.nearest,
-            nearest_id,
-            distance,
-            next_id,
-            wanted,
-            pairs,
-            heights,
-        )
-        self.near[:], self.held[:] = -1, np.inf
-        self.near[:, 0], self.held[:, 0] = self.nearest, distance
-        return pairs, heights, scans
+        if self.state is None:
+            rows = Rows(self.centers, self.low, size, self.scatter, ids, self.near, self.held, self.limit)
+            self.state = Chain(method, rows, self.unit, self._boxes(LEAF) if self.walks else None)
+        return self.state.merge(next_id, wanted)

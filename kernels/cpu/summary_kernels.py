@@ -1,4 +1,11 @@
-"""What is compiled for clusters as summaries (`gpuclust.kernels.cpu.summaries`): searches and the chain."""
+"""What is compiled for clusters as summaries (`gpuclust.kernels.cpu.summaries`): pairs, unions, and neighbour lists.
+
+The list of a cluster holds its nearest clusters by (dissimilarity, id), as computed from rounded centroids, and comes
+with a limit: every cluster that is not listed is at least so far, in exact arithmetic, from what is known of the two
+to more than working precision. So a listed cluster below the limit comes before all that are not listed, and that
+stays so when clusters merge. Of an unlisted cluster and a union, the Lance-Williams update of the limits of its parts
+bounds the dissimilarity: it grows with both, and with the size of the third cluster it only grows or only falls.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +16,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import centroids, methods, metrics
-from gpuclust.kernels.cpu import launch, pairwise, tiles
+from gpuclust import centroids, methods
+from gpuclust.kernels.cpu import launch, pairwise
 from gpuclust.kernels.cpu.launch import compiled, named
-from gpuclust.kernels.cpu.tiles import nearest_in
 from gpuclust.methods import Method
-from gpuclust.metrics import Metric
-
-#: Clusters a block: dissimilarities and the slices of four features stay in the first-level cache.
-BLOCK = 512
-#: Dissimilarities that are looked at one by one when one of them is near enough.
-PROBE = 64
 
 
-class Kernels(NamedTuple):
-    """The compiled functions for a linkage and a dtype."""
+class Pair(NamedTuple):
+    """Functions for compiled code; centroids are rows of ``centers``, (n, m), and of ``low``.
 
-    search: Callable[..., Any]
-    carry: Callable[..., Any]
-    refine: Callable[..., Any]
-    unite: Callable[..., Any]
-    chain: Callable[..., Any]
+    Attributes
+    ----------
+    between : ``between(square, size, scatter, x, y)``: the dissimilarity, from the squared distance of two centroids.
+    compared : ``compared(centers, size, scatter, x, y)``: the dissimilarity that comparisons are of.
+    precise : ``precise(centers, low, size, scatter, x, y)``: the same from both parts of the centroids.
+    join : ``join(centers, low, size, scatter, x, y)``: makes x the union in place, but for its size.
+    reach : ``reach(size, largest)``: the most that a dissimilarity is of the square, for a cluster of this size.
+    """
+
+    between: Callable[..., Any]
+    compared: Callable[..., Any]
+    precise: Callable[..., Any]
+    join: Callable[..., Any]
+    reach: Callable[..., Any]
 
 
 def _square(square: Any, sa: Any, sb: Any) -> Any:
-    """In place of a linkage's geometric form where it has none; not called."""
+    """In place of a linkage's geometric form where it has none."""
     return square
 
 
@@ -42,284 +51,243 @@ def _none(square: Any, va: Any, vb: Any, sa: Any, sb: Any) -> Any:
     return va
 
 
+def factor(method: Method) -> Callable[..., Any]:
+    """The geometric form of a linkage, for compiled code; of one that has none the square itself."""
+    return pairwise.jitable(method.geometric or _square)
+
+
 @cache
-def kernels(metric: Metric, method: Method, dtype: np.dtype) -> Kernels:
-    row_of_distances = pairwise.row_kernel(metric, False)
+def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     spread = method.scatter is not None
-    geometric = pairwise.jitable(method.geometric or _square)
-    scatter_of = pairwise.jitable(method.scatter or _none)
+    geometric, scatter_of = factor(method), pairwise.jitable(method.scatter or _none)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
-    counted = method.counted
-    stamp = launch.stamp(centroids, metrics, methods, pairwise, tiles)
-
-    @register_jitable
-    @named(dtype)
-    def take(values, labels, ids, which, best, last):
-        """Take values of rows ``labels`` that come before entry ``last`` into a list; returns its last entry."""
-        for k in range(values.size):
-            value = values[k]
-            y = labels[k]
-            if not (value <= best[last] and value < np.inf):
-                continue
-            if value == best[last] and ids[y] > ids[which[last]]:
-                continue
-            at = last
-            if last + 1 < best.size:  # the list is not full: its last entry stays, one further on
-                best[last + 1] = best[last]
-                which[last + 1] = which[last]
-                last += 1
-            while at > 0 and (value < best[at - 1] or (value == best[at - 1] and ids[y] < ids[which[at - 1]])):
-                best[at] = best[at - 1]
-                which[at] = which[at - 1]
-                at -= 1
-            best[at] = value
-            which[at] = y
-        return last
-
-    @compiled
-    @named(metric.name, method.name, dtype)
-    def search(
-        features,
-        size,
-        scatter,
-        ids,
-        p,
-        near,
-        held,
-        others,
-        other_size,
-        other_scatter,
-        label,
-        rows,
-        spot,
-        begin,
-        end,
-        note,
-        least,
-    ):
-        """Take clusters ``others``, which are rows ``label``, into the lists of the clusters ``rows[begin:end]``.
-
-        An empty list is filled. One that is not stays complete up to its last entry: only what is nearer than that
-        comes in. With ``note`` the smallest dissimilarity to each of the others goes to ``least``.
-        """
-        stamp  # noqa: B018
-        n = others.shape[1]
-        listed = held.shape[1]
-        infinity = features.dtype.type(np.inf)
-        one = features.dtype.type(1)
-        out = np.empty(BLOCK, features.dtype)
-        scratch = np.empty(BLOCK, features.dtype)
-        factor = np.empty(BLOCK, features.dtype)
-        last = np.empty(end - begin, np.int64)  # the entry to be nearer than
-        for place in range(begin, end):
-            known = near[rows[place]]
-            count = 0
-            while count < listed and known[count] >= 0:
-                count += 1
-            last[place - begin] = count - 1 if count > 0 else listed - 1
-        for left in range(0, n, BLOCK):
-            right = min(left + BLOCK, n)
-            values = out[: right - left]
-            lowest = least[left:right]
-            labels = label[left:right]
-            sizes = other_size[left:right]
-            scatters = other_scatter[left:right]
-            own = one - one
-            for place in range(begin, end):
-                x = rows[place]
-                row_of_distances(features, size, x, others, other_size, left, right, size, p, out, scratch)
-                if spread:
-                    own = scatter[x]
-                    for k in range(values.size):
-                        values[k] += own + scatters[k]
-                else:
-                    if size[x] != own:  # rows of one size share their factors: divisions are slow
-                        own = size[x]
-                        for k in range(values.size):
-                            factor[k] = geometric(one, own, sizes[k])
-                    for k in range(values.size):
-                        values[k] = factor[k] * values[k]
-                itself = spot[place] - left
-                if 0 <= itself < values.size and labels[itself] == x:
-                    values[itself] = infinity
-                if note:
-                    for k in range(values.size):
-                        lowest[k] = min(lowest[k], values[k])
-                for start in range(0, values.size, PROBE):
-                    probe = values[start : start + PROBE]
-                    limit = held[x, last[place - begin]]
-                    hits = 0
-                    for k in range(probe.size):
-                        hits += probe[k] <= limit
-                    if hits > 0:
-                        last[place - begin] = take(
-                            probe, labels[start : start + PROBE], ids, near[x], held[x], last[place - begin]
-                        )
-
-    @compiled
-    @named(dtype)
-    def carry(first, place, near, held, new_near, new_held):
-        """Lists of the new rows: what is left of the old ones when clusters without a new ``place`` go."""
-        stamp  # noqa: B018
-        for row in range(first.size):
-            x = first[row]
-            count = 0
-            if place[x] >= 0:
-                for entry in range(near.shape[1]):
-                    y = near[x, entry]
-                    if y >= 0 and place[y] >= 0:
-                        new_near[row, count] = place[y]
-                        new_held[row, count] = held[x, entry]
-                        count += 1
-            new_near[row, count:] = -1
-            new_held[row, count:] = np.inf
 
     @register_jitable
     @named(method.name, dtype)
-    def square(features, low, x, y):
-        """The squared distance of two centroids from both parts of them."""
-        total = features.dtype.type(0)
-        for k in range(features.shape[0]):
-            d = difference(features[k, x], low[k, x], features[k, y], low[k, y])
+    def between(square, size, scatter, x, y):
+        return square + (scatter[x] + scatter[y]) if spread else geometric(square, size[x], size[y])
+
+    @register_jitable
+    @named(method.name, dtype)
+    def compared(centers, size, scatter, x, y):
+        a, b = centers[x], centers[y]
+        total = centers.dtype.type(0)
+        for k in range(a.size):
+            d = a[k] - b[k]
+            total += d * d
+        return between(total, size, scatter, x, y)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def exact_square(centers, low, x, y):
+        total = centers.dtype.type(0)
+        for k in range(centers.shape[1]):
+            d = difference(centers[x, k], low[x, k], centers[y, k], low[y, k])
             total += d * d
         return total
 
     @register_jitable
     @named(method.name, dtype)
-    def between(total, size, scatter, x, y):
-        """The dissimilarity of two clusters from the squared distance of their centroids."""
-        return total + (scatter[x] + scatter[y]) if spread else geometric(total, size[x], size[y])
-
-    @compiled
-    @named(method.name, dtype)
-    def refine(features, low, size, scatter, near, distance):
-        stamp  # noqa: B018
-        for x in range(near.shape[0]):
-            y = near[x, 0]
-            distance[x] = between(square(features, low, x, y), size, scatter, x, y) if y >= 0 else np.inf
-
-    @compiled
-    @named(method.name, dtype)
-    def unite(features, low, size, scatter, first, second, new_features, new_low, new_scatter):
-        """Centroids and scatter of the new rows: those of ``first``, united with ``second`` unless that is -1."""
-        stamp  # noqa: B018
-        for row in range(first.size):
-            a = first[row]
-            b = second[row]
-            new_scatter[row] = scatter[a]
-            if spread and b >= 0:
-                total = square(features, low, a, b)
-                new_scatter[row] = scatter_of(total, scatter[a], scatter[b], size[a], size[b])
-        for k in range(features.shape[0]):
-            high, rest = features[k], low[k]
-            for row in range(first.size):
-                a = first[row]
-                b = second[row]
-                x, y = high[a], rest[a]
-                if b >= 0:
-                    x, y = united(x, y, high[b], rest[b], size[a], size[b])
-                new_features[k, row] = x
-                new_low[k, row] = y
+    def precise(centers, low, size, scatter, x, y):
+        return between(exact_square(centers, low, x, y), size, scatter, x, y)
 
     @register_jitable
-    @named(metric.name, method.name, dtype)
-    def search_row(features, size, scatter, p, ids, gone, x, nearest, nearest_id, distance, out, scratch):
-        """The nearest of cluster x; its dissimilarities to all stand in ``out``."""
-        n = features.shape[1]
-        for begin in range(0, n, BLOCK):
-            end = min(begin + BLOCK, n)
-            row_of_distances(features, size, x, features, size, begin, end, size, p, out[begin:end], scratch)
-        for k in range(n):
-            out[k] = between(out[k], size, scatter, x, k) + gone[k]
-        out[x] = np.inf
-        distance[x], nearest_id[x], nearest[x] = nearest_in(out, ids, gone.dtype.type(np.inf), -1, -1)
+    @named(method.name, dtype)
+    def join(centers, low, size, scatter, x, y):
+        sx, sy = size[x], size[y]
+        if spread:
+            scatter[x] = scatter_of(exact_square(centers, low, x, y), scatter[x], scatter[y], sx, sy)
+        for k in range(centers.shape[1]):
+            centers[x, k], low[x, k] = united(centers[x, k], low[x, k], centers[y, k], low[y, k], sx, sy)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def reach(size, largest):
+        return geometric(centers_type(1), size, largest)
+
+    centers_type = np.dtype(dtype).type
+    return Pair(between, compared, precise, join, reach)
+
+
+class Limits(NamedTuple):
+    """Functions for compiled code.
+
+    Attributes
+    ----------
+    lowered : ``lowered(limit, size, largest, unit, m, steps)``: what is left of a limit after so many steps of
+        rounding. ``unit`` is the last bit of the longest centroid.
+    united : ``united(a, b, between, sa, sb, smallest, largest)``: the limit of a union, for all third clusters whose
+        size lies between the smallest and the largest.
+    """
+
+    lowered: Callable[..., Any]
+    united: Callable[..., Any]
+
+
+@cache
+def limits(method: Method, dtype: np.dtype) -> Limits:
+    reach, update = pair_functions(method, dtype).reach, pairwise.jitable(method.update)
+    number = np.dtype(dtype).type
+    eps = np.finfo(dtype).eps
+
+    @register_jitable
+    @named(method.name, dtype)
+    def lowered(limit, size, largest, unit, m, steps):
+        # In terms of the root a rounded centroid is off by half a unit, times the root of what the squared distance
+        # is multiplied by. A step compares computed dissimilarities (2 units), merges pairs that are nearest by
+        # those (8 units for a third cluster) and computes a union's limit from one (4 units).
+        margin = number(steps) * number(eps) * number(64 + m)
+        root = np.sqrt(limit) * (number(1) - margin) - number(16 * steps) * unit * np.sqrt(reach(size, largest))
+        return root * root if root > number(0) else number(0)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def united(a, b, between, sa, sb, smallest, largest):
+        return min(update(a, b, between, sa, sb, smallest), update(a, b, between, sa, sb, largest))
+
+    return Limits(lowered, united)
+
+
+@cache
+def list_functions(dtype: np.dtype) -> Callable[..., Any]:
+    """``insert(near, held, ids, y, value)``, for compiled code: y goes on a list unless it is there or too far."""
+
+    @register_jitable
+    @named(dtype)
+    def insert(near, held, ids, y, value):
+        last = held.size - 1
+        if not (value <= held[last] and value < np.inf):
+            return
+        at = last + 1
+        while at > 0 and (
+            near[at - 1] < 0 or value < held[at - 1] or (value == held[at - 1] and ids[y] < ids[near[at - 1]])
+        ):
+            at -= 1
+        if at > last or (at > 0 and near[at - 1] == y):  # the same pair has the same dissimilarity
+            return
+        for entry in range(last, at, -1):
+            held[entry] = held[entry - 1]
+            near[entry] = near[entry - 1]
+        held[at] = value
+        near[at] = y
+
+    return insert
+
+
+class Kernels(NamedTuple):
+    """The compiled functions of a round, for a linkage and a dtype."""
+
+    unite: Callable[..., Any]
+    carry: Callable[..., Any]
+    refine: Callable[..., Any]
+
+
+@cache
+def kernels(method: Method, dtype: np.dtype) -> Kernels:
+    pair = pair_functions(method, dtype)
+    compared, precise, join = pair.compared, pair.precise, pair.join
+    lowered, united = limits(method, dtype)
+    stamp = launch.stamp(centroids, methods, pairwise)
 
     @compiled
-    @named(metric.name, method.name, dtype)
-    def chain(features, low, p, size, scatter, ids, nearest, nearest_id, distance, next_id, wanted, pairs, heights):
-        """As in `gpuclust.kernels.cpu.chain`, but a new cluster is searched at once, and others learn of it.
+    @named(method.name, dtype)
+    def unite(centers, low, size, scatter, first, second, begin, end):
+        """Pairs of rows merge, in place, but for the sizes."""
+        stamp  # noqa: B018
+        for row in range(begin, end):
+            if second[row] >= 0:
+                join(centers, low, size, scatter, first[row], second[row])
 
-        So every nearest cluster is the true one, and a pair merges when each is the other's, whatever way the chain
-        came: rounding can bring a new cluster nearer than its parts. Returns the number of rows searched, -1 if
-        dissimilarities are infinite. In the end ``nearest`` is -1 where it is not known any more.
+    @compiled
+    @named(method.name, dtype)
+    def carry(
+        centers,
+        size,
+        scatter,
+        ids,
+        first,
+        second,
+        place,
+        between,
+        old_size,
+        smallest,
+        largest,
+        unit,
+        old_near,
+        old_held,
+        old_limit,
+        near,
+        held,
+        limit,
+        begin,
+        end,
+    ):
+        """Lists and limits of the new rows ``begin`` to ``end - 1``, from those of their parts.
+
+        ``place`` is the new row of each old one. What is not below the limit is taken off a list, unless that is all:
+        then the list says how near something is at least.
         """
         stamp  # noqa: B018
-        n = features.shape[1]
-        out = np.empty(n, features.dtype)
-        scratch = np.empty(BLOCK, features.dtype)
-        gone = np.zeros(n, features.dtype)  # infinite where there is no cluster any more
-        live = 0
-        for x in range(n):
-            if ids[x] < 0:
-                gone[x] = np.inf
-                distance[x] = -np.inf  # so that nothing is nearer
-            else:
-                live += 1
-        link = np.empty(n, np.int64)  # the chain, and the ids it had
-        link_id = np.empty(n, np.int64)
-        length = 0
-        start = 0
-        scans = 0
-        done = 0
-        while done < wanted:
-            while length > 0 and ids[link[length - 1]] != link_id[length - 1]:
-                length -= 1
-            if length == 0 or length == n:
-                while ids[start] < 0:
-                    start += 1
-                link[0] = start
-                link_id[0] = ids[start]
-                length = 1
-            x = link[length - 1]
-            if nearest[x] < 0 or ids[nearest[x]] != nearest_id[x]:
-                search_row(features, size, scatter, p, ids, gone, x, nearest, nearest_id, distance, out, scratch)
-                scans += 1
-                if nearest[x] < 0:
-                    return -1  # every dissimilarity has overflowed
-            y = nearest[x]
-            if nearest[y] != x or nearest_id[y] != ids[x]:
-                link[length] = y
-                link_id[length] = ids[y]
-                length += 1
-                continue
-            a = min(x, y)
-            b = max(x, y)
-            pairs[done, 0] = ids[a]
-            pairs[done, 1] = ids[b]
-            total = square(features, low, a, b)
-            heights[done] = between(total, size, scatter, a, b)
-            sa = size[a]
-            sb = size[b]
-            if spread:
-                scatter[a] = scatter_of(total, scatter[a], scatter[b], sa, sb)
-            for k in range(features.shape[0]):
-                features[k, a], low[k, a] = united(features[k, a], low[k, a], features[k, b], low[k, b], sa, sb)
-            if counted:
-                size[a] = sa + sb
-            ids[a] = next_id + done
-            ids[b] = -1
-            gone[b] = np.inf
-            distance[b] = -np.inf
-            done += 1
-            live -= 1
-            if live == 1:
-                break
-            search_row(features, size, scatter, p, ids, gone, a, nearest, nearest_id, distance, out, scratch)
-            scans += 1
-            if nearest[a] < 0:
-                return -1
-            hits = 0
-            for k in range(n):
-                hits += out[k] < distance[k]
-            if hits > 0:
-                for k in range(n):
-                    if out[k] < distance[k]:
-                        distance[k] = out[k]
-                        nearest[k] = a
-                        nearest_id[k] = ids[a]
-        for x in range(n):
-            if ids[x] >= 0 and (nearest[x] < 0 or ids[nearest[x]] != nearest_id[x]):
-                nearest[x] = -1
-        return scans
+        listed = near.shape[1]
+        m = centers.shape[1]
+        which = np.empty(2 * listed, near.dtype)
+        values = np.empty(2 * listed, held.dtype)
+        new_id = np.empty(2 * listed, np.int64)
+        for row in range(begin, end):
+            a, b = first[row], second[row]
+            most = old_limit[a]
+            if b >= 0:
+                most = united(most, old_limit[b], between[row], old_size[a], old_size[b], smallest, largest)
+            most = lowered(most, size[row], largest, unit, m, 1)
+            count = 0
+            if b < 0:  # most often nothing on the list has merged
+                while count < listed and old_near[a, count] >= 0 and second[place[old_near[a, count]]] < 0:
+                    which[count], values[count] = place[old_near[a, count]], old_held[a, count]
+                    count += 1
+            begun = count
+            for entry in range(begun):
+                new_id[entry] = ids[which[entry]]
+            for side in range(2):
+                x = a if side == 0 else b
+                if x < 0:
+                    continue
+                for entry in range(begun, listed):
+                    if old_near[x, entry] < 0:
+                        break
+                    y = place[old_near[x, entry]]
+                    known = y == row
+                    for at in range(count):
+                        known |= which[at] == y
+                    if known:
+                        continue
+                    same = b < 0 and second[y] < 0
+                    value = old_held[x, entry] if same else compared(centers, size, scatter, row, y)
+                    at = count
+                    while at > 0 and (
+                        value < values[at - 1] or (value == values[at - 1] and ids[y] < new_id[at - 1])
+                    ):
+                        values[at], which[at], new_id[at] = values[at - 1], which[at - 1], new_id[at - 1]
+                        at -= 1
+                    values[at], which[at], new_id[at] = value, y, ids[y]
+                    count += 1
+            if count > listed:  # what does not fit on the list is not listed
+                most = min(most, lowered(values[listed], size[row], largest, unit, m, 1))
+                count = listed
+            if count > 0 and values[0] < most:
+                while not values[count - 1] < most:
+                    count -= 1
+            limit[row] = most
+            near[row, :count], held[row, :count] = which[:count], values[:count]
+            near[row, count:], held[row, count:] = -1, np.inf
 
-    return Kernels(search, carry, refine, unite, chain)
+    @compiled
+    @named(method.name, dtype)
+    def refine(centers, low, size, scatter, near, distance, begin, end):
+        """Of pairs that are each other's first, the dissimilarity from both parts of the centroids."""
+        stamp  # noqa: B018
+        for x in range(begin, end):
+            y = near[x, 0]
+            if y >= 0 and near[y, 0] == x:
+                distance[x] = precise(centers, low, size, scatter, x, y)
+
+    return Kernels(unite, carry, refine)

@@ -33,8 +33,8 @@ class CudaBackend:
         """Make this device the current one."""
         return launch.on_device(self.index)
 
-    def summarise(self, points: Points, method: Method) -> Summaries:
-        return Summaries(points, method)
+    def summarise(self, points: Points, method: Method, size: np.ndarray) -> Summaries:
+        return Summaries(points, method, size)
 
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)

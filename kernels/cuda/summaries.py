@@ -44,16 +44,23 @@ class Summaries:
         of rounded centroids.
     """
 
-    def __init__(self, points: Points, method: Method) -> None:
+    def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.n = self.scanned = points.n
         self.width = len(points.features)
         self.metric, self.p = points.metric, points.p
         moved = replace(points, features=centroids.without_offset(points.features))
-        self.nearest, self.distance = boxes.search_all(moved)
         self.features = launch.upload(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # of no use to some linkages
-        self.held = launch.upload(self.distance)
+        if (size == 1).all():
+            self.nearest, self.distance = boxes.search_all(moved)
+            self.held = launch.upload(self.distance)
+            return
+        rows = np.arange(self.n)
+        self.held = launch.full(self.n, np.inf, self.dtype)
+        sizes, near = launch.upload(size), launch.full(self.n, -1, np.int64)
+        self._search(method, sizes, near, rows, rows[:0], rows)
+        self._refine(method, sizes, near)
 
     @property
     def dtype(self) -> np.dtype:
@@ -86,11 +93,15 @@ class Summaries:
         again = kept[launch.download(xp.flatnonzero(least < xp.take(self.held, rows)))]
         self._search(method, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
         self.n, self.scanned = first.size, empty.size + fresh.size
+        self._refine(method, sizes, nearest_row)
+
+    def _refine(self, method: Method, sizes: Any, near: Any) -> None:
+        """The nearest of each cluster, and how far it is, for the host."""
         distance = launch.empty(self.n, self.dtype)
         refine_kernel(method, self.dtype)(
-            launch.blocks_for(self.n), self.features, self.low, sizes, self.scatter, nearest_row, distance
+            launch.blocks_for(self.n), self.features, self.low, sizes, self.scatter, near, distance
         )
-        self.nearest, self.distance = launch.download(nearest_row), launch.download(distance)
+        self.nearest, self.distance = launch.download(near), launch.download(distance)
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
         """The centroids of the new rows, and their scatter."""

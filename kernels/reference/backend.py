@@ -28,8 +28,8 @@ class ReferenceBackend:
     def active(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def summarise(self, points: Points, method: Method) -> Summaries:
-        return Summaries(points, method)
+    def summarise(self, points: Points, method: Method, size: np.ndarray) -> Summaries:
+        return Summaries(points, method, size)
 
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)

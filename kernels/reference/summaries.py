@@ -17,13 +17,13 @@ from gpuclust.metrics import Points
 class Summaries:
     """See `gpuclust.backends.Stored`; centroids in two parts as in `gpuclust.centroids`."""
 
-    def __init__(self, points: Points, method: Method) -> None:
+    def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.points, self.method = points, method
         self.width = len(points.features)
         self.high = centroids.without_offset(points.features)
         self.low = np.zeros_like(self.high)
         self.scatter = np.zeros(points.n, self.high.dtype)
-        self.find_nearest(np.ones(points.n, self.high.dtype), np.arange(points.n))
+        self.find_nearest(size, np.arange(points.n))
 
     @property
     def n(self) -> int:

@@ -1,0 +1,368 @@
+"""Merges of clusters as summaries by nearest-neighbour chain, on the lists of `gpuclust.kernels.cpu.summary_kernels`.
+
+A list is brought up to date when the chain comes to its cluster: what has merged is looked up by union-find, and
+what is not the cluster it was is computed anew. Only where the list proves nothing a cluster is searched: in few
+dimensions by a walk down a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust import centroids, methods, metrics
+from gpuclust.kernels.cpu import kdtree, launch, pairwise, summary_kernels, summary_search
+from gpuclust.kernels.cpu.kdtree import span
+from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.summary_kernels import limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.summary_search import box_functions
+from gpuclust.kernels.cpu.summary_space import Boxes
+from gpuclust.methods import Method
+
+#: Clusters a block when a row of dissimilarities is computed.
+BLOCK = 512
+#: Merges a call where searches are walks, and coordinates read by the searches of a call otherwise.
+WALKS = 4096
+ENTRIES = 400_000_000
+
+
+class Rows(NamedTuple):
+    """Clusters by row, some of them in use no more; all is changed in place (see `Summaries`)."""
+
+    centers: np.ndarray
+    low: np.ndarray
+    size: np.ndarray
+    scatter: np.ndarray
+    ids: np.ndarray
+    near: np.ndarray
+    held: np.ndarray
+    limit: np.ndarray
+
+
+class Progress(NamedTuple):
+    """What the chain knows beside the rows.
+
+    Attributes
+    ----------
+    parent : ndarray of int64, shape (n,)
+        For union-find: the row that a cluster went into, or its own.
+    entry_id : ndarray of int64, shape (n, listed)
+        Ids of listed clusters when their dissimilarities were computed.
+    level : ndarray of int64, shape (n,)
+        How many unions deep a cluster is, counted from the start of the chain.
+    set_at, known_at : ndarray of int64, shape (n,)
+        Merges made when the limit was found, and when the nearest was known last.
+    counts : ndarray of int64, shape (5,)
+        Merges made, the greatest level, clusters left, a row before which none is in use, and the chain's length.
+    gone : ndarray, shape (n,)
+        Infinite where there is no cluster any more.
+    features : ndarray, shape (m, n)
+        Rounded centroids, for rows of dissimilarities; without columns where searches are walks.
+    spot : ndarray of int64, shape (n,)
+        The position of each row in the tree.
+    link, link_id : ndarray of int64, shape (n,)
+        The chain, and the ids its clusters had.
+    """
+
+    parent: np.ndarray
+    entry_id: np.ndarray
+    level: np.ndarray
+    set_at: np.ndarray
+    known_at: np.ndarray
+    counts: np.ndarray
+    gone: np.ndarray
+    features: np.ndarray
+    spot: np.ndarray
+    link: np.ndarray
+    link_id: np.ndarray
+
+
+class Chain:
+    """The chain between two rounds: clusters merge in place, and no row moves."""
+
+    def __init__(self, method: Method, rows: Rows, unit: Any, tree: Boxes | None) -> None:
+        n, m = rows.centers.shape
+        dtype = rows.size.dtype
+        self.walks = tree is not None
+        if tree is None:
+            empty = np.empty(0, dtype)
+            tree = Boxes(
+                np.empty(0, np.int64), rows.centers[:0], empty, empty, *(rows.centers[:0],) * 2, empty, empty, 0
+            )
+        features = np.empty((m, 0), dtype) if self.walks else np.ascontiguousarray(rows.centers.T)
+        spot = np.empty(tree.order.size, np.int64)
+        spot[tree.order] = np.arange(spot.size)
+        level, set_at = np.zeros((2, n), np.int64)
+        gone = np.where(rows.ids < 0, dtype.type(np.inf), dtype.type(0))
+        progress = Progress(
+            np.arange(n),
+            rows.ids[rows.near],
+            level,
+            set_at,
+            np.full(n, -1),
+            np.array([0, 0, np.count_nonzero(rows.ids >= 0), 0, 0]),
+            gone,
+            features,
+            spot,
+            *np.empty((2, n), np.int64),
+        )
+        live = rows.size[rows.ids >= 0]
+        self.kernels = _kernels(method, dtype)
+        self.state = rows, progress, tree, self.walks, live.min(), live.sum(), unit
+
+    def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """As in `gpuclust.backends.Stored.chain`; in calls of well below a second, so that Ctrl-C is heard."""
+        pairs = np.empty((wanted, 2), np.int64)
+        heights = np.empty(wanted, self.state[0].size.dtype)
+        counts = self.state[1].counts
+        counts[4] = 0
+        scans = done = 0
+        while done < wanted:
+            rows = WALKS if self.walks else max(1, ENTRIES // (counts[2] * self.state[0].centers.shape[1]))
+            end = min(wanted, done + int(rows))
+            made = self.kernels[0](*self.state, next_id + done, pairs[done:end], heights[done:end])
+            if made < 0:
+                return pairs, heights, -1
+            scans += made
+            done = end
+        return pairs, heights, scans
+
+    def settle(self) -> None:
+        """Bring all lists and limits up to date."""
+        self.kernels[1](*self.state)
+
+
+@cache
+def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
+    pair, insert = pair_functions(method, dtype), list_functions(dtype)
+    between, compared, precise, join = pair.between, pair.compared, pair.precise, pair.join
+    lowered, united = limits(method, dtype)
+    _, walk = box_functions(method, dtype)
+    counted = method.counted
+    stamp = launch.stamp(centroids, methods, metrics, pairwise, kdtree, summary_kernels, summary_search)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def gather(rows, progress, x, a, b, values, which):
+        """The list of x from those of rows a and b (-1: none); what it has no room for is at least so far."""
+        centers, _, size, scatter, ids, near, held, _ = rows
+        parent, entry_id = progress[0], progress[1]
+        listed = near.shape[1]
+        count = 0
+        for side in range(2):
+            row = a if side == 0 else b
+            if row < 0:
+                continue
+            for entry in range(listed):
+                old = np.int64(near[row, entry])
+                if old < 0:
+                    break
+                y = old
+                while parent[y] != y:
+                    parent[y] = parent[parent[y]]
+                    y = parent[y]
+                known = y == x
+                for at in range(count):
+                    known |= which[at] == y
+                if known:
+                    continue
+                same = b < 0 and y == old and ids[y] == entry_id[row, entry]
+                value = held[row, entry] if same else compared(centers, size, scatter, x, y)
+                at = count
+                while at > 0 and (
+                    value < values[at - 1] or (value == values[at - 1] and ids[y] < ids[which[at - 1]])
+                ):
+                    values[at], which[at] = values[at - 1], which[at - 1]
+                    at -= 1
+                values[at], which[at] = value, y
+                count += 1
+        for entry in range(listed):
+            here = entry < count
+            near[x, entry] = which[entry] if here else -1
+            held[x, entry] = values[entry] if here else np.inf
+            entry_id[x, entry] = ids[which[entry]] if here else -1
+        return values[listed] if count > listed else centers.dtype.type(np.inf)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def limit_now(rows, progress, x, largest, unit):
+        """The limit of x after the unions made since it was found: some levels deep, or so many."""
+        centers, _, size, _, _, _, _, limit = rows
+        count = progress[5]
+        steps = min(count[1], count[0] - progress[3][x])
+        return lowered(limit[x], size[x], largest, unit, centers.shape[1], steps + 1)
+
+    @register_jitable
+    @named(method.name, dtype)
+    def update(rows, progress, x, largest, unit, values, which):
+        """Bring the list of x up to date; whether it proves the first to be the nearest."""
+        centers, _, size, _, _, near, held, limit = rows
+        m = centers.shape[1]
+        left_out = gather(rows, progress, x, x, -1, values, which)
+        most = limit_now(rows, progress, x, largest, unit)
+        if left_out < np.inf:
+            most = min(most, lowered(left_out, size[x], largest, unit, m, 1))
+        limit[x] = most
+        progress[3][x] = progress[5][0]
+        if near[x, 0] < 0 or not held[x, 0] < most:
+            return False
+        for entry in range(1, near.shape[1]):
+            if not held[x, entry] < most:
+                near[x, entry] = -1
+                held[x, entry] = np.inf
+        return True
+
+    @register_jitable
+    @named(method.name, dtype)
+    def search(rows, progress, tree, walks, x, largest, unit, out, scratch, stack, bounds):
+        """All that is nearest to x, from computed dissimilarities."""
+        centers, _, size, scatter, ids, near, held, limit = rows
+        entry_id, gone, features = progress[1], progress[6], progress[7]
+        n, m = centers.shape
+        last = near.shape[1] - 1
+        if walks:
+            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], tree, stack, bounds)
+        else:
+            for begin in range(0, n, BLOCK):
+                end = min(begin + BLOCK, n)
+                row_of_distances(features, size, x, features, size, begin, end, size, unit, out, scratch)
+                values = out[: end - begin]
+                for k in range(values.size):
+                    values[k] = between(values[k], size, scatter, x, begin + k) + gone[begin + k]
+                most = held[x, last]
+                hits = 0
+                for k in range(values.size):
+                    hits += values[k] <= most
+                if hits > 0:
+                    for k in range(values.size):
+                        if values[k] <= held[x, last] and begin + k != x:
+                            insert(near[x], held[x], ids, begin + k, values[k])
+        for entry in range(last + 1):
+            y = near[x, entry]
+            entry_id[x, entry] = ids[y] if y >= 0 else -1
+        progress[3][x] = progress[5][0]
+        limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if progress[5][2] - 1 > last + 1 else np.inf
+
+    @register_jitable
+    @named(method.name, dtype)
+    def fit(tree, ids, place):
+        """Make the boxes on the way from a position to the root as small as the clusters in them allow."""
+        order, at, size_at, scatter_at, low, high, least_size, least_scatter, depth = tree
+        n = order.size
+        node = (1 << depth) - 1 + (((place + 1) << depth) - 1) // n
+        begin, end = span(node, n)
+        low[node], high[node] = np.inf, -np.inf
+        least_size[node], least_scatter[node] = np.inf, np.inf
+        for here in range(begin, end):
+            if ids[order[here]] >= 0:
+                for k in range(at.shape[1]):
+                    low[node, k] = min(low[node, k], at[here, k])
+                    high[node, k] = max(high[node, k], at[here, k])
+                least_size[node] = min(least_size[node], size_at[here])
+                least_scatter[node] = min(least_scatter[node], scatter_at[here])
+        while node > 0:
+            node = (node - 1) // 2
+            a, b = 2 * node + 1, 2 * node + 2
+            for k in range(at.shape[1]):
+                low[node, k] = min(low[a, k], low[b, k])
+                high[node, k] = max(high[a, k], high[b, k])
+            least_size[node] = min(least_size[a], least_size[b])
+            least_scatter[node] = min(least_scatter[a], least_scatter[b])
+
+    @register_jitable
+    @named(method.name, dtype)
+    def move(rows, progress, tree, walks, a, b):
+        """What is kept elsewhere of a cluster, after a has taken in b."""
+        centers, _, size, scatter, ids, _, _, _ = rows
+        gone, features, spot = progress[6], progress[7], progress[8]
+        gone[b] = np.inf
+        if not walks:
+            features[:, a] = centers[a]
+            return
+        place = spot[a]
+        tree[1][place], tree[2][place], tree[3][place] = centers[a], size[a], scatter[a]
+        fit(tree, ids, place)
+        fit(tree, ids, spot[b])
+
+    @compiled
+    @named(method.name, dtype)
+    def chain(rows, progress, tree, walks, smallest, largest, unit, next_id, pairs, heights):
+        """Returns the number of rows searched, -1 if dissimilarities are infinite."""
+        stamp  # noqa: B018
+        centers, low, size, scatter, ids, near, held, limit = rows
+        parent, _, level, set_at, known_at, count, _, _, _, link, link_id = progress
+        n, listed = near.shape
+        out, scratch = np.empty(BLOCK, centers.dtype), np.empty(BLOCK, centers.dtype)
+        values, which = np.empty(2 * listed, centers.dtype), np.empty(2 * listed, np.int64)
+        stack, bounds = np.empty(64, np.int64), np.empty(64, centers.dtype)
+        length = count[4]
+        scans = 0
+        for done in range(heights.size):
+            y = 0
+            while True:
+                while length > 0 and ids[link[length - 1]] != link_id[length - 1]:
+                    length -= 1
+                if length == 0 or length == n:
+                    while ids[count[3]] < 0:
+                        count[3] += 1
+                    link[0] = count[3]
+                    link_id[0] = ids[count[3]]
+                    length = 1
+                x = link[length - 1]
+                for side in range(2):
+                    z = x if side == 0 else y
+                    if known_at[z] != count[0]:
+                        if not update(rows, progress, z, largest, unit, values, which):
+                            search(rows, progress, tree, walks, z, largest, unit, out, scratch, stack, bounds)
+                            scans += 1
+                        if near[z, 0] < 0 or not held[z, 0] < np.inf:
+                            return -1  # every dissimilarity has overflowed
+                        known_at[z] = count[0]
+                    if side == 0:
+                        y = np.int64(near[x, 0])
+                if near[y, 0] == x:
+                    break
+                link[length] = y
+                link_id[length] = ids[y]
+                length += 1
+            a, b = min(x, y), max(x, y)
+            pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
+            heights[done] = precise(centers, low, size, scatter, a, b)
+            ours = limit_now(rows, progress, a, largest, unit)
+            theirs = limit_now(rows, progress, b, largest, unit)
+            most = united(ours, theirs, heights[done], size[a], size[b], smallest, largest)
+            join(centers, low, size, scatter, a, b)
+            if counted:
+                size[a] += size[b]
+            ids[a], ids[b] = next_id + done, -1
+            parent[b] = a
+            level[a] = max(level[a], level[b]) + 1
+            count[0] += 1
+            count[1] = max(count[1], level[a])
+            count[2] -= 1
+            move(rows, progress, tree, walks, a, b)
+            left_out = gather(rows, progress, a, a, b, values, which)
+            if left_out < np.inf:
+                most = min(most, lowered(left_out, size[a], largest, unit, centers.shape[1], 1))
+            limit[a], set_at[a] = most, count[0]
+            if count[2] == 1:
+                break
+        count[4] = length
+        return scans
+
+    @compiled
+    @named(method.name, dtype)
+    def settle(rows, progress, tree, walks, smallest, largest, unit):
+        stamp  # noqa: B018
+        ids, near = rows[4], rows[5]
+        values, which = np.empty(2 * near.shape[1], rows[0].dtype), np.empty(2 * near.shape[1], np.int64)
+        for x in range(near.shape[0]):
+            if ids[x] >= 0:
+                update(rows, progress, x, largest, unit, values, which)
+
+    return chain, settle

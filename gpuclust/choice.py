@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gpuclust import methods, metrics
 from gpuclust.errors import unknown_name
-from gpuclust.sizes import FUSED
+from gpuclust.sizes import FUSED, TREE_FEATURES
 
 #: Single linkage of so few points is done from a condensed matrix: no pass over them costs less than one merge.
 SMALL = 512
@@ -74,7 +74,10 @@ def _of_condensed(method: methods.Method) -> list[Option]:
 
 def _of_points(n: int, m: int, method: methods.Method, metric: str, card: bool) -> list[Option]:
     if method.name == "single":
-        tree = Option("spanning tree", "Single linkage is the minimum spanning tree: no matrix is stored.")
+        how = " A kd-tree finds it on the CPU if a search of some points shows that its boxes prune."
+        trees = m <= TREE_FEATURES and metrics.bounded_by_boxes(metric)
+        reason = "Single linkage is the minimum spanning tree: no matrix is stored."
+        tree = Option("spanning tree", reason + how if trees else reason)
         matrix = Option("spanning tree, stored", "So few points: the minimum spanning tree of all their distances.")
         return [matrix, tree] if n <= SMALL else [tree, matrix]
     if not method.reducible:

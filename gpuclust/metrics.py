@@ -290,6 +290,11 @@ METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
 BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
 
 
+def bounded_by_boxes(metric: str) -> bool:
+    """Whether a metric is one of those that kd-trees are for (`Metric.euclidean_like`)."""
+    return metric in METRICS and METRICS[metric].euclidean_like
+
+
 def resolve(metric: str | Metric | Dissimilarity, p: float | None = None) -> Metric | Dissimilarity:
     """The metric of a name or alias, in any case; Minkowski's with p = 1, 2, inf under their own names.
 

@@ -68,7 +68,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Modelled time, rough: it tells seconds from hours."""
-        return speed.seconds(self.algorithm, self.n, self.m, self.dtype, self.device)
+        return speed.seconds(self.algorithm, self.n, self.m, self.metric, self.dtype, self.device)
 
     def __str__(self) -> str:
         shape = f"{self.n:,} observations" if self.m is None else f"{self.n:,} x {self.m:,} points"
@@ -251,7 +251,7 @@ class _Task:
 
     @property
     def work(self) -> speed.Work:
-        return speed.work_of(self.options()[0].algorithm, self.m)
+        return speed.work_of(self.options()[0].algorithm, self.m, self.metric)
 
     @property
     def input_bytes(self) -> int:

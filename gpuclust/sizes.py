@@ -11,8 +11,8 @@ TREE_FEATURES = 64
 #: Clusters that searches through a tree leave to a matrix: few, but enough to be hard to tell apart by bounds.
 LAST = 2048
 #: Features at most, and the nearest clusters that each cluster keeps on the CPU where there is no matrix (`listed`).
-LISTED = ((3, 8), (8, 12))
-MOST_LISTED = 16
+LISTED = ((3, 8),)
+MOST_LISTED = 12
 
 
 def listed(m: int) -> int:

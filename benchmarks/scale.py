@@ -72,12 +72,15 @@ KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
     make.__name__: make for make in (uniform, clustered, duplicated, heap, collinear, cauchy, geographic, equal, grid)
 }
 
+#: Those whose distances are all different, but for those of equal points.
+UNTIED = (uniform, clustered, duplicated, heap, collinear, cauchy)
 
-def _gpuclust(method: str) -> Callable[[], Call]:
+
+def _gpuclust(method: str, algorithm: str = "auto") -> Callable[[], Call]:
     def load() -> Call:
         from gpuclust import linkage
 
-        return lambda X: linkage(X, method)[:, 2]
+        return lambda X: linkage(X, method, algorithm=algorithm)[:, 2]
 
     return load
 
@@ -120,6 +123,15 @@ def single(make: Callable[[int, int], np.ndarray], n: int, m: int, asked: float 
     )
 
 
+def stored(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
+    """Heights without a matrix, and by another algorithm with one: no other program that has this takes so many.
+
+    For points with no ties but those at zero: with others the heights are not unique.
+    """
+    peers = {"gpuclust": _gpuclust(method), "gpuclust.stored": _gpuclust(method, "stored")}
+    return Case(f"{method} {n} x {m}, {make.__name__}", "scale", make, peers, np.sort, n, m)
+
+
 CASES = {
     case.name: case
     for case in (
@@ -128,6 +140,8 @@ CASES = {
         single(gaussian, 20_000, 64, asked=8.0),
         single(uniform, 100_000, 2),
         *(single(make, 1_000_000, 2) for make in KINDS.values()),
+        *(stored("complete", make, 100_000, 2) for make in UNTIED),
+        *(stored("average", make, 30_000, 2) for make in UNTIED),
     )
 }
 

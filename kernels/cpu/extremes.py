@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust.kernels.cpu.launch import compiled
-
 #: Roundings that a computed distance in the plane may be off by, and a good deal more.
 ROUNDINGS = 64
 
@@ -28,7 +26,7 @@ def turn(X, a, b, c):
     return (X[b, 0] - X[a, 0]) * (X[c, 1] - X[a, 1]) - (X[b, 1] - X[a, 1]) * (X[c, 0] - X[a, 0])
 
 
-@compiled
+@register_jitable
 def keep_ends(X, index, begin, end):
     """Move the smallest and the largest of points on a line to the front; how many are kept."""
     for i in range(begin, end):
@@ -67,7 +65,7 @@ def needless(X, p, corners, first, last, diameter, strict):
     return deep
 
 
-@compiled
+@register_jitable
 def keep_corners(X, index, begin, end, corners, diameter, strict):
     """Move the corners of the convex hull of points in the plane, and what is too near to it, to the front.
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-#: Numbers in a block: 2 MiB of float64.
+#: Numbers in a block: 2 MiB of float64. Of wide rows up to 16 times as many: columns are not written in crumbs.
 NUMBERS = 2**18
+#: Columns written by one call: the first one into new memory waits until the system has made it.
+COLUMNS = 512
 
 
 def row_blocks(n: int, m: int) -> Iterator[slice]:
     """Slices that cover ``n`` rows of ``m`` numbers; none has one row, which NumPy would sum in another order."""
-    rows = max(2, NUMBERS // max(m, 1))
+    m = max(m, 1)
+    rows = max(2, NUMBERS // m, min(64, 16 * NUMBERS // m))
     begin = 0
     if n == 0:
         yield slice(0, 0)
@@ -22,6 +25,12 @@ def row_blocks(n: int, m: int) -> Iterator[slice]:
             end = n
         yield slice(begin, end)
         begin = end
+
+
+def put(features: np.ndarray, part: slice, rows: np.ndarray) -> None:
+    """Write a block of rows, transposed, to its place."""
+    for begin in range(0, len(features), COLUMNS):
+        features[begin : begin + COLUMNS, part] = rows[:, begin : begin + COLUMNS].T
 
 
 def mean(X: np.ndarray, finite: bool = False) -> np.ndarray:

@@ -526,7 +526,7 @@ def _laid_out(X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array],
             for part in blocks.row_blocks(n, m):
                 rows, weights, scalar = ready(X[part])
                 if metric.summary is None:
-                    features[:, part] = rows.T
+                    blocks.put(features, part, rows)
                 else:
                     precise = np.array(rows.T, dtype=np.float64, order="C")
                     summary[part] = metric.summary(precise, weights)

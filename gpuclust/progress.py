@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,25 @@ def check_progress(progress: Progress) -> None:
         )
 
 
+class _Here(threading.local):
+    """What a thread's work is reported to: ``tell(share)``, once in a while, or nobody."""
+
+    tell: Callable[[float], None] | None = None
+
+
+_here = _Here()
+
+
+def passing(done: int, total: int) -> None:
+    """So many pieces of one pass (a search for neighbours, say, or a matrix to fill) are done; called between them.
+
+    During a pass no merges are made. A bar shows how far it is, a function of the caller's is called with the numbers
+    of merges that it knows already.
+    """
+    if _here.tell is not None:
+        _here.tell(done / total)
+
+
 @contextmanager
 def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes the number of merges made, for algorithms to call as often as they like."""
@@ -28,31 +48,57 @@ def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
         yield _nothing
         return
     if callable(progress):
-        yield _seldom(progress, total)
+        with _telling(_Report(progress, getattr(progress, "passing", None), total)) as report:
+            yield report
         return
     from tqdm.auto import tqdm
 
     with tqdm(total=total, unit=" merges", unit_scale=True, desc="linkage", delay=0.5) as bar:
 
         def move(done: int, _total: int) -> None:
+            bar.set_postfix_str("", refresh=False)
             bar.update(done - bar.n)
 
-        yield _seldom(move, total)
+        def show(share: float) -> None:
+            bar.set_postfix_str(f"this pass {share:.0%}")
+
+        with _telling(_Report(move, show, total)) as report:
+            yield report
+
+
+@contextmanager
+def _telling(report: _Report) -> Iterator[_Report]:
+    before, _here.tell = _here.tell, report.passing
+    try:
+        yield report
+    finally:
+        _here.tell = before
 
 
 def _nothing(done: int) -> None:
     """Nobody wants to know."""
 
 
-def _seldom(call: Callable[[int, int], None], total: int) -> Callable[[int], None]:
-    """``call``, but not more often than every INTERVAL, and always at the end."""
-    last = time.monotonic()
+class _Report:
+    """Hands on what an algorithm reports, but not more often than every INTERVAL, and always at the end."""
 
-    def report(done: int) -> None:
-        nonlocal last
+    def __init__(self, call: Callable[[int, int], None], show: Callable[[float], None] | None, total: int) -> None:
+        self.call, self.show, self.total = call, show, total
+        self.done = 0
+        self.last = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        self.done = done
         now = time.monotonic()
-        if done >= total or now - last >= INTERVAL:
-            last = now
-            call(done, total)
+        if done >= self.total or now - self.last >= INTERVAL:
+            self.last = now
+            self.call(done, self.total)
 
-    return report
+    def passing(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self.last >= INTERVAL:
+            self.last = now
+            if self.show is not None:
+                self.show(share)
+            else:
+                self.call(self.done, self.total)

@@ -80,10 +80,16 @@ class ProgressBar:
         with self._lock:
             self._done, self._total = done, total
             if self._live is not None:
-                self._live.update(self._task, completed=done, total=total)
+                self._live.update(self._task, description=self._text, completed=done, total=total)
             elif not self._quiet and total and not sys.stderr.isatty() and time.monotonic() >= self._next_line:
                 self._next_line = time.monotonic() + LINE_EVERY
                 print(f"{self._text}: {100 * done // total} %", file=sys.stderr, flush=True)
+
+    def passing(self, share: float) -> None:
+        """A pass during which nothing else can be told is so far."""
+        with self._lock:
+            if self._live is not None:
+                self._live.update(self._task, description=f"{self._text} (this pass {share:.0%})")
 
     def _show(self) -> None:
         from rich.progress import (

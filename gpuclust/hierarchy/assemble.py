@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import compiled
+from gpuclust.kernels.cpu.launch import aside, compiled, ranges
+
+#: Rows of Z made by one call of a kernel, so that Ctrl-C is heard.
+ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,10 @@ class Merging:
 
 
 @compiled
-def _lift(pairs: np.ndarray, heights: np.ndarray) -> None:
+def _lift(begin: int, end: int, pairs: np.ndarray, heights: np.ndarray) -> None:
     """No lower than both parts: what rounding may have taken from a height of a reducible linkage."""
     n = heights.size + 1
-    for merge in range(heights.size):
+    for merge in range(begin, end):
         for side in range(2):
             part = pairs[merge, side] - n
             if part >= 0 and heights[part] > heights[merge]:
@@ -64,11 +67,18 @@ def _lift(pairs: np.ndarray, heights: np.ndarray) -> None:
 
 
 @compiled
-def _rows_of_merges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray) -> None:
+def _rows_of_merges(
+    begin: int,
+    end: int,
+    renamed: np.ndarray,
+    pairs: np.ndarray,
+    heights: np.ndarray,
+    order: np.ndarray,
+    Z: np.ndarray,
+) -> None:
     """Rename clusters after the sorted order of merges; smaller id first; count observations."""
     n = order.size + 1
-    renamed = np.empty(n - 1, np.int64)
-    for row in range(n - 1):
+    for row in range(begin, end):
         merge = order[row]
         renamed[merge] = n + row
         a = pairs[merge, 0]
@@ -91,11 +101,12 @@ def _rows_of_merges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z
 
 
 @compiled
-def _rows_of_edges(pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray) -> None:
+def _rows_of_edges(
+    begin: int, end: int, parent: np.ndarray, pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray
+) -> None:
     """Join the ends of each edge, shortest first (Kruskal), with union-find by path halving."""
     n = order.size + 1
-    parent = np.arange(2 * n - 1)
-    for row in range(n - 1):
+    for row in range(begin, end):
         edge = order[row]
         a = pairs[edge, 0]
         b = pairs[edge, 1]
@@ -123,9 +134,14 @@ def assemble(merges: Merges) -> np.ndarray:
     """
     count = merges.heights.size
     heights = merges.heights.astype(np.float64, copy=False)
+    pieces = ranges(count, ROWS)
     if merges.monotone and not merges.edges:
-        _lift(merges.pairs, heights)
-    order = np.argsort(heights, kind="stable") if merges.monotone else np.arange(count)
+        for piece in pieces:
+            _lift(*piece, merges.pairs, heights)
+    order = aside(lambda: np.argsort(heights, kind="stable")) if merges.monotone else np.arange(count)
     Z = np.empty((count, 4))
-    (_rows_of_edges if merges.edges else _rows_of_merges)(merges.pairs, heights, order, Z)
+    rows_of = _rows_of_edges if merges.edges else _rows_of_merges
+    known = np.arange(2 * count + 1) if merges.edges else np.empty(count, np.int64)
+    for piece in pieces:
+        rows_of(*piece, known, merges.pairs, heights, order, Z)
     return Z

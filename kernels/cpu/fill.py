@@ -68,18 +68,18 @@ def close_tile(matrix, start, row, column, n):
 
 @cache
 def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
-    """Fill a tile row with the dissimilarities of points."""
+    """Fill tiles of one row with the dissimilarities of points."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
     stamp = launch.stamp(metrics, pairwise, tiles)
 
     @compiled
     @named(metric.name, weighted, dtype)
-    def fill_points(matrix, features, summary, weights, p, row, distance, index):
+    def fill_points(matrix, features, summary, weights, p, row, first, last, distance, index):
         stamp  # noqa: B018
         n = features.shape[1]
         rows = tile_rows_of(n)
         scratch = np.empty(TILE, matrix.dtype)
-        for column in range(row, rows):
+        for column in range(first, last):
             start = tile_start(row, column, rows)
             begin = column * TILE
             end = min(begin + TILE, n)
@@ -96,7 +96,7 @@ def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Ca
 
 @cache
 def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
-    """Fill a tile row with the dissimilarities of clusters: the largest, or the weighted mean, over pairs of points.
+    """Fill tiles of one row with dissimilarities of clusters: the largest, or weighted mean, over pairs of points.
 
     Points come cluster after cluster. Of a pair of clusters the earlier one is the outer loop.
     """
@@ -105,13 +105,15 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
-    def fill_clusters(matrix, features, summary, weights, p, begins, weight, total, longest, row, distance, index):
+    def fill_clusters(
+        matrix, features, summary, weights, p, begins, weight, total, longest, row, first, last, distance, index
+    ):
         stamp  # noqa: B018
         n = total.size
         rows = tile_rows_of(n)
         buffer = np.empty(longest, matrix.dtype)
         scratch = np.empty(longest, matrix.dtype)
-        for column in range(row, rows):
+        for column in range(first, last):
             start = tile_start(row, column, rows)
             begin = column * TILE
             end = min(begin + TILE, n)
@@ -161,15 +163,15 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
 
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    """Fill a tile row from condensed dissimilarities, squared if asked."""
+    """Fill tiles of one row from condensed dissimilarities, squared if asked."""
     stamp = launch.stamp(tiles)
 
     @compiled
     @named(dtype)
-    def fill_condensed(matrix, condensed, n, squared, row, distance, index):
+    def fill_condensed(matrix, condensed, n, squared, row, first, last, distance, index):
         stamp  # noqa: B018
         rows = tile_rows_of(n)
-        for column in range(row, rows):
+        for column in range(first, last):
             start = tile_start(row, column, rows)
             for r in range(min(TILE, n - row * TILE)):
                 i = row * TILE + r
@@ -215,9 +217,19 @@ def shared_minima(
     return index, distance
 
 
-def fill(kernel: Callable[..., Any], matrix: np.ndarray, n: int, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Fill a matrix of ``n`` clusters; the nearest cluster of every row and its dissimilarity."""
+def fill(
+    kernel: Callable[..., Any], matrix: np.ndarray, n: int, pairs: int, *arguments: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fill a matrix of ``n`` clusters; the nearest cluster of every row and its dissimilarity.
+
+    ``pairs``: dissimilarities that one piece of work should compute at most.
+    """
     rows = tile_rows(n)
-    pieces = [(matrix, *arguments, row) for row in range(rows)]
+    length = max(1, pairs // (TILE * TILE))
+    pieces = [
+        (matrix, *arguments, row, first, min(first + length, rows))
+        for row in range(rows)
+        for first in range(row, rows, length)
+    ]
     index, distance = shared_minima(kernel, pieces, rows * TILE, matrix.dtype)
     return index[:n], distance[:n]

@@ -93,5 +93,6 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     distance = np.full((points.n, k), np.inf, points.features.dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]
     common = (points.features, points.summary, weights, points.p)
-    run(lambda begin, end: kernel(*common, begin, end, index, distance), ranges(points.n, ROWS))
+    rows = pairwise.rows_a_piece(points.metric, len(points.features), points.n, ROWS)
+    run(lambda begin, end: kernel(*common, begin, end, index, distance), ranges(points.n, rows))
     return index, distance

@@ -19,8 +19,9 @@ from typing import Any
 from numba import njit
 
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.progress import passing
 
-__all__ = ["compiled", "named", "ranges", "run", "stamp", "thread_count"]
+__all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count"]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -73,10 +74,13 @@ def run(
     workers = min(thread_count(), len(work)) if threads else 1
     if workers <= 1 or getattr(_inside, "active", False):
         own = local()
-        for piece in work:
+        nested = getattr(_inside, "active", False)
+        for done, piece in enumerate(work):
             task(*piece, *own)
+            if not nested:
+                passing(done + 1, len(work))
         return
-    todo = iter(work)
+    todo = enumerate(work, 1)
     lock = threading.Lock()
     stopped = threading.Event()
 
@@ -86,10 +90,11 @@ def run(
         try:
             while not stopped.is_set():
                 with lock:
-                    piece = next(todo, None)
+                    place, piece = next(todo, (0, None))
                 if piece is None:
                     return
                 task(*piece, *own)
+                passing(place, len(work))  # heard of in the calling thread only
         finally:
             _inside.active = False
 
@@ -103,6 +108,16 @@ def run(
     finally:
         stopped.set()
         wait(futures)
+
+
+def aside(task: Callable[[], Any]) -> Any:
+    """What ``task`` returns, called in a thread of its own: Ctrl-C is heard while it runs, and it ends unheard.
+
+    For one long call that cannot be cut and lets other threads run, such as a sort.
+    """
+    if getattr(_inside, "active", False) or threading.current_thread() is not threading.main_thread():
+        return task()
+    return _pool(thread_count(), os.getpid()).submit(task).result()
 
 
 def ranges(total: int, length: int) -> list[tuple[int, int]]:

@@ -25,21 +25,21 @@ ROWS = 64
 def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Nearest neighbour of every point; each pair is computed once and counts for both.
 
-    One piece: rows from ``top``.
+    One piece: rows top..bottom-1.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
     stamp = launch.stamp(metrics, pairwise, fill)
 
     @compiled
     @named(metric.name, weighted, dtype)
-    def nearest(features, summary, weights, p, top, distance, index):
+    def nearest(features, summary, weights, p, top, bottom, distance, index):
         stamp  # noqa: B018
         n = features.shape[1]
         out = np.empty(BLOCK, features.dtype)
         scratch = np.empty(BLOCK, features.dtype)
         for left in range((top // BLOCK) * BLOCK, n, BLOCK):
             end = min(left + BLOCK, n)
-            for i in range(top, min(top + ROWS, n)):
+            for i in range(top, bottom):
                 begin = max(left, i + 1)
                 if begin < end:
                     row_of_distances(features, summary, i, features, summary, begin, end, weights, p, out, scratch)
@@ -95,7 +95,7 @@ def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
         return index[:, 0], distance[:, 0]
     kernel = nearest_kernel(points.metric, points.weights is not None, points.features.dtype)
     common = _arguments(points)
-    pieces = [(*common, top) for top in range(0, points.n, ROWS)]
+    pieces = [(*common, *rows) for rows in ranges(points.n, _rows(points))]
     return fill.shared_minima(kernel, pieces, points.n, points.features.dtype)
 
 
@@ -105,5 +105,10 @@ def nearest_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> 
     index = np.full(rows.size, -1)
     distance = np.full(rows.size, np.inf, points.features.dtype)
     common = (*_arguments(points), component, rows)
-    run(kernel, [(*common, begin, end, index, distance) for begin, end in ranges(rows.size, ROWS)])
+    run(kernel, [(*common, begin, end, index, distance) for begin, end in ranges(rows.size, _rows(points))])
     return index, distance
+
+
+def _rows(points: Points) -> int:
+    """Rows of a piece of work."""
+    return pairwise.rows_a_piece(points.metric, len(points.features), points.n, ROWS)

@@ -139,8 +139,9 @@ def _fill(A: Points, B: Points, triangle: bool, flat: np.ndarray) -> None:
     if A.n * B.n * m <= _SMALL:
         rows, columns = max(A.n, 1), max(B.n, 1)
     else:
-        rows = min(max(_PIECE // (_BLOCK * m), 1), _ROWS)
-        columns = max(_PIECE // (rows * m) // _BLOCK, 1) * _BLOCK
+        pairs = affordable(A.metric, m)
+        rows = min(max(pairs // _BLOCK, 1), _ROWS)
+        columns = max(pairs // rows // _BLOCK, 1) * _BLOCK
     pieces = [
         (i0, i1, j0, j1)
         for i0, i1 in ranges(A.n, rows)
@@ -151,6 +152,19 @@ def _fill(A: Points, B: Points, triangle: bool, flat: np.ndarray) -> None:
     weights = np.empty(0, A.features.dtype) if A.weights is None else A.weights
     fixed = (A.features, A.summary, B.features, B.summary, weights, A.p, triangle, flat)
     run(lambda *piece: kernel(*fixed, *piece), pieces)
+
+
+def affordable(metric: Metric, m: int) -> int:
+    """Pairs of points whose distances are computed in some 0.1 s: what one piece of work should be at most."""
+    return max(1, (_PIECE >> 5 if metric.heavy else _PIECE) // max(m, 1))
+
+
+def rows_a_piece(metric: Metric, m: int, n: int, most: int) -> int:
+    """Rows compared with ``n`` points by one piece of work: ``most``, or fewer where that would take long.
+
+    Rows share what is read of the points, so of a metric that is cheap it is not less than eight.
+    """
+    return max(1 if metric.heavy else 8, min(most, affordable(metric, m) // n))
 
 
 _BLOCK = 512  # points whose distances to one point are computed together: 4 KiB of sums

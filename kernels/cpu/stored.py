@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from gpuclust.clusters import Clusters
-from gpuclust.kernels.cpu import chain, fill, rounds, tiles
+from gpuclust.kernels.cpu import chain, fill, pairwise, rounds, tiles
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
+
+#: Condensed dissimilarities read by one piece of work.
+PAIRS_READ = 1 << 24
 
 
 class Stored:
@@ -18,10 +21,10 @@ class Stored:
 
     width = 1
 
-    def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], pairs: int, *arguments: Any) -> None:
         self.n = n
         self.matrix = np.empty(tiles.tiled_size(n), dtype)
-        self.nearest, self.distance = fill.fill(kernel, self.matrix, n, *arguments)
+        self.nearest, self.distance = fill.fill(kernel, self.matrix, n, pairs, *arguments)
         self.scanned = n
 
     @classmethod
@@ -30,7 +33,8 @@ class Stored:
         weights = points.weights if weighted else points.summary[:0]
         kernel = fill.points_kernel(points.metric, weighted, points.features.dtype)
         features = points.features
-        return cls(features.shape[1], features.dtype, kernel, features, points.summary, weights, points.p)
+        pairs = pairwise.affordable(points.metric, len(features))
+        return cls(features.shape[1], features.dtype, kernel, pairs, features, points.summary, weights, points.p)
 
     @classmethod
     def from_clusters(cls, points: Points, method: Method, clusters: Clusters) -> Stored:
@@ -43,11 +47,13 @@ class Stored:
         borders = np.append(clusters.start[:: tiles.TILE], clusters.start[-1])
         longest = int(np.diff(borders).max())
         shape = (clusters.start, clusters.weight, clusters.total, longest)
-        return cls(clusters.ids.size, dtype, kernel, features, summary, weights, points.p, *shape)
+        pairs = pairwise.affordable(points.metric, len(features)) * clusters.ids.size**2 // points.n**2
+        return cls(clusters.ids.size, dtype, kernel, pairs, features, summary, weights, points.p, *shape)
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
-        return cls(n, condensed.dtype, fill.condensed_kernel(condensed.dtype), condensed, n, squared)
+        kernel = fill.condensed_kernel(condensed.dtype)
+        return cls(n, condensed.dtype, kernel, PAIRS_READ, condensed, n, squared)
 
     def merge(
         self,

@@ -1,0 +1,141 @@
+"""Ctrl-C is heard within two seconds in every phase, and what comes after works; a bar is told of long passes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gpuclust import progress
+from gpuclust.distance import pdist
+from gpuclust.kernels.cpu.launch import run
+from gpuclust.linkage import compute
+
+#: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
+#: how long after the signal KeyboardInterrupt came; None if the work was over before.
+PROGRAM = """
+import json, os, signal, sys, threading, time
+import numpy as np
+from gpuclust.distance import pdist
+from gpuclust.hierarchy import optimal_leaf_ordering
+from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.linkage import compute
+
+rng = np.random.default_rng(0)
+
+def points(small, large, m):
+    return lambda size: rng.random((large if size else small, m)) + 0.01
+
+def zeros(n):
+    return lambda size: np.zeros((n if size else 100) * ((n if size else 100) - 1) // 2)
+
+def gaps(n):
+    return lambda size: pdist(np.cumsum(1 + np.arange(n if size else 700) * 1e-3)[:, None])
+
+def linkage(data, method, **options):
+    return lambda size: (lambda y=data(size): compute(y, method, **options))
+
+def edges(size):
+    i = np.arange(1, 4_000_000 if size else 100)
+    merges = Merges(np.stack((rng.integers(0, i), i), axis=1), rng.random(i.size), edges=True)
+    return lambda: assemble(merges)
+
+def ordering(size):
+    y = pdist(points(50, 3000, 3)(size))
+    Z = compute(y, "average").Z
+    return lambda: optimal_leaf_ordering(Z, y)
+
+PHASES = {
+    "making points ready": linkage(points(100, 3000, 20_000), "ward", algorithm="stored"),
+    "nearest neighbours": linkage(points(1100, 60_000, 130), "single", algorithm="spanning tree"),
+    "lists of neighbours": linkage(points(1100, 60_000, 64), "complete"),
+    "a matrix of points": linkage(points(1100, 9000, 500), "ward", algorithm="stored"),
+    "a metric with logarithms": linkage(points(1100, 5000, 300), "average", metric="jensenshannon"),
+    "pdist": lambda size: (lambda x=points(20, 5000, 300)(size): pdist(x, "jensenshannon")),
+    "spanning tree of a matrix": linkage(zeros(16_000), "single"),
+    "rounds": linkage(zeros(8000), "average"),
+    "chain": linkage(gaps(8000), "average"),
+    "generic": linkage(points(1100, 30_000, 50), "centroid", algorithm="generic"),
+    "generic, stored": linkage(zeros(8000), "centroid"),
+    "summaries": linkage(points(1100, 30_000, 100), "ward", algorithm="summaries"),
+    "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="35MB"),
+    "assembling": edges,
+    "leaf order": ordering,
+}
+
+def kill(sent):
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+for name, phase in PHASES.items():
+    phase(False)()
+    work = phase(True)
+    for delay in json.loads(sys.argv[1]):
+        sent, late = [], None
+        timer = threading.Timer(delay, kill, (sent,))
+        try:
+            try:
+                timer.start()
+                work()
+                timer.cancel()
+                timer.join()
+            except KeyboardInterrupt:
+                late = time.perf_counter() - sent[0]
+        except KeyboardInterrupt:  # between the end of the work and of the timer
+            pass
+        print(json.dumps([name, delay, late]), flush=True)
+    del work
+"""
+
+
+@pytest.mark.parametrize("delays", [(0.3,), pytest.param((0.1, 0.7, 2.0), marks=pytest.mark.slow)])
+def test_ctrl_c_is_heard_in_every_phase(delays):
+    command = [sys.executable, "-c", PROGRAM, json.dumps(delays)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 15 * len(delays)
+    assert [name for name, _, late in found if late is not None and late >= 2] == []
+    heard = {name for name, _, late in found if late is not None}
+    assert len(heard) >= 12, "most phases last long enough to be interrupted"
+
+
+def test_a_pass_is_told_of(monkeypatch):
+    """What a bar is shown during a pass without merges, and what a function is called with."""
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    X = np.random.default_rng(0).random((3000, 8))
+
+    class Bar:
+        shares: list[float] = []  # noqa: RUF012
+        merges: list[tuple[int, int]] = []  # noqa: RUF012
+
+        def __call__(self, done: int, total: int) -> None:
+            self.merges.append((done, total))
+
+        def passing(self, share: float) -> None:
+            self.shares.append(share)
+
+    compute(X, "complete", progress=Bar())
+    assert Bar.shares[0] < 0.1
+    assert max(Bar.shares) == 1
+    assert Bar.merges[-1] == (2999, 2999)
+    seen: list[int] = []
+    compute(X, "complete", progress=lambda done, total: seen.append(done))
+    assert seen[0] == 0
+    assert len(seen) > 10
+    assert seen == sorted(seen)
+    assert pdist(X).size  # nobody is told any more
+    assert progress._here.tell is None
+
+
+def test_a_nested_pass_is_not_told_of():
+    shares: list[float] = []
+    with progress.reporter(lambda done, total: shares.append(done), 4) as report:
+        progress._here.tell = shares.append
+        run(lambda k: run(lambda j: None, [(1,), (2,)]), [(1,), (2,)], threads=False)
+        report(4)
+    assert shares[-1] == 4
+    assert set(shares[:-1]) <= {0.5, 1.0}

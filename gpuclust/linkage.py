@@ -182,14 +182,16 @@ def compute(
     data = check_observations(y)
     condensed = data.ndim == 1
     keep = True
+    name = "precomputed"
+    planned: str | metrics.Metric = name
     if condensed:
-        name = "precomputed"
         check_not_negative(rule, data)
     else:
         found = metrics.resolve(metric, metric_arguments.get("p"))
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
         check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
         warn_of_square(data)
+        planned = found if isinstance(found, metrics.Metric) else name
         if isinstance(found, metrics.Metric):
             keep = metrics.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
         else:  # only Python can call it: its dissimilarities are computed first
@@ -204,7 +206,7 @@ def compute(
         n,
         m,
         method,
-        name,
+        planned,
         working.name,
         device,
         memory_limit,

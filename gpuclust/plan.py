@@ -195,7 +195,7 @@ def plan_for(
     n: int,
     m: int | None,
     method: str,
-    metric: str,
+    metric: str | metrics.Metric,
     dtype: str,
     device: str,
     memory_limit: int | str | None,
@@ -207,17 +207,18 @@ def plan_for(
 ) -> Plan:
     """`plan`, for points or dissimilarities that lie on card ``holder`` already.
 
+    ``metric`` is looked up unless it is one of the table, as it is for Minkowski's with an exponent.
     ``copied`` bytes are taken by a copy of the input in the working type. ``quick``: the limit of a job that needs
     little is not looked up.
     """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
     if m is not None:
-        found = metrics.resolve(metric)
+        found = metric if isinstance(metric, metrics.Metric) else metrics.resolve(metric)
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    task = _Task(n, m, rule, metric, working_type(dtype), limit, algorithm, holder, copied, quick)
+    task = _Task(n, m, rule, str(metric), working_type(dtype), limit, algorithm, holder, copied, quick)
     if parse_device(device)[0] != "auto":
         name = select(device).name
         return _with_fallbacks(task, task.on(name, _hint(task, name)))

@@ -1,0 +1,97 @@
+"""Every algorithm that the plan can choose, asked for by name, beside SciPy: dimensions 1 to 130, both types."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import METHODS, METRICS, points_for
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
+
+from gpuclust import methods, metrics
+from gpuclust.choice import options
+from gpuclust.linkage import compute
+
+#: Where kernels change: one feature, vectors of four and what is left of them, trees or not, wide or not.
+DIMENSIONS = (1, 2, 3, 5, 17, 97, 130)
+
+CASES = [
+    (method, metric, option.algorithm, m)
+    for method in METHODS
+    for metric in ("euclidean", *(("cosine",) if not methods.METHODS[method].on_squares else ()))
+    for m in DIMENSIONS
+    if metric == "euclidean" or m in (3, 97)
+    for option in options(1000, m, methods.METHODS[method], metric)
+]
+
+
+@cache
+def expected(method: str, metric: str, n: int, m: int) -> np.ndarray:
+    return hierarchy.linkage(points_for(metric, n, m), method, metric)
+
+
+def check(method: str, metric: str, algorithm: str, n: int, m: int) -> None:
+    """Float64: the same tree, single and complete to the bit. Float32: heights to 1e-6 of the largest."""
+    X, theirs = points_for(metric, n, m), expected(method, metric, n, m)
+    found = compute(X, method, metric, algorithm=algorithm)
+    assert found.plan.algorithm == algorithm
+    np.testing.assert_array_equal(found.Z[:, [0, 1, 3]], theirs[:, [0, 1, 3]])
+    if method in ("single", "complete") and metric == "euclidean":
+        np.testing.assert_array_equal(found.Z[:, 2], theirs[:, 2])
+    else:
+        np.testing.assert_allclose(found.Z[:, 2], theirs[:, 2], rtol=1e-12 if metric == "euclidean" else 1e-9)
+    single = compute(X.astype(np.float32), method, metric, dtype="float32", algorithm=algorithm)
+    assert (single.Z.dtype, single.plan.dtype) == (np.float64, "float32")
+    assert hierarchy.is_valid_linkage(single.Z)
+    rounded = np.sort(compute(X.astype(np.float32), method, metric, algorithm=algorithm).Z[:, 2])
+    largest = 1 if metric == "cosine" else rounded[-1]  # what a cosine is subtracted from
+    np.testing.assert_allclose(np.sort(single.Z[:, 2]), rounded, rtol=0, atol=1e-6 * largest)
+
+
+@pytest.mark.parametrize(("method", "metric", "algorithm", "m"), CASES)
+def test_the_tree_is_scipys(method, metric, algorithm, m):
+    check(method, metric, algorithm, 130, m)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", range(1, 131))
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tree_is_scipys_in_every_dimension(method, m):
+    for option in options(700, m, methods.METHODS[method], "euclidean"):
+        check(method, "euclidean", option.algorithm, 700, m)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", [2, 16])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tree_of_4000_points_is_scipys(method, m):
+    for option in options(4000, m, methods.METHODS[method], "euclidean"):
+        check(method, "euclidean", option.algorithm, 4000, m)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_condensed_float32(method):
+    Y = pdist(points_for("euclidean", 200, 5))
+    single = compute(Y.astype(np.float32), method, dtype="float32")
+    theirs = hierarchy.linkage(Y.astype(np.float32).astype(np.float64), method)
+    assert single.Z.dtype == np.float64
+    np.testing.assert_allclose(np.sort(single.Z[:, 2]), np.sort(theirs[:, 2]), rtol=0, atol=1e-6 * theirs[:, 2].max())
+
+
+OFTEN = ("cityblock", "minkowski", "correlation", "hamming", "jensenshannon")
+SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in METRICS if name not in (*OFTEN, "matching")]
+
+
+@pytest.mark.parametrize("metric", [*OFTEN, *SELDOM])
+def test_float32_of_every_metric(metric):
+    """Against float64 of the same, rounded points; boolean and counted metrics too."""
+    X = points_for(metric, 60, 6)
+    X = X if X.dtype == bool else X.astype(np.float32)
+    given = {"p": 3.0} if metric == "minkowski" else {}
+    single = compute(X, "complete", metric, dtype="float32", **given)
+    double = compute(X.astype(np.float64), "complete", metric, **given)
+    assert single.plan.metric == metrics.resolve(metric, given.get("p")).name
+    top = double.Z[-1, 2]
+    np.testing.assert_allclose(single.Z[:, 2], double.Z[:, 2], rtol=0, atol=1e-6 * top)

@@ -21,7 +21,7 @@ BENCH := $(call stamp,bench)
 NONE_CHOSEN := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench test-gpu clean
+.PHONY: help demo test test-sweep lint format bench test-gpu clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -31,11 +31,11 @@ demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/d
 	@$(BIN)/python -m gpuclust.cli demo --out out/demo
 
 test: lint  ## Check style and types, then run the tests; those of CUDA in Numba's simulator.
-	$(BIN)/python -m pytest -m "not gpu and not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu and not sweep" $(ARGS)
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m emulated -n auto $(ARGS) $(NONE_CHOSEN)
 
-test-slow: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+test-sweep: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.
+	$(BIN)/python -m pytest -m "sweep and not gpu" $(ARGS)
 
 lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m ruff check .

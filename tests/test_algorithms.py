@@ -55,7 +55,7 @@ def test_the_tree_is_scipys(method, metric, algorithm, m):
     check(method, metric, algorithm, 130, m)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("m", range(1, 131))
 @pytest.mark.parametrize("method", METHODS)
 def test_the_tree_is_scipys_in_every_dimension(method, m):
@@ -63,7 +63,7 @@ def test_the_tree_is_scipys_in_every_dimension(method, m):
         check(method, "euclidean", option.algorithm, 700, m)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("m", [2, 16])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_tree_of_4000_points_is_scipys(method, m):
@@ -81,7 +81,7 @@ def test_condensed_float32(method):
 
 
 OFTEN = ("cityblock", "minkowski", "correlation", "hamming", "jensenshannon")
-SELDOM = [pytest.param(name, marks=pytest.mark.slow) for name in METRICS if name not in (*OFTEN, "matching")]
+SELDOM = [pytest.param(name, marks=pytest.mark.sweep) for name in METRICS if name not in (*OFTEN, "matching")]
 
 
 @pytest.mark.parametrize("metric", [*OFTEN, *SELDOM])

@@ -51,6 +51,7 @@ def ordering(size):
 PHASES = {
     "making points ready": linkage(points(100, 3000, 20_000), "ward", algorithm="stored"),
     "nearest neighbours": linkage(points(1100, 60_000, 130), "single", algorithm="spanning tree"),
+    "kd-tree": linkage(points(20_000, 600_000, 3), "single", algorithm="spanning tree"),
     "lists of neighbours": linkage(points(1100, 60_000, 64), "complete"),
     "a matrix of points": linkage(points(1100, 9000, 500), "ward", algorithm="stored"),
     "a metric with logarithms": linkage(points(1100, 5000, 300), "average", metric="jensenshannon"),
@@ -91,13 +92,13 @@ for name, phase in PHASES.items():
 """
 
 
-@pytest.mark.parametrize("delays", [(0.3,), pytest.param((0.1, 0.7, 2.0), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("delays", [(0.3,), pytest.param((0.1, 0.7, 2.0), marks=pytest.mark.sweep)])
 def test_ctrl_c_is_heard_in_every_phase(delays):
     command = [sys.executable, "-c", PROGRAM, json.dumps(delays)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == 15 * len(delays)
+    assert len(found) == 16 * len(delays)
     assert [name for name, _, late in found if late is not None and late >= 2] == []
     heard = {name for name, _, late in found if late is not None}
     assert len(heard) >= 12, "most phases last long enough to be interrupted"

@@ -157,7 +157,9 @@ def count(data: Any) -> int:
 
 
 def _nearest_count(size: int) -> int:
-    return (1 + isqrt(1 + 8 * size)) // 2
+    below = (1 + isqrt(1 + 8 * size)) // 2
+    missing, spare = (below + 1) * below // 2 - size, size - below * (below - 1) // 2
+    return below + 1 if missing < spare else below
 
 
 def observations_of(size: int) -> int:

@@ -21,6 +21,8 @@ __all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 
 #: Nobody looks whether so few bytes are there: a small job would wait longer for the answer than it takes.
 LITTLE = 2**26
+#: Observations, at most.
+MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def plan(
     Raises
     ------
     ValueError
-        For fewer than two observations, no features, or a method, metric, dtype, device, limit or algorithm that
+        For fewer than two observations or 2^31, no features, or a method, metric, dtype, device, limit or algorithm that
         there is not.
     TypeError
         If a count is not a whole number.
@@ -213,6 +215,8 @@ def plan_for(
     """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
+    if n > MOST:
+        raise ValueError(f"n must be at most {MOST:,}, got {n:,}: indices on a card have 32 bits.")
     if m is not None:
         found = metric if isinstance(metric, metrics.Metric) else metrics.resolve(metric)
         metric = found.name if isinstance(found, metrics.Metric) else "callable"

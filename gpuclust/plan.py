@@ -177,8 +177,8 @@ def plan(
     Raises
     ------
     ValueError
-        For fewer than two observations or 2^31, no features, or a method, metric, dtype, device, limit or algorithm that
-        there is not.
+        For fewer than two observations, more than 2^31 - 1, no features, or a method, metric, dtype, device, limit or
+        algorithm that there is not.
     TypeError
         If a count is not a whole number.
     BackendUnavailable

@@ -120,7 +120,7 @@ def test_a_pass_is_told_of(monkeypatch):
             self.shares.append(share)
 
     compute(X, "complete", progress=Bar())
-    assert Bar.shares[0] < 0.1
+    assert min(Bar.shares) < 0.5
     assert max(Bar.shares) == 1
     assert Bar.merges[-1] == (2999, 2999)
     seen: list[int] = []

@@ -23,6 +23,7 @@ ALGORITHMS = (
     "spanning tree, stored",
     "summaries",
     "stored",
+    "stored, all pairs",
     "cluster tree",
     "hybrid",
     "generic",
@@ -93,6 +94,9 @@ def _of_points(n: int, m: int, method: methods.Method, metric: str, card: bool) 
         return [Option("summaries", reason), stored]
     hybrid = Option("hybrid", "Rounds from points until half a matrix of the clusters that are left fits.")
     if method.scatter is None or metric not in metrics.SQUARED:
+        if metrics.is_heavy(metric):
+            dear = f"{metric} distances are dear, so each is computed once: half a matrix of all points."
+            return [Option("stored, all pairs", dear), stored, hybrid]
         if m > FEW_FEATURES or not metrics.is_convex(metric):
             return [stored, hybrid]
         reason = f"With {m} features bounds leave few clusters to search: a matrix of the last ones only is stored."

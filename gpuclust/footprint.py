@@ -78,9 +78,10 @@ def estimate(
     if algorithm == "cluster tree":  # points in two pools, rows in two copies, and a tree, before there is a matrix
         matrix = stored_bytes(min(LAST, max(2, n // 2)), dtype, device)
         return Footprint(fixed, matrix, matrix, 8 * features + (50 + 14 * width) * n)
-    if algorithm not in ("stored", "hybrid", "generic, stored"):
+    if algorithm not in ("stored", "stored, all pairs", "hybrid", "generic, stored"):
         return Footprint(fixed)
-    if m is None or method.pairs is None or (n <= FUSED and algorithm != "hybrid"):
+    whole = m is None or method.pairs is None or algorithm == "stored, all pairs"
+    if whole or (n <= FUSED and algorithm != "hybrid"):
         matrix = stored_bytes(n, dtype, device)
         return Footprint(fixed, matrix, matrix)
     clusters = int(1.03 * n * float(np.interp(np.log(m), np.log(FEATURES), LEFT[method.pairs])))
@@ -98,6 +99,7 @@ _ON_HOST = {
     "spanning tree, stored": (1, 110),
     "summaries": (5, 190),  # centroids in two parts, before and after a round, and those that are searched
     "stored": (1, 150),
+    "stored, all pairs": (1, 150),
     "cluster tree": (1, 150),
     "hybrid": (1, 150),
     "generic": (3, 140),

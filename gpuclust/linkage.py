@@ -97,6 +97,8 @@ def linkage(
 
         - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
         - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
+        - complete, average and weighted from points, where a distance takes a logarithm or a power for each feature
+          (jensenshannon, minkowski): ``"stored, all pairs"``
         - complete, average, weighted and ward: ``"stored"``; from points (not ward) ``"hybrid"``: with a matrix half
           as large as is expected to be needed, or what ``memory_limit`` leaves if that is less; and from points of
           up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)
@@ -304,7 +306,7 @@ def _from_points(
         return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
     if job.algorithm == "summaries":
         return algorithms.from_summaries(backend, points, rule, report)
-    if rule.reducible:
+    if rule.reducible and job.algorithm != "stored, all pairs":
         tree = job.algorithm == "cluster tree"
         return algorithms.from_points(backend, points, rule, report, job.most_clusters, tree)
     return _on_matrix(backend, backend.store_points(points), rule, report)

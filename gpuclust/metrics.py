@@ -460,6 +460,11 @@ def is_convex(name: str) -> bool:
     return name in METRICS and METRICS[name].euclidean_like and name != "minkowski"
 
 
+def is_heavy(name: str) -> bool:
+    """Whether a distance takes a logarithm or a power for each feature."""
+    return name in METRICS and METRICS[name].heavy
+
+
 def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
     """The points for `ordering` of their metric, and the function that makes distances of what that gives."""
     metric, p = points.metric, points.p

@@ -82,6 +82,7 @@ ALLOWED = [
     ("single", "euclidean", None, ("spanning tree",)),
     ("complete", "cosine", 3, ("stored", "hybrid")),
     ("complete", "euclidean", 3, ("stored", "hybrid", "cluster tree")),
+    ("complete", "jensenshannon", 3, ("stored, all pairs", "stored", "hybrid")),
     ("average", "cosine", 3, ("summaries", "stored", "hybrid")),
     ("weighted", "sqeuclidean", 100, ("stored", "summaries", "hybrid")),
     ("average", "euclidean", None, ("stored",)),
@@ -91,6 +92,17 @@ ALLOWED = [
     ("median", "euclidean", 100, ("generic, stored", "generic")),
     ("median", "euclidean", None, ("generic, stored",)),
 ]
+
+
+@pytest.mark.parametrize(
+    ("p", "algorithm"), [(0.5, "stored, all pairs"), (1, "cluster tree"), (2, "cluster tree"), (3, "stored, all pairs")]
+)
+def test_the_plan_knows_the_exponent(p, algorithm):
+    """Minkowski's metric of two points has other properties for each exponent: below one it is not even convex."""
+    X = points_for("minkowski", 3000, 2)
+    found = compute(X, "complete", "minkowski", p=p)
+    assert found.plan.algorithm == algorithm
+    np.testing.assert_array_equal(found.Z[:, 2], hierarchy.complete(pdist(X, "minkowski", p=p))[:, 2])
 
 
 @pytest.mark.parametrize(("method", "metric", "m", "allowed"), ALLOWED)

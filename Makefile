@@ -31,7 +31,7 @@ demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/d
 	@$(BIN)/python -m gpuclust.cli demo --out out/demo
 
 test: lint  ## Check style and types, then run the tests; those of CUDA in Numba's simulator.
-	$(BIN)/python -m pytest -m "not gpu and not sweep" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu and not sweep" -n auto --dist loadfile $(ARGS)
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m emulated -n auto $(ARGS) $(NONE_CHOSEN)
 
 test-sweep: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.

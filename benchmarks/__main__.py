@@ -58,11 +58,16 @@ def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
     return worst
 
 
+def _package(peer: str) -> str:
+    """ "fastcluster" of "fastcluster.linkage_vector"; "numpy" of "numpy, sum of squares"."""
+    return peer.partition(",")[0].partition(".")[0]
+
+
 def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Console) -> list[dict[str, Any]]:
     rows = []
     for case in cases:
         n = size or case.n
-        names = [p for p in case.peers if (not peers or p in peers) and importlib.util.find_spec(p.split(".")[0])]
+        names = [p for p in case.peers if (not peers or p in peers) and importlib.util.find_spec(_package(p))]
         with tempfile.TemporaryDirectory() as folder, console.status(f"{case.name}: {', '.join(names)}"):
             results = {peer: measure(case, peer, n, Path(folder)) for peer in names}
         difference = check(case, results)

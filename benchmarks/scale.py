@@ -132,6 +132,27 @@ def stored(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) 
     return Case(f"{method} {n} x {m}, {make.__name__}", "scale", make, peers, np.sort, n, m)
 
 
+def _sum_of_squares() -> Call:
+    """Not a program to be compared with: half the squares of the heights add up to this, whatever merges when."""
+    return lambda X: np.array([np.sqrt(2 * np.square(X - X.mean(axis=0)).sum())])
+
+
+def _linkage_vector() -> Call:
+    from fastcluster import linkage_vector
+
+    return lambda X: linkage_vector(X, "ward")[:, 2]
+
+
+def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
+    """No other program takes so many points; where fastcluster takes minutes, all heights are compared with its."""
+    name = f"ward {n} x {m}, {make.__name__}"
+    if n > 100_000 or make is not uniform:
+        peers = {"gpuclust": _gpuclust("ward"), "numpy, sum of squares": _sum_of_squares}
+        return Case(name, "scale", make, peers, lambda heights: np.square(heights).sum(keepdims=True), n, m, 1e-9)
+    peers = {"gpuclust": _gpuclust("ward"), "fastcluster.linkage_vector": _linkage_vector}
+    return Case(name, "scale", make, peers, np.sort, n, m, 1e-9)
+
+
 CASES = {
     case.name: case
     for case in (
@@ -142,6 +163,9 @@ CASES = {
         *(single(make, 1_000_000, 2) for make in KINDS.values()),
         *(stored("complete", make, 100_000, 2) for make in UNTIED),
         *(stored("average", make, 30_000, 2) for make in UNTIED),
+        *(ward(make, 100_000, 2) for make in KINDS.values() if make is not equal),
+        ward(gaussian, 100_000, 10),
+        ward(uniform, 1_000_000, 2),
     )
 }
 

@@ -101,7 +101,10 @@ def _of_points(n: int, m: int, method: methods.Method, metric: str, card: bool) 
             return [stored, hybrid]
         reason = f"With {m} features bounds leave few clusters to search: a matrix of the last ones only is stored."
         tree = Option("cluster tree", reason)
-        return [stored, hybrid, tree] if card or n <= FUSED else [tree, stored, hybrid]
+        # A card is quicker with a matrix. Means of pairs are rounded in another way than updates of a matrix, though,
+        # and a device must not decide about bits.
+        matrix_first = n <= FUSED or (card and method.pairs == "largest")
+        return [stored, hybrid, tree] if matrix_first else [tree, stored, hybrid]
     reason = "Rounds of reciprocal nearest neighbours on sizes, centroids and scatter: no matrix is stored."
     summaries = Option("summaries", reason)
     return [summaries, stored, hybrid] if m <= WIDE else [stored, summaries, hybrid]

@@ -80,8 +80,8 @@ def estimate(
         return Footprint(fixed, matrix, matrix, 8 * features + (50 + 14 * width) * n)
     if algorithm not in ("stored", "stored, all pairs", "hybrid", "generic, stored"):
         return Footprint(fixed)
-    whole = m is None or method.pairs is None or algorithm == "stored, all pairs"
-    if whole or (n <= FUSED and algorithm != "hybrid"):
+    small = n <= FUSED and algorithm != "hybrid"
+    if m is None or method.pairs is None or algorithm == "stored, all pairs" or small:
         matrix = stored_bytes(n, dtype, device)
         return Footprint(fixed, matrix, matrix)
     clusters = int(1.03 * n * float(np.interp(np.log(m), np.log(FEATURES), LEFT[method.pairs])))

@@ -36,8 +36,8 @@ class Plan:
     method, metric, dtype, device : str
     algorithm : str
         ``"spanning tree"``; ``"spanning tree, stored"`` (of condensed distances, for few points); ``"summaries"``;
-        ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"`` (stored, when few enough clusters are left); ``"generic"``
-        (on centroids) or ``"generic, stored"``.
+        ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
+        (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input; of the device's memory where that is a card.
     limit : int

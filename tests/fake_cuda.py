@@ -1,6 +1,6 @@
 """A machine with CUDA devices, as far as the host's code can tell: cards, a CuPy of NumPy arrays, and a backend.
 
-Its device arrays refuse to become NumPy arrays by themselves, as CuPy's do, and count how often they are brought to
+Its device arrays refuse to become NumPy arrays by themselves, as CuPy's do, and count how often points are brought to
 the host.
 """
 
@@ -26,7 +26,7 @@ GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
 class DeviceArray:
     """What `cupy.ndarray` offers, as far as it is needed on the host's side."""
 
-    fetched = 0  # times that any of them was brought to the host
+    fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
     def __init__(self, data: Any, device: int = 0) -> None:
         self.data = np.asarray(data)
@@ -43,7 +43,7 @@ class DeviceArray:
         return {**self.data.__array_interface__, "version": 3}
 
     def get(self) -> np.ndarray:
-        DeviceArray.fetched += 1
+        DeviceArray.fetched += self.data.ndim > 1
         return self.data.copy()
 
     def item(self) -> Any:
@@ -53,7 +53,7 @@ class DeviceArray:
         value = getattr(self.data, name)
         if isinstance(value, np.ndarray):
             return self._wrap(value)
-        if name in ("min", "max", "all", "argmin", "astype", "reshape", "copy"):
+        if name in ("min", "max", "all", "argmin", "astype", "reshape", "copy", "view"):
             return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
         return value
 
@@ -85,7 +85,24 @@ def _operator(name: str) -> Any:
     return apply
 
 
-for _name in ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "and", "or", "invert", "neg", "abs", "iand"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "and",
+    "or",
+    "invert",
+    "neg",
+    "abs",
+    "iand",
+    "xor",
+    "rshift",
+):
     setattr(DeviceArray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
@@ -116,7 +133,9 @@ def _cupy() -> types.ModuleType:
 
         return call
 
-    names = "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros_like empty from_dlpack"
+    names = (
+        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty from_dlpack"
+    )
     for name in names.split(" "):
         setattr(module, name, function(name))
     module.ndarray = DeviceArray

@@ -265,7 +265,7 @@ def test_any_number_of_features(backend, m, dtype):
         for mine, expected in zip(ours, getattr(REFERENCE, primitive)(points, *arguments), strict=True):
             np.testing.assert_array_equal(mine, expected)
     for store in ("store_points", "summarise"):
-        arguments = (methods.METHODS["ward"],) if store == "summarise" else ()
+        arguments = (methods.METHODS["ward"], np.ones(33, dtype)) if store == "summarise" else ()
         ours, expected = (getattr(candidate, store)(points, *arguments) for candidate in (backend, REFERENCE))
         np.testing.assert_array_equal(ours.nearest, expected.nearest)
         np.testing.assert_allclose(ours.distance, expected.distance, rtol=1e-12 if dtype == "float64" else 1e-5)

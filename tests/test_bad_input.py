@@ -146,7 +146,7 @@ def test_plan_refuses_what_linkage_refuses():
 
 def test_memory():
     X = np.zeros((5000, 2))
-    with pytest.raises(DoesNotFit, match=r"needs \d+\.?\d* MB.*1 MB may be used.*'single'"):
+    with pytest.raises(DoesNotFit, match=r"needs \d+\.?\d* MB.*1 MB may be used.*'centroid'"):
         gpuclust.linkage(X, "average", memory_limit="1MB")
     # The first rounds leave more clusters than foreseen, so that a matrix of them would not fit: rounds without one
     # go on until it does, and the tree is the same.

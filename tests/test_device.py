@@ -345,7 +345,7 @@ def fails(patch, *primitives, error=OutOfMemoryError):
 )
 def test_memory_that_runs_out_on_a_card_leads_to_the_cpu(machine, monkeypatch, method, primitive):
     held = fails(monkeypatch, primitive)
-    X = points_for("euclidean", 600, 3)
+    X = points_for("euclidean", 600, 8)  # with fewer features there are algorithms without a matrix
     with pytest.warns(FallbackWarning, match=r"on cuda\).*Out of memory alloc.*goes on by: .*, on cpu\.") as record:
         found = compute(X, method, device="cuda")
     assert (len(held), len(record)) == (1, 1)
@@ -389,11 +389,11 @@ def test_centroids_are_tried_where_their_matrix_has_no_room(machine, monkeypatch
 
 
 def test_without_another_way_the_error_says_what_was_needed(monkeypatch):
-    def run_out(self, points, method):
+    def run_out(self, points, method, size=None):
         raise MemoryError
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", run_out)
-    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 240 kB were to be needed.*Nothing that would fit"):
+    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 308 kB were to be needed.*Nothing that would fit"):
         gpuclust.linkage(points_for("euclidean", 600, 3), "ward", device="cpu")
 
 
@@ -415,7 +415,7 @@ def test_other_errors_are_not_taken_for_it(monkeypatch):
     assert not devices.out_of_memory(DoesNotFit("too large"))
     assert not devices.out_of_memory(ValueError("CUDA_ERROR_OUT_OF_MEMORY"))
 
-    def fail(self, points, method):
+    def fail(self, points, method, size=None):
         raise Fault("[700] CUDA_ERROR_ILLEGAL_ADDRESS")
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", fail)

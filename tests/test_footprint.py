@@ -60,7 +60,7 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (4500, None, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (6000, 16, {"method": "complete", "algorithm": "stored"}),
     (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
-    (4000, 2, {"method": "average", "metric": "minkowski", "algorithm": "stored, all pairs"}),
+    (4000, 2, {"method": "average", "metric": "minkowski", "p": 3, "algorithm": "stored, all pairs"}),
     (6000, 16, {"method": "average", "algorithm": "hybrid"}),
     (60000, 2, {"method": "complete", "algorithm": "cluster tree"}),
     (60000, 4, {"method": "complete", "algorithm": "cluster tree", "dtype": "float32"}),

@@ -95,7 +95,8 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(
-    ("p", "algorithm"), [(0.5, "stored, all pairs"), (1, "cluster tree"), (2, "cluster tree"), (3, "stored, all pairs")]
+    ("p", "algorithm"),
+    [(0.5, "stored, all pairs"), (1, "cluster tree"), (2, "cluster tree"), (3, "stored, all pairs")],
 )
 def test_the_plan_knows_the_exponent(p, algorithm):
     """Minkowski's metric of two points has other properties for each exponent: below one it is not even convex."""

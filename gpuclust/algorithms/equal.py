@@ -6,9 +6,12 @@ are reciprocal. What is left has one point for all its copies, with their number
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpuclust.clusters import Clusters
+from gpuclust.devices import array_module
 from gpuclust.hierarchy.assemble import Merging
 from gpuclust.methods import Method
 from gpuclust.observations import to_host
@@ -54,23 +57,18 @@ def _groups(points: Points) -> np.ndarray:
     n = points.n
     if points.metric.signed:
         return np.arange(n)
-    features = to_host(points.features)
-    bits = np.uint64 if features.dtype == np.float64 else np.uint32
-    multiplier = np.random.default_rng(0).integers(2**63, size=len(features) + 1, dtype=np.uint64) | np.uint64(1)
-    key = np.zeros(n, np.uint64)
-    for k, values in enumerate((*features, points.summary)):
-        part = np.ascontiguousarray(values + values.dtype.type(0)).view(bits).astype(np.uint64)  # -0.0 is 0.0
-        part ^= part >> np.uint64(29)
-        part *= multiplier[k]
-        part ^= part >> np.uint64(32)
-        key += part * multiplier[k]
+    features = points.features
+    rows = np.random.default_rng(0).integers(2**63, size=len(features) + 1, dtype=np.uint64) | np.uint64(1)
+    key = to_host(_key(features, rows[1:])) + _key(points.summary[None], rows[:1])
     order = np.argsort(key, kind="stable")
     same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
     if same.size == 0:
         return np.arange(n)
     one, other = order[same], order[same + 1]
-    equal = (features[:, one] == features[:, other]).all(axis=0) & (points.summary[one] == points.summary[other])
-    equal &= _to_itself(points, features[:, one], points.summary[one]) == 0
+    copies, others = points.at(one), points.at(other)  # of points on a device only these are brought over
+    itself = to_host(copies.features)
+    equal = (itself == to_host(others.features)).all(axis=0) & (copies.summary == others.summary)
+    equal &= _to_itself(points, itself, copies.summary) == 0
     begins = np.ones(n, bool)
     begins[same[equal] + 1] = False
     first = order[begins]  # of each group the smallest index, as the sort was stable
@@ -80,6 +78,20 @@ def _groups(points: Points) -> np.ndarray:
     group = np.empty(n, np.int64)
     group[order] = number[first[np.cumsum(begins) - 1]]
     return group
+
+
+def _key(features: Any, multipliers: np.ndarray) -> Any:
+    """A hash of each point, computed where the features are."""
+    array = array_module(features)
+    bits = np.uint64 if features.dtype == np.float64 else np.uint32
+    key = array.zeros(features.shape[1], np.uint64)
+    for values, multiplier in zip(features, multipliers, strict=True):
+        part = array.ascontiguousarray(values + values.dtype.type(0)).view(bits).astype(np.uint64)  # -0.0 is 0.0
+        part ^= part >> np.uint64(29)
+        part *= multiplier
+        part ^= part >> np.uint64(32)
+        key += part * multiplier
+    return key
 
 
 def _to_itself(points: Points, features: np.ndarray, summary: np.ndarray) -> np.ndarray:

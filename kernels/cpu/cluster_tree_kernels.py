@@ -67,14 +67,13 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     strict = metric.step is metrics.METRICS["euclidean"].step and not weighted
     stamp = launch.stamp(metrics, extremes)
     eps = dtype.type(np.finfo(dtype).eps)
-    name = named(metric.name, weighted, largest, dtype)
     zero = dtype.type(0)
     one = dtype.type(1)
     two = dtype.type(2)
     infinity = dtype.type(np.inf)
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def centres_apart(rows, weights, p, x, y, slack):
         """What two clusters are at least apart: the distance of their centres, as a distance is convex."""
         a = b = zero
@@ -85,7 +84,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return finish(a, b, zero, zero, p) * slack
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def faces_apart(rows, weights, p, x, y, slack):
         """What the farthest points of two clusters are at least apart: opposite faces of their boxes."""
         largest_sum = zero
@@ -96,7 +95,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return finish(largest_sum, zero, zero, zero, p) * slack
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def node_apart(tree, rows, weights, p, x, node, off, slack):
         """What a cluster and any cluster below a node are at least apart."""
         a = b = zero
@@ -107,7 +106,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return finish(a, b, zero, zero, p) * slack
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def between(pool, rows, weights, p, x, y, enough):
         """The dissimilarity of two clusters; infinite or any number above ``enough`` where it is more than that."""
         if rows.ids[y] < rows.ids[x]:
@@ -139,7 +138,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return value if largest else value / scale
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def nearest_to(pool, rows, tree, depth, weights, p, x, worst, slack, stack, bound):
         """Row and dissimilarity of the cluster nearest to x, by (dissimilarity, id); -1 if all are infinite."""
         best = infinity
@@ -188,12 +187,12 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return nearest, best
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def final(value, p):
         return last_step(value, zero, zero, zero, p) if roots else value
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def measure(pool, rows, x, scale):
         """Centre and box of a row from its points."""
         m = pool.X.shape[1]
@@ -213,7 +212,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         rows.error[x] = dtype.type(end - begin - 1) * 4 * eps * scale
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def reduce(pool, begin, count, corners, diameter):
         """Drop points that are farthest from nothing; how many are left."""
         if largest and pool.X.shape[1] == 1:
@@ -223,7 +222,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return count
 
     @register_jitable
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def join(old, rows, a, b, pool, end, into, x, counted, scale, diameter, corners):
         """Put the union of rows a and b to place ``end`` of a pool, and describe it as row x of ``into``."""
         place = end
@@ -248,7 +247,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         return end + into.length[x]
 
     @compiled
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def describe(pool, rows, scale, diameter, begin, end):
         """Centres and boxes of rows begin..end-1; their points are thinned out."""
         stamp  # noqa: B018
@@ -259,7 +258,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                 rows.length[x] = reduce(pool, rows.begin[x], rows.length[x], corners, diameter)
 
     @compiled
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def search(pool, rows, tree, depth, weights, p, worst, todo, nearest, distance, begin, end):
         """The nearest of rows todo[begin:end]."""
         stamp  # noqa: B018
@@ -273,7 +272,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             distance[x] = final(value, p) if y >= 0 else -infinity
 
     @compiled
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def carry(old, rows, first, second, pool, places, into, counted, scale, diameter, begin, end):
         """New rows begin..end-1, in a new pool: old row first[x], united with second[x] unless that is -1."""
         stamp  # noqa: B018
@@ -300,7 +299,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             into.length[x] = rows.length[a]
 
     @compiled
-    @name
+    @named(metric.name, weighted, largest, dtype)
     def chain(
         pool, used, rows, tree, depth, weights, p, counted, scale, diameter, nearest, nearest_id, distance,
         link, linked, length, next_id, wanted, pairs, heights, counts,

@@ -132,8 +132,9 @@ class Summaries:
         tree = self._boxes(BLOCK)
         ready = screen(tree, self.method)
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // ROWS))]
+        places = spot[rows]
         kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, tree, ready, *margin, rows, spot[rows], *piece) for piece in ranges(rows.size, ROWS)])
+        run(kernel, [(*own, tree, ready, *margin, rows, places, *piece) for piece in ranges(rows.size, ROWS)])
 
     def _boxes(self, leaf: int) -> Boxes:
         return boxes(self.space.order, self.centers, self.size, self.scatter, leaf)

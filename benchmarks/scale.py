@@ -86,9 +86,16 @@ def _gpuclust(method: str, algorithm: str = "auto") -> Callable[[], Call]:
 
 
 def _quitefastmst() -> Call:
+    """Its tree, and the Z of that."""
     import quitefastmst
 
-    return lambda X: quitefastmst.mst_euclid(X)[0]
+    from gpuclust.hierarchy.assemble import Merges, assemble
+
+    def heights(X: np.ndarray) -> np.ndarray:
+        lengths, ends = quitefastmst.mst_euclid(X)
+        return assemble(Merges(ends.astype(np.int64), lengths, 0, edges=True))[:, 2]
+
+    return heights
 
 
 def _quitefastmst_of_distinct() -> Call:

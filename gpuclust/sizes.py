@@ -12,7 +12,7 @@ TREE_FEATURES = 64
 LAST = 2048
 #: Features at most, and the nearest clusters that each cluster keeps on the CPU where there is no matrix (`listed`).
 LISTED = ((3, 8),)
-MOST_LISTED = 12
+MOST_LISTED = 10
 
 
 def listed(m: int) -> int:

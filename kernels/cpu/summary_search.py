@@ -27,7 +27,7 @@ from gpuclust.methods import Method
 
 #: Clusters a leaf has at most when a search walks down the tree.
 LEAF = 16
-#: Clusters a box has at most when boxes are screened: single-precision features of them stay in the second-level cache.
+#: Clusters a box has at most when boxes are screened: their features in single precision fit the second-level cache.
 BLOCK = 2048
 #: Features a pass: the sums are loaded and stored once for so many.
 STRIDE = 4

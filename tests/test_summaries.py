@@ -169,7 +169,9 @@ class Checked(summaries.Summaries):
     newcomers = 0
 
     def check(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        points = metrics.Points(self.metric, self.features, size, None, self.p)
+        """By row, as all that is kept is; returns the dissimilarities by the caller's numbers."""
+        size, ids = size[self.outer], ids[self.outer]
+        points = metrics.Points(self.metric, np.ascontiguousarray(self.centers.T), size, None, self.p)
         square = WARD.geometric(pairwise(points, points), size[:, None], size[None, :])
         np.fill_diagonal(square, np.inf)
         np.testing.assert_array_equal(square, square.T)
@@ -180,19 +182,26 @@ class Checked(summaries.Summaries):
             np.testing.assert_array_equal(listed, order)
             np.testing.assert_array_equal(self.held[x, : listed.size], square[x, order])
             assert np.delete(square[x], listed).min(initial=np.inf) >= self.limit[x]
-        return square
+        numbered = np.empty_like(square)
+        numbered[np.ix_(self.outer, self.outer)] = square
+        return numbered
+
+    def first_listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of each by the caller's numbers, and their dissimilarities as compared."""
+        near, held = np.empty(self.n, np.int64), np.empty(self.n, self.held.dtype)
+        assert ((self.near[:, 0] >= 0) | (self.n == 1)).all()
+        near[self.outer], held[self.outer] = self.outer[self.near[:, 0]], self.held[:, 0]
+        return near, held
 
     def merge(self, method, first, second, between, size, new_size, new_id):
-        old = self.near[first, 0].copy()
+        old = self.first_listed()[0][first]
         super().merge(method, first, second, between, size, new_size, new_id)
         square = self.check(new_size, new_id)
         for x in range(self.n * (self.n > 1)):
             assert self.nearest[x] == np.lexsort((new_id, square[x]))[0]
-        assert ((self.near[:, 0] >= 0) | (self.n == 1)).all()
-        np.testing.assert_array_equal(self.nearest, self.near[:, 0])
-        np.testing.assert_allclose(
-            self.distance[: self.n * (self.n > 1)], self.held[: self.n * (self.n > 1), 0], 1e-4
-        )
+        near, held = self.first_listed()
+        np.testing.assert_array_equal(self.nearest, near)
+        np.testing.assert_allclose(self.distance[: self.n * (self.n > 1)], held[: self.n * (self.n > 1)], 1e-4)
         kept = (second < 0) & (old >= 0)
         Checked.newcomers += int((kept & np.isin(old, first[second < 0]) & (second[self.nearest] >= 0)).sum())
 

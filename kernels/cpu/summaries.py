@@ -12,11 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust import centroids
+from gpuclust.kernels.cpu import kdtree
 from gpuclust.kernels.cpu.launch import ranges, run
+from gpuclust.kernels.cpu.screen import box_size, screen
 from gpuclust.kernels.cpu.summary_chain import Chain, Rows
 from gpuclust.kernels.cpu.summary_kernels import kernels
-from gpuclust.kernels.cpu.summary_search import BLOCK, LEAF, screen, screen_kernel, walk_kernel
-from gpuclust.kernels.cpu.summary_space import Boxes, Space, boxes
+from gpuclust.kernels.cpu.summary_search import screen_kernel, walk_kernel
+from gpuclust.kernels.cpu.summary_space import LEAF, Boxes, Leaves
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 from gpuclust.sizes import listed
@@ -32,10 +34,15 @@ SMALL = 1 << 19
 class Summaries:
     """Sizes and centroids of ``n`` clusters, with the nearest clusters of each (see `gpuclust.backends.Stored`).
 
+    Rows here are in the order of a kd-tree, so that what is near in space is near in memory. The caller's numbers are
+    others: ``outer`` has them by row.
+
     Attributes
     ----------
     n, scanned, nearest, distance
         As in the protocol. Of pairs that merge, ``distance`` is computed from both parts of the centroids.
+    outer : ndarray of int64, shape (n,)
+        The caller's number of each row.
     centers, low : ndarray, shape (n, m)
         Centroids in two parts (`gpuclust.centroids`).
     near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)
@@ -48,26 +55,29 @@ class Summaries:
         self.width = len(points.features)
         self.method = method
         features = centroids.without_offset(points.features)
-        self.centers = np.ascontiguousarray(features.T)
-        self.low = np.zeros_like(self.centers)
-        dtype = self.centers.dtype
-        self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
-        self.size = size
+        dtype = features.dtype
         self.metric, self.p = points.metric, points.p
-        with np.errstate(over="ignore"):
-            longest = np.sqrt((self.centers * self.centers).sum(axis=1).max())
-        self.unit = dtype.type(longest * np.finfo(dtype).eps)
-        shape = self.n, listed(self.width)
-        self.near, self.held = np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype)
-        self.limit = np.zeros(self.n, dtype)
         self.walks = self.width <= 6
         self.state: Chain | None = None
+        with np.errstate(over="ignore"):
+            longest = np.sqrt((features * features).sum(axis=0).max())
+        self.unit = dtype.type(longest * np.finfo(dtype).eps)
         if not np.isfinite(longest):
             self.scanned = self.n
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
             return
-        self.space = Space(self.centers)
-        self._know(np.arange(self.n), np.arange(self.n))
+        self.outer = kdtree.build(features, LEAF).order
+        self.leaves = Leaves(self.n)
+        self.centers = np.empty((self.n, self.width), dtype)
+        for k in range(self.width):
+            np.take(features[k], self.outer, out=self.centers[:, k])
+        self.low = np.zeros_like(self.centers)
+        self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
+        self.size = size[self.outer]
+        shape = self.n, listed(self.width)
+        self.near, self.held = np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype)
+        self.limit = np.zeros(self.n, dtype)
+        self._know(self.outer, np.arange(self.n))
 
     def merge(
         self,
@@ -79,48 +89,65 @@ class Summaries:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        kernel = kernels(method, self.held.dtype)
-        place = np.full(self.n, -1, np.int32)
-        place[first] = np.arange(first.size)
         if self.state is not None:
             self.state.settle()
             self.state = None
-        order = place.copy()
-        fresh = np.flatnonzero(second >= 0)
-        place[second[fresh]] = fresh
-        smallest, largest = size.min(), size.max()
-        pieces = ranges(first.size, LISTS)
-        run(kernel.unite, [(self.centers, self.low, size, self.scatter, first, second, *piece) for piece in pieces])
-        self.centers, self.low, self.scatter = self.centers[first], self.low[first], self.scatter[first]
-        self.n, self.size = first.size, new_size
-        near, held = (
-            np.empty((self.n, self.near.shape[1]), np.int32),
-            np.empty((self.n, self.near.shape[1]), size.dtype),
-        )
-        limit = np.empty(self.n, size.dtype)
-        old = size, smallest, largest, self.unit, self.near, self.held, self.limit
-        own = self.centers, new_size, self.scatter, new_id
-        common = (*own, first, second, place, between, *old, near, held, limit)
-        run(kernel.carry, [(*common, *piece) for piece in pieces])
+        kernel = kernels(method, self.held.dtype)
+        number = np.full(self.n, -1)  # the new number of each cluster that keeps its row
+        number[first] = np.arange(first.size)
+        outer = number[self.outer]
+        kept = np.flatnonzero(outer >= 0)
+        outer = outer[kept]
+        inner = _inverse(self.outer)
+        partner = second[outer]
+        fresh = np.flatnonzero(partner >= 0)
+        partner[fresh] = inner[partner[fresh]]
+        place = np.full(self.n, -1, np.int32)  # the new row of each old one, unions having that of both parts
+        place[kept] = np.arange(kept.size)
+        place[partner[fresh]] = fresh
+        smallest, largest = self.size.min(), self.size.max()
+        pieces = ranges(kept.size, LISTS)
+        state = self.centers, self.low, self.size, self.scatter
+        run(kernel.unite, [(*state, kept, partner, *piece) for piece in pieces])
+        self.centers, self.low, self.scatter = self.centers[kept], self.low[kept], self.scatter[kept]
+        near, held = np.empty((kept.size, self.near.shape[1]), np.int32), np.empty(0)
+        held = np.empty(near.shape, self.held.dtype)
+        limit = np.empty(kept.size, held.dtype)
+        old = self.size, smallest, largest, self.unit, self.near, self.held, self.limit
+        ids, self.n, self.outer, self.size = new_id[outer], kept.size, outer, new_size[outer]
+        common = (self.centers, self.size, self.scatter, ids, kept, partner, place, between[outer], *old)
+        run(kernel.carry, [(*common, near, held, limit, *piece) for piece in pieces])
         self.near, self.held, self.limit = near, held, limit
-        self.space.follow(order, self.centers)
-        self._know(new_id, np.flatnonzero(~(held[:, 0] < limit)))
+        self.leaves.keep(kept)
+        if self.leaves.worn:
+            self._arrange()
+            ids = new_id[self.outer]
+        self._know(ids, np.flatnonzero(~(self.held[:, 0] < self.limit)))
+
+    def _arrange(self) -> None:
+        """Put rows in the order of a new tree."""
+        order = kdtree.build(np.ascontiguousarray(self.centers.T), LEAF).order
+        self.leaves = Leaves(self.n)
+        place = np.append(_inverse(order), -1).astype(np.int32)
+        self.near = place[self.near[order]]
+        self.outer, self.centers, self.low = self.outer[order], self.centers[order], self.low[order]
+        self.scatter, self.size = self.scatter[order], self.size[order]
+        self.held, self.limit = self.held[order], self.limit[order]
 
     def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
         """Search the rows whose lists prove nothing; then the nearest of all is known."""
         self.scanned = unknown.size
         if self.n > 1 and unknown.size:
             self._search(ids, unknown)
-        self.nearest = self.near[:, 0].astype(np.int64)
-        self.distance = self.held[:, 0].copy()
+        nearest, distance = self.near[:, 0].astype(np.int64), self.held[:, 0].copy()
         refine = kernels(self.method, self.held.dtype).refine
-        own = self.centers, self.low, self.size, self.scatter, self.near, self.distance
+        own = self.centers, self.low, self.size, self.scatter, self.near, distance
         run(refine, [(*own, *piece) for piece in ranges(self.n, LISTS)])
+        self.nearest, self.distance = np.empty_like(nearest), np.empty_like(distance)
+        self.nearest[self.outer] = self.outer[nearest]
+        self.distance[self.outer] = distance
 
     def _search(self, ids: np.ndarray, rows: np.ndarray) -> None:
-        spot = np.empty(self.n, np.int64)
-        spot[self.space.order] = np.arange(self.n)
-        rows = rows[np.argsort(spot[rows])]
         dtype = self.held.dtype
         own = self.centers, self.size, self.scatter, ids, self.near, self.held, self.limit
         margin = self.size.max(), self.unit
@@ -129,25 +156,28 @@ class Summaries:
             kernel = walk_kernel(self.method, dtype)
             run(kernel, [(*own, tree, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
-        tree = self._boxes(BLOCK)
-        ready = screen(tree, self.method)
+        ready = screen(self._boxes(box_size(self.width)), self.method.scatter is not None)
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // ROWS))]
-        places = spot[rows]
         kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, tree, ready, *margin, rows, places, *piece) for piece in ranges(rows.size, ROWS)])
+        run(kernel, [(*own, ready, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
 
     def _boxes(self, leaf: int) -> Boxes:
-        return boxes(self.space.order, self.centers, self.size, self.scatter, leaf)
-
-    @property
-    def features(self) -> np.ndarray:
-        """Rounded centroids as other kernels take them, (m, n)."""
-        return np.ascontiguousarray(self.centers.T)
+        return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
         if self.state is None:
-            rows = Rows(self.centers, self.low, size, self.scatter, ids, self.near, self.held, self.limit)
-            self.state = Chain(method, rows, self.unit, self._boxes(LEAF) if self.walks else None)
-        return self.state.merge(next_id, wanted)
+            own = self.centers, self.low, self.size, self.scatter, ids[self.outer]
+            rows = Rows(*own, self.near, self.held, self.limit)
+            self.state = Chain(method, rows, self.outer, self.unit, self._boxes(LEAF) if self.walks else None)
+        made = self.state.merge(next_id, wanted)
+        size[self.outer], ids[self.outer] = self.size, self.state.ids
+        return made
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    """Where each number stands in a permutation."""
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    return place

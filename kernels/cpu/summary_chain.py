@@ -12,15 +12,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import centroids, methods, metrics
-from gpuclust.kernels.cpu import kdtree, launch, pairwise, summary_kernels, summary_search
-from gpuclust.kernels.cpu.kdtree import span
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu import launch, pairwise, summary_kernels, summary_search, summary_space
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.kernels.cpu.summary_kernels import limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_search import box_functions
-from gpuclust.kernels.cpu.summary_space import Boxes
+from gpuclust.kernels.cpu.summary_space import Boxes, leaf_of
 from gpuclust.methods import Method
 
 #: Clusters a block when a row of dissimilarities is computed.
@@ -57,13 +55,14 @@ class Progress(NamedTuple):
     set_at, known_at : ndarray of int64, shape (n,)
         Merges made when the limit was found, and when the nearest was known last.
     counts : ndarray of int64, shape (5,)
-        Merges made, the greatest level, clusters left, a row before which none is in use, and the chain's length.
+        Merges made, the greatest level, clusters left, a number of the caller's before which none is in use, and the
+        chain's length.
     gone : ndarray, shape (n,)
         Infinite where there is no cluster any more.
     features : ndarray, shape (m, n)
         Rounded centroids, for rows of dissimilarities; without columns where searches are walks.
-    spot : ndarray of int64, shape (n,)
-        The position of each row in the tree.
+    inner, outer : ndarray of int64, shape (n,)
+        The row of each cluster by the caller's number, and the other way round.
     link, link_id : ndarray of int64, shape (n,)
         The chain, and the ids its clusters had.
     """
@@ -76,7 +75,8 @@ class Progress(NamedTuple):
     counts: np.ndarray
     gone: np.ndarray
     features: np.ndarray
-    spot: np.ndarray
+    inner: np.ndarray
+    outer: np.ndarray
     link: np.ndarray
     link_id: np.ndarray
 
@@ -84,18 +84,16 @@ class Progress(NamedTuple):
 class Chain:
     """The chain between two rounds: clusters merge in place, and no row moves."""
 
-    def __init__(self, method: Method, rows: Rows, unit: Any, tree: Boxes | None) -> None:
+    def __init__(self, method: Method, rows: Rows, outer: np.ndarray, unit: Any, tree: Boxes | None) -> None:
         n, m = rows.centers.shape
         dtype = rows.size.dtype
         self.walks = tree is not None
         if tree is None:
             empty = np.empty(0, dtype)
-            tree = Boxes(
-                np.empty(0, np.int64), rows.centers[:0], empty, empty, *(rows.centers[:0],) * 2, empty, empty, 0
-            )
+            tree = Boxes(rows.centers[:0], empty, empty, *(rows.centers[:0],) * 2, empty, empty, outer[:0])
         features = np.empty((m, 0), dtype) if self.walks else np.ascontiguousarray(rows.centers.T)
-        spot = np.empty(tree.order.size, np.int64)
-        spot[tree.order] = np.arange(spot.size)
+        inner = np.empty(n, np.int64)
+        inner[outer] = np.arange(n)
         level, set_at = np.zeros((2, n), np.int64)
         gone = np.where(rows.ids < 0, dtype.type(np.inf), dtype.type(0))
         progress = Progress(
@@ -107,7 +105,8 @@ class Chain:
             np.array([0, 0, np.count_nonzero(rows.ids >= 0), 0, 0]),
             gone,
             features,
-            spot,
+            inner,
+            outer,
             *np.empty((2, n), np.int64),
         )
         live = rows.size[rows.ids >= 0]
@@ -131,6 +130,11 @@ class Chain:
             done = end
         return pairs, heights, scans
 
+    @property
+    def ids(self) -> np.ndarray:
+        """By row, -1 where no cluster is any more."""
+        return self.state[0].ids
+
     def settle(self) -> None:
         """Bring all lists and limits up to date."""
         self.kernels[1](*self.state)
@@ -144,9 +148,9 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     lowered, united = limits(method, dtype)
     _, walk = box_functions(method, dtype)
     counted = method.counted
-    stamp = launch.stamp(centroids, methods, metrics, pairwise, kdtree, summary_kernels, summary_search)
+    stamp = launch.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, summary_space)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def gather(rows, progress, x, a, b, values, which):
         """The list of x from those of rows a and b (-1: none); what it has no room for is at least so far."""
@@ -188,7 +192,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             entry_id[x, entry] = ids[which[entry]] if here else -1
         return values[listed] if count > listed else centers.dtype.type(np.inf)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def limit_now(rows, progress, x, largest, unit):
         """The limit of x after the unions made since it was found: some levels deep, or so many."""
@@ -197,7 +201,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         steps = min(count[1], count[0] - progress[3][x])
         return lowered(limit[x], size[x], largest, unit, centers.shape[1], steps + 1)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def update(rows, progress, x, largest, unit, values, which):
         """Bring the list of x up to date; whether it proves the first to be the nearest."""
@@ -217,7 +221,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 held[x, entry] = np.inf
         return True
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def search(rows, progress, tree, walks, x, largest, unit, out, scratch, stack, bounds):
         """All that is nearest to x, from computed dissimilarities."""
@@ -248,46 +252,47 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         progress[3][x] = progress[5][0]
         limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if progress[5][2] - 1 > last + 1 else np.inf
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
-    def fit(tree, ids, place):
-        """Make the boxes on the way from a position to the root as small as the clusters in them allow."""
-        order, at, size_at, scatter_at, low, high, least_size, least_scatter, depth = tree
-        n = order.size
-        node = (1 << depth) - 1 + (((place + 1) << depth) - 1) // n
-        begin, end = span(node, n)
-        low[node], high[node] = np.inf, -np.inf
+    def fit(tree, ids, row):
+        """Make the boxes on the way from a row to the root as small as the clusters in them allow."""
+        centers, size, scatter, low, high, least_size, least_scatter, starts = tree
+        m = centers.shape[1]
+        leaf = leaf_of(starts, row)
+        begin, end = starts[leaf], starts[leaf + 1]
+        node = starts.size - 2 + leaf
+        for k in range(m):
+            low[node, k], high[node, k] = np.inf, -np.inf
         least_size[node], least_scatter[node] = np.inf, np.inf
         for here in range(begin, end):
-            if ids[order[here]] >= 0:
-                for k in range(at.shape[1]):
-                    low[node, k] = min(low[node, k], at[here, k])
-                    high[node, k] = max(high[node, k], at[here, k])
-                least_size[node] = min(least_size[node], size_at[here])
-                least_scatter[node] = min(least_scatter[node], scatter_at[here])
+            if ids[here] >= 0:
+                for k in range(m):
+                    low[node, k] = min(low[node, k], centers[here, k])
+                    high[node, k] = max(high[node, k], centers[here, k])
+                least_size[node] = min(least_size[node], size[here])
+                least_scatter[node] = min(least_scatter[node], scatter[here])
         while node > 0:
             node = (node - 1) // 2
             a, b = 2 * node + 1, 2 * node + 2
-            for k in range(at.shape[1]):
+            for k in range(m):
                 low[node, k] = min(low[a, k], low[b, k])
                 high[node, k] = max(high[a, k], high[b, k])
             least_size[node] = min(least_size[a], least_size[b])
             least_scatter[node] = min(least_scatter[a], least_scatter[b])
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def move(rows, progress, tree, walks, a, b):
         """What is kept elsewhere of a cluster, after a has taken in b."""
-        centers, _, size, scatter, ids, _, _, _ = rows
-        gone, features, spot = progress[6], progress[7], progress[8]
+        centers, ids = rows[0], rows[4]
+        gone, features = progress[6], progress[7]
         gone[b] = np.inf
-        if not walks:
-            features[:, a] = centers[a]
-            return
-        place = spot[a]
-        tree[1][place], tree[2][place], tree[3][place] = centers[a], size[a], scatter[a]
-        fit(tree, ids, place)
-        fit(tree, ids, spot[b])
+        if walks:
+            fit(tree, ids, a)
+            fit(tree, ids, b)
+        else:
+            for k in range(centers.shape[1]):
+                features[k, a] = centers[a, k]
 
     @compiled
     @named(method.name, dtype)
@@ -295,7 +300,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         """Returns the number of rows searched, -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
         centers, low, size, scatter, ids, near, held, limit = rows
-        parent, _, level, set_at, known_at, count, _, _, _, link, link_id = progress
+        parent, _, level, set_at, known_at, count, _, _, inner, outer, link, link_id = progress
         n, listed = near.shape
         out, scratch = np.empty(BLOCK, centers.dtype), np.empty(BLOCK, centers.dtype)
         values, which = np.empty(2 * listed, centers.dtype), np.empty(2 * listed, np.int64)
@@ -308,10 +313,10 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 while length > 0 and ids[link[length - 1]] != link_id[length - 1]:
                     length -= 1
                 if length == 0 or length == n:
-                    while ids[count[3]] < 0:
+                    while ids[inner[count[3]]] < 0:
                         count[3] += 1
-                    link[0] = count[3]
-                    link_id[0] = ids[count[3]]
+                    link[0] = inner[count[3]]
+                    link_id[0] = ids[link[0]]
                     length = 1
                 x = link[length - 1]
                 for side in range(2):
@@ -330,7 +335,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 link[length] = y
                 link_id[length] = ids[y]
                 length += 1
-            a, b = min(x, y), max(x, y)
+            a, b = (x, y) if outer[x] < outer[y] else (y, x)
             pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
             heights[done] = precise(centers, low, size, scatter, a, b)
             ours = limit_now(rows, progress, a, largest, unit)

@@ -14,11 +14,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import centroids, methods
 from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.methods import Method
 
 
@@ -62,12 +61,12 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     geometric, scatter_of = factor(method), pairwise.jitable(method.scatter or _none)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def between(square, size, scatter, x, y):
         return square + (scatter[x] + scatter[y]) if spread else geometric(square, size[x], size[y])
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def compared(centers, size, scatter, x, y):
         a, b = centers[x], centers[y]
@@ -77,7 +76,7 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
             total += d * d
         return between(total, size, scatter, x, y)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def exact_square(centers, low, x, y):
         total = centers.dtype.type(0)
@@ -86,12 +85,12 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
             total += d * d
         return total
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def precise(centers, low, size, scatter, x, y):
         return between(exact_square(centers, low, x, y), size, scatter, x, y)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def join(centers, low, size, scatter, x, y):
         sx, sy = size[x], size[y]
@@ -100,7 +99,7 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
         for k in range(centers.shape[1]):
             centers[x, k], low[x, k] = united(centers[x, k], low[x, k], centers[y, k], low[y, k], sx, sy)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def reach(size, largest):
         return geometric(centers_type(1), size, largest)
@@ -130,7 +129,7 @@ def limits(method: Method, dtype: np.dtype) -> Limits:
     number = np.dtype(dtype).type
     eps = np.finfo(dtype).eps
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def lowered(limit, size, largest, unit, m, steps):
         # In terms of the root a rounded centroid is off by half a unit, times the root of what the squared distance
@@ -140,7 +139,7 @@ def limits(method: Method, dtype: np.dtype) -> Limits:
         root = np.sqrt(limit) * (number(1) - margin) - number(16 * steps) * unit * np.sqrt(reach(size, largest))
         return root * root if root > number(0) else number(0)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def united(a, b, between, sa, sb, smallest, largest):
         return min(update(a, b, between, sa, sb, smallest), update(a, b, between, sa, sb, largest))
@@ -152,7 +151,7 @@ def limits(method: Method, dtype: np.dtype) -> Limits:
 def list_functions(dtype: np.dtype) -> Callable[..., Any]:
     """``insert(near, held, ids, y, value)``, for compiled code: y goes on a list unless it is there or too far."""
 
-    @register_jitable
+    @uncounted
     @named(dtype)
     def insert(near, held, ids, y, value):
         last = held.size - 1

@@ -1,8 +1,8 @@
-"""Where clusters are: their centroids in the order of a kd-tree, in boxes, so that searches pass over most of them.
+"""Boxes around clusters whose rows are in the order of a kd-tree, so that searches pass over most of them.
 
 The tree is the one of `gpuclust.kernels.cpu.kdtree`: complete, without pointers. When clusters merge, the union takes
-the place of its first part, the places left are closed, and the boxes are computed anew; that is cheaper than a new
-tree and nearly as good until half of the clusters are gone.
+the row of its first part, and the rows left are closed. Leaves keep their clusters, fewer and fewer; where they start
+is kept, and the boxes are computed anew. That is cheaper than a new tree, and nearly as good for a while.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.kernels.cpu import kdtree, launch
-from gpuclust.kernels.cpu.kdtree import span
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
+
+#: Clusters a leaf has at most when the tree is made.
+LEAF = 16
+#: A new tree is made when this share of the clusters is left.
+WORN = 0.5
 
 
 class Boxes(NamedTuple):
-    """A complete tree over clusters in order; node i has the children 2 i + 1 and 2 i + 2.
+    """A complete tree over clusters, whose rows are in its order; node i has the children 2 i + 1 and 2 i + 2.
 
     Attributes
     ----------
-    order : ndarray of int64, shape (n,)
-        The row at each position.
     centers, size, scatter : ndarray, shapes (n, m), (n,) and (n,)
-        Of the cluster at each position.
+        Of the clusters.
     low, high : ndarray, shape (nodes, m)
         Corners of each node's box.
     least_size, least_scatter : ndarray, shape (nodes,)
-        The smallest in each node.
-    depth : int
-        Level of the leaves.
+        The smallest in each node. Of a node without clusters this, and ``low``, are infinite.
+    starts : ndarray of int64, shape (leaves + 1,)
+        The first row of each leaf.
     """
 
-    order: np.ndarray
     centers: np.ndarray
     size: np.ndarray
     scatter: np.ndarray
@@ -42,22 +43,56 @@ class Boxes(NamedTuple):
     high: np.ndarray
     least_size: np.ndarray
     least_scatter: np.ndarray
-    depth: int
+    starts: np.ndarray
 
 
-def boxes(order: np.ndarray, centers: np.ndarray, size: np.ndarray, scatter: np.ndarray, leaf: int) -> Boxes:
-    """The tree over clusters in this order, with at most ``leaf`` of them in a leaf; O(n m) time."""
-    n, m = centers.shape
-    depth = kdtree.depth_for(n, leaf)
-    nodes = (2 << depth) - 1
-    dtype = centers.dtype
-    at, corners, sizes, least = (
-        np.empty((n, m), dtype),
-        *(np.empty((2, *s), dtype) for s in ((nodes, m), (n,), (nodes,))),
-    )
-    tree = Boxes(order, at, sizes[0], sizes[1], corners[0], corners[1], least[0], least[1], depth)
-    _fit_kernel(dtype)(centers, size, scatter, *tree)
-    return tree
+class Leaves:
+    """Which rows the leaves of a tree hold, while clusters merge.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (leaves + 1,)
+        The first row of each leaf.
+    built : int
+        The number of clusters when the tree was made.
+    """
+
+    def __init__(self, n: int) -> None:
+        leaves = 1 << kdtree.depth_for(n, LEAF)
+        self.built = n
+        self.starts = n * np.arange(leaves + 1) // leaves
+
+    @property
+    def worn(self) -> bool:
+        """Whether so many clusters are gone that a new tree pays."""
+        return self.starts[-1] <= WORN * self.built
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Of the rows only these are left, and closed up."""
+        self.starts = np.searchsorted(kept, self.starts)
+
+    def boxes(self, centers: np.ndarray, size: np.ndarray, scatter: np.ndarray, most: int) -> Boxes:
+        """The tree with at most some ``most`` clusters in a leaf, where it is that deep; O(n m) time."""
+        n, m = centers.shape
+        leaves = 1 << min(kdtree.depth_for(n, most), (self.starts.size - 1).bit_length() - 1)
+        starts = self.starts[:: (self.starts.size - 1) // leaves].copy()
+        corners, least = np.empty((2, 2 * leaves - 1, m), centers.dtype), np.empty((2, 2 * leaves - 1), centers.dtype)
+        tree = Boxes(centers, size, scatter, corners[0], corners[1], least[0], least[1], starts)
+        _fit_kernel(centers.dtype)(*tree)
+        return tree
+
+
+@uncounted
+def leaf_of(starts, row):
+    """The leaf that a row is in."""
+    low, high = 0, starts.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if starts[middle] <= row:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @cache
@@ -66,23 +101,20 @@ def _fit_kernel(dtype: np.dtype) -> Any:
 
     @compiled
     @named(dtype)
-    def fit(centers, size, scatter, order, at, size_at, scatter_at, low, high, least_size, least_scatter, depth):
+    def fit(centers, size, scatter, low, high, least_size, least_scatter, starts):
         stamp  # noqa: B018
-        n, m = centers.shape
-        leaves = (1 << depth) - 1
+        m = centers.shape[1]
+        leaves = starts.size - 2
         for node in range(leaves, low.shape[0]):
-            begin, end = span(node, n)
-            for place in range(begin, end):
-                row = order[place]
-                at[place], size_at[place], scatter_at[place] = centers[row], size[row], scatter[row]
-            low[node] = at[begin]
-            high[node] = at[begin]
-            for place in range(begin + 1, end):
+            for k in range(m):
+                low[node, k], high[node, k] = np.inf, -np.inf
+            least_size[node] = least_scatter[node] = np.inf
+            for row in range(starts[node - leaves], starts[node - leaves + 1]):
                 for k in range(m):
-                    low[node, k] = min(low[node, k], at[place, k])
-                    high[node, k] = max(high[node, k], at[place, k])
-            least_size[node] = size_at[begin:end].min()
-            least_scatter[node] = scatter_at[begin:end].min()
+                    low[node, k] = min(low[node, k], centers[row, k])
+                    high[node, k] = max(high[node, k], centers[row, k])
+                least_size[node] = min(least_size[node], size[row])
+                least_scatter[node] = min(least_scatter[node], scatter[row])
         for node in range(leaves - 1, -1, -1):
             a, b = 2 * node + 1, 2 * node + 2
             for k in range(m):
@@ -92,22 +124,3 @@ def _fit_kernel(dtype: np.dtype) -> Any:
             least_scatter[node] = min(least_scatter[a], least_scatter[b])
 
     return fit
-
-
-class Space:
-    """The order of clusters in space, through all rounds."""
-
-    def __init__(self, centers: np.ndarray) -> None:
-        self._build(centers)
-
-    def _build(self, centers: np.ndarray) -> None:
-        self.order = kdtree.build(np.ascontiguousarray(centers.T)).order
-        self.built = self.order.size
-
-    def follow(self, place: np.ndarray, centers: np.ndarray) -> None:
-        """Clusters get new rows: ``place`` of each old one, -1 for the second parts of unions and what is gone."""
-        if 2 * len(centers) <= self.built:
-            self._build(centers)
-            return
-        order = place[self.order]
-        self.order = order[order >= 0]

@@ -1,0 +1,177 @@
+"""Squared distances screened in single precision: which of a box of points may be near enough, for several rows.
+
+In many dimensions few boxes can be passed over, and what counts is the time a pair takes. So a box of some hundred
+points is compared in single precision, relative to its middle, with all sums in registers. What is near enough for a
+proven bound of the error is then computed and compared as always: the result is the same to the last bit.
+
+The bound. Scaled coordinates are about one at most. Those relative to the middle of the box are off by a relative
+eps / 2, those of a row by that of its distance and the box's radius: so distances, as roots, by eps times the radius
+and a relative error of eps each way. A sum of m squares is right to (m + 2) eps. Twice all that is allowed for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.kernels.cpu import lanes, launch, summary_space
+from gpuclust.kernels.cpu.lanes import LANES
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
+from gpuclust.kernels.cpu.summary_space import Boxes
+
+#: Features a box has at most, so that they fit the first-level cache; and points, 64 at least.
+FEATURES, MOST, LEAST = 8192, 512, 64
+#: Coordinates not worth a second thread.
+SMALL = 1 << 17
+_EPS = float(np.finfo(np.float32).eps)
+
+
+def box_size(m: int) -> int:
+    """Points that a box of m features should have at most."""
+    return max(LEAST, min(MOST, FEATURES // m // LANES * LANES))
+
+
+class Screen(NamedTuple):
+    """Boxes of points made ready for screening: scaled, relative to the middle of the box, in single precision.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (boxes, m, points a box rounded up to LANES)
+    other : ndarray of float32, shape (boxes, points a box rounded up)
+        What a linkage has beside the distance: sizes or scatter. NaN where there is no point.
+    least : ndarray of float32, shape (boxes,)
+        The smallest of them.
+    middle : ndarray, shape (boxes, m)
+    extent : ndarray of float32, shape (boxes, m)
+        The largest absolute feature.
+    radius : ndarray of float64, shape (boxes,)
+        How far the points are from the middle at most.
+    starts : ndarray of int64, shape (boxes + 1,)
+        The first point of each box.
+    scale : float
+        A power of two that makes the largest coordinate about one.
+    """
+
+    features: np.ndarray
+    other: np.ndarray
+    least: np.ndarray
+    middle: np.ndarray
+    extent: np.ndarray
+    radius: np.ndarray
+    starts: np.ndarray
+    scale: Any
+
+
+def screen(tree: Boxes, spread: bool) -> Screen:
+    """Make the leaves of a tree ready; ``other`` is the scatter if ``spread``, otherwise the size."""
+    n, m = tree.centers.shape
+    dtype = tree.centers.dtype
+    count = tree.starts.size - 1
+    most = int(np.diff(tree.starts).max())
+    width = (most + LANES - 1) // LANES * LANES
+    largest = max(float(np.abs(tree.low[0]).max()), float(np.abs(tree.high[0]).max()))
+    exponent = -np.frexp(max(largest, np.finfo(np.float64).tiny))[1]
+    ready = Screen(
+        np.zeros((count, m, width), np.float32),
+        np.full((count, width), np.nan, np.float32),
+        np.empty(count, np.float32),
+        np.empty((count, m), dtype),
+        np.zeros((count, m), np.float32),
+        np.empty(count),
+        tree.starts,
+        dtype.type(2.0 ** min(int(exponent), np.finfo(dtype).maxexp - 2)),
+    )
+    run(_ready_kernel(dtype), [(tree, ready, spread, *piece) for piece in ranges(count, 8)], threads=n * m > SMALL)
+    return ready
+
+
+@cache
+def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    stamp = launch.stamp(summary_space)
+    half = dtype.type(0.5)
+
+    @compiled
+    @named(dtype)
+    def make_ready(tree, ready, spread, first, end):
+        stamp  # noqa: B018
+        at, size, scatter, low, high, _, _, starts = tree
+        features, other, least, middle, extent, radius, _, scale = ready
+        m = at.shape[1]
+        leaves = starts.size - 2
+        for box in range(first, end):
+            left, right = starts[box], starts[box + 1]
+            for k in range(m):
+                middle[box, k] = low[leaves + box, k] * half + high[leaves + box, k] * half if left < right else 0
+            most = 0.0
+            least[box] = np.inf
+            for place in range(left, right):
+                total = 0.0
+                for k in range(m):
+                    d = np.float32((at[place, k] - middle[box, k]) * scale)
+                    features[box, k, place - left] = d
+                    extent[box, k] = max(extent[box, k], abs(d))
+                    total += float(d) * float(d)
+                most = max(most, total)
+                value = np.float32(scatter[place] * scale * scale if spread else size[place])
+                other[box, place - left] = value
+                least[box] = min(least[box], value)
+            radius[box] = np.sqrt(most) * 1.001
+
+    return make_ready
+
+
+@uncounted
+def approach(group, middle, extent, scale, ours, gaps):
+    """Rows (m, rows) relative to the middle of a box, and lower bounds of their squared distances to the box."""
+    nothing = np.float32(0)
+    for place in range(gaps.size):
+        gaps[place] = nothing
+    for k in range(group.shape[0]):
+        theirs, mine, zero, most = group[k], ours[k], middle[k], extent[k]
+        for place in range(gaps.size):
+            d = np.float32((theirs[place] - zero) * scale)
+            mine[place] = d
+            d = abs(d) - most
+            d = d if d > nothing else nothing
+            gaps[place] += d * d
+    shy = np.float32(1 - _EPS * (group.shape[0] + 16))
+    for place in range(gaps.size):
+        gaps[place] *= shy
+
+
+@uncounted
+def threshold(root, error, m):
+    """What a screened square is at most, for a distance that ``root`` bounds; ``error`` is twice eps radii."""
+    return np.float32((root + error) * (root + error) * (1 + _EPS * (2 * m + 32)) + 1e-36)
+
+
+@uncounted
+def bounded(square, error, m):
+    """The other way round: what the root of a screened square is at most."""
+    return np.sqrt(float(square)) * (1 + _EPS * (m + 16)) + error
+
+
+@uncounted
+def smallest(lowest, few):
+    """Keep the smallest of ``lowest`` in ``few``, in order; infinite where there are fewer."""
+    for k in range(few.size):
+        few[k] = np.inf
+    last = few.size - 1
+    for k in range(lowest.size):
+        value = lowest[k]
+        at = last
+        if value < few[at]:
+            while at > 0 and value < few[at - 1]:
+                few[at] = few[at - 1]
+                at -= 1
+            few[at] = value
+
+
+def modules() -> tuple[Any, ...]:
+    """What kernels that use this depend on (`gpuclust.kernels.cpu.launch.stamp`)."""
+    import sys
+
+    return sys.modules[__name__], lanes, summary_space

@@ -189,8 +189,8 @@ class Checked(summaries.Summaries):
     def first_listed(self) -> tuple[np.ndarray, np.ndarray]:
         """The nearest of each by the caller's numbers, and their dissimilarities as compared."""
         near, held = np.empty(self.n, np.int64), np.empty(self.n, self.held.dtype)
-        assert ((self.near[:, 0] >= 0) | (self.n == 1)).all()
-        near[self.outer], held[self.outer] = self.outer[self.near[:, 0]], self.held[:, 0]
+        first = self.near[:, 0]
+        near[self.outer], held[self.outer] = np.where(first >= 0, self.outer[first], -1), self.held[:, 0]
         return near, held
 
     def merge(self, method, first, second, between, size, new_size, new_id):
@@ -200,7 +200,8 @@ class Checked(summaries.Summaries):
         for x in range(self.n * (self.n > 1)):
             assert self.nearest[x] == np.lexsort((new_id, square[x]))[0]
         near, held = self.first_listed()
-        np.testing.assert_array_equal(self.nearest, near)
+        assert ((near >= 0) | (self.n == 1)).all()
+        np.testing.assert_array_equal(self.nearest[: self.n * (self.n > 1)], near[: self.n * (self.n > 1)])
         np.testing.assert_allclose(self.distance[: self.n * (self.n > 1)], held[: self.n * (self.n > 1)], 1e-4)
         kept = (second < 0) & (old >= 0)
         Checked.newcomers += int((kept & np.isin(old, first[second < 0]) & (second[self.nearest] >= 0)).sum())

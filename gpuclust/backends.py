@@ -119,7 +119,8 @@ class Outgoing(Protocol):
 
         ``component`` numbers the component of each point from 0 to ``count`` - 1: every point its own in the first
         call, and in the next one those of the last, joined along the edges that it gave. Edge c leads from a point of
-        component c. All three (count,). ``report`` is called now and then.
+        component c; or its end is -1, for components that wait for a later call, never for all. All three (count,).
+        ``report`` is called now and then.
         """
 
 

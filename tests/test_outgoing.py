@@ -50,7 +50,7 @@ class Only:
             return None
         arranged = tree_points.arrange(points)
         assert arranged is not None
-        return outgoing.ByTree(arranged)
+        return outgoing.ByBoxes(arranged)
 
 
 def edges(backend, points) -> list[tuple[float, int, int]]:

@@ -55,12 +55,14 @@ def _join(
 ) -> tuple[np.ndarray, int]:
     """Join components along their shortest edges; writes distinct edges from ``done`` on.
 
-    Edge c leads from point ``ends[c]`` of component c to ``others[c]``. Returns the new component of each old one,
-    numbered from 0, and their number.
+    Edge c leads from point ``ends[c]`` (-1: none) of component c to ``others[c]``. Returns the new component of each
+    old one, numbered from 0, and their number.
     """
     count = ends.size
     parent = np.arange(count)
     for c in range(count):
+        if ends[c] < 0:
+            continue
         a, b = c, component[others[c]]
         while parent[a] != a:
             parent[a] = parent[parent[a]]

@@ -70,7 +70,7 @@ class CpuBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return nearest.nearest_outside(points, component, rows)
 
-    def outgoing(self, points: Points) -> outgoing.ByTree | None:
+    def outgoing(self, points: Points) -> outgoing.ByBoxes | None:
         return outgoing.outgoing(points)
 
     def spanning_tree(

@@ -11,7 +11,7 @@ import numpy as np
 from gpuclust import metrics
 from gpuclust.kernels.cpu import launch, pairwise
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
-from gpuclust.kernels.cpu.tree_points import arrange_if_quicker
+from gpuclust.kernels.cpu.screened import boxed
 from gpuclust.metrics import Metric, Points
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
@@ -81,10 +81,10 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
 
     Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
-    NaN. By kd-tree where that is quicker.
+    NaN. By boxes where that is quicker.
     """
     squares, finish = metrics.by_order(points)
-    arranged = arrange_if_quicker(squares, k, SHARE)
+    arranged = boxed(squares, k, SHARE)
     if arranged is not None:
         index, distance = arranged.knn(k)
         return index, finish(distance)

@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpuclust.kernels.cpu.launch import uncounted
+
 #: Numbers compared at a time.
 LANES = 64
 #: Rows whose squared distances are computed together, and to how many others: sums for all of these have to fit the
@@ -40,8 +42,10 @@ def _spread(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
 
 
-def _compare(context: Any, builder: Any, values: Any, limit: Any) -> Any:
+def _compare(context: Any, builder: Any, values: Any, limit: Any, others: Any = None) -> Any:
     every = _spread(builder, limit, LANES)
+    if others is not None:
+        every = builder.select(builder.fcmp_ordered("<", every, others), others, every)
     return builder.bitcast(builder.fcmp_ordered("<=", values, every), ir.IntType(64))
 
 
@@ -50,9 +54,7 @@ def _signature(values: Any, limit: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def products_at_most(typing: Any, values: Any, factors: Any, start: Any, limit: Any) -> Any:
-    """Bit k: ``values[start + k] * factors[start + k] <= limit``; contiguous arrays of one type, 64 numbers there."""
-
+def _products_at_most(typing: Any, values: Any, factors: Any, start: Any, limit: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b, at, most = arguments
         first, second = (_lanes(context, builder, signature.args[0], array, at) for array in (a, b))
@@ -62,9 +64,17 @@ def products_at_most(typing: Any, values: Any, factors: Any, start: Any, limit: 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def sums_at_most(typing: Any, values: Any, terms: Any, start: Any, limit: Any) -> Any:
-    """Bit k: ``values[start + k] + terms[start + k] <= limit``; see `products_at_most`."""
+def _products_at_most_either(typing: Any, values: Any, factors: Any, start: Any, limit: Any, limits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b, at, most, each = arguments
+        first, second, others = (_lanes(context, builder, signature.args[0], array, at) for array in (a, b, each))
+        return _compare(context, builder, builder.fmul(first, second), most, others)
 
+    return types.uint64(values, values, types.int64, limit, values), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sums_at_most(typing: Any, values: Any, terms: Any, start: Any, limit: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b, at, most = arguments
         first, second = (_lanes(context, builder, signature.args[0], array, at) for array in (a, b))
@@ -74,9 +84,17 @@ def sums_at_most(typing: Any, values: Any, terms: Any, start: Any, limit: Any) -
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typing: Any, bits: Any) -> Any:
-    """The place of the lowest bit that is set; of no bits, 64."""
+def _others(typing: Any, numbers: Any, start: Any, own: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, value = arguments
+        found = _lanes(context, builder, signature.args[0], array, at)
+        return builder.bitcast(builder.icmp_unsigned("!=", found, _spread(builder, value, LANES)), ir.IntType(64))
 
+    return types.uint64(numbers, types.int64, numbers.dtype), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.false_bit)
 
@@ -84,13 +102,7 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def squares(typing: Any, features: Any, ours: Any, places: Any, first: Any, out: Any) -> Any:
-    """``out[r, j]``: the sum over k of ``(features[k, j] - ours[k, places[first + r]])**2``, for `TOGETHER` rows r.
-
-    In whatever order and with fused operations: to be used where the error is bounded. All arrays are contiguous,
-    ``features`` and ``out`` with a multiple of `LANES` columns, of one type; there is at least one feature.
-    """
-
+def _squares(typing: Any, features: Any, ours: Any, places: Any, first: Any, out: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = context.get_value_type(features.dtype)
         vector, integer = ir.VectorType(number, ACROSS), ir.IntType(64)
@@ -134,3 +146,47 @@ def squares(typing: Any, features: Any, ours: Any, places: Any, first: Any, out:
         return context.get_dummy_value()
 
     return types.void(features, ours, places, types.int64, out), generate
+
+
+# Plain functions around them: kernels are kept on disk under a hash of the functions they capture, and an intrinsic
+# among the globals of such a function is pickled under another name in each process.
+
+
+@uncounted
+def products_at_most(values, factors, start, limit):
+    """Bit k: ``values[start + k] * factors[start + k] <= limit``; contiguous arrays of one type, 64 numbers there."""
+    return _products_at_most(values, factors, start, limit)
+
+
+@uncounted
+def products_at_most_either(values, factors, start, limit, limits):
+    """The same for ``limit`` or ``limits[start + k]``, whichever is larger."""
+    return _products_at_most_either(values, factors, start, limit, limits)
+
+
+@uncounted
+def sums_at_most(values, terms, start, limit):
+    """Bit k: ``values[start + k] + terms[start + k] <= limit``; see `products_at_most`."""
+    return _sums_at_most(values, terms, start, limit)
+
+
+@uncounted
+def others(numbers, start, own):
+    """Bit k: ``numbers[start + k] != own``; whole numbers in a contiguous array, 64 of them there."""
+    return _others(numbers, start, own)
+
+
+@uncounted
+def lowest_bit(bits):
+    """The place of the lowest bit that is set; of no bits, 64."""
+    return _lowest_bit(bits)
+
+
+@uncounted
+def squares(features, ours, places, first, out):
+    """``out[r, j]``: the sum over k of ``(features[k, j] - ours[k, places[first + r]])**2``, for `TOGETHER` rows r.
+
+    In whatever order and with fused operations: to be used where the error is bounded. All arrays are contiguous,
+    ``features`` and ``out`` with a multiple of `LANES` columns, of one type; there is at least one feature.
+    """
+    return _squares(features, ours, places, first, out)

@@ -12,7 +12,7 @@ from gpuclust import metrics
 from gpuclust.kernels.cpu import fill, launch, pairwise
 from gpuclust.kernels.cpu.fill import take_pairs
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
-from gpuclust.kernels.cpu.tree_points import arrange_if_quicker
+from gpuclust.kernels.cpu.screened import boxed
 from gpuclust.metrics import Metric, Points
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
@@ -88,8 +88,8 @@ def _arguments(points: Points) -> tuple[Any, ...]:
 
 
 def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Index of every point's nearest neighbour (smallest index on ties) and its distance; by kd-tree if quicker."""
-    arranged = arrange_if_quicker(points, 1)
+    """Index of every point's nearest neighbour (smallest index on ties) and its distance; by boxes if quicker."""
+    arranged = boxed(points, 1)
     if arranged is not None:
         index, distance = arranged.knn(1)
         return index[:, 0], distance[:, 0]

@@ -1,52 +1,83 @@
-"""Each component's shortest edge outwards, where a kd-tree pays; see `gpuclust.backends.Outgoing`."""
+"""Each component's shortest edge outwards, where boxes pay; see `gpuclust.backends.Outgoing`.
+
+What is kept of a point between rounds is the nearest point outside its component, from a list of nearest neighbours
+made once, or a bound once that is used up. A point is searched again only if its bound is not above the shortest edge
+that its component has so far, and only up to that length.
+
+A round need not give every component its edge: those that would take the most searching wait. They take in others
+meanwhile, and the largest of all, whose points lie in the middle and have used up their lists, is never searched.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from gpuclust.kernels.cpu.launch import ranges, run
+from gpuclust.kernels.cpu.screened import boxed
 from gpuclust.kernels.cpu.tree_outgoing import (
     advance,
-    component_of_nodes,
     join_minima,
-    search_kernel,
     take_found,
     to_search,
 )
-from gpuclust.kernels.cpu.tree_points import TreePoints, arrange, arrange_if_quicker
 from gpuclust.metrics import Points
 
 #: Neighbours on the lists that the first rounds go by.
 LISTED = 6
-#: Points searched in one piece of work.
+#: Points in one piece of work that goes over all lists.
 PIECE = 4096
 
 
-class ByTree:
-    """The step of Borůvka's algorithm on a kd-tree. Equal points are joined first, and only one of them is searched.
+class Arranged(Protocol):
+    """Points in an order of space; positions are places in it (`TreePoints`, `Screened`)."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def order(self) -> np.ndarray:
+        """The point at each position."""
+
+    def at(self, which: np.ndarray) -> Arranged:
+        """Some of the points, arranged anew."""
+
+    def originals(self) -> np.ndarray | None:
+        """For each point the smallest index of an equal one; ``None`` if no two are known to be equal."""
+
+    def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, k) and distances of the nearest others of each position, by (distance, index)."""
+
+    def outside(
+        self, here: np.ndarray, best: np.ndarray, near: np.ndarray, bound: np.ndarray, searched: np.ndarray
+    ) -> None:
+        """Search positions for what is nearest of another component and not farther than ``best`` of their own.
+
+        ``here`` is the component of each position. Sets ``near`` and ``bound`` where something is found, and may
+        lower ``best`` to what is.
+        """
+
+
+class ByBoxes:
+    """The step of Borůvka's algorithm on points in space. Equal points are joined first, and one of them is searched.
 
     O(n m) memory.
     """
 
-    def __init__(self, arranged: TreePoints) -> None:
+    def __init__(self, arranged: Arranged) -> None:
         self._n = arranged.n
         self._original = arranged.originals()
         kept = None
         if self._original is not None:
             kept = np.flatnonzero(self._original == np.arange(self._n))
-            distinct = arrange(arranged.points.at(kept))
-            assert distinct is not None
-            arranged = distinct
+            arranged = arranged.at(kept)
         self._arranged = arranged
-        tree = arranged.tree
-        self._ids = tree.order if kept is None else kept[tree.order]
-        count = arranged.n
-        self._listed, self._lengths = arranged.lists(max(1, min(LISTED, count - 1)))
+        self._ids = arranged.order if kept is None else kept[arranged.order]
+        self._listed, self._lengths = arranged.lists(max(1, min(LISTED, arranged.n - 1)))
         self._near = self._listed[:, 0].copy()
         self._bound = self._lengths[:, 0].copy()
-        self._of_node = np.empty(tree.low.shape[0], np.int64)
         self.scans = self._n
 
     def shortest(
@@ -66,11 +97,14 @@ class ByTree:
         best, best_at = self._known(here, count)
         searched = to_search(here, near, bound, best)
         if searched.size:
-            self._search(here, best.copy(), searched)
+            searched, waiting = _cheapest(here, searched, count)
+            self._arranged.outside(here, best.copy(), near, bound, searched)
             take_found(here, ids, near, bound, searched, best, best_at)
+            best_at[waiting] = -1
             self.scans += searched.size
             report()
-        return ids[best_at], ids[near[best_at]], best
+        ends = np.where(best_at >= 0, ids[best_at], -1)
+        return ends, ids[near[best_at]], best
 
     def _join_equals(self, others: np.ndarray, lengths: np.ndarray) -> None:
         """The first edges of points that have an equal: to the smallest index of these."""
@@ -97,17 +131,17 @@ class ByTree:
             join_minima(self._ids, self._near, *parts[0], *other)
         return parts[0]
 
-    def _search(self, here: np.ndarray, limit: np.ndarray, searched: np.ndarray) -> None:
-        arranged = self._arranged
-        points, tree = arranged.points, arranged.tree
-        component_of_nodes(here, tree.depth, self._of_node)
-        kernel = search_kernel(points.metric, points.weights is not None, self._bound.dtype)
-        common = (*arranged.arguments(), self._ids, tree.low, tree.high, tree.depth, here, self._of_node, limit)
-        common += (self._near, self._bound, searched)
-        run(kernel, [(*common, begin, end) for begin, end in ranges(searched.size, PIECE)])
+
+def _cheapest(here: np.ndarray, searched: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """What to search, so that half of the components have their edges, and one at least; components that wait."""
+    needed = np.bincount(here[searched], minlength=count)
+    allowed = np.partition(needed, (count - 1) // 2)[(count - 1) // 2]
+    if allowed == needed.max() and (needed == allowed).sum() > 1:
+        return searched, np.empty(0, np.int64)
+    return searched[needed[here[searched]] <= allowed], np.flatnonzero(needed > allowed)
 
 
-def outgoing(points: Points) -> ByTree | None:
-    """A search by tree where that is measured to be quicker than one of all points."""
-    arranged = arrange_if_quicker(points, LISTED)
-    return None if arranged is None else ByTree(arranged)
+def outgoing(points: Points) -> ByBoxes | None:
+    """A search by boxes where that is quicker than one of all distances."""
+    arranged = boxed(points, LISTED)
+    return None if arranged is None else ByBoxes(arranged)

@@ -22,16 +22,25 @@ from gpuclust.kernels.cpu.lanes import LANES
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.summary_space import Boxes
 
-#: Features a box has at most, so that they fit the first-level cache; and points, 64 at least.
-FEATURES, MOST, LEAST = 8192, 512, 64
+#: Features of a box that fit the first-level cache with what else is there, and how much longer a pair takes beyond.
+FEATURES, BEYOND = 10240, 1.25
+#: Points a box has at most.
+MOST = 512
 #: Coordinates not worth a second thread.
 SMALL = 1 << 17
 _EPS = float(np.finfo(np.float32).eps)
 
 
-def box_size(m: int) -> int:
-    """Points that a box of m features should have at most."""
-    return max(LEAST, min(MOST, FEATURES // m // LANES * LANES))
+def box_size(n: int, m: int) -> int:
+    """Points that a box should have at most: so that few of `LANES` are idle, and the box fits the cache."""
+
+    def cost(count: int) -> float:
+        width = -(-count // LANES) * LANES
+        return width / count * (BEYOND if width * m > FEATURES else 1.0)
+
+    shortest = max(0, (n - 1).bit_length() - 6)
+    sizes = [-(-n >> depth) for depth in range(shortest + 1)]
+    return min((size for size in sizes if size <= MOST), key=cost)
 
 
 class Screen(NamedTuple):
@@ -40,8 +49,9 @@ class Screen(NamedTuple):
     Attributes
     ----------
     features : ndarray of float32, shape (boxes, m, points a box rounded up to LANES)
+        The first is NaN where there is no point.
     other : ndarray of float32, shape (boxes, points a box rounded up)
-        What a linkage has beside the distance: sizes or scatter. NaN where there is no point.
+        What a linkage has beside the distance: sizes or scatter.
     least : ndarray of float32, shape (boxes,)
         The smallest of them.
     middle : ndarray, shape (boxes, m)
@@ -76,7 +86,7 @@ def screen(tree: Boxes, spread: bool) -> Screen:
     exponent = -np.frexp(max(largest, np.finfo(np.float64).tiny))[1]
     ready = Screen(
         np.zeros((count, m, width), np.float32),
-        np.full((count, width), np.nan, np.float32),
+        np.zeros((count, width), np.float32),
         np.empty(count, np.float32),
         np.empty((count, m), dtype),
         np.zeros((count, m), np.float32),
@@ -119,6 +129,8 @@ def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
                 other[box, place - left] = value
                 least[box] = min(least[box], value)
             radius[box] = np.sqrt(most) * 1.001
+            for place in range(right - left, features.shape[2]):
+                features[box, 0, place] = np.nan
 
     return make_ready
 

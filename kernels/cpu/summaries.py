@@ -15,6 +15,7 @@ from gpuclust import centroids
 from gpuclust.kernels.cpu import kdtree
 from gpuclust.kernels.cpu.launch import ranges, run
 from gpuclust.kernels.cpu.screen import box_size, screen
+from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_chain import Chain, Rows
 from gpuclust.kernels.cpu.summary_kernels import kernels
 from gpuclust.kernels.cpu.summary_search import screen_kernel, walk_kernel
@@ -156,10 +157,13 @@ class Summaries:
             kernel = walk_kernel(self.method, dtype)
             run(kernel, [(*own, tree, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
-        ready = screen(self._boxes(box_size(self.width)), self.method.scatter is not None)
+        ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
+        if rows.size == self.n and ready.least.size > 1 and not self.scatter.any():
+            search_all(self.method, Lists(*own), ready, self.unit)
+            return
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // ROWS))]
         kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, ready, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
+        run(kernel, [(*own, ready, *margin, rows, *piece, self.n) for piece in ranges(rows.size, ROWS)])
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)

@@ -17,7 +17,7 @@ from gpuclust import centroids, methods, metrics
 from gpuclust.kernels.cpu import launch, pairwise, summary_kernels, summary_search, summary_space
 from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.kernels.cpu.summary_kernels import limits, list_functions, pair_functions
-from gpuclust.kernels.cpu.summary_search import box_functions
+from gpuclust.kernels.cpu.summary_search import box_functions, horizon
 from gpuclust.kernels.cpu.summary_space import Boxes, leaf_of
 from gpuclust.methods import Method
 
@@ -229,8 +229,10 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         entry_id, gone, features = progress[1], progress[6], progress[7]
         n, m = centers.shape
         last = near.shape[1] - 1
+        left = progress[5][2]
+        far = horizon(held[x], left)
         if walks:
-            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], tree, stack, bounds)
+            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], far, tree, stack, bounds)
         else:
             for begin in range(0, n, BLOCK):
                 end = min(begin + BLOCK, n)
@@ -238,19 +240,20 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 values = out[: end - begin]
                 for k in range(values.size):
                     values[k] = between(values[k], size, scatter, x, begin + k) + gone[begin + k]
-                most = held[x, last]
+                most = min(far, held[x, last])
                 hits = 0
                 for k in range(values.size):
                     hits += values[k] <= most
                 if hits > 0:
                     for k in range(values.size):
-                        if values[k] <= held[x, last] and begin + k != x:
+                        if values[k] <= most and begin + k != x:
                             insert(near[x], held[x], ids, begin + k, values[k])
         for entry in range(last + 1):
             y = near[x, entry]
             entry_id[x, entry] = ids[y] if y >= 0 else -1
         progress[3][x] = progress[5][0]
-        limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if progress[5][2] - 1 > last + 1 else np.inf
+        far = min(far, held[x, last])
+        limit[x] = lowered(far, size[x], largest, unit, m, 1) if left - 1 > last + 1 else np.inf
 
     @uncounted
     @named(method.name, dtype)

@@ -54,18 +54,17 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
 
     @uncounted
     @named(method.name, dtype)
-    def walk(x, center, size, scatter, ids, near, held, tree, stack, bounds):
-        """Put what is nearest to cluster x on its list; returns how many clusters were looked at."""
+    def walk(x, center, size, scatter, ids, near, held, far, tree, stack, bounds):
+        """Put what is nearest to cluster x, and not farther than ``far``, on its list."""
         centers, sizes, scatters, low, high, least_size, least_scatter, starts = tree
         last = held.size - 1
         leaves = starts.size - 2
-        looked = 0
         stack[0], bounds[0] = 0, number(0)
         top = 1
         while top > 0:
             top -= 1
             node = stack[top]
-            if bounds[top] > held[last]:
+            if bounds[top] > far:
                 continue
             while node < leaves:
                 a, b = 2 * node + 1, 2 * node + 2
@@ -73,16 +72,15 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                 db = apart(center, size, scatter, b, low, high, least_size, least_scatter)
                 if db < da:
                     a, b, da, db = b, a, db, da
-                if db <= held[last]:
+                if db <= far:
                     stack[top], bounds[top] = b, db
                     top += 1
                 node = a
-                if da > held[last]:
+                if da > far:
                     break
             if node < leaves:
                 continue
             begin, end = starts[node - leaves], starts[node - leaves + 1]
-            looked += end - begin
             for y in range(begin, end):
                 if y == x or ids[y] < 0:
                     continue
@@ -91,11 +89,27 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                     d = center[k] - centers[y, k]
                     total += d * d
                 value = total + (scatter + scatters[y]) if spread else geometric(total, size, sizes[y])
-                if value <= held[last]:
+                if value <= far:
                     insert(near, held, ids, y, value)
-        return looked
+                    far = min(far, held[last])
 
     return apart, walk
+
+
+@uncounted
+def horizon(held, n):
+    """How far a search for a list looks: to the last that is known, where something is.
+
+    That is far enough for a full list as a rule, since what is known is what has been near for long. An empty list is
+    to be filled, and so is one that all other clusters fit on.
+    """
+    far = held[held.size - 1]
+    if n - 1 <= held.size:
+        return far
+    for entry in range(held.size - 1):
+        if held[entry] < np.inf and held[entry + 1] == np.inf:
+            far = held[entry]
+    return far
 
 
 def _modules() -> tuple[Any, ...]:
@@ -116,13 +130,13 @@ def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
         n, m = centers.shape
         stack = np.empty(64, np.int64)
         bounds = np.empty(64, centers.dtype)
-        listed = held.shape[1]
-        looked = 0
+        last = held.shape[1] - 1
         for spot in range(begin, end):
             x = rows[spot]
-            looked += walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], tree, stack, bounds)
-            limit[x] = lowered(held[x, listed - 1], size[x], largest, unit, m, 1) if n - 1 > listed else np.inf
-        return looked
+            far = horizon(held[x], n)
+            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], far, tree, stack, bounds)
+            far = min(far, held[x, last])
+            limit[x] = lowered(far, size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
 
     return search_by_walks
 
@@ -132,7 +146,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Search the rows ``rows[begin:end]`` by fused tiles; their lists and limits.
 
     Rows should be near each other. Boxes are taken in the order of how near they are in the tree to that of the
-    first row, so that lists soon hold what is near.
+    first row, so that lists soon hold what is near; only so many as ``steps``.
     """
     spread = method.scatter is not None
     geometric = factor(method)
@@ -171,22 +185,23 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(method.name, dtype)
-    def search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, buffers):
+    def search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers):
         features, other, least, middle, extent, radius, starts, scale = ready
-        m = centers.shape[1]
+        n, m = centers.shape
         last = held.shape[1] - 1
         boxes, _, width = features.shape
-        group, ours, gaps, values, factors, lowest, few, todo, roots, spreading, own_sizes = buffers
+        group, ours, gaps, values, factors, lowest, few, todo, roots, spreading, own_sizes, caps = buffers
         precise_scale = float(scale)
         for place in range(end - begin):
             x = rows[begin + place]
             for k in range(m):
                 group[k, place] = centers[x, k]
-            roots[place] = root_of(held[x, last], scatter[x], precise_scale)
+            caps[place] = horizon(held[x], n)
+            roots[place] = root_of(caps[place], scatter[x], precise_scale)
             spreading[place] = 2 * eps * np.sqrt(float(reach(size[x], largest)))
             own_sizes[place] = size[x]
         home = leaf_of(starts, rows[begin])
-        for step in range(boxes):
+        for step in range(min(steps, boxes)):
             box = home ^ step
             left = starts[box]
             if left == starts[box + 1]:
@@ -219,7 +234,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                     error = spreading[place] * radius[box]
                     theirs, mine, known = values[side], near[x], held[x]
                     most = known[last]
-                    if most == np.inf:
+                    if roots[place] == np.inf and last + 2 <= LANES:
                         # The row itself may be among them, so that one more is counted.
                         root = bounded(rank(theirs, own_factors, lowest, few), error, m)
                         rest = root * root + 16 * bit * float(scatter[x]) * precise_scale * precise_scale
@@ -240,12 +255,14 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                                 insert(mine, known, ids, y, compared(centers, size, scatter, x, y))
                         if known[last] < most:
                             most = known[last]
-                            roots[place] = root_of(most, scatter[x], precise_scale)
+                            roots[place] = min(roots[place], root_of(most, scatter[x], precise_scale))
                             near_enough = threshold(roots[place], error, m)
 
     @compiled
     @named(method.name, dtype)
-    def search_by_tiles(centers, size, scatter, ids, near, held, limit, ready, largest, unit, rows, begin, end):
+    def search_by_tiles(
+        centers, size, scatter, ids, near, held, limit, ready, largest, unit, rows, begin, end, steps
+    ):
         stamp  # noqa: B018
         n, m = centers.shape
         last = held.shape[1] - 1
@@ -263,10 +280,12 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             np.empty(count),
             np.empty(count),
             np.empty(count, np.float32),
+            np.empty(count, centers.dtype),
         )
-        search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, buffers)
+        search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers)
         for place in range(begin, end):
             x = rows[place]
-            limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
+            far = min(held[x, last], buffers[-1][place - begin])
+            limit[x] = lowered(far, size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
 
     return search_by_tiles

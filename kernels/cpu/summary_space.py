@@ -57,8 +57,8 @@ class Leaves:
         The number of clusters when the tree was made.
     """
 
-    def __init__(self, n: int) -> None:
-        leaves = 1 << kdtree.depth_for(n, LEAF)
+    def __init__(self, n: int, leaf: int = LEAF) -> None:
+        leaves = 1 << kdtree.depth_for(n, leaf)
         self.built = n
         self.starts = n * np.arange(leaves + 1) // leaves
 

@@ -14,11 +14,13 @@ from gpuclust.kernels.cpu import kdtree, pairwise
 from gpuclust.kernels.cpu.kdtree import LEAF, Tree
 from gpuclust.kernels.cpu.launch import compiled, ranges, run
 from gpuclust.kernels.cpu.tree_knn import knn_kernel
+from gpuclust.kernels.cpu.tree_outgoing import component_of_nodes, search_kernel
 from gpuclust.metrics import Points
 from gpuclust.sizes import TREE_FEATURES
 
-#: Leaves a piece of work.
+#: Leaves a piece of work, and points searched in one.
 PIECE = 64
+SEARCHED = 4096
 #: The tree is taken for nearest neighbours if lists compare no more than this share of all pairs. Measured: at an
 #: eighth both take the same time. A pair costs four times as much by tree (short vectors, bounds), and a pass over
 #: all pairs does half of them.
@@ -112,6 +114,32 @@ class TreePoints:
         kernel = knn_kernel(points.metric, points.weights is not None, self.features.dtype)
         return partial(kernel, *self.arguments(), tree.order, self.first, tree.low, tree.high, tree.depth)
 
+    @property
+    def order(self) -> np.ndarray:
+        """The point at each position."""
+        return self.tree.order
+
+    def at(self, which: np.ndarray) -> TreePoints:
+        """Some of the points."""
+        arranged = arrange(self.points.at(which))
+        assert arranged is not None
+        return arranged
+
+    def outside(
+        self, here: np.ndarray, best: np.ndarray, near: np.ndarray, bound: np.ndarray, searched: np.ndarray
+    ) -> None:
+        """Search the positions ``searched`` for what is nearest of another component.
+
+        ``here`` is the component of each position. ``near`` and ``bound`` are set where something is found that is
+        not farther than ``best`` of the component, which is lowered on the way.
+        """
+        points, tree = self.points, self.tree
+        of_node = np.empty(tree.low.shape[0], np.int64)
+        component_of_nodes(here, tree.depth, of_node)
+        kernel = search_kernel(points.metric, points.weights is not None, self.features.dtype)
+        common = (*self.arguments(), tree.order, tree.low, tree.high, tree.depth, here, of_node, best)
+        run(kernel, [(*common, near, bound, searched, *piece) for piece in ranges(searched.size, SEARCHED)])
+
     def originals(self) -> np.ndarray | None:
         """For each index the smallest index of an equal point; ``None`` if no two points are equal."""
         lowest = self.tree.order.copy()
@@ -148,16 +176,14 @@ def arrange(points: Points) -> TreePoints | None:
     return TreePoints(points, tree, features, _smallest_indices(tree.order, tree.depth))
 
 
-def arrange_if_quicker(points: Points, k: int, share: float = SHARE) -> TreePoints | None:
-    """Points with their tree, if lists of k neighbours of a sample compare no more than a share of all pairs."""
-    if len(points.features) > TREE_FEATURES or points.n <= 2 * k:
-        return None
-    arranged = arrange(points)
-    if arranged is None:
-        return None
-    if arranged.share_compared(k, GLANCE) > 4 * share or arranged.share_compared(k, SAMPLE) > share:
-        return None
-    return arranged
+def quicker(arranged: TreePoints, k: int, share: float) -> bool:
+    """Whether lists of k neighbours of a sample compare no more than a share of all pairs."""
+    return arranged.share_compared(k, GLANCE) <= 4 * share and arranged.share_compared(k, SAMPLE) <= share
+
+
+def worth_a_tree(points: Points, k: int) -> bool:
+    """Whether it is worth a try."""
+    return len(points.features) <= TREE_FEATURES and points.n > 2 * k
 
 
 def _diagonal(points: Points, tree: Tree) -> float:

@@ -1,0 +1,207 @@
+"""The nearest of all points at once, by screened boxes: each pair of points is compared once, and counts for both.
+
+Boxes i and ``i ^ step`` are a pairing for every step, and near each other in the tree for the first steps. So with
+every step each box meets another one, no two pieces of work touch the same lists, and lists soon hold what is near.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust import centroids, methods
+from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_search
+from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count, uncounted
+from gpuclust.kernels.cpu.screen import Screen, approach, threshold
+from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.summary_search import screen_kernel
+from gpuclust.methods import Method
+
+#: Rows made ready for a box at a time.
+ROWS = 64
+#: Boxes whose meetings with as many others are one piece of work, at most.
+TOUR = 4
+#: Rows a piece of the last pass.
+LAST = 4096
+
+
+class Lists(NamedTuple):
+    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.summaries`."""
+
+    centers: np.ndarray
+    size: np.ndarray
+    scatter: np.ndarray
+    ids: np.ndarray
+    near: np.ndarray
+    held: np.ndarray
+    limit: np.ndarray
+
+
+def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
+    """Fill the lists and limits of all rows, which are points: without scatter, and of at least two boxes."""
+    starts = ready.starts
+    boxes = starts.size - 1
+    dtype = lists.centers.dtype
+    largest = lists.size.max()
+    everyone = np.arange(starts[-1])
+    homes = [(b + i, b + j, 1) for b, e in itertools.pairwise(starts) for i, j in ranges(e - b, ROWS)]
+    within = screen_kernel(method, dtype)
+    run(within, [(*lists, ready, largest, unit, everyone, *piece) for piece in homes])
+    meet, finish = _kernels(method, dtype)
+    roots, worst = np.empty(starts[-1]), np.empty(boxes)
+    tour = TOUR
+    while tour > 1 and boxes // tour < 4 * thread_count():
+        tour //= 2
+    blocks = boxes // tour
+    for step in range(blocks):
+        pieces = [(block, block ^ step) for block in range(blocks) if block <= block ^ step]
+        run(meet, [(*lists[:6], ready, largest, roots, worst, tour, step == 0, *piece) for piece in pieces])
+    run(finish, [(*lists, largest, unit, *piece) for piece in ranges(starts[-1], LAST)])
+
+
+@cache
+def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    geometric = factor(method)
+    pair, insert = pair_functions(method, dtype), list_functions(dtype)
+    compared, reach = pair.compared, pair.reach
+    lowered = limits(method, dtype).lowered
+    one, nothing = np.float32(1), np.float32(0)
+    eps, bit = float(np.finfo(np.float32).eps), float(np.finfo(dtype).eps)
+    stamp = launch.stamp(centroids, methods, pairwise, summary_kernels, summary_search, *screen.modules())
+
+    @uncounted
+    @named(method.name, dtype)
+    def root_of(most, scale):
+        """The root of what the square of a pair's distance, times the factor, is at most."""
+        return np.sqrt(float(most) * scale * scale * (1 + 8 * bit)) * (1 + eps)
+
+    @uncounted
+    @named(method.name, dtype)
+    def look(held, ready, roots, worst, box):
+        """How far the lists of a box reach."""
+        starts, scale = ready[6], float(ready[7])
+        far = 0.0
+        for x in range(starts[box], starts[box + 1]):
+            roots[x] = root_of(held[x, held.shape[1] - 1], scale)
+            far = max(far, roots[x])
+        worst[box] = far
+
+    @uncounted
+    @named(method.name, dtype)
+    def apart(ready, one_box, other_box):
+        """A bound of the distance between the points of two boxes."""
+        middle, extent, scale = ready[3], ready[4], float(ready[7])
+        total = 0.0
+        for k in range(middle.shape[1]):
+            gap = abs(float(middle[one_box, k]) - float(middle[other_box, k])) * scale
+            gap -= (extent[one_box, k] + extent[other_box, k]) * (1 + 4 * eps)
+            gap = max(gap, 0.0)
+            total += gap * gap
+        return np.sqrt(total) * (1 - 4 * eps)
+
+    @uncounted
+    @named(method.name, dtype)
+    def pass_by(centers, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers):
+        """The rows of box ``mine`` compared with another box."""
+        features, other, least, middle, extent, radius, starts, scale = ready
+        group, ours, gaps, values, factors, limits_there, todo = buffers
+        m, last, width = centers.shape[1], held.shape[1] - 1, features.shape[2]
+        precise = float(scale)
+        far = apart(ready, mine, box)
+        if far * far * geometric(1.0, float(least[mine]), float(least[box])) > max(worst[mine], worst[box]) ** 2:
+            return
+        left, count_there = starts[box], starts[box + 1] - starts[box]
+        for k in range(width):
+            limits_there[k] = nothing
+        for k in range(count_there):
+            error = 2 * eps * np.sqrt(float(reach(size[left + k], largest))) * radius[box]
+            limits_there[k] = threshold(roots[left + k], error, m)
+        reach_there = nothing
+        for k in range(width):
+            reach_there = max(reach_there, limits_there[k])
+        own = nothing
+        for begin in range(starts[mine], starts[mine + 1], ROWS):
+            rows = min(ROWS, starts[mine + 1] - begin)
+            for k in range(m):
+                for place in range(ROWS):
+                    group[k, place] = centers[begin + min(place, rows - 1), k]
+            approach(group, middle[box], extent[box], scale, ours, gaps)
+            count = 0
+            for place in range(rows):
+                x = begin + place
+                error = 2 * eps * np.sqrt(float(reach(size[x], largest))) * radius[box]
+                bound = gaps[place] * geometric(one, np.float32(size[x]), least[box])
+                if bound <= max(reach_there, threshold(roots[x], error, m)):
+                    todo[count] = place
+                    count += 1
+            for more in range(TOGETHER - 1):
+                todo[count + more] = todo[max(count - 1, 0)]
+            for four in range(0, count, TOGETHER):
+                squares(features[box], ours, todo, four, values)
+                for side in range(min(TOGETHER, count - four)):
+                    x = begin + todo[four + side]
+                    if own != np.float32(size[x]):  # rows of one size share the factors
+                        own = np.float32(size[x])
+                        for k in range(width):
+                            factors[k] = geometric(one, own, other[box, k])
+                    error = 2 * eps * np.sqrt(float(reach(size[x], largest))) * radius[box]
+                    near_enough = threshold(roots[x], error, m)
+                    for start in range(0, width, LANES):
+                        bits = products_at_most_either(values[side], factors, start, near_enough, limits_there)
+                        while bits:
+                            at = start + lowest_bit(bits)
+                            bits &= bits - np.uint64(1)
+                            y = left + at
+                            value = compared(centers, size, scatter, x, y)
+                            if value <= held[x, last]:
+                                insert(near[x], held[x], ids, y, value)
+                                roots[x] = root_of(held[x, last], precise)
+                                near_enough = threshold(roots[x], error, m)
+                            if value <= held[y, last]:
+                                insert(near[y], held[y], ids, x, value)
+                                roots[y] = root_of(held[y, last], precise)
+                                error_there = 2 * eps * np.sqrt(float(reach(size[y], largest))) * radius[box]
+                                limits_there[at] = threshold(roots[y], error_there, m)
+
+    @compiled
+    @named(method.name, dtype)
+    def meet(centers, size, scatter, ids, near, held, ready, largest, roots, worst, tour, first, block, other_block):
+        stamp  # noqa: B018
+        m, width = centers.shape[1], ready[0].shape[2]
+        buffers = (
+            np.empty((m, ROWS), centers.dtype),
+            np.empty((m, ROWS), np.float32),
+            np.empty(ROWS, np.float32),
+            np.empty((TOGETHER, width), np.float32),
+            np.empty(width, np.float32),
+            np.empty(width, np.float32),
+            np.empty(ROWS + TOGETHER, np.int64),
+        )
+        for mine in range(block * tour, (block + 1) * tour):
+            if first:
+                look(held, ready, roots, worst, mine)
+        for step in range(tour):
+            for mine in range(block * tour, (block + 1) * tour):
+                box = mine - block * tour ^ step
+                box += other_block * tour
+                if mine < box or block < other_block:
+                    pass_by(centers, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers)
+        for place in range(tour):
+            look(held, ready, roots, worst, block * tour + place)
+            look(held, ready, roots, worst, other_block * tour + place)
+
+    @compiled
+    @named(method.name, dtype)
+    def finish(centers, size, scatter, ids, near, held, limit, largest, unit, begin, end):
+        stamp  # noqa: B018
+        n, m = centers.shape
+        last = held.shape[1] - 1
+        for x in range(begin, end):
+            limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
+
+    return meet, finish

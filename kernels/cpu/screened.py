@@ -1,0 +1,229 @@
+"""Points searched box by box in single precision first: nearest neighbours, and nearest points of other components.
+
+For squared Euclidean distances in so many dimensions that a kd-tree passes over little. What is found is what a
+search of all distances finds, to the last bit (`gpuclust.kernels.cpu.screen`), several times sooner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust.copies import groups
+from gpuclust.kernels.cpu import kdtree, launch, screen
+from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
+from gpuclust.kernels.cpu.screen import approach, box_size, threshold
+from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
+from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
+from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
+from gpuclust.methods import METHODS
+from gpuclust.metrics import Points
+
+#: Rows a piece of work.
+ROWS = 64
+#: Fewer points are as quickly searched without boxes.
+FEWEST = 1024
+#: By tree if it compares no more than this share of all pairs. Measured on 20,000 to 100,000 points of 4 to 32
+#: features: a tree takes 100 to 150 times its share of the time that screening takes.
+SCREENED = 1 / 128
+
+
+class Screened:
+    """Points in the order of a kd-tree, whose leaves are screened. O(n m) memory.
+
+    Attributes
+    ----------
+    n : int
+    points : Points
+        In the order they were given.
+    order : ndarray of int64, shape (n,)
+        The point at each position.
+    """
+
+    def __init__(self, points: Points, order: np.ndarray | None = None) -> None:
+        """``order``: of a kd-tree with leaves no larger than boxes here, where there is one."""
+        self.points, self.n = points, points.n
+        m, dtype = len(points.features), points.features.dtype
+        most = box_size(self.n, m)
+        self.order = kdtree.build(points.features, most).order if order is None else order
+        self._rows = np.empty((self.n, m), dtype)
+        for k in range(m):
+            np.take(points.features[k], self.order, out=self._rows[:, k])
+        self._ones, self._zeros = np.ones(self.n, dtype), np.zeros(self.n, dtype)
+        tree = Leaves(self.n, most).boxes(self._rows, self._ones, self._zeros, most)
+        self._ready = screen.screen(tree, True)
+
+    def at(self, which: np.ndarray) -> Screened:
+        """Some of the points."""
+        return Screened(self.points.at(which))
+
+    def originals(self) -> np.ndarray | None:
+        """For each point the smallest index of an equal one; ``None`` if no two are known to be equal."""
+        group = groups(self.points)
+        count = int(group.max()) + 1
+        if count == self.n:
+            return None
+        first = np.empty(count, np.int64)
+        first[group[::-1]] = np.arange(self.n)[::-1]
+        return first[group]
+
+    def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (n, k) and distances of the nearest others of each position, by (distance, index).
+
+        -1 and infinite behind the last where there are fewer than k others. O(n² m) time, O(n k) memory.
+        """
+        dtype = self._rows.dtype
+        near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
+        own = self._rows, self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
+        search_all(METHODS["centroid"], Lists(*own), self._ready, dtype.type(0))
+        return near, held
+
+    def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same by index, and of indices."""
+        position, found = self.lists(k)
+        index, distance = np.empty((self.n, k), np.int64), np.empty_like(found)
+        for begin, end in ranges(self.n, 1 << 16):
+            here = position[begin:end]
+            index[self.order[begin:end]] = np.where(here >= 0, self.order[here], -1)
+            distance[self.order[begin:end]] = found[begin:end]
+        return index, distance
+
+    def outside(
+        self, here: np.ndarray, best: np.ndarray, near: np.ndarray, bound: np.ndarray, searched: np.ndarray
+    ) -> None:
+        """Search the positions ``searched`` for what is nearest of another component.
+
+        ``here`` is the component of each position. ``near`` and ``bound`` are set where something is found that is
+        not farther than ``best`` of the component, which is lowered on the way.
+        """
+        padded = np.zeros(self.n + LANES, np.int32)
+        padded[: self.n] = here
+        kernel = outside_kernel(self._rows.dtype)
+        common = (self._rows, self.order, padded, best, near, bound, self._ready, searched)
+        run(kernel, [(*common, *piece) for piece in ranges(searched.size, ROWS)])
+
+
+def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:
+    """Points arranged for the search that is the quickest for lists of k neighbours; ``None``: that of all distances.
+
+    By tree, if a sample compares no more than a share of all pairs with it: ``share``, or `SCREENED` where the others
+    can be screened.
+    """
+    screens = _can_be_screened(points)
+    arranged = arrange(points) if worth_a_tree(points, k) else None
+    if arranged is not None and quicker(arranged, k, SCREENED if screens else share):
+        return arranged
+    if not screens:
+        return None
+    return Screened(points, None if arranged is None else arranged.tree.order)
+
+
+def _can_be_screened(points: Points) -> bool:
+    """Whether they are of a metric that is screened, without weights, enough for that to pay, and do not overflow."""
+    features = points.features
+    if points.metric.name != "sqeuclidean" or points.weights is not None or points.n < FEWEST or not len(features):
+        return False
+    with np.errstate(over="ignore"):
+        reach = features.max(axis=1) - features.min(axis=1)
+        return bool(np.isfinite((reach * reach).sum() * reach.dtype.type(4)))
+
+
+@cache
+def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    """See `Screened.outside`; for ``searched[begin:end]``.
+
+    ``best`` is lowered as shorter edges are found, also by other threads: that saves work, and decides nothing.
+    """
+    eps = float(np.finfo(np.float32).eps)
+    infinity = dtype.type(np.inf)
+    stamp = launch.stamp(*screen.modules())
+
+    @uncounted
+    @named(dtype)
+    def square(rows, x, y):
+        total = dtype.type(0)
+        for k in range(rows.shape[1]):
+            d = rows[x, k] - rows[y, k]
+            total += d * d
+        return total
+
+    @uncounted
+    @named(dtype)
+    def search(rows, ids, here, best, near, bound, ready, searched, begin, end, buffers):
+        features, other, _, middle, extent, radius, starts, scale = ready
+        group, ours, gaps, values, todo, found, found_at = buffers
+        m = rows.shape[1]
+        boxes, _, width = features.shape
+        precise = float(scale)
+        for place in range(end - begin):
+            for k in range(m):
+                group[k, place] = rows[searched[begin + place], k]
+            found[place], found_at[place] = infinity, -1
+        home = leaf_of(starts, searched[begin])
+        for step in range(boxes):
+            box = home ^ step
+            left = starts[box]
+            approach(group, middle[box], extent[box], scale, ours, gaps)
+            error = 2 * eps * radius[box]
+            count = 0
+            for place in range(end - begin):
+                most = min(found[place], best[here[searched[begin + place]]])
+                if gaps[place] <= threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m):
+                    todo[count] = place
+                    count += 1
+            for more in range(TOGETHER - 1):
+                todo[count + more] = todo[max(count - 1, 0)]
+            for four in range(0, count, TOGETHER):
+                squares(features[box], ours, todo, four, values)
+                for side in range(min(TOGETHER, count - four)):
+                    place = todo[four + side]
+                    x = searched[begin + place]
+                    own = here[x]
+                    most = min(found[place], best[own])
+                    near_enough = threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m)
+                    for start in range(0, width, LANES):
+                        bits = sums_at_most(values[side], other[box], start, near_enough)
+                        if bits == np.uint64(0):
+                            continue
+                        bits &= others(here, left + start, own)
+                        if bits == np.uint64(0):
+                            continue
+                        while bits:
+                            y = left + start + lowest_bit(bits)
+                            bits &= bits - np.uint64(1)
+                            value = square(rows, x, y)
+                            if value < found[place] or (
+                                value == found[place] and (found_at[place] < 0 or ids[y] < ids[found_at[place]])
+                            ):
+                                found[place], found_at[place] = value, y
+                        if found[place] < most:
+                            most = found[place]
+                            best[own] = min(best[own], most)
+                            near_enough = threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m)
+        for place in range(end - begin):
+            x = searched[begin + place]
+            if found_at[place] >= 0 and found[place] <= best[here[x]]:
+                near[x] = found_at[place]
+                bound[x] = found[place]
+
+    @compiled
+    @named(dtype)
+    def outside_by_tiles(rows, ids, here, best, near, bound, ready, searched, begin, end):
+        stamp  # noqa: B018
+        m, count, width = rows.shape[1], end - begin, ready[0].shape[2]
+        buffers = (
+            np.empty((m, count), rows.dtype),
+            np.empty((m, count), np.float32),
+            np.empty(count, np.float32),
+            np.empty((TOGETHER, width), np.float32),
+            np.empty(count + TOGETHER, np.int64),
+            np.empty(count, rows.dtype),
+            np.empty(count, np.int64),
+        )
+        search(rows, ids, here, best, near, bound, ready, searched, begin, end, buffers)
+
+    return outside_by_tiles

@@ -60,9 +60,10 @@ def test_float64_is_the_cpus_to_the_bit(phases, size, method, metric):
 
 @pytest.mark.parametrize(("method", "metric"), CASES)
 def test_float32_is_the_cpus_to_rounding(phases, size, method, metric):
-    """Sums may be fused on the device, so the last bit of a height may differ."""
+    """Sums may be fused on the device: the last bit of a height may differ, or of the one that it is taken from."""
     cpu, cuda = both(points_for(metric, size, 5, seed=2), method, metric, "float32")
-    np.testing.assert_allclose(cuda.Z[:, 2], cpu.Z[:, 2], rtol=0, atol=1e-6 * cpu.Z[:, 2].max())
+    largest = max(cpu.Z[:, 2].max(), 1 if metric in ("cosine", "correlation") else 0)
+    np.testing.assert_allclose(cuda.Z[:, 2], cpu.Z[:, 2], rtol=0, atol=1e-6 * largest)
     if metric != "hamming":
         np.testing.assert_array_equal(cuda.Z[:, [0, 1, 3]], cpu.Z[:, [0, 1, 3]])
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import EMULATED
 
@@ -86,6 +87,12 @@ def atomics_in_any_order(kernel: Kernel, found: Facts):
     """Sums and minima of integers are the same in any order; a compare-and-swap may be anything."""
     allowed = re.compile(r"(atom|red)\.[\w.]*\b(add|min|max|and|or)\.([us]|b)(32|64)")
     return [name for name in found.atomics if not allowed.fullmatch(name)]
+
+
+@rule(RULES)
+def indices_do_not_wrap_around(kernel: Kernel, found: Facts):
+    """Up to 2^31 points: what depends on a block's number has 64 bits before it is more than that."""
+    return found.wrapped
 
 
 @rule(RULES)
@@ -246,6 +253,31 @@ def test_a_compare_and_swap_is_noticed():
     assert faults(lowest) == {"atomics_in_any_order"}
 
 
+def test_an_index_that_may_wrap_around_is_noticed():
+    @planted(F64[:, ::1], types.int64)
+    def scattered(x, height):
+        first = np.int32(cuda.blockIdx.x * height)
+        x[first, cuda.threadIdx.x] = 0
+
+    @planted(F64[::1])
+    def spread(x):
+        x[np.int32(cuda.grid(1) * 3)] = 0
+
+    assert faults(scattered) == faults(spread) == {"indices_do_not_wrap_around"}
+
+
+def test_32_bits_that_are_no_index_are_not():
+    """A number that is stored; one whose lower bits are all that counts; a division that 32 bits are enough for."""
+
+    @planted(types.int32[::1], F64[::1], types.int64)
+    def labelled(labels, x, across):
+        place = cuda.grid(1)
+        x[place % across] = x[place // across] + x[np.int32(place * 3) & 63]
+        labels[place] = np.int32(place * 3)
+
+    assert faults(labelled) == set()
+
+
 def test_other_launch_bounds_are_noticed():
     @planted(F64[::1])
     def plain(x):
@@ -383,7 +415,8 @@ def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch):
         def map(self, function, chunks):
             looked_at.extend(name for chunk in chunks for name in chunk)
             return [
-                {name: Record({"sm_90": Facts(0, 0, 0, 0, 0, 0, [])}, {}, {}) for name in chunk} for chunk in chunks
+                {name: Record({"sm_90": Facts(0, 0, 0, 0, 0, 0, [], [])}, {}, {}) for name in chunk}
+                for chunk in chunks
             ]
 
     monkeypatch.setattr(catalogue, "ProcessPoolExecutor", Pool)

@@ -251,9 +251,9 @@ Four, of which only the last needs a GPU:
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles every kernel for sm_75, sm_80, sm_90, sm_100 and sm_120, and
    looks at what comes out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the
-   bits of the CPU are asked for, no atomic operation whose order could matter. NVVM comes from PyPI. Where `ptxas` is
-   on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated runs look only at kernels
-   whose source has changed.
+   bits of the CPU are asked for, no atomic operation whose order could matter, no index that may wrap around in 32
+   bits. NVVM comes from PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel
+   asks for. Repeated runs look only at kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
    launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
    tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py

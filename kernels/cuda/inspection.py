@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from gpuclust.kernels.cuda.launch import Kernel
+from gpuclust.kernels.cuda.widening import wrapped
 
 Capability = tuple[int, int]
 
@@ -111,6 +112,7 @@ class Facts(NamedTuple):
     doubles : instructions on float64.
     fused : fused multiply-adds in float64.
     atomics : atomic instructions.
+    wrapped : statements that give 64 bits to what may have wrapped around in 32 (`gpuclust.kernels.cuda.widening`).
     """
 
     local: int
@@ -120,6 +122,7 @@ class Facts(NamedTuple):
     doubles: int
     fused: int
     atomics: list[str]
+    wrapped: list[str]
 
 
 _INSTRUCTION = re.compile(r"^\s*(?:\{\s*)?(?:@!?%\w+\s+)?([a-z]\w*(?:\.[\w:]+)+)\s", re.MULTILINE)
@@ -146,6 +149,7 @@ def facts(ptx: str) -> Facts:
         sum(".f64" in name for name in found),
         sum(name.startswith("fma.") and name.endswith(".f64") for name in found),
         sorted({name for name in found if re.match(r"(atom|red)\.", name)}),
+        wrapped(text),
     )
 
 

@@ -25,6 +25,11 @@ SLAB_ON_CARD = 2**28
 LISTS_ON_CARD = 4
 
 
+def slab_on_card(n: int, width: int) -> int:
+    """Bytes of a slab of distances to ``n`` points, of which neighbours are selected: one row of tiles at least."""
+    return n * width * min(n, max(TILE, SLAB_ON_CARD // (n * width)))
+
+
 class Footprint(NamedTuple):
     """Bytes that an algorithm takes.
 

@@ -11,12 +11,13 @@ import numpy as np
 from gpuclust import metrics, speed
 from gpuclust.backends import parse_device, select
 from gpuclust.errors import DoesNotFit
-from gpuclust.footprint import LISTS_ON_CARD, SLAB_ON_CARD
+from gpuclust.footprint import LISTS_ON_CARD, slab_on_card
 from gpuclust.memory import available_memory, format_bytes, parse_bytes
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.observations import as_array, holder, place, to_host
 from gpuclust.plan import working_type
 from gpuclust.points import check_points
+from gpuclust.sizes import MOST
 
 
 def nearest_neighbors(
@@ -34,7 +35,7 @@ def nearest_neighbors(
     Parameters
     ----------
     X : (n, m) array_like
-        At least two points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
+        From two to 2^31 - 1 points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     k : int
         Neighbours wanted, from 1 to n - 1.
     metric : str or callable
@@ -115,6 +116,8 @@ def _checked(k: Any, n: int) -> int:
         raise TypeError(f"k must be a whole number, got {k!r}.") from None
     if n < 2:
         raise ValueError(f"X: at least 2 points are needed, got {n}.")
+    if n > MOST:
+        raise ValueError(f"X: at most {MOST:,} points can be searched, got {n:,}.")
     if not 1 <= number <= n - 1:
         raise ValueError(f"k must be from 1 to {n - 1}, the number of other points, got {number}.")
     return number
@@ -125,7 +128,7 @@ def memory_needed(n: int, m: int, k: int, dtype: str, device: str) -> int:
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
     if parse_device(device)[0] == "cuda":
-        return n * m * width + LISTS_ON_CARD * lists + min(SLAB_ON_CARD, n * n * width)
+        return n * m * width + LISTS_ON_CARD * lists + slab_on_card(n, width)
     return 2 * n * m * width + 24 * n + 2 * lists
 
 

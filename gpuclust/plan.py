@@ -14,15 +14,13 @@ from gpuclust.errors import DoesNotFit
 from gpuclust.memory import available_memory as available_memory
 from gpuclust.memory import format_bytes as format_bytes
 from gpuclust.memory import parse_bytes as parse_bytes
-from gpuclust.sizes import FUSED
+from gpuclust.sizes import FUSED, MOST
 from gpuclust.sizes import TILE as TILE
 
 __all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 
 #: Nobody looks whether so few bytes are there: a small job would wait longer for the answer than it takes.
 LITTLE = 2**26
-#: Observations, at most.
-MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)

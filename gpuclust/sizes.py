@@ -1,5 +1,7 @@
 """Sizes that both the algorithms and the plan go by. Light to import."""
 
+#: Observations, at most: their numbers, and the merges of a tree, have 32 bits where many are kept.
+MOST = 2**31 - 1
 #: Side of a tile of the stored layout: 128 KiB in float64, so that two fit the second-level cache.
 TILE = 128
 #: Up to here a matrix of all points is small, and the first round is made on it like the others.

@@ -9,7 +9,10 @@ from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
+from gpuclust import metrics
 from gpuclust.distance import nearest_neighbors, pdist, squareform
+from gpuclust.footprint import slab_on_card
+from gpuclust.neighbors import memory_needed
 
 
 def from_all_distances(X, k, metric, **arguments):
@@ -143,3 +146,16 @@ def test_refusals(arguments, error, text):
 def test_one_point_has_no_neighbour():
     with pytest.raises(ValueError, match="at least 2 points"):
         nearest_neighbors([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 500, 300_000, 10_000_000])
+def test_what_a_card_holds_is_foreseen(n, dtype):
+    """Distances of a row of tiles to all points: of many points that is more than the usual slab."""
+    pytest.importorskip("numba_cuda")
+    from gpuclust.kernels.cuda.knn import slab_rows
+
+    width = np.dtype(dtype).itemsize
+    for metric in metrics.METRICS.values():
+        held = slab_rows(n, metric, np.dtype(dtype)) * n * width
+        assert 0 < held <= slab_on_card(n, width) <= memory_needed(n, 2, 1, dtype, "cuda")

@@ -201,6 +201,11 @@ def _stride(pieces: int) -> int:
     return step
 
 
+def slab_rows(n: int, metric: Metric, dtype: np.dtype) -> int:
+    """Points whose distances to all are held at a time: as many as `SLAB` holds, but one row of tiles at least."""
+    return min(n, max(geometry(metric, dtype).rows, SLAB // (n * dtype.itemsize)))
+
+
 def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
 
@@ -209,7 +214,7 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     where = DevicePoints(replace(points, metric=metrics.ordering(points.metric)))
     n, dtype = where.n, where.dtype
-    rows = min(n, max(geometry(where.metric, dtype).rows, SLAB // (n * dtype.itemsize)))
+    rows = slab_rows(n, where.metric, dtype)
     slab = launch.empty((rows, n), dtype)
     distance, index = launch.empty((n, k), dtype), launch.empty((n, k), np.int32)
     stride = _stride(-(-n // PIECE))

@@ -72,8 +72,8 @@ def linkage(
     ----------
     y : array_like
         Points, shape (n, m), or condensed dissimilarities as `gpuclust.distance.pdist` returns them, shape
-        (n (n - 1) / 2,). At least two observations, all values finite. Also what lies on a CUDA device (CuPy, torch,
-        anything with the CUDA array interface or DLPack): on that device it is used where it is.
+        (n (n - 1) / 2,). Two to 2^31 - 1 observations, all values finite. Also what lies on a CUDA device (CuPy,
+        torch, anything with the CUDA array interface or DLPack): on that device it is used where it is.
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
         The linkage. Ward, centroid and median mean something for Euclidean dissimilarities only: from points they
         take no other metric, and condensed dissimilarities are taken to be Euclidean.
@@ -87,7 +87,9 @@ def linkage(
         (`gpuclust.plan` tells). The threads of the CPU can be limited by the environment variable
         GPUCLUST_NUM_THREADS.
     dtype : {"float64", "float32"}
-        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest.
+        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest, those of
+        cosine and correlation to 1e-6 of the one that they are subtracted from. Sizes of clusters, which all linkages
+        but single and complete weigh with, are then exact up to 2^24.
     progress : bool or callable
         True shows a bar; a callable is called with (merges made, merges in all).
     memory_limit : int or str, optional

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from numba import njit
 
-from gpuclust import distance, hierarchy
+from gpuclust import distance, hierarchy, metrics
+from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import Merges, assemble
-from gpuclust.kernels.cpu.tiles import TILE, tile_rows, tile_start, tiled_size
+from gpuclust.hierarchy.cophenetic_rows import write_rows
+from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
+from gpuclust.hierarchy.leaf_tree import LeafTree
+from gpuclust.kernels.cpu import fill, kdtree, pairwise, spanning
+from gpuclust.kernels.cpu.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.linkage import compute
 from gpuclust.observations import count, observations_of
 from gpuclust.plan import plan
@@ -17,9 +24,17 @@ BORDERS = (46_340, 46_341, 46_342, 65_535, 65_536, 65_537)
 LARGEST = 2**31 - 1
 
 
-def virtual(size: int) -> np.ndarray:
+def virtual(*shape: int) -> np.ndarray:
     """An array of so many zeros that takes no memory."""
-    return np.broadcast_to(np.int8(0), (size,))
+    return np.broadcast_to(np.int8(0), shape)
+
+
+def untouched(size: int) -> np.ndarray:
+    """The same, but to be written to: it takes memory where it is. Some systems give none that is not there."""
+    try:
+        return np.zeros(size, np.float32)
+    except MemoryError:
+        pytest.skip(f"no {4 * size:,} bytes of address space")
 
 
 @pytest.mark.parametrize("n", [*BORDERS, 100_000, LARGEST])
@@ -35,6 +50,32 @@ def test_no_more_observations_than_32_bits_count():
     assert plan(LARGEST, 1, memory_limit="1000TB").fits
     with pytest.raises(ValueError, match="n must be at most 2,147,483,647, got 2,147,483,648"):
         plan(LARGEST + 1, 1)
+    with pytest.raises(ValueError, match="at most 2,147,483,647 points can be searched, got 2,147,483,648"):
+        distance.nearest_neighbors(virtual(LARGEST + 1, 1))
+    for check in (hierarchy.fcluster, hierarchy.inconsistent, hierarchy.cophenet):
+        with pytest.raises(ValueError, match="at most 2,147,483,646 rows, got 2,147,483,647"):
+            check(virtual(LARGEST, 4), 1)
+
+
+def test_ids_of_clusters_that_need_more_than_32_bits(monkeypatch):
+    """There are twice as many clusters as observations; SciPy's type is kept for as long as it holds them."""
+    leaders = import_module("gpuclust.hierarchy.leaders")  # its function has the same name
+    assert [leaders._id_type(n) for n in (2, 2**30, 2**30 + 1, LARGEST)] == [np.int32, np.int32, np.int64, np.int64]
+    Z, T = hierarchy.single(np.arange(1.0, 11)), np.arange(1, 6, dtype=np.int32)
+    usual = hierarchy.leaders(Z, T)
+    monkeypatch.setattr(leaders, "_id_type", lambda n: np.int64)
+    wide = hierarchy.leaders(Z, T)
+    assert [usual[0].dtype, wide[0].dtype] == [np.int32, np.int64]
+    np.testing.assert_array_equal(wide, usual)
+
+
+def test_pairs_of_labels_are_numbered_below_2_to_the_63():
+    """Each label gets a number below n + 1024, whatever it is, so that a pair of them is one of 64 bits."""
+    assert (LARGEST + 1024) ** 2 < 2**63
+    for largest in (5000 + 1023, 5000 + 1024, 3 * 5000, 2**62):
+        labels = np.append(np.zeros(4999, np.int64), largest)
+        assert 1 <= _codes(labels).max() < 5000 + 1024
+        assert adjusted_rand_index(labels, labels[::-1]) < 0.5 < adjusted_rand_index(labels, labels)
 
 
 @njit
@@ -52,6 +93,106 @@ def test_tiles_of_half_a_matrix_follow_each_other(n):
         place = (before + column - row) * TILE * TILE
         assert starts(row, column, rows) == tile_start(row, column, rows) == place
     assert starts(last, last, rows) + TILE * TILE == tiled_size(n)
+
+
+@njit
+def span(node, n):
+    return kdtree.span(node, n)
+
+
+@pytest.mark.parametrize("n", [*BORDERS, LARGEST])
+def test_places_in_trees_and_tables(n):
+    depth = kdtree.depth_for(n)
+    for level in (1, depth - 1, depth):
+        for j in (0, 1, 2**level // 2, 2**level - 1):
+            assert span(2**level - 1 + j, n) == (n * j >> level, n * (j + 1) >> level)
+    for i in (0, 1, n // 2, n - 2):
+        assert shortest_order._row(n, i) == shortest_order._row.py_func(n, i) == i * (2 * n - i - 1) // 2 - i - 1
+
+
+# What follows works at the end of matrices of more than 2^31 entries, of which only that is in memory.
+LAST = 2 * TILE + 1
+
+
+@pytest.mark.parametrize("n", [46_341, 46_342, 65_536, 65_537])
+def test_condensed_distances_of_the_last_points(n):
+    x = np.random.default_rng(n).random(n).astype(np.float32)
+    points = metrics.prepare(x[:, None], "cityblock", dtype="float32")
+    flat = untouched(n * (n - 1) // 2)
+    kernel = pairwise._tile_kernel(points.metric, False, flat.dtype)
+    for begin in (0, n - LAST):  # of columns: of the first ones none counts
+        kernel(*(points.features, points.summary) * 2, points.summary, points.p, True, flat, n - LAST, n, begin, n)
+    expected = distance.pdist(x[-LAST:, None], "cityblock", dtype="float32")
+    np.testing.assert_array_equal(flat[-expected.size :], expected)
+    assert flat[-expected.size - 1] == 0
+
+
+@njit
+def put(matrix, rows, x, values):
+    write_row(matrix, rows, x, values)
+
+
+@njit
+def look_up(matrix, rows, x, out):
+    read_row(matrix, rows, x, 0, out)
+
+
+@pytest.mark.parametrize("n", [46_341, 46_342, 65_536, 65_537])
+def test_rows_of_a_stored_matrix(n):
+    """What the row of one cluster says of another, the row of the other says of it."""
+    rows, x = tile_rows(n), n - 2
+    matrix, found = untouched(tiled_size(n)), np.empty(rows * TILE, np.float32)
+    values = np.random.default_rng(n).random(rows * TILE).astype(np.float32)
+    put(matrix, rows, x, values)
+    for y in (0, 1, 32_767, 46_338, n - 3, n - 1):
+        look_up(matrix, rows, y, found)
+        assert found[x] == values[y]
+        assert np.count_nonzero(found) == 1
+    look_up(matrix, rows, x, found)
+    values[x] = np.inf
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("n", [46_342, 65_537])
+def test_a_matrix_and_a_tree_of_condensed_distances(n):
+    """The last clusters, as if they were alone."""
+    alone = np.random.default_rng(n).random(LAST * (LAST - 1) // 2).astype(np.float32)
+    condensed, matrix = untouched(n * (n - 1) // 2), untouched(tiled_size(n))
+    condensed[-alone.size :] = alone
+    square, rows, first = distance.squareform(alone), tile_rows(n), n - LAST
+    np.fill_diagonal(square, np.inf)
+    near, far = np.full(rows * TILE, -1), np.full(rows * TILE, np.inf, np.float32)
+    begin = -(-first // TILE)  # the first tile row that is all known
+    for row in range(begin, rows):
+        fill.condensed_kernel(matrix.dtype)(matrix, condensed, n, False, row, row, rows, far, near)
+    known = square[begin * TILE - first :, begin * TILE - first :]
+    np.testing.assert_array_equal(far[begin * TILE : n], known.min(axis=1))
+    np.testing.assert_array_equal(near[begin * TILE : n], begin * TILE + known.argmin(axis=1))
+    found = np.empty(rows * TILE, np.float32)
+    for y in (begin * TILE, n - 1):
+        look_up(matrix, rows, y, found)
+        np.testing.assert_array_equal(found[begin * TILE : n], square[y - first, begin * TILE - first :])
+
+    pairs, heights = np.empty((LAST, 2), np.int64), np.empty(LAST, np.float32)
+    pairs[0, 1] = first  # the vertex that was added last
+    outside = np.arange(first + 1, n)
+    state = outside, np.zeros(n, np.int64), np.full(n, np.inf, np.float32), LAST - 1
+    spanning.tree_kernel(condensed.dtype)(condensed, n, *state, LAST - 1, pairs, heights, 1)
+    ends, lengths = spanning.spanning_tree(alone, LAST, lambda done: None)
+    np.testing.assert_array_equal(pairs[1:], ends + first)
+    np.testing.assert_array_equal(heights[1:], lengths)
+
+
+@pytest.mark.parametrize("n", [46_342, 65_537])
+def test_cophenetic_distances_of_the_last_observations(n):
+    """Of a line of growing gaps: two observations come together with the later one of both."""
+    Z = np.column_stack((np.append(0, n + np.arange(n - 2)), np.arange(1, n), np.arange(1.0, n), np.arange(2, n + 1)))
+    tree, out = LeafTree(Z), untouched(n * (n - 1) // 2)
+    write_rows(n - LAST, n, tree.leaves, tree.arrays, np.empty(0), 0.0, 0.0, out, np.empty((0, 3)))
+    later = np.broadcast_to(np.arange(n - LAST, n), (LAST, LAST))[np.triu_indices(LAST, 1)]
+    of_rows = np.sort(tree.leaves[n - LAST :])
+    np.testing.assert_array_equal(of_rows, np.arange(n - LAST, n))
+    np.testing.assert_array_equal(out[-later.size :], later)
 
 
 @pytest.mark.parametrize("n", [65_535, 65_536, 65_537])

@@ -45,6 +45,18 @@ def test_linkage_of_condensed_input_is_the_cpus(method):
     np.testing.assert_array_equal(cuda, cpu)
 
 
+@pytest.mark.parametrize("method", ["single", "complete"])
+def test_more_than_2_to_the_31_dissimilarities(method):
+    """A table of them, and half a matrix: the tree is the one that is found on the CPU without."""
+    n = 300 if EMULATED else 65_537
+    if not gpuclust.plan(n, None, method, device="cuda").fits:
+        pytest.skip("the device has less memory")
+    X = np.random.default_rng(8).random((n, 1))
+    Y = pdist(X, "cityblock", device="cuda", output="numpy" if EMULATED else "cupy")
+    cpu, cuda = compute(X, method, "cityblock", device="cpu"), compute(Y, method, device="cuda")
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+
+
 @pytest.fixture
 def pool() -> Iterator[Any]:
     """CuPy's pool, empty; without a limit again afterwards."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -56,6 +58,11 @@ def _find_leaders(
     return -1
 
 
+def _id_type(n: int) -> type[np.signedinteger[Any]]:
+    """What holds the ids of all clusters of ``n`` observations: SciPy's type, where that is wide enough."""
+    return np.int32 if 2 * n - 2 < 2**31 else np.int64
+
+
 def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """
     The cluster of the tree that holds the observations of each flat cluster, and no others.
@@ -71,7 +78,7 @@ def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     -------
     L : ndarray
         int32, shape (k,) for k different numbers in ``T``: ids of clusters of the tree (an observation if below n,
-        otherwise row ``L[j] - n`` of ``Z``).
+        otherwise row ``L[j] - n`` of ``Z``). Of more than 2^30 observations int64.
     M : ndarray
         int32, shape (k,): the flat cluster of which ``L[j]`` is the leader.
 
@@ -95,7 +102,7 @@ def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if flat.shape[0] != n:
         raise ValueError(f"Mismatch: len(T)!=Z.shape[0] + 1: {flat.shape[0]} labels for {n} observations.")
     count = len(np.unique(flat))
-    L = np.zeros(count, dtype=np.int32)
+    L = np.zeros(count, dtype=_id_type(n))
     M = np.zeros(count, dtype=np.int32)
     visit = np.empty(n - 1, dtype=np.int32)
     _postorder(Z, np.empty(n - 1, dtype=np.int32), visit)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from gpuclust.errors import ClusterWarning
 from gpuclust.kernels.cpu.launch import compiled
+from gpuclust.sizes import MOST
 
 _SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZE, _TOO_LARGE, _SIZE = range(9)
 
@@ -85,15 +86,15 @@ def _as_table(values: ArrayLike, kind: str, cast: bool) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{kind}must be a plain array; masked arrays are not supported.")
     table = np.asarray(values)
-    if table.dtype != np.float64:
-        if not cast or table.dtype.kind not in "biuf":
-            raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")
-        table = table.astype(np.float64)
+    if table.dtype != np.float64 and (not cast or table.dtype.kind not in "biuf"):
+        raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")
     if table.ndim != 2:
         raise ValueError(f"{kind}must have shape=2 (i.e. be two-dimensional), got shape {table.shape}.")
     if table.shape[1] != 4:
         raise ValueError(f"{kind}must have 4 columns, got {table.shape[1]}.")
-    table = np.ascontiguousarray(table)
+    if len(table) >= MOST:
+        raise ValueError(f"{kind}must have at most {MOST - 1:,} rows, got {len(table):,}.")
+    table = np.ascontiguousarray(table, dtype=np.float64)
     return table if table.flags.writeable else table.copy()  # compiled code has one array type
 
 
@@ -131,8 +132,6 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     table = _as_table(Z, f"Linkage matrix {label}", cast)
     if table.shape[0] == 0:
         raise ValueError("Linkage must be computed on at least two observations.")
-    if table.shape[0] >= 2**30:  # ids are stored as int32 by SciPy and by us
-        raise ValueError(f"Linkage matrix {label}has {table.shape[0]} rows; at most {2**30 - 1} are supported.")
     if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, its own tests give 4
         table = table.copy()
         table[0, 3] = 2.0

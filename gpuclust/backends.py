@@ -108,8 +108,13 @@ class Generic(Protocol):
 
 
 class Outgoing(Protocol):
-    """The shortest edge out of each component of points, round after round of ever larger components."""
+    """The shortest edge out of each component of points, round after round of ever larger components.
 
+    Points have numbers here: their place in ``points``, which may be an order of space, and has one of equal ones.
+    """
+
+    points: np.ndarray  # the points that are searched
+    copies: np.ndarray  # (k, 2): equal points, at distance zero, the second of each pair not among those
     scans: int  # points searched so far
 
     def shortest(
@@ -117,10 +122,10 @@ class Outgoing(Protocol):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first edge of each component in (distance, smaller end, larger end): its two ends, and its length.
 
-        ``component`` numbers the component of each point from 0 to ``count`` - 1: every point its own in the first
-        call, and in the next one those of the last, joined along the edges that it gave. Edge c leads from a point of
-        component c; or its end is -1, for components that wait for a later call, never for all. All three (count,).
-        ``report`` is called now and then.
+        Ends are compared as points, and given as numbers. ``component`` numbers the component of each from 0 to
+        ``count`` - 1: every point its own in the first call, and in the next one those of the last, joined along the
+        edges that it gave. Edge c leads from a point of component c; or its end is -1, for components that wait for a
+        later call, never for all. All three (count,). ``report`` is called now and then.
         """
 
 

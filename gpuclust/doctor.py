@@ -250,7 +250,10 @@ def _by_age(clusters: Searched) -> Arrays:
 def _outgoing(backend: Backend, sample: Sample) -> Arrays:
     """The shortest edges out of single points, as single linkage searches them on this backend."""
     search = backend.outgoing(sample.points) or ByPoints(backend, sample.points)
-    return search.shortest(np.arange(sample.n), sample.n, lambda: None)
+    n = search.points.size
+    _, others, lengths = search.shortest(np.arange(n), n, lambda: None)
+    by_point = np.argsort(search.points)
+    return search.points[others[by_point]], lengths[by_point], search.copies
 
 
 def _greedy(engine: Generic, n: int) -> Arrays:

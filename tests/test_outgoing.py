@@ -8,10 +8,9 @@ from scipy.cluster import hierarchy
 
 import gpuclust
 from gpuclust import metrics
-from gpuclust.algorithms.outgoing import ByPoints
 from gpuclust.algorithms.spanning_tree import _join, boruvka
 from gpuclust.backends import select
-from gpuclust.kernels.cpu import outgoing, tree_points
+from gpuclust.kernels.cpu import outgoing, screen, screened, tree_points
 
 CPU, REFERENCE = select("cpu"), select("reference")
 TREE_METRICS = [name for name, metric in metrics.METRICS.items() if metric.euclidean_like]
@@ -37,18 +36,18 @@ def kind_of_points(kind: str, n: int, m: int) -> np.ndarray:
 
 
 class Only:
-    """The CPU backend with one way of finding edges."""
+    """The CPU backend with one way of finding edges: "tree", "screen" or ``None``."""
 
-    def __init__(self, by_tree: bool) -> None:
-        self._by_tree = by_tree
+    def __init__(self, way: str | None) -> None:
+        self._way = way
 
     def __getattr__(self, name):
         return getattr(CPU, name)
 
     def outgoing(self, points):
-        if not self._by_tree:
+        if self._way is None:
             return None
-        arranged = tree_points.arrange(points)
+        arranged = tree_points.arrange(points) if self._way == "tree" else screened.Screened(points)
         assert arranged is not None
         return outgoing.ByBoxes(arranged)
 
@@ -74,7 +73,7 @@ def test_same_edges(metric, kind):
         if metric == "seuclidean":
             X = np.concatenate((X, X[:1] + 1))  # a variance in any case
         points = metrics.prepare(X, metric, dtype=dtype, **parameters(metric, m))
-        assert edges(Only(True), points) == edges(Only(False), points)
+        assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -82,14 +81,14 @@ def test_same_edges(metric, kind):
 def test_same_edges_in_any_dimension(m, dtype):
     for kind in ("clustered", "cauchy", "duplicated"):
         points = metrics.prepare(kind_of_points(kind, 300, m), "euclidean", dtype=dtype)
-        assert edges(Only(True), points) == edges(REFERENCE, points)
+        assert edges(Only("tree"), points) == edges(REFERENCE, points)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock", "chebyshev", "minkowski"])
 def test_weights_and_one_of_them_zero(metric):
     X = kind_of_points("grid", 200, 3)
     points = metrics.prepare(X, metric, w=[2.0, 0.0, 0.5], **parameters(metric, 3))
-    assert edges(Only(True), points) == edges(Only(False), points)
+    assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,14 +110,48 @@ def test_threads_do_not_matter(kind, monkeypatch):
     np.testing.assert_array_equal(found[0], found[2])
 
 
-def test_a_tree_is_taken_where_it_prunes():
-    def chosen(kind, m):
-        points = metrics.prepare(kind_of_points(kind, 5000, m), "sqeuclidean")
-        return CPU.outgoing(points) is not None
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 7, 8, 16, 33, 64, 130])
+def test_same_edges_of_screened_points(m, dtype, monkeypatch):
+    """Of boxes that are many and small, too; on a grid and a heap lists say little, and much is searched."""
+    monkeypatch.setattr(screen, "MOST", 64)
+    for kind in KINDS:
+        points = metrics.prepare(kind_of_points(kind, 500, m), "euclidean", dtype=dtype)
+        assert edges(Only("screen"), points) == edges(REFERENCE, points)
 
-    assert chosen("uniform", 2)
-    assert chosen("clustered", 8)
-    assert not chosen("uniform", 16)
+
+@pytest.mark.parametrize("offset", [1e3, 1e7])
+def test_screened_far_from_the_origin(offset):
+    """Single precision would not tell these points from each other, but for the middle of each box."""
+    for m in (3, 20):
+        X = kind_of_points("clustered", 700, m) + offset
+        X[:2] -= 2 * offset
+        points = metrics.prepare(X, "euclidean")
+        assert edges(Only("screen"), points) == edges(REFERENCE, points)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [("float64", scale) for scale in (1e-200, 1e-161, 1e-150, 1e150)]
+    + [("float32", scale) for scale in (1e-30, 1e-23, 1e-20, 1e15)],
+)
+def test_screened_very_small_and_very_large(scale, dtype):
+    """Squares may vanish or be rounded to few bits, and then more of them are equal."""
+    points = metrics.prepare(kind_of_points("uniform", 300, 9) * scale, "sqeuclidean", dtype=dtype)
+    assert edges(Only("screen"), points) == edges(REFERENCE, points)
+
+
+def test_a_tree_is_taken_where_it_prunes():
+    def chosen(kind, m, metric="sqeuclidean"):
+        points = metrics.prepare(kind_of_points(kind, 5000, m), metric)
+        found = screened.boxed(points, 6)
+        return None if found is None else type(found).__name__
+
+    assert chosen("uniform", 1) == "TreePoints"
+    assert chosen("uniform", 2, "cityblock") == "TreePoints"
+    assert chosen("clustered", 3, "cityblock") == "TreePoints"
+    assert chosen("uniform", 16) == "Screened"
+    assert chosen("uniform", 16, "cityblock") is None
 
 
 def test_no_tree_where_no_box_bounds_or_a_distance_may_overflow():
@@ -132,11 +165,32 @@ def test_no_tree_where_no_box_bounds_or_a_distance_may_overflow():
 def test_first_edges_in_the_total_order():
     """Round by round on a grid, where most edges tie."""
     points = metrics.prepare(kind_of_points("grid", 300, 2), "sqeuclidean")
-    component, count = np.arange(300), 300
-    searches = Only(True).outgoing(points), ByPoints(REFERENCE, points)
-    while count > 1:
-        ours, theirs = (search.shortest(component, count, lambda: None) for search in searches)
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(a, b)
-        joined, count = _join(component, *ours, np.empty((299, 2), np.int64), np.empty(299), 0)
-        component = joined[component]
+    for way in ("tree", "screen"):
+        search = Only(way).outgoing(points)
+        n = search.points.size
+        component, count = np.arange(n), n
+        while count > 1:
+            ends, others, lengths = search.shortest(component, count, lambda: None)
+            # By points; copies, which are joined, are with the points that stand for them.
+            of_point = np.empty(300, np.int64)
+            of_point[search.points] = component
+            of_point[search.copies[:, 1]] = of_point[search.copies[:, 0]]
+            for c in np.flatnonzero(ends >= 0):
+                a, b = search.points[ends[c]], search.points[others[c]]
+                assert of_point[a] == c != of_point[b]
+                assert (lengths[c], min(a, b), max(a, b)) == first_edge(points, of_point, c)
+            assert (ends >= 0).any()
+            joined, count = _join(component, ends, others, lengths, np.empty((299, 2), np.int64), np.empty(299), 0)
+            component = joined[component]
+
+
+def first_edge(points, component, own):
+    """The shortest edge out of a component, by (distance, smaller end, larger end)."""
+    features = points.features
+    inside, outside = np.flatnonzero(component == own), np.flatnonzero(component != own)
+    square = np.zeros((inside.size, outside.size))
+    for row in features:
+        square += (row[inside][:, None] - row[outside][None, :]) ** 2
+    least = square.min()
+    at = np.argwhere(square == least)
+    return (least, *min((min(inside[i], outside[j]), max(inside[i], outside[j])) for i, j in at))

@@ -157,6 +157,16 @@ def test_reference_has_the_same_bits(monkeypatch, n, tail, dtype):
         np.testing.assert_array_equal(ours.heights, reference.heights)
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 1e-19), ("float32", 1e-21), ("float64", 1e-160)])
+@pytest.mark.parametrize("m", [3, 10])
+def test_squares_that_nearly_vanish(dtype, scale, m):
+    """They are rounded to few bits, or to nothing: what is equal then is found to be equal."""
+    X = np.random.default_rng(m).random((400, m)) * scale
+    ours, reference = merges_of(X, dtype=dtype), merges_of(X, Reference, dtype)
+    np.testing.assert_array_equal(ours.pairs, reference.pairs)
+    np.testing.assert_array_equal(ours.heights, reference.heights)
+
+
 @pytest.mark.parametrize("n", [17, 150])
 def test_reference_is_scipy(n):
     X = np.random.default_rng(n).normal(size=(n, 3))

@@ -28,6 +28,7 @@ class ByPoints:
     def __init__(self, backend: Backend, points: Points) -> None:
         self._backend = backend
         self._points = points
+        self.points, self.copies = np.arange(points.n), np.empty((0, 2), np.int64)
         self._index, self._distance = backend.nearest(points)
         if not np.isfinite(self._distance).all():
             raise overflow(self._distance.dtype)

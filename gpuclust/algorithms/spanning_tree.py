@@ -31,15 +31,18 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     points, finish = metrics.by_order(points)
     n = points.n
     outgoing = backend.outgoing(points) or ByPoints(backend, points)
-    component = np.arange(n)
-    count = n
+    count = outgoing.points.size
+    component = np.arange(count)
     pairs = np.empty((n - 1, 2), np.int64)
     heights = np.empty(n - 1, points.features.dtype)
+    pairs[: n - count], heights[: n - count] = outgoing.copies, 0
+    first = n - count
     while count > 1:
         ends, others, lengths = outgoing.shortest(component, count, partial(report, n - count))
         joined, count = _join(component, ends, others, lengths, pairs, heights, n - count)
         component = joined[component]
         report(n - count)
+    pairs[first:] = outgoing.points[pairs[first:]]
     return Merges(pairs, finish(heights), outgoing.scans, edges=True)
 
 

@@ -125,6 +125,24 @@ def _rows_of_edges(
         Z[row, 3] = size
 
 
+def _by_height(heights: np.ndarray) -> np.ndarray:
+    """A stable argsort. NumPy's other one is several times as quick where it has vectors; ties are put in order."""
+    order = np.argsort(heights)
+    _by_place(heights, order)
+    return order
+
+
+@compiled
+def _by_place(heights: np.ndarray, order: np.ndarray) -> None:
+    """Put places of equal heights in order, given those of all by height."""
+    begin = 0
+    for end in range(1, order.size + 1):
+        if end == order.size or heights[order[end]] != heights[order[begin]]:
+            if end - begin > 1:
+                order[begin:end].sort()
+            begin = end
+
+
 def assemble(merges: Merges) -> np.ndarray:
     """The linkage matrix of ``merges``, float64 of shape (n - 1, 4), in O(n log n).
 
@@ -138,7 +156,7 @@ def assemble(merges: Merges) -> np.ndarray:
     if merges.monotone and not merges.edges:
         for piece in pieces:
             _lift(*piece, merges.pairs, heights)
-    order = aside(lambda: np.argsort(heights, kind="stable")) if merges.monotone else np.arange(count)
+    order = aside(lambda: _by_height(heights)) if merges.monotone else np.arange(count)
     Z = np.empty((count, 4))
     rows_of = _rows_of_edges if merges.edges else _rows_of_merges
     known = np.arange(2 * count + 1) if merges.edges else np.empty(count, np.int64)

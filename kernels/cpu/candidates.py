@@ -11,12 +11,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.clusters import Clusters
 from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.methods import Method
 from gpuclust.metrics import Metric, Points
 
@@ -29,7 +28,7 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
     step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
     stamp = launch.stamp(metrics)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def pair(rows, summary, weights, p, i, j):
         """The distance of two points; features are added in order, as everywhere."""
@@ -41,7 +40,7 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
             a, b = step(a, b, x[k], y[k], w, p)
         return finish(a, b, summary[i], summary[j], p)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def between(rows, summary, weights, p, members, start, weight, total, c, q):
         """Dissimilarity of clusters c < q."""

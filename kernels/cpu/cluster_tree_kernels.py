@@ -7,12 +7,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.kernels.cpu import extremes, launch, pairwise
 from gpuclust.kernels.cpu.extremes import keep_corners, keep_ends
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.metrics import Metric
 
 #: Roundings that a centre gains with a union, and that a bound made of m features has, and more.
@@ -72,7 +71,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     two = dtype.type(2)
     infinity = dtype.type(np.inf)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def centres_apart(rows, weights, p, x, y, slack):
         """What two clusters are at least apart: the distance of their centres, as a distance is convex."""
@@ -83,7 +82,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             a, b = step(a, b, gap, zero, weights[k] if weighted else one, p)
         return finish(a, b, zero, zero, p) * slack
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def faces_apart(rows, weights, p, x, y, slack):
         """What the farthest points of two clusters are at least apart: opposite faces of their boxes."""
@@ -94,7 +93,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             largest_sum = max(largest_sum, a)
         return finish(largest_sum, zero, zero, zero, p) * slack
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def node_apart(tree, rows, weights, p, x, node, off, slack):
         """What a cluster and any cluster below a node are at least apart."""
@@ -105,7 +104,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             a, b = step(a, b, gap, zero, weights[k] if weighted else one, p)
         return finish(a, b, zero, zero, p) * slack
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def between(pool, rows, weights, p, x, y, enough):
         """The dissimilarity of two clusters; infinite or any number above ``enough`` where it is more than that."""
@@ -137,7 +136,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                     return infinity
         return value if largest else value / scale
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def nearest_to(pool, rows, tree, depth, weights, p, x, worst, slack, stack, bound):
         """Row and dissimilarity of the cluster nearest to x, by (dissimilarity, id); -1 if all are infinite."""
@@ -186,12 +185,12 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                     nearest_id = rows.ids[y]
         return nearest, best
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def final(value, p):
         return last_step(value, zero, zero, zero, p) if roots else value
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def measure(pool, rows, x, scale):
         """Centre and box of a row from its points."""
@@ -211,7 +210,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             rows.centre[x, k] = total / weight if end - begin > 1 else low
         rows.error[x] = dtype.type(end - begin - 1) * 4 * eps * scale
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def reduce(pool, begin, count, corners, diameter):
         """Drop points that are farthest from nothing; how many are left."""
@@ -221,7 +220,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             return keep_corners(pool.X, pool.which, begin, begin + count, corners, diameter, strict)
         return count
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, largest, dtype)
     def join(old, rows, a, b, pool, end, into, x, counted, scale, diameter, corners):
         """Put the union of rows a and b to place ``end`` of a pool, and describe it as row x of ``into``."""

@@ -7,26 +7,27 @@ are computed are rounded, so a point is dropped only where a corner is farther b
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
+
+from gpuclust.kernels.cpu.launch import uncounted
 
 #: Roundings that a computed distance in the plane may be off by, and a good deal more.
 ROUNDINGS = 64
 
 
-@register_jitable
+@uncounted
 def swap(X, index, i, j):
     for k in range(X.shape[1]):
         X[i, k], X[j, k] = X[j, k], X[i, k]
     index[i], index[j] = index[j], index[i]
 
 
-@register_jitable
+@uncounted
 def turn(X, a, b, c):
     """Twice the area of a triangle: positive if c is to the left of the way from a to b."""
     return (X[b, 0] - X[a, 0]) * (X[c, 1] - X[a, 1]) - (X[b, 1] - X[a, 1]) * (X[c, 0] - X[a, 0])
 
 
-@register_jitable
+@uncounted
 def keep_ends(X, index, begin, end):
     """Move the smallest and the largest of points on a line to the front; how many are kept."""
     for i in range(begin, end):
@@ -38,7 +39,7 @@ def keep_ends(X, index, begin, end):
     return min(end - begin, 2)
 
 
-@register_jitable
+@uncounted
 def needless(X, p, corners, first, last, diameter, strict):
     """Whether from anywhere within the diameter a corner is farther than point p, by more than rounding.
 
@@ -65,7 +66,7 @@ def needless(X, p, corners, first, last, diameter, strict):
     return deep
 
 
-@register_jitable
+@uncounted
 def keep_corners(X, index, begin, end, corners, diameter, strict):
     """Move the corners of the convex hull of points in the plane, and what is too near to it, to the front.
 

@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.kernels.cpu import launch, pairwise, tiles
-from gpuclust.kernels.cpu.launch import compiled, named, run
+from gpuclust.kernels.cpu.launch import compiled, named, run, uncounted
 from gpuclust.kernels.cpu.tiles import TILE, tile_rows, tile_start
 
 tile_rows_of = register_jitable(tile_rows)
@@ -23,7 +23,7 @@ tile_rows_of = register_jitable(tile_rows)
 SMALL = 512
 
 
-@register_jitable
+@uncounted
 def take_pairs(values, i, begin, distance, index):
     """Take the dissimilarities of cluster i to clusters begin, begin + 1, ... (all above i) into the minima of both.
 
@@ -51,7 +51,7 @@ def take_pairs(values, i, begin, distance, index):
             index[begin + k] = i
 
 
-@register_jitable
+@uncounted
 def close_tile(matrix, start, row, column, n):
     """Mirror a diagonal tile, and make the diagonal and everything past the last cluster infinite."""
     if row == column:

@@ -20,7 +20,7 @@ from numba.extending import register_jitable
 from gpuclust import methods, metrics
 from gpuclust.kernels.cpu import launch, pairwise, tiles
 from gpuclust.kernels.cpu.fill import SMALL
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, write_row
 from gpuclust.methods import Method
@@ -74,7 +74,7 @@ def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
     """Distances from centroids. State: (features, summary, p, scratch)."""
     row_of_distances = pairwise.row_kernel(metric, False)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, dtype)
     def distances(state, x, first, out):
         features, summary, p, scratch = state
@@ -83,7 +83,7 @@ def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
             end = min(begin + BLOCK, n)
             row_of_distances(features, summary, x, features, summary, begin, end, summary, p, out[begin:end], scratch)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, dtype)
     def unite(state, a, b, d, sa, sb, size, out, other):
         features = state[0]
@@ -99,13 +99,13 @@ def stored_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a tiled matrix. State: (matrix, tile rows)."""
     update = register_jitable(method.update)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def distances(state, x, first, out):
         matrix, rows = state
         read_row(matrix, rows, x, first // TILE, out)
 
-    @register_jitable
+    @uncounted
     @named(method.name, dtype)
     def unite(state, a, b, d, sa, sb, size, out, other):
         matrix, rows = state
@@ -126,7 +126,7 @@ def kernels(
     distances, unite, modules, source_name = source
     stamp = launch.stamp(tiles, *modules)
 
-    @register_jitable
+    @uncounted
     @named(source_name)
     def search(state, x, search_state, out):
         """The nearest of row x among later rows."""

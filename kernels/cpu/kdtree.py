@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust.kernels.cpu.launch import compiled, run
+from gpuclust.kernels.cpu.launch import compiled, run, uncounted
 
 #: Points a leaf has at most. Half of it at least: two vectors of distances are as quick to compute as one tree step.
 LEAF = 32
@@ -42,7 +42,7 @@ class Tree(NamedTuple):
     depth: int
 
 
-@register_jitable
+@uncounted
 def span(node, n):
     """First position of a node, and the one after its last."""
     level = 0
@@ -52,12 +52,12 @@ def span(node, n):
     return (n * j) >> level, (n * (j + 1)) >> level
 
 
-@register_jitable
+@uncounted
 def comes_first(key, index, other_key, other_index):
     return key < other_key or (key == other_key and index < other_index)
 
 
-@register_jitable
+@uncounted
 def select(keys, order, begin, end, place):
     """Order positions begin..end-1 so that what belongs at ``place`` is there, and nothing before it comes later.
 
@@ -96,7 +96,7 @@ def select(keys, order, begin, end, place):
             return
 
 
-@register_jitable
+@uncounted
 def bound(features, order, begin, end, low, high):
     """The bounding box of positions begin..end-1; returns its longest side, the first of equal ones."""
     side = 0

@@ -4,14 +4,15 @@ What is kept of a point between rounds is the nearest point outside its componen
 made once, or a bound once that is used up. A point is searched again only if its bound is not above the shortest edge
 that its component has so far, and only up to that length.
 
-A round need not give every component its edge: those that would take the most searching wait. They take in others
-meanwhile, and the largest of all, whose points lie in the middle and have used up their lists, is never searched.
+A round need not give every component its edge. Where searches cost more than rounds, components that would take the
+most of them wait. They take in others meanwhile, and the largest of all, whose points lie in the middle and have used
+up their lists, is never searched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -33,6 +34,8 @@ PIECE = 4096
 
 class Arranged(Protocol):
     """Points in an order of space; positions are places in it (`TreePoints`, `Screened`)."""
+
+    dear: ClassVar[bool]  # whether to search a share of the points costs more than a round
 
     @property
     def n(self) -> int: ...
@@ -61,60 +64,46 @@ class Arranged(Protocol):
 
 
 class ByBoxes:
-    """The step of Borůvka's algorithm on points in space. Equal points are joined first, and one of them is searched.
+    """The step of Borůvka's algorithm on points in space, of which one stands for all that are equal to it.
 
     O(n m) memory.
     """
 
     def __init__(self, arranged: Arranged) -> None:
-        self._n = arranged.n
-        self._original = arranged.originals()
-        kept = None
-        if self._original is not None:
-            kept = np.flatnonzero(self._original == np.arange(self._n))
+        original = arranged.originals()
+        self.points = arranged.order
+        self.copies = np.empty((0, 2), np.int64)
+        if original is not None:
+            alone = original == np.arange(original.size)
+            kept, copies = np.flatnonzero(alone), np.flatnonzero(~alone)
+            self.copies = np.stack((original[copies], copies), axis=1)
             arranged = arranged.at(kept)
+            self.points = kept[arranged.order]
         self._arranged = arranged
-        self._ids = arranged.order if kept is None else kept[arranged.order]
-        self._listed, self._lengths = arranged.lists(max(1, min(LISTED, arranged.n - 1)))
-        self._near = self._listed[:, 0].copy()
-        self._bound = self._lengths[:, 0].copy()
-        self.scans = self._n
+        self.scans = arranged.n
+        if arranged.n > 1:
+            self._listed, self._lengths = arranged.lists(min(LISTED, arranged.n - 1))
+            self._near = self._listed[:, 0].copy()
+            self._bound = self._lengths[:, 0].copy()
 
     def shortest(
         self, component: np.ndarray, count: int, report: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ids, near, bound = self._ids, self._near, self._bound
-        dtype = bound.dtype
-        if count == self._n:  # the first round
-            ends = np.arange(count)
-            others = np.empty(count, np.int64)
-            lengths = np.empty(count, dtype)
-            others[ids] = ids[near]
-            lengths[ids] = bound
-            self._join_equals(others, lengths)
-            return ends, others, lengths
-        here = component[ids]
-        best, best_at = self._known(here, count)
-        searched = to_search(here, near, bound, best)
+        near, bound = self._near, self._bound
+        if count == near.size:  # the first round
+            return np.arange(count), near.astype(np.int64), bound.copy()
+        best, best_at = self._known(component, count)
+        searched = to_search(component, near, bound, best)
         if searched.size:
-            searched, waiting = _cheapest(here, searched, count)
-            self._arranged.outside(here, best.copy(), near, bound, searched)
-            take_found(here, ids, near, bound, searched, best, best_at)
+            waiting = np.empty(0, np.int64)
+            if self._arranged.dear:
+                searched, waiting = _cheapest(component, searched, count)
+            self._arranged.outside(component, best.copy(), near, bound, searched)
+            take_found(component, self.points, near, bound, searched, best, best_at)
             best_at[waiting] = -1
             self.scans += searched.size
             report()
-        ends = np.where(best_at >= 0, ids[best_at], -1)
-        return ends, ids[near[best_at]], best
-
-    def _join_equals(self, others: np.ndarray, lengths: np.ndarray) -> None:
-        """The first edges of points that have an equal: to the smallest index of these."""
-        if self._original is None:
-            return
-        copies = np.flatnonzero(self._original != np.arange(self._n))
-        originals = self._original[copies]
-        others[copies] = originals
-        others[originals[::-1]] = copies[::-1]  # the first of them is written last
-        lengths[copies] = lengths[originals] = 0
+        return best_at, near[best_at].astype(np.int64), best
 
     def _known(self, here: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The shortest edge of each component that lists and earlier searches give, and where it starts."""
@@ -124,11 +113,11 @@ class ByBoxes:
             parts.append((np.full(count, np.inf, self._bound.dtype), np.full(count, -1)))
             return parts[-1]
 
-        common = (here, self._ids, self._listed, self._lengths, self._near, self._bound)
-        length = max(self._ids.size // 8 + 1, PIECE)
-        run(advance, [(*common, begin, end) for begin, end in ranges(self._ids.size, length)], minima)
+        common = (here, self.points, self._listed, self._lengths, self._near, self._bound)
+        length = max(here.size // 8 + 1, PIECE)
+        run(advance, [(*common, begin, end) for begin, end in ranges(here.size, length)], minima)
         for other in parts[1:]:
-            join_minima(self._ids, self._near, *parts[0], *other)
+            join_minima(self.points, self._near, *parts[0], *other)
         return parts[0]
 
 

@@ -11,7 +11,7 @@ from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.kernels.cpu import launch
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.points import Finish, Metric, Points, Step
 
 #: Marks a plain function for inlining into compiled ones; each function once.
@@ -35,41 +35,41 @@ def _row(step: Step, finish: Finish, two_sums: bool, weighted: bool) -> Callable
 
     if weighted:
 
-        @register_jitable
+        @uncounted
         @named(weighted)
         def weight(w: Any, k: Any, one: Any) -> Any:
             return w[k]
     else:
 
-        @register_jitable
+        @uncounted
         @named(weighted)
         def weight(w: Any, k: Any, one: Any) -> Any:
             return one  # a literal: the multiplication is compiled away
 
     if two_sums:
 
-        @register_jitable
+        @uncounted
         @named(two_sums)
         def load(out: Any, scratch: Any, j: Any, zero: Any, first: Any) -> Any:
             return zero if first else out[j], zero if first else scratch[j]
 
-        @register_jitable
+        @uncounted
         @named(two_sums)
         def store(scratch: Any, j: Any, b: Any) -> None:
             scratch[j] = b
     else:
 
-        @register_jitable
+        @uncounted
         @named(two_sums)
         def load(out: Any, scratch: Any, j: Any, zero: Any, first: Any) -> Any:
             return zero if first else out[j], zero
 
-        @register_jitable
+        @uncounted
         @named(two_sums)
         def store(scratch: Any, j: Any, b: Any) -> None:
             pass
 
-    @register_jitable
+    @uncounted
     @named(step.__name__, finish.__name__, two_sums, weighted)
     def row(
         F: Any, sF: Any, i: Any, G: Any, sG: Any, j0: Any, j1: Any, w: Any, p: Any, out: Any, scratch: Any

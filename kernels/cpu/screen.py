@@ -161,6 +161,16 @@ def threshold(root, error, m):
 
 
 @uncounted
+def root_of(most, lost, own, scale):
+    """The root of what a square is at most in exact arithmetic, for a computed dissimilarity of ``most``.
+
+    ``lost`` is what underflow may have taken from it, and ``own`` the part of it that is not of the square.
+    """
+    rest = (float(most) + lost) * scale * scale * (1 + 16 * _EPS)
+    return np.sqrt(max(rest - own * scale * scale, 0.0)) * (1 + _EPS)
+
+
+@uncounted
 def bounded(square, error, m):
     """The other way round: what the root of a screened square is at most."""
     return np.sqrt(float(square)) * (1 + _EPS * (m + 16)) + error

@@ -17,7 +17,7 @@ from gpuclust import centroids, methods
 from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_search
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count, uncounted
-from gpuclust.kernels.cpu.screen import Screen, approach, threshold
+from gpuclust.kernels.cpu.screen import Screen, approach, root_of, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_search import screen_kernel
 from gpuclust.methods import Method
@@ -71,23 +71,23 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     compared, reach = pair.compared, pair.reach
     lowered = limits(method, dtype).lowered
     one, nothing = np.float32(1), np.float32(0)
-    eps, bit = float(np.finfo(np.float32).eps), float(np.finfo(dtype).eps)
+    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     stamp = launch.stamp(centroids, methods, pairwise, summary_kernels, summary_search, *screen.modules())
 
     @uncounted
     @named(method.name, dtype)
-    def root_of(most, scale):
-        """The root of what the square of a pair's distance, times the factor, is at most."""
-        return np.sqrt(float(most) * scale * scale * (1 + 8 * bit)) * (1 + eps)
+    def root(most, reached, m, scale):
+        """The root of what the square of a pair's distance, times the factor, is at most; ``reached``: the factor."""
+        return root_of(most, denormal * (m + 2) * (1.0 + float(reached)), 0.0, scale)
 
     @uncounted
     @named(method.name, dtype)
-    def look(held, ready, roots, worst, box):
+    def look(size, held, ready, largest, roots, worst, box):
         """How far the lists of a box reach."""
-        starts, scale = ready[6], float(ready[7])
+        starts, scale, m = ready[6], float(ready[7]), ready[3].shape[1]
         far = 0.0
         for x in range(starts[box], starts[box + 1]):
-            roots[x] = root_of(held[x, held.shape[1] - 1], scale)
+            roots[x] = root(held[x, held.shape[1] - 1], reach(size[x], largest), m, scale)
             far = max(far, roots[x])
         worst[box] = far
 
@@ -160,11 +160,11 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                             value = compared(centers, size, scatter, x, y)
                             if value <= held[x, last]:
                                 insert(near[x], held[x], ids, y, value)
-                                roots[x] = root_of(held[x, last], precise)
+                                roots[x] = root(held[x, last], reach(size[x], largest), m, precise)
                                 near_enough = threshold(roots[x], error, m)
                             if value <= held[y, last]:
                                 insert(near[y], held[y], ids, x, value)
-                                roots[y] = root_of(held[y, last], precise)
+                                roots[y] = root(held[y, last], reach(size[y], largest), m, precise)
                                 error_there = 2 * eps * np.sqrt(float(reach(size[y], largest))) * radius[box]
                                 limits_there[at] = threshold(roots[y], error_there, m)
 
@@ -184,7 +184,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         )
         for mine in range(block * tour, (block + 1) * tour):
             if first:
-                look(held, ready, roots, worst, mine)
+                look(size, held, ready, largest, roots, worst, mine)
         for step in range(tour):
             for mine in range(block * tour, (block + 1) * tour):
                 box = mine - block * tour ^ step
@@ -192,8 +192,8 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 if mine < box or block < other_block:
                     pass_by(centers, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers)
         for place in range(tour):
-            look(held, ready, roots, worst, block * tour + place)
-            look(held, ready, roots, worst, other_block * tour + place)
+            look(size, held, ready, largest, roots, worst, block * tour + place)
+            look(size, held, ready, largest, roots, worst, other_block * tour + place)
 
     @compiled
     @named(method.name, dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from gpuclust.copies import groups
 from gpuclust.kernels.cpu import kdtree, launch, screen
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
-from gpuclust.kernels.cpu.screen import approach, box_size, threshold
+from gpuclust.kernels.cpu.screen import approach, box_size, root_of, threshold
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -42,7 +42,11 @@ class Screened:
         In the order they were given.
     order : ndarray of int64, shape (n,)
         The point at each position.
+    dear : bool
+        See `gpuclust.kernels.cpu.outgoing.Arranged`.
     """
+
+    dear: ClassVar[bool] = True
 
     def __init__(self, points: Points, order: np.ndarray | None = None) -> None:
         """``order``: of a kd-tree with leaves no larger than boxes here, where there is one."""
@@ -138,7 +142,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
     ``best`` is lowered as shorter edges are found, also by other threads: that saves work, and decides nothing.
     """
-    eps = float(np.finfo(np.float32).eps)
+    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     infinity = dtype.type(np.inf)
     stamp = launch.stamp(*screen.modules())
 
@@ -157,6 +161,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
         features, other, _, middle, extent, radius, starts, scale = ready
         group, ours, gaps, values, todo, found, found_at = buffers
         m = rows.shape[1]
+        lost = 2 * denormal * (m + 2)
         boxes, _, width = features.shape
         precise = float(scale)
         for place in range(end - begin):
@@ -172,7 +177,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
             count = 0
             for place in range(end - begin):
                 most = min(found[place], best[here[searched[begin + place]]])
-                if gaps[place] <= threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m):
+                if gaps[place] <= threshold(root_of(most, lost, 0.0, precise), error, m):
                     todo[count] = place
                     count += 1
             for more in range(TOGETHER - 1):
@@ -184,7 +189,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                     x = searched[begin + place]
                     own = here[x]
                     most = min(found[place], best[own])
-                    near_enough = threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m)
+                    near_enough = threshold(root_of(most, lost, 0.0, precise), error, m)
                     for start in range(0, width, LANES):
                         bits = sums_at_most(values[side], other[box], start, near_enough)
                         if bits == np.uint64(0):
@@ -203,7 +208,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                         if found[place] < most:
                             most = found[place]
                             best[own] = min(best[own], most)
-                            near_enough = threshold(np.sqrt(float(most)) * precise * (1 + eps), error, m)
+                            near_enough = threshold(root_of(most, lost, 0.0, precise), error, m)
         for place in range(end - begin):
             x = searched[begin + place]
             if found_at[place] >= 0 and found[place] <= best[here[x]]:

@@ -19,7 +19,7 @@ from gpuclust import centroids, methods
 from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
 from gpuclust.kernels.cpu.launch import compiled, named, uncounted
-from gpuclust.kernels.cpu.screen import approach, bounded, smallest, threshold
+from gpuclust.kernels.cpu.screen import approach, bounded, root_of, smallest, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_space import leaf_of
 from gpuclust.methods import Method
@@ -154,7 +154,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     compared, reach = pair.compared, pair.reach
     lowered = limits(method, dtype).lowered
     one, nothing = np.float32(1), np.float32(0)
-    eps, bit = float(np.finfo(np.float32).eps), float(np.finfo(dtype).eps)
+    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     stamp = launch.stamp(*_modules())
 
     @uncounted
@@ -176,12 +176,10 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(method.name, dtype)
-    def root_of(most, own_scatter, scale):
-        """The root of what the square of a pair's distance, times the factor, is at most."""
-        rest = float(most) * scale * scale * (1 + 8 * bit)
-        if spread:
-            rest = max(rest - own_scatter * scale * scale, 0.0)
-        return np.sqrt(rest) * (1 + eps)
+    def root(most, x, size, scatter, largest, m, scale):
+        """The root of what the square of a pair's distance, times the factor, is at most, for a row of the pair."""
+        lost = denormal * (m + 2) * (1.0 + float(reach(size[x], largest)))
+        return root_of(most, lost, float(scatter[x]) if spread else 0.0, scale)
 
     @uncounted
     @named(method.name, dtype)
@@ -197,7 +195,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             for k in range(m):
                 group[k, place] = centers[x, k]
             caps[place] = horizon(held[x], n)
-            roots[place] = root_of(caps[place], scatter[x], precise_scale)
+            roots[place] = root(caps[place], x, size, scatter, largest, m, precise_scale)
             spreading[place] = 2 * eps * np.sqrt(float(reach(size[x], largest)))
             own_sizes[place] = size[x]
         home = leaf_of(starts, rows[begin])
@@ -236,9 +234,8 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                     most = known[last]
                     if roots[place] == np.inf and last + 2 <= LANES:
                         # The row itself may be among them, so that one more is counted.
-                        root = bounded(rank(theirs, own_factors, lowest, few), error, m)
-                        rest = root * root + 16 * bit * float(scatter[x]) * precise_scale * precise_scale
-                        roots[place] = min(roots[place], np.sqrt(rest))
+                        far = bounded(rank(theirs, own_factors, lowest, few), error, m) / precise_scale
+                        roots[place] = root(far * far + scatter[x], x, size, scatter, largest, m, precise_scale)
                     near_enough = threshold(roots[place], error, m)
                     for start in range(0, width, LANES):
                         if spread:
@@ -255,7 +252,8 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                                 insert(mine, known, ids, y, compared(centers, size, scatter, x, y))
                         if known[last] < most:
                             most = known[last]
-                            roots[place] = min(roots[place], root_of(most, scatter[x], precise_scale))
+                            reached = root(most, x, size, scatter, largest, m, precise_scale)
+                            roots[place] = min(roots[place], reached)
                             near_enough = threshold(roots[place], error, m)
 
     @compiled

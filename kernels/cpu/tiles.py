@@ -12,8 +12,8 @@ prove non-negative costs vectorisation.
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
 
+from gpuclust.kernels.cpu.launch import uncounted
 from gpuclust.sizes import TILE
 
 
@@ -28,13 +28,13 @@ def tiled_size(n: int) -> int:
     return rows * (rows + 1) // 2 * TILE * TILE
 
 
-@register_jitable
+@uncounted
 def tile_start(row, column, rows):
     """Where tile (row, column), row <= column, starts, in a matrix of ``rows`` tile rows."""
     return (row * rows - row * (row - 1) // 2 + column - row) * (TILE * TILE)
 
 
-@register_jitable
+@uncounted
 def read_row(matrix, rows, x, first, out):
     """Copy the dissimilarities of ``x`` to the clusters of tile row ``first`` and later to their places in out."""
     own = x // TILE
@@ -53,7 +53,7 @@ def read_row(matrix, rows, x, first, out):
             target[k] = source[k]
 
 
-@register_jitable
+@uncounted
 def write_row(matrix, rows, x, values):
     """Set the dissimilarities of cluster ``x`` to every other cluster; the diagonal stays infinite."""
     own = x // TILE
@@ -73,7 +73,7 @@ def write_row(matrix, rows, x, values):
     matrix[tile_start(own, own, rows) + inside * (TILE + 1)] = np.inf
 
 
-@register_jitable
+@uncounted
 def nearest_in(values, ids, best, best_id, place):
     """Take ``values`` of the clusters with these ids into a running minimum.
 

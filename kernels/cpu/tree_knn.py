@@ -19,12 +19,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.kernels.cpu import kdtree, launch, pairwise
 from gpuclust.kernels.cpu.kdtree import LEAF
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.metrics import Metric
 
 #: Places on the stack of a descent: one a level, and there are fewer than 2**31 points.
@@ -38,7 +37,7 @@ def bounds(metric: Metric, weighted: bool, dtype: np.dtype) -> tuple[Callable[..
     zero, one = dtype.type(0), dtype.type(1)
     slack = dtype.type(1 - 16 * np.finfo(dtype).eps) if metric.heavy else one
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, dtype)
     def between_boxes(low, high, one_box, other, weights, p):
         a = b = zero
@@ -47,7 +46,7 @@ def bounds(metric: Metric, weighted: bool, dtype: np.dtype) -> tuple[Callable[..
             a, b = step(a, b, gap, zero, weights[k] if weighted else one, p)
         return finish(a, b, zero, zero, p) * slack
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, dtype)
     def from_points(features, begin, low, high, weights, p, out):
         """``out[j]`` bounds the distances of point begin + j; always of `LEAF` points."""
@@ -78,7 +77,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     stamp = launch.stamp(metrics, pairwise, kdtree)
     infinity = dtype.type(np.inf)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, dtype)
     def insert(values, left, right, own, order, best, which):
         """Put points left..right-1 into one sorted list."""
@@ -101,7 +100,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
             best[place] = value
             which[place] = position
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, dtype)
     def worst(distance, position, order, left, right):
         """The last in (distance, index) on the lists of a leaf."""
@@ -117,24 +116,22 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
                 far = value
         return far, index
 
-    @compiled
+    @uncounted
     @named(metric.name, weighted, dtype)
-    def knn(features, summary, weights, p, order, first, low, high, depth, begin, end, base, position, distance):
-        stamp  # noqa: B018
+    def search(
+        features, summary, weights, p, order, first, low, high, depth, begin, end, base, position, distance, buffers
+    ):
+        out, scratch, gaps, nodes, nearest = buffers
         n = order.size
         k = position.shape[1]
         leaves = (1 << depth) - 1
-        out = np.empty(LEAF, dtype)
-        scratch = np.empty(LEAF, dtype)
-        gaps = np.empty(LEAF, dtype)
-        nodes = np.empty(STACK, np.int64)
-        nearest = np.empty(STACK, dtype)
         computed = 0
         for leaf in range(begin, end):
             left, right = (n * leaf) >> depth, (n * (leaf + 1)) >> depth
             for q in range(left, right):
-                distance[q - base] = infinity
-                position[q - base] = -1
+                for place in range(k):
+                    distance[q - base, place] = infinity
+                    position[q - base, place] = -1
                 row_of_distances(features, summary, q, features, summary, left, left + LEAF, weights, p, out, scratch)
                 insert(out, left, right, q, order, distance[q - base], position[q - base])
             computed += (right - left) * (right - left)
@@ -192,5 +189,19 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
                     if changed:
                         far, far_index = worst(distance, position, order, left - base, right - base)
         return computed
+
+    @compiled
+    @named(metric.name, weighted, dtype)
+    def knn(features, summary, weights, p, order, first, low, high, depth, begin, end, base, position, distance):
+        stamp  # noqa: B018
+        buffers = (
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, dtype),
+            np.empty(STACK, np.int64),
+            np.empty(STACK, dtype),
+        )
+        lists = begin, end, base, position, distance
+        return search(features, summary, weights, p, order, first, low, high, depth, *lists, buffers)
 
     return knn

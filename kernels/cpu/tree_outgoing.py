@@ -16,17 +16,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust import metrics
 from gpuclust.kernels.cpu import kdtree, launch, pairwise, tree_knn
 from gpuclust.kernels.cpu.kdtree import LEAF
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.kernels.cpu.tree_knn import STACK, bounds
 from gpuclust.metrics import Metric
 
 
-@register_jitable
+@uncounted
 def comes_before(a, b, c, d):
     """Whether edge (a, b) comes before edge (c, d) of the same length: by smaller end, then by larger end."""
     low, other = min(a, b), min(c, d)
@@ -60,7 +59,7 @@ def advance(component, ids, listed, lengths, near, bound, begin, end, best, best
         take_edge(q, own, ids, near, bound, best, best_at)
 
 
-@register_jitable
+@uncounted
 def take_edge(q, own, ids, near, bound, best, best_at):
     value = bound[q]
     at = best_at[own]
@@ -140,7 +139,7 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     stamp = launch.stamp(metrics, pairwise, kdtree, tree_knn)
     infinity = dtype.type(np.inf)
 
-    @register_jitable
+    @uncounted
     @named(metric.name, weighted, dtype)
     def reach(active, component, best, found):
         """How far the farthest-reaching search of a leaf has to look."""
@@ -149,9 +148,9 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
             far = max(far, min(best[component[active[a]]], found[a]))
         return far
 
-    @compiled
+    @uncounted
     @named(metric.name, weighted, dtype)
-    def search(
+    def search_leaves(
         features,
         summary,
         weights,
@@ -168,17 +167,11 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
         searched,
         begin,
         end,
+        buffers,
     ):
-        stamp  # noqa: B018
+        out, scratch, gaps, found, found_at, nodes, nearest = buffers
         n = component.size
         leaves = (1 << depth) - 1
-        out = np.empty(LEAF, dtype)
-        scratch = np.empty(LEAF, dtype)
-        gaps = np.empty(LEAF, dtype)
-        found = np.empty(LEAF, dtype)
-        found_at = np.empty(LEAF, np.int64)
-        nodes = np.empty(STACK, np.int64)
-        nearest = np.empty(STACK, dtype)
         while begin < end:
             leaf = ((searched[begin] + 1 << depth) - 1) // n  # the last with n leaf >> depth not above it
             left, right = (n * leaf) >> depth, (n * (leaf + 1)) >> depth
@@ -187,8 +180,8 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                 last += 1
             active = searched[begin:last]
             begin = last
-            found[:] = infinity
-            found_at[:] = -1
+            for place in range(LEAF):
+                found[place], found_at[place] = infinity, -1
             common = component[active[0]]
             for a in range(active.size):
                 if component[active[a]] != common:
@@ -260,5 +253,38 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                 if found_at[a] >= 0 and found[a] <= best[component[active[a]]]:
                     near[active[a]] = found_at[a]
                     bound[active[a]] = found[a]
+
+    @compiled
+    @named(metric.name, weighted, dtype)
+    def search(
+        features,
+        summary,
+        weights,
+        p,
+        ids,
+        low,
+        high,
+        depth,
+        component,
+        of_node,
+        best,
+        near,
+        bound,
+        searched,
+        begin,
+        end,
+    ):
+        stamp  # noqa: B018
+        buffers = (
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, dtype),
+            np.empty(LEAF, np.int64),
+            np.empty(STACK, np.int64),
+            np.empty(STACK, dtype),
+        )
+        points = features, summary, weights, p, ids, low, high, depth
+        search_leaves(*points, component, of_node, best, near, bound, searched, begin, end, buffers)
 
     return search

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.kernels.cpu import kdtree, pairwise
 from gpuclust.kernels.cpu.kdtree import LEAF, Tree
-from gpuclust.kernels.cpu.launch import compiled, ranges, run
+from gpuclust.kernels.cpu.launch import compiled, ranges, run, uncounted
 from gpuclust.kernels.cpu.tree_knn import knn_kernel
 from gpuclust.kernels.cpu.tree_outgoing import component_of_nodes, search_kernel
 from gpuclust.metrics import Points
@@ -42,12 +41,15 @@ class TreePoints:
         In the order of the tree, with zeros behind the last.
     first : (nodes,) array of int64
         The smallest index in each node.
+    dear : bool
+        See `gpuclust.kernels.cpu.outgoing.Arranged`.
     """
 
     points: Points
     tree: Tree
     features: np.ndarray
     first: np.ndarray
+    dear: ClassVar[bool] = False
 
     @property
     def n(self) -> int:
@@ -204,7 +206,7 @@ def _smallest_indices(order: np.ndarray, depth: int) -> np.ndarray:
     return first
 
 
-@register_jitable
+@uncounted
 def touch(low, high, a, b):
     """Whether two boxes have a place in common."""
     k = 0

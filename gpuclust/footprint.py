@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuclust import methods
+from gpuclust import methods, metrics
 from gpuclust.backends import parse_device
-from gpuclust.sizes import FUSED, LAST, NEIGHBOURS, TILE, TREE_FEATURES, listed
+from gpuclust.sizes import BY_TREE, FEWEST, FUSED, LAST, LISTED, NEIGHBOURS, TILE
 
 #: Share of the points that is left as clusters when the first rounds, made from neighbour lists, are over. Measured
 #: on normally distributed points of so many features, by what the dissimilarity of clusters is of those of points.
 #: It hardly depends on n, and is less where data have structure. The true number is known before the matrix is made.
-FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
+FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 LEFT = {
-    "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69),
-    "mean": (0.05, 0.08, 0.13, 0.175, 0.27, 0.34, 0.43, 0.49, 0.55, 0.59, 0.64, 0.68),
+    "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69, 0.71),
+    "mean": (0.05, 0.08, 0.13, 0.175, 0.27, 0.34, 0.43, 0.49, 0.55, 0.59, 0.64, 0.68, 0.73),
 }
 
 #: Bytes of distances, or of minima of them, that a pass over points on a card holds at a time, at most.
@@ -56,7 +56,14 @@ class Footprint(NamedTuple):
 
 
 def estimate(
-    algorithm: str, n: int, m: int | None, method: methods.Method, dtype: str, device: str, on_device: bool = False
+    algorithm: str,
+    n: int,
+    m: int | None,
+    method: methods.Method,
+    metric: str,
+    dtype: str,
+    device: str,
+    on_device: bool = False,
 ) -> Footprint:
     """What an algorithm takes for ``n`` points of ``m`` features (None: condensed dissimilarities).
 
@@ -67,12 +74,16 @@ def estimate(
     features = 0 if m is None else n * m * width
     copies: float
     copies, row = (_ON_CARD if card else _ON_HOST)[algorithm]
-    if algorithm == "spanning tree" and not card and m is not None and m <= TREE_FEATURES:
-        copies, row = _WITH_TREE
+    boxes = 0 if card or m is None else in_boxes(n, m, metric, width)
+    if algorithm == "spanning tree" and not card and m is not None:
+        if metrics.bounded_by_boxes(metric) and m <= BY_TREE:
+            copies, row = _WITH_TREE
+        elif boxes:
+            copies, row = 1 + boxes / features, 240
     fixed = int(copies * features) + row * n
     if algorithm == "summaries" and m is not None and not card:
         # Lists before and after a round, and a float32 copy for screening.
-        fixed += n * (2 * listed(m) * (4 + width) + 4 * m)
+        fixed += n * (2 * LISTED * (4 + width) + 4 * m)
     if card and m is not None:
         fixed += min(SLAB_ON_CARD, n * n * width)
     elif card and not on_device:  # the input, beside what is made of it
@@ -94,7 +105,8 @@ def estimate(
     matrix = stored_bytes(clusters, dtype, device)
     least = stored_bytes(min(FUSED, max(2, clusters // 2)), dtype, device) if algorithm == "hybrid" else matrix
     in_order = 0 if card else features  # a copy of the features in the order of clusters
-    return Footprint(fixed + in_order, matrix, least, lists)
+    # Boxes are given back before there is a matrix, but what an allocator then keeps of them it may not give to it.
+    return Footprint(fixed + in_order + boxes, matrix, least, lists)
 
 
 #: Copies of the features that an algorithm holds, and bytes of each observation: ids, sizes, neighbours, merges, Z,
@@ -102,7 +114,7 @@ def estimate(
 _ON_HOST = {
     "spanning tree": (1, 180),
     "spanning tree, stored": (1, 110),
-    "summaries": (5, 190),  # centroids in two parts, before and after a round, and those that are searched
+    "summaries": (3.7, 230),  # the points, centroids in two parts, and one part once more after a round
     "stored": (1, 150),
     "stored, all pairs": (1, 150),
     "cluster tree": (1, 150),
@@ -118,6 +130,11 @@ _ON_CARD = dict.fromkeys(_ON_HOST, (2, 100)) | {
     "summaries": (7, 264),
     "generic": (3, 100),
 }
+
+
+def in_boxes(n: int, m: int, metric: str, width: int) -> int:
+    """Bytes of screened boxes on the host: the points in their order, and in float32 with some idle places."""
+    return int(n * m * (width + 4.8)) if n >= FEWEST and metrics.screened(metric) else 0
 
 
 def stored_bytes(clusters: int, dtype: str, device: str = "cpu") -> int:

@@ -465,6 +465,11 @@ def is_heavy(name: str) -> bool:
     return name in METRICS and METRICS[name].heavy
 
 
+def screened(name: str) -> bool:
+    """Whether the CPU compares pairs in single precision first, where nothing is weighted."""
+    return name in ("euclidean", "sqeuclidean")
+
+
 def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
     """The points for `ordering` of their metric, and the function that makes distances of what that gives."""
     metric, p = points.metric, points.p

@@ -11,7 +11,7 @@ import numpy as np
 from gpuclust import metrics, speed
 from gpuclust.backends import parse_device, select
 from gpuclust.errors import DoesNotFit
-from gpuclust.footprint import LISTS_ON_CARD, slab_on_card
+from gpuclust.footprint import LISTS_ON_CARD, in_boxes, slab_on_card
 from gpuclust.memory import available_memory, format_bytes, parse_bytes
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.observations import as_array, holder, place, to_host
@@ -77,8 +77,10 @@ def nearest_neighbors(
     -----
     On the CPU a kd-tree is searched (Friedman, Bentley, Finkel 1977, An algorithm for finding best matches in
     logarithmic expected time, section 3) if the metric is euclidean, sqeuclidean, seuclidean, cityblock, chebyshev or
-    minkowski, and the search of a few points by tree compares less than a third of all pairs: O(n log n) time as a
-    rule. Otherwise all distances are computed and none is stored: O(n² m) time. O(n (m + k)) memory.
+    minkowski, and the search of a few points by tree compares only a small share of all pairs: O(n log n) time as a
+    rule. Otherwise all distances are computed and none is stored: O(n² m) time. Those of euclidean and sqeuclidean
+    are screened first, in single precision with a proven bound of the error, and computed where that leaves them in
+    question. O(n (m + k)) memory.
 
     Examples
     --------
@@ -94,16 +96,17 @@ def nearest_neighbors(
     limit = None if memory_limit is None else parse_bytes(memory_limit)
     family, _ = parse_device(device)
     if callable(metric):
-        _check_memory(n, m, k, dtype, "cpu", limit)
+        _check_memory(n, m, k, "callable", dtype, "cpu", limit)
         return _by_function(to_host(points), k, metric, dtype, kwargs)
     table_arguments(kwargs)
+    name = str(getattr(metrics.resolve(metric, kwargs.get("p")), "name", metric))
     if family == "auto":
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = speed.choose(speed.NEIGHBOURS, n, m, dtype, moved, held)
+        device, _ = speed.choose(speed.neighbours(name), n, m, dtype, moved, held)
     backend = select(device)
     with backend.active():
-        _check_memory(n, m, k, dtype, backend.name, limit)
+        _check_memory(n, m, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, metrics.keeps_points(metric, **kwargs))
         index, distance = backend.knn(metrics.prepare(here, metric, dtype=dtype, **kwargs), k)
     return _marked(distance, index)
@@ -123,17 +126,18 @@ def _checked(k: Any, n: int) -> int:
     return number
 
 
-def memory_needed(n: int, m: int, k: int, dtype: str, device: str) -> int:
+def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: str) -> int:
     """Bytes of a search beside its input: points twice, the tree, lists as they are made and as given."""
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
     if parse_device(device)[0] == "cuda":
         return n * m * width + LISTS_ON_CARD * lists + slab_on_card(n, width)
-    return 2 * n * m * width + 24 * n + 2 * lists
+    boxes = in_boxes(n, m, metric, width)
+    return n * m * width + max(n * m * width, boxes) + 48 * n + 2 * lists
 
 
-def _check_memory(n: int, m: int, k: int, dtype: str, device: str, limit: int | None) -> None:
-    needed = memory_needed(n, m, k, dtype, device)
+def _check_memory(n: int, m: int, k: int, metric: str, dtype: str, device: str, limit: int | None) -> None:
+    needed = memory_needed(n, m, k, metric, dtype, device)
     if limit is None and parse_device(device)[0] == "cuda":
         from gpuclust.kernels.cuda.launch import free_memory
 

@@ -293,7 +293,7 @@ class _Task:
 
     def _size(self, algorithm: str, device: str) -> footprint.Footprint:
         at_hand = self.holder is not None
-        size = footprint.estimate(algorithm, self.n, self.m, self.method, self.dtype, device, at_hand)
+        size = footprint.estimate(algorithm, self.n, self.m, self.method, self.metric, self.dtype, device, at_hand)
         return size._replace(fixed=size.fixed + self.copied)
 
     def _available(self, device: str, sizes: list[footprint.Footprint]) -> int:

@@ -12,11 +12,9 @@ NEIGHBOURS = 32
 TREE_FEATURES = 64
 #: Clusters that searches through a tree leave to a matrix: few, but enough to be hard to tell apart by bounds.
 LAST = 2048
-#: Features at most, and the nearest clusters that each cluster keeps on the CPU where there is no matrix (`listed`).
-LISTED = ((3, 8),)
-MOST_LISTED = 10
-
-
-def listed(m: int) -> int:
-    """Nearest clusters that a cluster keeps, by the number of features: what more of them cost and save, measured."""
-    return next((count for most, count in LISTED if m <= most), MOST_LISTED)
+#: Up to so many features a tree of normal points is quicker than screening them; what is taken is measured.
+BY_TREE = 4
+#: Fewer points are as quickly searched without boxes as screened.
+FEWEST = 1024
+#: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.
+LISTED = 6

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from gpuclust import devices, metrics
+from gpuclust import devices, metrics, sizes
 from gpuclust.devices import Card
 
 #: Seconds that CUDA costs before its first result: loading libraries and kernels takes about one, once in a process;
@@ -64,17 +64,20 @@ POINTS = {
     # A card has no tree: it searches all clusters. A CPU takes 7 microseconds a point at 100,000 in the plane.
     "cluster tree": Work(0, 0, 30, 0, 3 * ROUNDS, linear=7000),
     "hybrid": Work(4.4, 0.36, 4, 4, ROUNDS),
-    "summaries": Work(0.1, 0.06, 1.3, 0, ROUNDS),
+    "summaries": Work(0.1, 0.035, 1.3, 0, ROUNDS),
     "generic": Work(0.6, 0.17, 1.3, 0, 0, 2),
     "generic, stored": Work(8.0, 0.10, 0.5, 3, 0, 2),
 }
-#: Points in so few dimensions are searched by kd-trees: single linkage takes a CPU 1.6 microseconds a point at a
-#: million in the plane, ward 8.
-FEW = 4
+#: Points in so few dimensions are searched by kd-trees: single linkage takes a CPU 1.3 microseconds a point at a
+#: million in the plane, ward 3.5.
+FEW = sizes.BY_TREE
 BY_TREE = {
     "spanning tree": Work(0, 0, 0.6, 0, ROUNDS // 2, linear=2000),
-    "summaries": Work(0, 0, 1.3, 0, ROUNDS, linear=8000),
+    "summaries": Work(0, 0, 1.3, 0, ROUNDS, linear=4500),
 }
+#: Squared distances are screened in single precision; n = 20,000, m = 16 and 64, with AVX-512. Lists of neighbours.
+SCREENED = {"spanning tree": Work(0.08, 0.010, 0.6, 0, ROUNDS // 2)}
+SCREENED_NEIGHBOURS = Work(0.1, 0.011, 1, 1)
 #: From condensed dissimilarities.
 CONDENSED = {
     "spanning tree": Work(6.0, 0, 0, 0.5, 0, 1),
@@ -113,7 +116,14 @@ def work_of(algorithm: str, m: int | None, metric: str) -> Work:
     """What an algorithm does for points of ``m`` features, or for condensed dissimilarities (None)."""
     if algorithm in BY_TREE and m is not None and m <= FEW and metrics.bounded_by_boxes(metric):
         return BY_TREE[algorithm]
+    if m is not None and algorithm in SCREENED and metrics.screened(metric):
+        return SCREENED[algorithm]
     return (CONDENSED if m is None else POINTS)[algorithm]
+
+
+def neighbours(metric: str) -> Work:
+    """What a search for lists of nearest neighbours does."""
+    return SCREENED_NEIGHBOURS if metrics.screened(metric) else NEIGHBOURS
 
 
 def seconds(algorithm: str, n: int, m: int | None, metric: str, dtype: str, device: str) -> float:

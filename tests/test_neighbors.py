@@ -158,4 +158,4 @@ def test_what_a_card_holds_is_foreseen(n, dtype):
     width = np.dtype(dtype).itemsize
     for metric in metrics.METRICS.values():
         held = slab_rows(n, metric, np.dtype(dtype)) * n * width
-        assert 0 < held <= slab_on_card(n, width) <= memory_needed(n, 2, 1, dtype, "cuda")
+        assert 0 < held <= slab_on_card(n, width) <= memory_needed(n, 2, 1, "euclidean", dtype, "cuda")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gpuclust import metrics
 from gpuclust.copies import groups
 from gpuclust.kernels.cpu import kdtree, launch, screen
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
@@ -22,11 +23,10 @@ from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.methods import METHODS
 from gpuclust.metrics import Points
+from gpuclust.sizes import FEWEST
 
 #: Rows a piece of work.
 ROWS = 64
-#: Fewer points are as quickly searched without boxes.
-FEWEST = 1024
 #: By tree if it compares no more than this share of all pairs. Measured on 20,000 to 100,000 points of 4 to 32
 #: features: a tree takes 100 to 150 times its share of the time that screening takes.
 SCREENED = 1 / 128
@@ -123,13 +123,16 @@ def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened
         return arranged
     if not screens:
         return None
-    return Screened(points, None if arranged is None else arranged.tree.order)
+    order = None if arranged is None else arranged.tree.order
+    del arranged  # with its copy of the points
+    return Screened(points, order)
 
 
 def _can_be_screened(points: Points) -> bool:
     """Whether they are of a metric that is screened, without weights, enough for that to pay, and do not overflow."""
     features = points.features
-    if points.metric.name != "sqeuclidean" or points.weights is not None or points.n < FEWEST or not len(features):
+    wanted = metrics.screened(points.metric.name) and points.weights is None
+    if not wanted or points.n < FEWEST or not len(features):
         return False
     with np.errstate(over="ignore"):
         reach = features.max(axis=1) - features.min(axis=1)

@@ -53,13 +53,6 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (150_000, 2, {"method": "single", "algorithm": "spanning tree"}),
     (100_000, 3, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (3000, 2, {"method": "single", "algorithm": "spanning tree, stored"}),
-    (40_000, 16, {"method": "single", "algorithm": "spanning tree"}),
-    (6000, 500, {"method": "single", "algorithm": "spanning tree"}),
-    (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
-    (6000, 500, {"method": "single", "metric": "cityblock", "algorithm": "spanning tree"}),
-    (60_000, 16, {"method": "ward", "algorithm": "summaries"}),
-    (200_000, 2, {"method": "ward", "algorithm": "summaries"}),
-    (5000, 400, {"method": "average", "algorithm": "stored"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries", "dtype": "float32"}),
     (4000, 2, {"method": "ward", "algorithm": "stored"}),
@@ -74,6 +67,13 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (700, 4000, {"method": "centroid", "algorithm": "generic"}),
     (3500, None, {"method": "median", "algorithm": "generic, stored"}),
     (3500, 100, {"method": "centroid", "algorithm": "generic, stored", "dtype": "float32"}),
+    (40_000, 16, {"method": "single", "algorithm": "spanning tree"}),
+    (6000, 500, {"method": "single", "algorithm": "spanning tree"}),
+    (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
+    (6000, 500, {"method": "single", "metric": "cityblock", "algorithm": "spanning tree"}),
+    (60_000, 16, {"method": "ward", "algorithm": "summaries"}),
+    (200_000, 2, {"method": "ward", "algorithm": "summaries"}),
+    (5000, 400, {"method": "average", "algorithm": "stored"}),
 ]
 
 

@@ -62,7 +62,7 @@ PHASES = {
     "generic": linkage(points(1100, 30_000, 50), "centroid", algorithm="generic"),
     "generic, stored": linkage(zeros(8000), "centroid"),
     "summaries": linkage(points(1100, 30_000, 100), "ward", algorithm="summaries"),
-    "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="35MB"),
+    "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="50MB"),
     "assembling": edges,
     "leaf order": ordering,
 }

@@ -16,7 +16,7 @@ import numpy as np
 from gpuclust import metrics
 from gpuclust.clusters import Clusters
 from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, run
+from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count
 from gpuclust.methods import Method
 from gpuclust.metrics import Metric, Points
 
@@ -24,6 +24,8 @@ from gpuclust.metrics import Metric, Points
 BLOCK = 512
 #: Points of rows a piece of work, at most but for one cluster.
 PIECE = 64
+#: Features of pairs not worth a second thread.
+SMALL = 1 << 19
 
 
 @cache
@@ -34,10 +36,29 @@ def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype
     @compiled
     @named(metric.name, weighted, largest, dtype)
     def nearest_cluster(
-        features, summary, weights, p, starts, weight, total, borders, longest, rows, begin, end, index, distance
+        features,
+        summary,
+        weights,
+        p,
+        members,
+        starts,
+        weight,
+        total,
+        borders,
+        longest,
+        rows,
+        begin,
+        end,
+        block_from,
+        block_to,
+        index,
+        distance,
     ):
-        """Clusters ``rows[begin:end]`` against all; ``borders`` cut the clusters into blocks of columns."""
+        """Clusters ``rows[begin:end]`` against those of some blocks of columns; ``borders`` are where these begin."""
         stamp  # noqa: B018
+        m = features.shape[0]
+        there = np.empty((m, longest), features.dtype)
+        summary_there = np.empty(longest, features.dtype)
         zero = features.dtype.type(0)
         values = np.empty(longest, features.dtype)
         scratch = np.empty(longest, features.dtype)
@@ -45,9 +66,14 @@ def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype
         out = np.empty(longest, features.dtype)
         for place in range(begin, end):
             distance[place] = np.inf
-        for block in range(borders.size - 1):
+        for block in range(block_from, block_to):
             first, last = borders[block], borders[block + 1]
             left, right = starts[first], starts[last]
+            for k in range(m):
+                for j in range(right - left):
+                    there[k, j] = features[k, members[left + j]]
+            for j in range(right - left):
+                summary_there[j] = summary[members[left + j]]
             d = values[: right - left]
             s = inner[: right - left]
             for place in range(begin, end):
@@ -57,8 +83,10 @@ def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype
                 out[: last - first] = zero
                 s[:middle] = zero
                 for a in range(starts[i], starts[i + 1]):
+                    own_point = members[a]
+                    length = right - left
                     row_of_distances(
-                        features, summary, a, features, summary, left, right, weights, p, d, scratch[: right - left]
+                        features, summary, own_point, there, summary_there, 0, length, weights, p, d, scratch
                     )
                     own = weight[a]
                     if largest:
@@ -109,17 +137,24 @@ def nearest_cluster(
     """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time a point of theirs."""
     dtype = points.features.dtype
     kernel = search_kernel(points.metric, points.weights is not None, method.pairs == "largest", dtype)
-    gathered = points.at(clusters.members)
     weights = points.weights if points.weights is not None else points.summary[:0]
     borders = _borders(clusters.start)
     longest = int(np.diff(clusters.start[borders]).max())
-    index = np.full(rows.size, -1)
-    distance = np.empty(rows.size, dtype)
-    partition = clusters.start, clusters.weight, clusters.total, borders, longest
-    common = (gathered.features, gathered.summary, weights, points.p, *partition, rows)
+    partition = clusters.members, clusters.start, clusters.weight, clusters.total, borders, longest
+    common = (points.features, points.summary, weights, points.p, *partition, rows)
     cuts = _pieces(clusters.size[rows])
-    run(kernel, [(*common, begin, end, index, distance) for begin, end in cuts])
-    return index, distance
+    # Where there are few rows, threads share their columns.
+    blocks = borders.size - 1
+    length = blocks if len(cuts) >= thread_count() else max(1, -(-blocks // thread_count()))
+    parts = ranges(blocks, length)
+    index, distance = np.full((len(parts), rows.size), -1), np.empty((len(parts), rows.size), dtype)
+    run(
+        kernel,
+        [(*common, *cut, *part, index[at], distance[at]) for cut in cuts for at, part in enumerate(parts)],
+        threads=rows.size > 1 or points.features.size * int(clusters.size[rows[0]]) > SMALL,
+    )
+    nearest, one = distance.argmin(axis=0), np.arange(rows.size)
+    return index[nearest, one], distance[nearest, one]
 
 
 def _borders(start: np.ndarray) -> np.ndarray:

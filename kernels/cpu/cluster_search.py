@@ -148,11 +148,9 @@ def nearest_cluster(
     length = blocks if len(cuts) >= thread_count() else max(1, -(-blocks // thread_count()))
     parts = ranges(blocks, length)
     index, distance = np.full((len(parts), rows.size), -1), np.empty((len(parts), rows.size), dtype)
-    run(
-        kernel,
-        [(*common, *cut, *part, index[at], distance[at]) for cut in cuts for at, part in enumerate(parts)],
-        threads=rows.size > 1 or points.features.size * int(clusters.size[rows[0]]) > SMALL,
-    )
+    threads = points.features.size * int(clusters.size[rows].sum()) > SMALL
+    pieces = [(*common, *cut, *part, index[at], distance[at]) for cut in cuts for at, part in enumerate(parts)]
+    run(kernel, pieces, threads=threads)
     nearest, one = distance.argmin(axis=0), np.arange(rows.size)
     return index[nearest, one], distance[nearest, one]
 

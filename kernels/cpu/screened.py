@@ -23,7 +23,7 @@ from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.methods import METHODS
 from gpuclust.metrics import Points
-from gpuclust.sizes import FEWEST
+from gpuclust.sizes import BY_TREE, FEWEST
 
 #: Rows a piece of work.
 ROWS = 64
@@ -114,12 +114,14 @@ class Screened:
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:
     """Points arranged for the search that is the quickest for lists of k neighbours; ``None``: that of all distances.
 
-    By tree, if a sample compares no more than a share of all pairs with it: ``share``, or `SCREENED` where the others
-    can be screened.
+    By tree, if a sample compares no more than a share of all pairs with it: ``share``, or `SCREENED` where the other
+    way is to screen them. With few features both take as long then, and only one need be compiled.
     """
     screens = _can_be_screened(points)
+    if screens and len(points.features) > BY_TREE:
+        share = SCREENED
     arranged = arrange(points) if worth_a_tree(points, k) else None
-    if arranged is not None and quicker(arranged, k, SCREENED if screens else share):
+    if arranged is not None and quicker(arranged, k, share):
         return arranged
     if not screens:
         return None

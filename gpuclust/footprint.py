@@ -119,7 +119,7 @@ _ON_HOST = {
     "stored, all pairs": (1, 150),
     "cluster tree": (1, 150),
     "hybrid": (1, 150),
-    "generic": (3, 140),
+    "generic": (3, 95),
     "generic, stored": (1, 140),
 }
 #: Single linkage by kd-tree: points once more in its order, its boxes, lists of neighbours.

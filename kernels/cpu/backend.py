@@ -15,6 +15,7 @@ from gpuclust.kernels.cpu import (
     cluster_tree,
     cophenetic,
     generic,
+    generic_tree,
     knn,
     nearest,
     outgoing,
@@ -78,7 +79,9 @@ class CpuBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return spanning.spanning_tree(condensed, n, report)
 
-    def generic_points(self, points: Points, method: Method) -> generic.Generic:
+    def generic_points(self, points: Points, method: Method) -> generic.Generic | generic_tree.TreeGeneric:
+        if generic_tree.pays(points):
+            return generic_tree.TreeGeneric(points, method)
         return generic.CentroidGeneric(points, method)
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:

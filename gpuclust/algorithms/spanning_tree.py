@@ -23,8 +23,9 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     """The tree from points: in each round every component takes its shortest edge outwards (Borůvka 1926).
 
     Edges are ordered by (distance, smaller end, larger end), so ties make no cycles, and the tree is the same however
-    the edges were found. Where a distance is a monotone function of a sum (a root), edges are ordered by the sum:
-    half the work, and what has an equal root is no tie.
+    the edges were found. In which round they are depends on that, so Z has them in this order too. Where a distance
+    is a monotone function of a sum (a root), edges are ordered by the sum: half the work, and what has an equal root
+    is no tie.
 
     At most log2(n) rounds; O(n² m) time, and with a tree in few dimensions O(n log n) as a rule; O(n m) memory.
     """
@@ -43,7 +44,7 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
         component = joined[component]
         report(n - count)
     pairs[first:] = outgoing.points[pairs[first:]]
-    return Merges(pairs, finish(heights), outgoing.scans, edges=True)
+    return Merges(pairs, finish(heights), outgoing.scans, edges=True, by_ends=True)
 
 
 @compiled

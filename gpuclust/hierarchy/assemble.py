@@ -27,6 +27,8 @@ class Merges:
         Rows of the dissimilarity matrix that were searched for a minimum, the measure of work.
     edges : bool
         Pairs are edges between observations; which clusters they join follows from their order by height.
+    by_ends : bool
+        Edges of equal height come by (smaller end, larger end), in whatever order they were found.
     monotone : bool
         Heights never decrease along the tree, so Z is sorted by height. Otherwise merges keep their order.
     """
@@ -35,6 +37,7 @@ class Merges:
     heights: np.ndarray
     scans: int = 0
     edges: bool = False
+    by_ends: bool = False
     monotone: bool = True
 
 
@@ -125,11 +128,30 @@ def _rows_of_edges(
         Z[row, 3] = size
 
 
-def _by_height(heights: np.ndarray) -> np.ndarray:
-    """A stable argsort. NumPy's other one is several times as quick where it has vectors; ties are put in order."""
+def _by_height(heights: np.ndarray, edges: np.ndarray | None) -> np.ndarray:
+    """A stable argsort. NumPy's other one is several times as quick where it has vectors; ties are put in order.
+
+    With ``edges`` they are put in the order of their ends.
+    """
     order = np.argsort(heights)
-    _by_place(heights, order)
-    return order
+    if edges is None or not _has_ties(heights, order):
+        _by_place(heights, order)
+        return order
+    a, b = edges.T
+    by_ends = np.argsort(np.minimum(a, b) << 32 | np.maximum(a, b))  # ends are below 2^31, and no edge is there twice
+    place = np.empty_like(by_ends)
+    place[by_ends] = np.arange(by_ends.size)
+    order = place[order]
+    _by_place(heights[by_ends], order)
+    return by_ends[order]
+
+
+@compiled
+def _has_ties(heights: np.ndarray, order: np.ndarray) -> bool:
+    ties = 0
+    for k in range(1, order.size):
+        ties += heights[order[k]] == heights[order[k - 1]]
+    return ties > 0
 
 
 @compiled
@@ -148,7 +170,8 @@ def assemble(merges: Merges) -> np.ndarray:
 
     Each row holds the two clusters that merge (smaller id first), the height, and the number of observations in the
     new cluster. Rows are sorted by height, stably: of equal heights the merge found first comes first, so a cluster
-    is always formed before it merges further. Merges with inversions (centroid, median) keep their order.
+    is always formed before it merges further. Edges may be put in another order (`Merges.by_ends`). Merges with
+    inversions (centroid, median) keep their order.
     """
     count = merges.heights.size
     heights = merges.heights.astype(np.float64, copy=False)
@@ -156,7 +179,8 @@ def assemble(merges: Merges) -> np.ndarray:
     if merges.monotone and not merges.edges:
         for piece in pieces:
             _lift(*piece, merges.pairs, heights)
-    order = aside(lambda: _by_height(heights)) if merges.monotone else np.arange(count)
+    edges = merges.pairs if merges.by_ends else None
+    order = aside(lambda: _by_height(heights, edges)) if merges.monotone else np.arange(count)
     Z = np.empty((count, 4))
     rows_of = _rows_of_edges if merges.edges else _rows_of_merges
     known = np.arange(2 * count + 1) if merges.edges else np.empty(count, np.int64)

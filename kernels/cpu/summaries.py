@@ -71,7 +71,7 @@ class Summaries:
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
             return
         self.outer = kdtree.build(features, LEAF).order
-        self.leaves = Leaves(self.n)
+        self.leaves = Leaves(self.n, LEAF)
         self.centers = np.empty((self.n, self.width), dtype)
         for k in range(self.width):
             np.take(features[k], self.outer, out=self.centers[:, k])
@@ -135,7 +135,7 @@ class Summaries:
     def _arrange(self) -> None:
         """Put rows in the order of a new tree."""
         order = kdtree.build(np.ascontiguousarray(self.centers.T), LEAF).order
-        self.leaves = Leaves(self.n)
+        self.leaves = Leaves(self.n, LEAF)
         place = np.append(_inverse(order), -1).astype(np.int32)
         self.near = place[self.near[order]]
         for name in ("outer", "centers", "low", "scatter", "size", "held", "limit"):

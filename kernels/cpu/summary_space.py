@@ -57,7 +57,7 @@ class Leaves:
         The number of clusters when the tree was made.
     """
 
-    def __init__(self, n: int, leaf: int = LEAF) -> None:
+    def __init__(self, n: int, leaf: int) -> None:
         leaves = 1 << kdtree.depth_for(n, leaf)
         self.built = n
         self.starts = n * np.arange(leaves + 1) // leaves

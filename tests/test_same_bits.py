@@ -1,0 +1,124 @@
+"""The same Z, to the last bit, however work is cut: any number of threads, any size of boxes, lists and pieces.
+
+Only what is read by Python is changed here. Constants that kernels are compiled with stay as they are: a kernel with
+others would be kept on disk.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from replay import replay
+from scipy.spatial.distance import pdist, squareform
+
+from gpuclust.distance import nearest_neighbors
+from gpuclust.kernels.cpu import outgoing, screen, screen_pairs, screened, summaries, summary_chain, summary_space
+from gpuclust.linkage import compute
+
+#: What may be chosen freely: modules, names and values.
+SETTINGS = {
+    "small boxes": [
+        (screen, "MOST", 64),
+        (screen, "FEATURES", 1),
+        (summaries, "LEAF", 3),
+        (summary_space, "WORN", 0.9),
+    ],
+    "large boxes": [
+        (screen, "MOST", 4096),
+        (screen, "FEATURES", 1 << 40),
+        (summaries, "LEAF", 200),
+        (summary_space, "WORN", 0.05),
+    ],
+    "small pieces": [
+        (screen, "SMALL", 0),
+        (summaries, "ROWS", 5),
+        (summaries, "LISTS", 67),
+        (screened, "ROWS", 3),
+        (screen_pairs, "ROWS", 9),
+        (screen_pairs, "TOUR", 1),
+        (screen_pairs, "LAST", 50),
+        (outgoing, "PIECE", 31),
+        (summary_chain, "WALKS", 10),
+        (summary_chain, "ENTRIES", 1),
+    ],
+    "large pieces": [
+        (summaries, "ROWS", 700),
+        (summaries, "LISTS", 1 << 20),
+        (screened, "ROWS", 700),
+        (screen_pairs, "ROWS", 700),
+        (screen_pairs, "TOUR", 1 << 10),
+        (outgoing, "PIECE", 1 << 20),
+    ],
+    "short lists": [(outgoing, "LISTED", 1), (summaries, "LISTED", 2)],
+    "long lists": [(outgoing, "LISTED", 17), (summaries, "LISTED", 40)],
+    "boxes are not screened": [(screened, "FEWEST", 1 << 40)],
+    "boxes are always screened": [(screened, "FEWEST", 2), (screened, "SCREENED", 0.0)],
+    "trees are always walked": [(screened, "SCREENED", 1.0)],
+}
+LINKAGES = [
+    ("single", "euclidean"),
+    ("complete", "euclidean"),  # from lists of neighbours
+    ("average", "sqeuclidean"),
+    ("weighted", "sqeuclidean"),
+    ("ward", "euclidean"),
+    ("centroid", "euclidean"),
+]
+KINDS = ("gaussian", "clustered", "grid", "fine grid", "heap")
+ALGORITHM = {"average": "summaries", "weighted": "summaries"}
+
+
+@cache
+def points(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if kind == "gaussian":
+        return rng.normal(size=(2000, 16))
+    if kind == "clustered":
+        return rng.normal(size=(9, 8))[rng.integers(0, 9, 2000)] + rng.normal(size=(2000, 8)) / 50
+    if kind == "grid":  # few of its points are alone, and most of their neighbours are equally near
+        return rng.integers(0, 14, (1100, 3)).astype(float)
+    if kind == "fine grid":  # of so many features that searches screen
+        return rng.integers(0, 3, (1100, 9)) / 3
+    return np.where(rng.random((1500, 1)) < 0.5, 0.1, rng.normal(size=(1500, 10)))
+
+
+def found(kind: str, method: str, metric: str) -> np.ndarray:
+    return compute(points(kind), method, metric, device="cpu", algorithm=ALGORITHM.get(method, "auto")).Z
+
+
+@cache
+def usual(kind: str, method: str, metric: str) -> np.ndarray:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GPUCLUST_NUM_THREADS", "1")
+        return found(kind, method, metric)
+
+
+@pytest.mark.parametrize("threads", ["2", "5"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_number_of_threads(kind, threads, monkeypatch):
+    expected = [usual(kind, *linkage) for linkage in LINKAGES]
+    monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)
+    for linkage, Z in zip(LINKAGES, expected, strict=True):
+        np.testing.assert_array_equal(found(kind, *linkage), Z, err_msg=str(linkage))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_size_of_boxes_lists_and_pieces(kind, setting, monkeypatch):
+    expected = [usual(kind, *linkage) for linkage in LINKAGES]
+    lists = nearest_neighbors(points(kind), 9, device="cpu")
+    monkeypatch.setenv("GPUCLUST_NUM_THREADS", "3")
+    for module, name, value in SETTINGS[setting]:
+        assert hasattr(module, name)
+        monkeypatch.setattr(module, name, value)
+    for linkage, Z in zip(LINKAGES, expected, strict=True):
+        np.testing.assert_array_equal(found(kind, *linkage), Z, err_msg=str(linkage))
+    for ours, theirs in zip(nearest_neighbors(points(kind), 9, device="cpu"), lists, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("method", "metric"), LINKAGES)
+def test_ties_replay(method, metric):
+    """What all the others are held against is right."""
+    replay(usual("fine grid", method, metric), squareform(pdist(points("fine grid"), metric)), method)

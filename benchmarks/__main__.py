@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,27 @@ def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Co
     return rows
 
 
+def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows of a file with those of the cases measured anew in their place."""
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    anew: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        anew.setdefault(row["case"], []).append(row)
+    found: list[dict[str, Any]] = []
+    for row in old:
+        found += anew.pop(row["case"], []) if row["case"] in anew else []
+        if not any(row["case"] == new["case"] for new in rows):
+            found.append(row)
+    return found + [row for new in anew.values() for row in new]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)} (the default); gpu")
     parser.add_argument("--n", type=int, help="observations, instead of each case's own")
     parser.add_argument("--peers", help="comma-separated; all that are installed by default")
     parser.add_argument("--threads", type=int, help="threads gpuclust may use")
+    parser.add_argument("--only", metavar="TEXT", help="cases with this in their name; the other results stay")
     asked = parser.parse_args()
     unknown = set(asked.groups) - {*GROUPS, *ON_REQUEST}
     if unknown:
@@ -109,18 +125,26 @@ def main() -> None:
         os.environ["GPUCLUST_NUM_THREADS"] = str(asked.threads)
     peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
     console = Console()
+
+    def chosen(cases: Iterable[Case]) -> list[Case]:
+        return [case for case in cases if (asked.only or "") in case.name]
+
     for group in asked.groups or GROUPS:
         if group in ("startup", "million"):
             rows = {"startup": startup, "million": million}[group](console)
         elif group == "scale":
-            rows = run(list(SCALE.values()), asked.n, peers, console)
-            rows += compare(rows, console)
+            rows = run(chosen(SCALE.values()), asked.n, peers, console)
         elif group == "gpu":
             rows = gpu(console, asked.n)
         else:
-            rows = run([case for case in CASES.values() if case.group == group], asked.n, peers, console)
-        if not rows:  # emulated: nothing was measured
+            rows = run(chosen(case for case in CASES.values() if case.group == group), asked.n, peers, console)
+        if not rows:  # emulated, or none is meant: nothing was measured
             continue
+        if asked.only:
+            rows = _among(rows, RESULTS / f"{group}.json")
+        if group == "scale":
+            rows = [row for row in rows if "peer" in row]
+            rows += compare(rows, console)
         RESULTS.mkdir(exist_ok=True)
         machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
         (RESULTS / f"{group}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")

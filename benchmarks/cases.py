@@ -57,8 +57,10 @@ def _linkage(name: str, method: str) -> Callable[[], Call]:
     return lambda: PEERS[name].load(Task(method))
 
 
-STORED, STEPWISE = {"scipy": 8.0, "fastcluster": 3.5}, {"scipy": 4.0}
+STORED, STEPWISE = {"scipy": 8.0, "fastcluster": 3.5}, {"scipy": 8.0}
+CLOSED = {"scipy": 40.0, "fastcluster.linkage_vector": 10.0}
 ASKED = {"average": STORED, "complete": STORED, "weighted": STORED, "centroid": STEPWISE, "median": STEPWISE}
+ASKED["ward"] = CLOSED
 METHODS = ("average", "complete", "weighted", "centroid", "median", "ward", "single")
 
 LINKAGE = [

@@ -144,10 +144,13 @@ def _sum_of_squares() -> Call:
     return lambda X: np.array([np.sqrt(2 * np.square(X - X.mean(axis=0)).sum())])
 
 
-def _linkage_vector() -> Call:
-    from fastcluster import linkage_vector
+def _linkage_vector(method: str) -> Callable[[], Call]:
+    def load() -> Call:
+        from fastcluster import linkage_vector
 
-    return lambda X: linkage_vector(X, "ward")[:, 2]
+        return lambda X: linkage_vector(X, method)[:, 2]
+
+    return load
 
 
 def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
@@ -156,8 +159,14 @@ def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
     if n > 100_000 or make is not uniform:
         peers = {"gpuclust": _gpuclust("ward"), "numpy, sum of squares": _sum_of_squares}
         return Case(name, "scale", make, peers, lambda heights: np.square(heights).sum(keepdims=True), n, m, 1e-9)
-    peers = {"gpuclust": _gpuclust("ward"), "fastcluster.linkage_vector": _linkage_vector}
+    peers = {"gpuclust": _gpuclust("ward"), "fastcluster.linkage_vector": _linkage_vector("ward")}
     return Case(name, "scale", make, peers, np.sort, n, m, 1e-9)
+
+
+def with_inversions(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
+    """Centroid or median linkage: all heights are compared with fastcluster's."""
+    peers = {"gpuclust": _gpuclust(method), "fastcluster.linkage_vector": _linkage_vector(method)}
+    return Case(f"{method} {n} x {m}, {make.__name__}", "scale", make, peers, np.sort, n, m, 1e-9, warm=6000)
 
 
 CASES = {
@@ -171,6 +180,9 @@ CASES = {
         *(stored("complete", make, 100_000, 2) for make in UNTIED),
         *(stored("average", make, 30_000, 2) for make in UNTIED),
         *(ward(make, 100_000, 2) for make in KINDS.values() if make is not equal),
+        *(with_inversions("centroid", make, 30_000, 2) for make in UNTIED),
+        with_inversions("centroid", uniform, 100_000, 2),
+        with_inversions("median", uniform, 100_000, 2),
         ward(gaussian, 100_000, 10),
         ward(uniform, 1_000_000, 2),
     )

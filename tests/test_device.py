@@ -393,7 +393,7 @@ def test_without_another_way_the_error_says_what_was_needed(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", run_out)
-    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 308 kB were to be needed.*Nothing that would fit"):
+    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 285 kB were to be needed.*Nothing that would fit"):
         gpuclust.linkage(points_for("euclidean", 600, 3), "ward", device="cpu")
 
 

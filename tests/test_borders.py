@@ -7,6 +7,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 from numba import njit
+from scipy.cluster import hierarchy as scipy_hierarchy
+from scipy.spatial import ConvexHull
 
 from gpuclust import distance, hierarchy, metrics
 from gpuclust.hierarchy import shortest_order
@@ -203,6 +205,69 @@ def test_linkage_of_a_line(n):
     np.testing.assert_array_equal(Z[:, 2], np.sort(np.diff(x)))
     assert hierarchy.is_valid_linkage(Z)
     assert Z[-1, 3] == n
+
+
+MANY = 65_537
+
+
+def parts(Z: np.ndarray, most: int) -> list[np.ndarray]:
+    """Rows of Z below the last merges, by the cluster of at most so many observations that they are part of."""
+    n = len(Z) + 1
+    whole = np.zeros(2 * n - 1, np.int64)  # of each cluster the one that it is part of, or none: too large
+    rows: dict[int, list[int]] = {}
+    for i in range(n - 2, -1, -1):
+        own = whole[n + i] or (n + i if Z[i, 3] <= most else 0)
+        whole[Z[i, :2].astype(np.int64)] = own
+        if own:
+            rows.setdefault(own, []).append(i)
+    return [np.array(some[::-1]) for some in rows.values()]
+
+
+def observations(Z: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those that a cluster is made of, given all its merges."""
+    below = Z[rows, :2].astype(np.int64).ravel()
+    return np.sort(below[below <= len(Z)])
+
+
+@pytest.mark.parametrize("method", ["ward", "complete"])
+def test_parts_of_a_tree_of_many_points_are_scipys(method):
+    """Merges inside of a cluster do not depend on what is outside: SciPy makes the same of its points alone.
+
+    And all merges of ward together add what the points scatter about their mean; the last ones of complete linkage
+    are SciPy's of the clusters that they begin with, by their farthest points.
+    """
+    X = np.random.default_rng(1).normal(size=(MANY, 2))
+    Z = compute(X, method).Z
+    assert scipy_hierarchy.is_valid_linkage(Z)
+    clusters = parts(Z, 500)
+    for rows in clusters:
+        expected = scipy_hierarchy.linkage(X[observations(Z, rows)], method)
+        np.testing.assert_allclose(Z[rows, 2], expected[:, 2], rtol=1e-12)
+    if method == "ward":
+        scatter = ((X - X.mean(axis=0)) ** 2).sum()
+        np.testing.assert_allclose((Z[:, 2] ** 2).sum() / 2, scatter, rtol=1e-12)
+        return
+    last = np.sort(np.setdiff1d(np.arange(MANY - 1), np.concatenate(clusters)))
+    corners = [_corners(X[observations(Z, rows)]) for rows in clusters]
+    corners += [X[[int(x)]] for x in Z[last, :2].ravel() if x < MANY]
+    sizes = np.array([len(points) for points in corners])
+    starts = np.append(0, np.cumsum(sizes)[:-1])
+    far = distance.cdist(np.concatenate(corners), np.concatenate(corners))
+    far = np.maximum.reduceat(np.maximum.reduceat(far, starts, axis=0), starts, axis=1)
+    expected = scipy_hierarchy.linkage(far[np.triu_indices(len(far), 1)], "complete")
+    np.testing.assert_array_equal(Z[last, 2], expected[:, 2])
+
+
+def _corners(points: np.ndarray) -> np.ndarray:
+    return points if len(points) < 4 else points[ConvexHull(points).vertices]
+
+
+@pytest.mark.parametrize("m", [2, pytest.param(16, marks=pytest.mark.sweep)])
+def test_single_linkage_of_many_points(m):
+    quitefastmst = pytest.importorskip("quitefastmst")
+    X = np.random.default_rng(2).normal(size=(MANY, m))
+    lengths = quitefastmst.mst_euclid(X)[0]
+    np.testing.assert_allclose(compute(X, "single").Z[:, 2], np.sort(lengths), rtol=1e-14)
 
 
 def test_assembling_more_merges_than_a_piece_has():

@@ -125,3 +125,13 @@ def test_mapped_points_are_read_in_blocks(tmp_path):
         features = n * m * (4 if working == "float32" else 8)
         assert features < predicted < 1.1 * features
         assert measured < features + 9 * MB  # a block for each thread that looks for NaN, and threads
+
+
+def test_a_large_mapped_file_is_never_copied_whole(tmp_path):
+    """200 MB of float64 from a file, half of that in memory as float32, and what the plan says beside."""
+    options = {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}
+    job = (3000, 8400, {**options, "mapped": {"dtype": "<f8", "order": "C"}})
+    ((algorithm, predicted, measured),) = measure([job], tmp_path)
+    assert (tmp_path / "points.npy").stat().st_size > 200 * MB
+    assert algorithm == "spanning tree"
+    assert 0.8 * (measured - 3 * MB) <= predicted <= 1.25 * measured

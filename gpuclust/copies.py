@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.devices import array_module
+from gpuclust.kernels.cpu.launch import aside
 from gpuclust.observations import to_host
 from gpuclust.points import Points, on_arrays
 
@@ -19,7 +20,7 @@ def groups(points: Points) -> np.ndarray:
     features = points.features
     rows = np.random.default_rng(0).integers(2**63, size=len(features) + 1, dtype=np.uint64) | np.uint64(1)
     key = to_host(_key(features, rows[1:])) + _key(points.summary[None], rows[:1])
-    order = np.argsort(key, kind="stable")
+    order = aside(lambda: np.argsort(key, kind="stable"))
     same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
     if same.size == 0:
         return np.arange(n)

@@ -19,8 +19,8 @@ from gpuclust.linkage import compute
 PROGRAM = """
 import json, os, signal, sys, threading, time
 import numpy as np
-from gpuclust.distance import pdist
-from gpuclust.hierarchy import optimal_leaf_ordering
+from gpuclust.distance import nearest_neighbors, pdist
+from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.linkage import compute
 
@@ -42,6 +42,15 @@ def edges(size):
     i = np.arange(1, 4_000_000 if size else 100)
     merges = Merges(np.stack((rng.integers(0, i), i), axis=1), rng.random(i.size), edges=True)
     return lambda: assemble(merges)
+
+def tree(n):
+    i = np.arange(1, n)
+    return assemble(Merges(np.stack((rng.integers(0, i), i), axis=1), rng.random(i.size), edges=True))
+
+def correlation(size):
+    x = points(200, 30_000, 16)(size)
+    Z = tree(len(x))
+    return lambda: cophenetic_correlation(Z, x)
 
 def ordering(size):
     y = pdist(points(50, 3000, 3)(size))
@@ -65,6 +74,14 @@ PHASES = {
     "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="50MB"),
     "assembling": edges,
     "leaf order": ordering,
+    "screened boxes": linkage(points(1100, 60_000, 16), "single"),
+    "screened boxes of many features": linkage(points(1100, 30_000, 64), "single"),
+    "wide boxes": linkage(points(1100, 3000, 8000), "single"),
+    "screened summaries": linkage(points(1100, 80_000, 16), "ward"),
+    "screened neighbours": lambda size: (lambda x=points(1100, 80_000, 16)(size): nearest_neighbors(x, 10)),
+    "cophenetic distances": lambda size: (lambda Z=tree(15_000 if size else 100): cophenet(Z)),
+    "cophenetic correlation": correlation,
+    "inconsistency": lambda size: (lambda Z=tree(1_000_000 if size else 100): inconsistent(Z, 40)),
 }
 
 def kill(sent):
@@ -98,10 +115,10 @@ def test_ctrl_c_is_heard_in_every_phase(delays):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == 16 * len(delays)
+    assert len(found) == 24 * len(delays)
     assert [name for name, _, late in found if late is not None and late >= 2] == []
     heard = {name for name, _, late in found if late is not None}
-    assert len(heard) >= 12, "most phases last long enough to be interrupted"
+    assert len(heard) >= 19, "most phases last long enough to be interrupted"
 
 
 def test_a_pass_is_told_of(monkeypatch):

@@ -14,7 +14,16 @@ from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
 from gpuclust.distance import nearest_neighbors
-from gpuclust.kernels.cpu import outgoing, screen, screen_pairs, screened, summaries, summary_chain, summary_space
+from gpuclust.kernels.cpu import (
+    kdtree,
+    outgoing,
+    screen,
+    screen_pairs,
+    screened,
+    summaries,
+    summary_chain,
+    summary_space,
+)
 from gpuclust.linkage import compute
 
 #: What may be chosen freely: modules, names and values.
@@ -33,6 +42,10 @@ SETTINGS = {
     ],
     "small pieces": [
         (screen, "SMALL", 0),
+        (screen, "PIECE", 1),
+        (screen_pairs, "PIECE", 1),
+        (kdtree, "PIECE", 300),
+        (kdtree, "SUBTREE", 100),
         (summaries, "ROWS", 5),
         (summaries, "LISTS", 67),
         (screened, "ROWS", 3),

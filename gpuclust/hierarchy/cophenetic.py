@@ -19,6 +19,7 @@ from gpuclust.devices import check_output, to_output
 from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.cophenetic import condensed_rows, correlate_tiles
+from gpuclust.kernels.cpu.launch import aside
 from gpuclust.observations import as_array, to_host
 
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
@@ -152,7 +153,7 @@ def cophenetic_correlation(
     X = check_points(to_host(as_array(X)))
     if len(X) != tree.n:
         raise ValueError(f"X holds {len(X)} points, but Z has {tree.n} observations.")
-    X = X[tree.leaves]
+    X = aside(lambda: X[tree.leaves])
     some = max(1, tree.n // 64)
     if isinstance(metric, str):
         if parse_device(device)[0] == "auto":

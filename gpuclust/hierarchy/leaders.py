@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.launch import compiled
+from gpuclust.kernels.cpu.launch import aside, compiled
 
 
 @compiled
@@ -101,7 +101,7 @@ def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         raise TypeError(f"T must be a 1-D array of dtype int32, got {flat.ndim}-D {flat.dtype}.")
     if flat.shape[0] != n:
         raise ValueError(f"Mismatch: len(T)!=Z.shape[0] + 1: {flat.shape[0]} labels for {n} observations.")
-    count = len(np.unique(flat))
+    count = len(aside(lambda: np.unique(flat)))
     L = np.zeros(count, dtype=_id_type(n))
     M = np.zeros(count, dtype=np.int32)
     visit = np.empty(n - 1, dtype=np.int32)

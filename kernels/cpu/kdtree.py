@@ -15,12 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust.kernels.cpu.launch import compiled, run, uncounted
+from gpuclust.kernels.cpu.launch import compiled, ranges, run, uncounted
 
 #: Points a leaf has at most. Half of it at least: two vectors of distances are as quick to compute as one tree step.
 LEAF = 32
 #: Points of a subtree that one call builds: its keys stay in the second-level cache, and it takes some milliseconds.
 SUBTREE = 1 << 15
+#: Numbers that one call gathers at most, for all levels that it goes through: some 0.1 s.
+PIECE = 1 << 23
+#: Rows written at a time.
+ROWS = 64
 
 
 class Tree(NamedTuple):
@@ -97,11 +101,9 @@ def select(keys, order, begin, end, place):
 
 
 @uncounted
-def bound(features, order, begin, end, low, high):
-    """The bounding box of positions begin..end-1; returns its longest side, the first of equal ones."""
-    side = 0
-    longest = features.dtype.type(-1)
-    for k in range(features.shape[0]):
+def bound(features, order, begin, end, low, high, first, last):
+    """The bounding box of positions begin..end-1, of the features first..last-1."""
+    for k in range(first, last):
         values = features[k]
         least = most = values[order[begin]]
         for place in range(begin + 1, end):
@@ -110,21 +112,28 @@ def bound(features, order, begin, end, low, high):
             most = max(most, value)
         low[k] = least
         high[k] = most
-        if most - least > longest:
-            longest = most - least
+
+
+@uncounted
+def longest_side(low, high):
+    """Of a box; the first of equal ones."""
+    side = 0
+    longest = low.dtype.type(-1)
+    for k in range(low.size):
+        if high[k] - low[k] > longest:
+            longest = high[k] - low[k]
             side = k
     return side
 
 
 @register_jitable
-def divide(features, order, keys, low, high, depth, node):
-    """Bound a node, and split it, or sort it if it is a leaf."""
+def split(features, order, keys, low, high, depth, node):
+    """Split a node whose box is known, or sort it if it is a leaf."""
     begin, end = span(node, order.size)
-    side = bound(features, order, begin, end, low[node], high[node])
     if node + 1 >= 1 << depth:
         order[begin:end].sort()
         return
-    values = features[side]
+    values = features[longest_side(low[node], high[node])]
     for place in range(begin, end):
         keys[place] = values[order[place]]
     _, middle = span(2 * node + 1, order.size)
@@ -132,8 +141,14 @@ def divide(features, order, keys, low, high, depth, node):
 
 
 @compiled
-def divide_node(features, order, keys, low, high, depth, node):
-    divide(features, order, keys, low, high, depth, node)
+def bound_node(features, order, keys, low, high, depth, node, first, last):
+    begin, end = span(node, order.size)
+    bound(features, order, begin, end, low[node], high[node], first, last)
+
+
+@compiled
+def split_node(features, order, keys, low, high, depth, node):
+    split(features, order, keys, low, high, depth, node)
 
 
 @compiled
@@ -142,7 +157,9 @@ def divide_subtree(features, order, keys, low, high, depth, node):
     first = last = node
     while first < low.shape[0]:
         for below in range(first, last + 1):
-            divide(features, order, keys, low, high, depth, below)
+            begin, end = span(below, order.size)
+            bound(features, order, begin, end, low[below], high[below], 0, features.shape[0])
+            split(features, order, keys, low, high, depth, below)
         first, last = 2 * first + 1, 2 * last + 2
 
 
@@ -166,8 +183,30 @@ def build(features: np.ndarray, leaf: int = LEAF) -> Tree:
     low, high = np.empty((nodes, m), features.dtype), np.empty((nodes, m), features.dtype)
     common = (features, order, np.empty(n, features.dtype), low, high, depth)
     level = 0
-    while level < depth and n >> level > SUBTREE:
-        run(divide_node, [(*common, node) for node in range((1 << level) - 1, (2 << level) - 1)])
+    while level < depth and (n >> level) > min(SUBTREE, PIECE // (m * (depth - level + 1))):
+        here = range((1 << level) - 1, (2 << level) - 1)
+        some = ranges(m, max(1, PIECE // (n >> level)))
+        run(bound_node, [(*common, node, *piece) for node in here for piece in some])
+        run(split_node, [(*common, node) for node in here])
         level += 1
     run(divide_subtree, [(*common, node) for node in range((1 << level) - 1, (2 << level) - 1)], threads=n > SUBTREE)
     return Tree(order, low, high, depth)
+
+
+@compiled
+def take_rows(features, order, rows, begin, end):
+    for start in range(begin, end, ROWS):
+        stop = min(start + ROWS, end)
+        for k in range(features.shape[0]):
+            values = features[k]
+            for place in range(start, stop):
+                rows[place, k] = values[order[place]]
+
+
+def rows_of(features: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Points by row, shape (n, m), in an order."""
+    m = len(features)
+    rows = np.empty((order.size, m), features.dtype)
+    pieces = ranges(order.size, max(ROWS, PIECE // (4 * m)))
+    run(take_rows, [(features, order, rows, *piece) for piece in pieces])
+    return rows

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.kernels.cpu import lanes, launch, summary_space
-from gpuclust.kernels.cpu.lanes import LANES
+from gpuclust.kernels.cpu.lanes import LANES, TOGETHER
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.summary_space import Boxes
 
@@ -26,13 +26,18 @@ from gpuclust.kernels.cpu.summary_space import Boxes
 FEATURES, BEYOND = 10240, 1.25
 #: Points a box has at most.
 MOST = 512
+#: Features of pairs that are screened in one call, some 0.2 s.
+PIECE = 1 << 30
 #: Coordinates not worth a second thread.
 SMALL = 1 << 17
 _EPS = float(np.finfo(np.float32).eps)
 
 
 def box_size(n: int, m: int) -> int:
-    """Points that a box should have at most: so that few of `LANES` are idle, and the box fits the cache."""
+    """Points that a box should have at most: so that few of `LANES` are idle, and the box fits the cache.
+
+    Of very many features they are fewer: two boxes meet in one piece of work.
+    """
 
     def cost(count: int) -> float:
         width = -(-count // LANES) * LANES
@@ -40,7 +45,12 @@ def box_size(n: int, m: int) -> int:
 
     shortest = max(0, (n - 1).bit_length() - 6)
     sizes = [-(-n >> depth) for depth in range(shortest + 1)]
-    return min((size for size in sizes if size <= MOST), key=cost)
+    return min([size for size in sizes if size <= MOST and size * size * m <= PIECE] or sizes[-1:], key=cost)
+
+
+def rows_a_piece(n: int, m: int, most: int) -> int:
+    """Rows compared with ``n`` points by one piece of work: ``most``, or fewer where that would take long."""
+    return max(TOGETHER, min(most, PIECE // (n * m)))
 
 
 class Screen(NamedTuple):

@@ -17,7 +17,7 @@ from gpuclust import centroids, methods
 from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_search
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count, uncounted
-from gpuclust.kernels.cpu.screen import Screen, approach, root_of, threshold
+from gpuclust.kernels.cpu.screen import PIECE, Screen, approach, root_of, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_search import screen_kernel
 from gpuclust.methods import Method
@@ -54,8 +54,8 @@ def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
     run(within, [(*lists, ready, largest, unit, everyone, *piece) for piece in homes])
     meet, finish = _kernels(method, dtype)
     roots, worst = np.empty(starts[-1]), np.empty(boxes)
-    tour = TOUR
-    while tour > 1 and boxes // tour < 4 * thread_count():
+    tour, width = TOUR, int(np.diff(starts).max())
+    while tour > 1 and (boxes // tour < 4 * thread_count() or (tour * width) ** 2 * lists.centers.shape[1] > PIECE):
         tour //= 2
     blocks = boxes // tour
     for step in range(blocks):

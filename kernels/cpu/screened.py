@@ -17,7 +17,7 @@ from gpuclust.copies import groups
 from gpuclust.kernels.cpu import kdtree, launch, screen
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
-from gpuclust.kernels.cpu.screen import approach, box_size, root_of, threshold
+from gpuclust.kernels.cpu.screen import approach, box_size, root_of, rows_a_piece, threshold
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -54,9 +54,7 @@ class Screened:
         m, dtype = len(points.features), points.features.dtype
         most = box_size(self.n, m)
         self.order = kdtree.build(points.features, most).order if order is None else order
-        self._rows = np.empty((self.n, m), dtype)
-        for k in range(m):
-            np.take(points.features[k], self.order, out=self._rows[:, k])
+        self._rows = kdtree.rows_of(points.features, self.order)
         self._ones, self._zeros = np.ones(self.n, dtype), np.zeros(self.n, dtype)
         tree = Leaves(self.n, most).boxes(self._rows, self._ones, self._zeros, most)
         self._ready = screen.screen(tree, True)
@@ -108,7 +106,7 @@ class Screened:
         padded[: self.n] = here
         kernel = outside_kernel(self._rows.dtype)
         common = (self._rows, self.order, padded, best, near, bound, self._ready, searched)
-        run(kernel, [(*common, *piece) for piece in ranges(searched.size, ROWS)])
+        run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows_a_piece(*self._rows.shape, ROWS))])
 
 
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:
@@ -137,7 +135,7 @@ def _can_be_screened(points: Points) -> bool:
     if not wanted or points.n < FEWEST or not len(features):
         return False
     with np.errstate(over="ignore"):
-        reach = features.max(axis=1) - features.min(axis=1)
+        reach = np.array([values.max() - values.min() for values in features])
         return bool(np.isfinite((reach * reach).sum() * reach.dtype.type(4)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from gpuclust import centroids
 from gpuclust.kernels.cpu import kdtree
 from gpuclust.kernels.cpu.launch import ranges, run
-from gpuclust.kernels.cpu.screen import box_size, screen
+from gpuclust.kernels.cpu.screen import box_size, rows_a_piece, screen
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_chain import Chain, Rows
 from gpuclust.kernels.cpu.summary_kernels import kernels
@@ -64,7 +64,11 @@ class Summaries:
         self.walks = self.width <= 3 or self.n >= WALKED * 4 ** (self.width - 3)
         self.state: Chain | None = None
         with np.errstate(over="ignore"):
-            longest = np.sqrt((features * features).sum(axis=0).max())
+            squares = np.zeros(self.n, dtype)
+            for values in features:
+                squares += values * values
+            longest = np.sqrt(squares.max())
+            del squares
         self.unit = dtype.type(longest * np.finfo(dtype).eps)
         if not np.isfinite(longest):
             self.scanned = self.n
@@ -72,9 +76,7 @@ class Summaries:
             return
         self.outer = kdtree.build(features, LEAF).order
         self.leaves = Leaves(self.n, LEAF)
-        self.centers = np.empty((self.n, self.width), dtype)
-        for k in range(self.width):
-            np.take(features[k], self.outer, out=self.centers[:, k])
+        self.centers = kdtree.rows_of(features, self.outer)
         del features
         self.low = np.zeros_like(self.centers)
         self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
@@ -167,9 +169,10 @@ class Summaries:
         if rows.size == self.n and ready.least.size > 1 and not self.scatter.any():
             search_all(self.method, Lists(*own), ready, self.unit)
             return
-        rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // ROWS))]
+        length = rows_a_piece(self.n, self.width, ROWS)
+        rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // length))]
         kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, ready, *margin, rows, *piece, self.n) for piece in ranges(rows.size, ROWS)])
+        run(kernel, [(*own, ready, *margin, rows, *piece, self.n) for piece in ranges(rows.size, length)])
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)

@@ -150,16 +150,16 @@ def cophenetic_correlation(
     from gpuclust.metrics import check_points, prepare
 
     tree = LeafTree(as_linkage(Z))
-    X = check_points(to_host(as_array(X)))
-    if len(X) != tree.n:
-        raise ValueError(f"X holds {len(X)} points, but Z has {tree.n} observations.")
-    X = aside(lambda: X[tree.leaves])
+    given = check_points(to_host(as_array(X)))
+    if len(given) != tree.n:
+        raise ValueError(f"X holds {len(given)} points, but Z has {tree.n} observations.")
+    rows = aside(lambda: given[tree.leaves])
     some = max(1, tree.n // 64)
     if isinstance(metric, str):
         if parse_device(device)[0] == "auto":
-            device, _ = speed.choose(speed.PAIRS, tree.n, X.shape[1], "float64", X.size * 8)
+            device, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
         backend = select(device)
-        points = prepare(X, metric, **kwargs)
+        points = prepare(rows, metric, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():
             return float(
@@ -167,7 +167,7 @@ def cophenetic_correlation(
             )
 
     def tile(q0: int, q1: int, r0: int, r1: int) -> Array:
-        return cdist(X[q0:q1], X[r0:r1], metric, **kwargs)
+        return cdist(rows[q0:q1], rows[r0:r1], metric, **kwargs)
 
-    few = cdist(X[::some], X[some // 2 :: some], metric, **kwargs)
+    few = cdist(rows[::some], rows[some // 2 :: some], metric, **kwargs)
     return float(_correlation(tree, lambda shift: correlate_tiles(tile, tree, shift, tree.mean), few.mean()))

@@ -106,7 +106,8 @@ class Screened:
         padded[: self.n] = here
         kernel = outside_kernel(self._rows.dtype)
         common = (self._rows, self.order, padded, best, near, bound, self._ready, searched)
-        run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows_a_piece(*self._rows.shape, ROWS))])
+        rows = rows_a_piece(self.n, self._rows.shape[1], ROWS)
+        run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows)])
 
 
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:

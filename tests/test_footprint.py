@@ -74,7 +74,7 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (60_000, 16, {"method": "ward", "algorithm": "summaries"}),
     (200_000, 2, {"method": "ward", "algorithm": "summaries"}),
     (5000, 400, {"method": "average", "algorithm": "stored"}),
-    (100_000, 2, {"method": "centroid", "algorithm": "generic"}),
+    (150_000, 2, {"method": "centroid", "algorithm": "generic"}),
 ]
 
 

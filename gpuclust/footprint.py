@@ -1,4 +1,7 @@
-"""How much memory each algorithm takes at its peak, beside the input. Measured against in tests/test_footprint.py."""
+"""How much memory each algorithm takes at its peak, beside the input. Measured against in tests/test_footprint.py.
+
+An allocator may keep some of what is given back: glibc up to 64 MB, by default.
+"""
 
 from __future__ import annotations
 
@@ -77,9 +80,9 @@ def estimate(
     boxes = 0 if card or m is None else in_boxes(n, m, metric, width)
     if algorithm == "spanning tree" and not card and m is not None:
         if metrics.bounded_by_boxes(metric) and m <= BY_TREE:
-            copies, row = _WITH_TREE
+            copies, row = 2.3, 105 + 10 * width  # once more in the order of a tree, its boxes, lists of neighbours
         elif boxes:
-            copies, row = 1 + boxes / features, 240
+            copies, row = 1 + boxes / features, 120 + 10 * width
     fixed = int(copies * features) + row * n
     if algorithm == "summaries" and m is not None and not card:
         # Lists before and after a round, and a float32 copy for screening.
@@ -105,8 +108,7 @@ def estimate(
     matrix = stored_bytes(clusters, dtype, device)
     least = stored_bytes(min(FUSED, max(2, clusters // 2)), dtype, device) if algorithm == "hybrid" else matrix
     in_order = 0 if card else features  # a copy of the features in the order of clusters
-    # Boxes are given back before there is a matrix, but what an allocator then keeps of them it may not give to it.
-    return Footprint(fixed + in_order + boxes, matrix, least, lists)
+    return Footprint(fixed + in_order, matrix, least, lists + boxes)
 
 
 #: Copies of the features that an algorithm holds, and bytes of each observation: ids, sizes, neighbours, merges, Z,
@@ -114,7 +116,7 @@ def estimate(
 _ON_HOST = {
     "spanning tree": (1, 180),
     "spanning tree, stored": (1, 110),
-    "summaries": (3.7, 230),  # the points, centroids in two parts, and one part once more after a round
+    "summaries": (4.2, 150),  # the points, centroids in two parts, and one part once more after a round
     "stored": (1, 150),
     "stored, all pairs": (1, 150),
     "cluster tree": (1, 150),
@@ -122,8 +124,6 @@ _ON_HOST = {
     "generic": (3, 95),
     "generic, stored": (1, 140),
 }
-#: Single linkage by kd-tree: points once more in its order, its boxes, lists of neighbours.
-_WITH_TREE = (2.3, 185)
 #: Searches of all points hold them once more, in an order of space, and the keys and places that sorting takes.
 _ON_CARD = dict.fromkeys(_ON_HOST, (2, 100)) | {
     "spanning tree": (3, 164),

@@ -245,9 +245,10 @@ def test_auto_takes_a_card_for_large_jobs(machine, monkeypatch):
 @plainly
 def test_auto_leaves_to_the_cpu_what_it_does_sooner(machine, monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "16")
-    job = gpuclust.plan(100_000, 2, "centroid")  # step by step: a card is slow at it
+    job = gpuclust.plan(30_000, 32, "centroid")  # step by step: a card is slow at it
     assert job.device == "cpu"
     assert job.reason.endswith("on 16 threads of the CPU.")
+    assert "Too little work" in gpuclust.plan(100_000, 2, "centroid").reason  # through a tree
 
 
 @plainly
@@ -393,7 +394,7 @@ def test_without_another_way_the_error_says_what_was_needed(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", run_out)
-    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 285 kB were to be needed.*Nothing that would fit"):
+    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 244 kB were to be needed.*Nothing that would fit"):
         gpuclust.linkage(points_for("euclidean", 600, 3), "ward", device="cpu")
 
 

@@ -231,6 +231,21 @@ def test_what_is_nearest_is_the_minimum_of_what_is_computed(monkeypatch, data, d
     merges_of(data(300), Checked, dtype)
 
 
+@pytest.mark.parametrize("m", [2, 9])
+def test_all_are_searched_again_and_know_something(m):
+    """One neighbour each, and not the nearest: a search that looks no farther must find all that are nearer."""
+    points = metrics.prepare(np.random.default_rng(m).normal(size=(700, m)), "sqeuclidean")
+    state = Checked(points, WARD, ones(points))
+    state.check(np.ones(700), np.arange(700))
+    fourth, distance = state.near[:, 3].copy(), state.held[:, 3].copy()
+    state.near[:], state.held[:], state.limit[:] = -1, np.inf, 0
+    state.near[:, 0], state.held[:, 0] = fourth, distance
+    state._search(state.outer, np.arange(700))
+    state.check(np.ones(700), np.arange(700))
+    assert ((state.near >= 0).sum(axis=1) >= 4).all()
+    assert (state.limit > 0).all()
+
+
 def simplex(n: int) -> np.ndarray:
     """All distances are equal but for rounding, and unions are as near as their parts."""
     return np.linalg.qr(np.random.default_rng(n).normal(size=(n, n)))[0]

@@ -11,6 +11,7 @@ and a relative error of eps each way. A sum of m squares is right to (m + 2) eps
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -204,6 +205,4 @@ def smallest(lowest, few):
 
 def modules() -> tuple[Any, ...]:
     """What kernels that use this depend on (`gpuclust.kernels.cpu.launch.stamp`)."""
-    import sys
-
     return sys.modules[__name__], lanes, summary_space

@@ -43,7 +43,10 @@ class Lists(NamedTuple):
 
 
 def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
-    """Fill the lists and limits of all rows, which are points: without scatter, and of at least two boxes."""
+    """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
+
+    Of a list that has something a search by boxes looks no farther than that, and meetings would go on from there.
+    """
     starts = ready.starts
     boxes = starts.size - 1
     dtype = lists.centers.dtype
@@ -102,7 +105,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             gap -= (extent[one_box, k] + extent[other_box, k]) * (1 + 4 * eps)
             gap = max(gap, 0.0)
             total += gap * gap
-        return np.sqrt(total) * (1 - 4 * eps)
+        return np.sqrt(total) * (1 - eps * (middle.shape[1] + 16))  # what a sum in float32 may be less, too
 
     @uncounted
     @named(method.name, dtype)

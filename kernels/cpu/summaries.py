@@ -166,7 +166,8 @@ class Summaries:
             run(kernel, [(*own, tree, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
         ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
-        if rows.size == self.n and ready.least.size > 1 and not self.scatter.any():
+        new = rows.size == self.n and not (self.near >= 0).any() and not self.scatter.any()
+        if new and ready.least.size > 1:
             search_all(self.method, Lists(*own), ready, self.unit)
             return
         length = rows_a_piece(self.n, self.width, ROWS)

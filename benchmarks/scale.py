@@ -89,7 +89,8 @@ def _quitefastmst() -> Call:
     """Its tree, and the Z of that."""
     import quitefastmst
 
-    from gpuclust.hierarchy.assemble import Merges, assemble
+    from gpuclust.hierarchy.assemble import assemble
+    from gpuclust.merges import Merges
 
     def heights(X: np.ndarray) -> np.ndarray:
         lengths, ends = quitefastmst.mst_euclid(X)

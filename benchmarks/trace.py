@@ -13,6 +13,8 @@ import numpy as np
 
 from gpuclust.backends import Backend
 from gpuclust.clusters import Clusters
+from gpuclust.component_search import ByPoints
+from gpuclust.kernels.cpu import nearest
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -76,16 +78,17 @@ class TracedBackend:
     def _note(self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0) -> None:
         self.calls.append(Call(name, points.n, len(points.features), rows, pairs, left))
 
-    def nearest(self, points: Points) -> Any:
+    def outgoing(self, points: Points) -> ByPoints:
+        """By searches of all points, as a GPU does it: it has no tree."""
+        return ByPoints(points, self._nearest, self._nearest_outside)
+
+    def _nearest(self, points: Points) -> Any:
         self._note("nearest", points, points.n)
-        return self.backend.nearest(points)
+        return nearest.nearest(points)
 
-    def nearest_outside(self, points: Points, component: np.ndarray, rows: np.ndarray) -> Any:
+    def _nearest_outside(self, points: Points, component: np.ndarray, rows: np.ndarray) -> Any:
         self._note("nearest_outside", points, rows.size)
-        return self.backend.nearest_outside(points, component, rows)
-
-    def outgoing(self, points: Points) -> None:
-        """The CPU's tree is not a card's: edges are found by `nearest` and `nearest_outside`."""
+        return nearest.nearest_outside(points, component, rows)
 
     def knn(self, points: Points, k: int) -> Any:
         self._note("knn", points, points.n)

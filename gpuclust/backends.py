@@ -7,14 +7,13 @@ number of threads or on how work was cut: every minimum is decided by smaller di
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gpuclust import devices
-from gpuclust.errors import unknown_name
+from gpuclust.device import CPU, Device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +47,9 @@ class Stored(Protocol):
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        """One round.
+        """One round of merges.
 
         New row p is old row ``first[p]`` (increasing), merged with old row ``second[p]`` unless that is -1.
-
         ``between[p]`` is the dissimilarity of the two, ``size`` and ``new_size`` are cluster sizes in the matrix's
         dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Every new row's nearest
         cluster is then known, ``scanned`` of them by a search. O(n²) time.
@@ -62,10 +60,9 @@ class Stored(Protocol):
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """``wanted`` merges by nearest-neighbour chain, in place.
 
-        Size and ids (-1: row not in use) are brought up to date.
-
-        Chains start at the first row in use. Returns ids of the merged pairs (wanted, 2), their dissimilarities,
-        and the number of rows scanned, at most three a merge. O(n) time a scan or a merge.
+        ``size`` and ``ids`` (-1: row not in use) are updated. Chains start at the first row in use. Returns ids of
+        the merged pairs (wanted, 2), their dissimilarities, and the number of rows scanned, at most three a merge.
+        O(n) time a scan or a merge.
         """
 
 
@@ -95,12 +92,10 @@ class Generic(Protocol):
     width: int  # numbers read to know one distance
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """The next ``wanted`` greedy merges: ids (wanted, 2), squared heights, rows searched (-1.
+        """The next ``wanted`` greedy merges: ids (wanted, 2), squared heights, and the number of rows searched.
 
-        Distances overflow).
-
-        Closest pair first; ties go to the pair with the earliest row, then the earliest partner. A union takes the
-        row of the later of its parts.
+        That number is -1 if distances overflow. Closest pair first; ties go to the pair with the earliest row, then
+        the earliest partner. A union takes the row of the later of its parts.
         """
 
     def compact(self) -> None:
@@ -132,7 +127,7 @@ class Outgoing(Protocol):
 class Backend(Protocol):
     """A device. ``Points`` are features in the layout of `gpuclust.metrics.prepare`."""
 
-    name: str
+    name: Device
 
     def active(self) -> AbstractContextManager[None]:
         """Makes this device the current one; primitives are called inside, and what they return is used there."""
@@ -156,8 +151,11 @@ class Backend(Protocol):
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         """Condensed dissimilarities (or their squares), stored in another layout; the input is left as it is."""
 
-    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        """Every point's nearest neighbour (smallest index on ties) and its distance. O(n² m) time, O(n) memory."""
+    def pairwise(self, A: Points, B: Points, out: Any) -> Any:
+        """Distances of all points of A to all of B, written to ``out`` (n of A, n of B); returns it. O(n² m) time."""
+
+    def condensed(self, points: Points, out: Any) -> Any:
+        """Distances of all pairs of points in condensed order, written to ``out``; returns it. O(n² m) time."""
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices and distances (n, k) of every point's nearest others, sorted by (distance, index). O(n² m) time."""
@@ -171,31 +169,24 @@ class Backend(Protocol):
         bits as `store_clusters` would store; ties go to the smaller row.
         """
 
-    def nearest_cluster(
-        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Row and dissimilarity of the nearest of all other clusters, for each cluster in ``rows``.
+    def search_clusters(
+        self,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = ...,
+        bounded: bool = False,
+    ) -> Searched:
+        """Clusters that are searched for their nearest, without a matrix.
 
-        The same bits as `store_clusters` would store; ties go to the smaller row. -inf where a dissimilarity is not
-        finite. O(n m) time for every point of a row, O(n m) memory.
+        Dissimilarities are the same bits as `store_clusters` would store; ties go to the smaller row. ``bounded``:
+        the points have few features and the metric is a convex function of their difference, so clusters may be
+        searched by bounds of where they are; means are then equal to rounding only. ``report`` is called now and
+        then. O(n m) time for every point of a row searched, O(n m) memory.
         """
 
-    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
-        """Clusters in few features, searched by bounds of where they are, for a metric that is a convex function.
-
-        Dissimilarities are those of `nearest_cluster`, of means to rounding. O(n m) memory.
-        """
-
-    def nearest_outside(
-        self, points: Points, component: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What `nearest` gives, for the points in ``rows``, among points of other components. O(rows n m) time."""
-
-    def outgoing(self, points: Points) -> Outgoing | None:
-        """A search of these points for edges out of components; None: none that is better than `nearest_outside`.
-
-        All distances are finite, or it is None.
-        """
+    def outgoing(self, points: Points) -> Outgoing:
+        """A search of these points for the shortest edges out of components. O(n² m) time, O(n m) memory."""
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
@@ -210,9 +201,6 @@ class Backend(Protocol):
 
     def generic_stored(self, matrix: Stored, method: Method) -> Generic:
         """The generic algorithm on a stored matrix of squares, which is used up."""
-
-    def cophenetic(self, tree: LeafTree) -> np.ndarray:
-        """Condensed cophenetic distances of the observations. O(n²) time, no such memory beside the result."""
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.
@@ -247,23 +235,14 @@ def select(device: str = "auto") -> Backend:
     BackendUnavailable
         The device is known, but cannot be used here; the message names what is missing.
     """
-    family, index = parse_device(device)
-    if family == "auto":
-        family = "cuda" if not devices.emulated() and devices.missing() is None else "cpu"
-    elif family == "cuda":
+    device = Device(device)
+    if device.automatic:
+        device = Device("cuda") if not devices.emulated() and devices.missing() is None else CPU
+    elif device.on_gpu:
         lack = devices.missing()
         if lack is not None:
             raise devices.unavailable(device, lack)
-        if index >= len(devices.cards()):
+        if device.number >= len(devices.cards()):
             raise devices.no_such_card(device)
-    module = import_module(REGISTRY[family])
-    return cast(Backend, module.backend(index) if family == "cuda" else module.backend())
-
-
-def parse_device(device: object) -> tuple[str, int]:
-    """``"cuda:1"`` -> ``("cuda", 1)``; ``ValueError`` for what is no device."""
-    if isinstance(device, str):
-        match = re.fullmatch(r"(auto|cpu|reference|cuda)(?:(?<=cuda):([0-9]+))?", device.lower())
-        if match:
-            return match[1], int(match[2] or 0)
-    raise unknown_name("device", device, ["auto", *REGISTRY, "cuda:1"])
+    module = import_module(REGISTRY[device.family])
+    return cast(Backend, module.backend(device.number) if device.on_gpu else module.backend())

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from math import isqrt, prod
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from gpuclust.errors import DoesNotFit
-from gpuclust.plan import available_memory, format_bytes
+from gpuclust.memory import result_array
 
 Array = np.ndarray
 
@@ -249,32 +248,3 @@ def _verdict(problem: str, throw: bool, warning: bool) -> bool:
 def _count(length: int) -> int:
     """Number of observations of a condensed matrix of this length, or the number nearest to it."""
     return (1 + isqrt(1 + 8 * length)) // 2
-
-
-#: Results smaller than this are not worth asking how much memory there is.
-_SMALL = 2**26
-
-
-def result_array(shape: tuple[int, ...], dtype: Any, out: Any, what: str) -> Array:
-    """``out`` if it can take the result, or a new array if that fits into memory."""
-    dtype = np.dtype(dtype)
-    if out is None:
-        needed = prod(shape) * dtype.itemsize
-        if needed > _SMALL and needed > (available := available_memory()):
-            raise DoesNotFit(
-                f"The result of {what}, {shape} numbers of type {dtype}, takes {format_bytes(needed)}; "
-                f"{format_bytes(available)} are available. dtype='float32' takes half; gpuclust.linkage needs no "
-                "matrix for single, centroid and median linkage of points."
-            )
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}.")
-    if out.shape != shape:
-        raise ValueError(f"Output array has incorrect shape: {out.shape}, where {shape} is needed.")
-    if out.dtype != dtype:
-        raise ValueError(f"Output array has the wrong type: {out.dtype}, where {dtype} (double type) is needed.")
-    if not out.flags.c_contiguous:
-        raise ValueError("Output array must be C-contiguous.")
-    if not out.flags.behaved:
-        raise ValueError("Output array must be aligned, writable and of native byte order.")
-    return out

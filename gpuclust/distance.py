@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from itertools import combinations
 from math import prod
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from gpuclust import metrics, speed
-from gpuclust.backends import Backend, parse_device, select
-from gpuclust.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, result_array, squareform
+from gpuclust.backends import Backend, select
+from gpuclust.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, squareform
+from gpuclust.device import Device
 from gpuclust.devices import check_output, to_output
 from gpuclust.errors import DoesNotFit
-from gpuclust.memory import format_bytes
+from gpuclust.memory import format_bytes, result_array
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.neighbors import nearest_neighbors as nearest_neighbors
 from gpuclust.observations import as_array, holder, place, to_host
@@ -94,7 +94,7 @@ def pdist(
     n, m = points.shape
     shape = (n * (n - 1) // 2,)
     if callable(metric):
-        parse_device(device)
+        Device(device)
         (points,), kwargs = for_function(metric, kwargs, to_host(points))
         result = result_array(shape, dtype, out, "pdist")
         for k, (x, y) in enumerate(combinations(points, 2)):
@@ -106,7 +106,7 @@ def pdist(
         points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
         ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
-        return to_output(_kernels(backend).condensed(ready, result), output)
+        return to_output(backend.condensed(ready, result), output)
 
 
 def cdist(
@@ -152,7 +152,7 @@ def cdist(
         )
     shape = (len(A), len(B))
     if callable(metric):
-        parse_device(device)
+        Device(device)
         (A, B), kwargs = for_function(metric, kwargs, to_host(A), to_host(B))
         result = result_array(shape, dtype, out, "cdist")
         for i, x in enumerate(A):
@@ -167,21 +167,16 @@ def cdist(
         A, B = (place(X, backend.name, keep) for X in (A, B))
         a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "cdist", backend, output)
-        return to_output(_kernels(backend).pairwise(a, b, result), output)
+        return to_output(backend.pairwise(a, b, result), output)
 
 
 def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:
-    if parse_device(device)[0] == "auto":
+    device = Device(device)
+    if device.automatic:
         dtype = np.dtype(dtype)
         brought = 0 if held is not None else int(n * m)
         device, _ = speed.choose(speed.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
     return select(device)
-
-
-def _kernels(backend: Backend) -> Any:
-    """The module that has ``condensed(points, out)`` and ``pairwise(A, B, out)``."""
-    family = parse_device(backend.name)[0]
-    return import_module(f"gpuclust.kernels.{family}.{'distances' if family == 'cuda' else 'pairwise'}")
 
 
 def _check_output(output: str, out: Any) -> None:
@@ -192,7 +187,7 @@ def _check_output(output: str, out: Any) -> None:
 
 def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Backend, output: str) -> Any:
     """The array to fill: on the host, or where a result that stays on the device is made there."""
-    if output == "numpy" or parse_device(backend.name)[0] != "cuda":
+    if output == "numpy" or not backend.name.on_gpu:
         return result_array(shape, dtype, out, what)
     from gpuclust.kernels.cuda import launch
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuclust import devices, distance, methods, metrics
+from gpuclust.algorithms.boruvka import boruvka
 from gpuclust.algorithms.candidates import reciprocal_pairs
-from gpuclust.algorithms.outgoing import ByPoints
 from gpuclust.backends import Backend, Generic, Searched, Stored, select
 from gpuclust.clusters import Clusters
+from gpuclust.device import Device
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu.launch import compiled, thread_count
 from gpuclust.linkage import linkage
@@ -247,13 +248,11 @@ def _by_age(clusters: Searched) -> Arrays:
     return clusters.ids[clusters.nearest[order]], clusters.distance[order]
 
 
-def _outgoing(backend: Backend, sample: Sample) -> Arrays:
-    """The shortest edges out of single points, as single linkage searches them on this backend."""
-    search = backend.outgoing(sample.points) or ByPoints(backend, sample.points)
-    n = search.points.size
-    _, others, lengths = search.shortest(np.arange(n), n, lambda: None)
-    by_point = np.argsort(search.points)
-    return search.points[others[by_point]], lengths[by_point], search.copies
+def _spanning_tree(backend: Backend, sample: Sample) -> Arrays:
+    """Edges of the minimum spanning tree of points, and their lengths."""
+    merges = boruvka(backend, sample.points, lambda done: None)
+    order = np.lexsort((*np.sort(merges.pairs).T[::-1], merges.heights))
+    return np.sort(merges.pairs)[order], merges.heights[order]
 
 
 def _greedy(engine: Generic, n: int) -> Arrays:
@@ -271,13 +270,11 @@ _AVERAGE, _WARD = methods.METHODS["average"], methods.METHODS["ward"]
 PRIMITIVES: dict[str, Primitive] = {
     "condensed": lambda b, s: (distance.pdist(s.rows, device=b.name),),
     "pairwise": lambda b, s: (distance.cdist(s.rows, s.rows[::2], device=b.name),),
-    "nearest": lambda b, s: b.nearest(s.points),
-    "nearest_outside": lambda b, s: b.nearest_outside(s.points, s.component, s.asked),
-    "outgoing": lambda b, s: _outgoing(b, s),
+    "outgoing": lambda b, s: _spanning_tree(b, s),
     "knn": lambda b, s: b.knn(s.points, 8),
     "nearest_among": lambda b, s: b.nearest_among(s.points, _AVERAGE, s.clusters, s.neighbours, s.asked // 2),
-    "nearest_cluster": lambda b, s: b.nearest_cluster(s.points, _AVERAGE, s.clusters, s.asked // 2),
-    "cluster_tree": lambda b, s: _by_age(b.cluster_tree(s.points, _AVERAGE, s.clusters)),
+    "search_clusters": lambda b, s: _by_age(b.search_clusters(s.points, _AVERAGE, s.clusters)),
+    "search_clusters, bounded": lambda b, s: _by_age(b.search_clusters(s.points, _AVERAGE, s.clusters, bounded=True)),
     "store_points": lambda b, s: _stored(b.store_points(s.points)),
     "store_clusters": lambda b, s: _stored(b.store_clusters(s.points, _AVERAGE, s.clusters)),
     "store_condensed": lambda b, s: _stored(b.store_condensed(s.condensed, s.n, False)),
@@ -291,7 +288,6 @@ PRIMITIVES: dict[str, Primitive] = {
     "generic_stored": lambda b, s: _greedy(
         b.generic_stored(b.store_condensed(s.condensed, s.n, True), methods.METHODS["median"]), s.n
     ),
-    "cophenetic": lambda b, s: (b.cophenetic(s.tree),),
     "correlate": lambda b, s: (b.correlate(s.points.at(s.tree.leaves), s.tree, 3.0, s.tree.mean),),
 }
 
@@ -313,11 +309,11 @@ def _primitives(name: str) -> Iterator[tuple[str, Callable[[], None]]]:
 def _linkages(name: str) -> Iterator[tuple[str, Callable[[], None]]]:
     """Title and comparison of every linkage."""
     emulated = devices.emulated()
-    n = (12 if devices.simulated() else 80 if emulated else 3000) if name.startswith("cuda") else 80
+    n = (12 if devices.simulated() else 80 if emulated else 3000) if Device(name).on_gpu else 80
     rows = np.random.default_rng(8).normal(size=(n, 5))
 
     def compare(method: str) -> None:
-        expected = linkage(rows, method, device="cpu" if name.startswith("cuda") else "reference")
+        expected = linkage(rows, method, device="cpu" if Device(name).on_gpu else "reference")
         Z = linkage(rows, method, device=name)
         same((Z[:, [0, 1, 3]].astype(int), Z[:, 2]), (expected[:, [0, 1, 3]].astype(int), expected[:, 2]))
 

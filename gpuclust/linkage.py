@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import algorithms, devices, methods, metrics
-from gpuclust.backends import Backend, Stored, select
-from gpuclust.choice import AUTO
+from gpuclust import devices, methods, metrics
+from gpuclust.algorithms.base import Run
+from gpuclust.algorithms.table import ALGORITHMS, AUTO
+from gpuclust.backends import select
 from gpuclust.distance import pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, overflow
-from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.memory import format_bytes
+from gpuclust.merges import Merges
 from gpuclust.observations import (
-    all_finite,
     check_not_negative,
     check_observations,
     count,
@@ -226,10 +227,8 @@ def compute(
         backend = select(job.device)
         with backend.active(), reporter(progress, n - 1) as report:
             here = place(data, backend.name, keep)
-            if condensed:
-                merges = _from_condensed(job, backend, rule, here, report)
-            else:
-                merges = _from_points(job, backend, rule, here, metric, metric_arguments, report)
+            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report)
+            merges = ALGORITHMS[job.algorithm].run(run)
             if not np.isfinite(merges.heights).all():
                 raise overflow(job.dtype)
             report(n - 1)
@@ -272,54 +271,6 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, M
             )
         # Only here, where the error is gone, are the arrays that its traceback held.
     raise DoesNotFit(f"{story} Nothing that would fit is left to be tried.")
-
-
-def _from_condensed(
-    job: Plan, backend: Backend, rule: methods.Method, data: Any, report: Callable[[int], None]
-) -> Merges:
-    condensed = devices.array_module(data).ascontiguousarray(data, dtype=job.dtype)
-    if job.algorithm == "spanning tree":
-        return algorithms.prim(backend, condensed, job.n, report)
-    return _on_matrix(backend, backend.store_condensed(condensed, job.n, rule.on_squares), rule, report)
-
-
-def _from_points(
-    job: Plan,
-    backend: Backend,
-    rule: methods.Method,
-    data: Any,
-    metric: Metric,
-    arguments: dict[str, Any],
-    report: Callable[[int], None],
-) -> Merges:
-    if job.algorithm == "spanning tree, stored":
-        condensed = pdist(data, metric, dtype=job.dtype, device="cpu", **arguments)
-        if not all_finite(condensed):
-            raise overflow(job.dtype)
-        return algorithms.prim(backend, condensed, job.n, report)
-    if job.algorithm == "summaries" and rule.scatter is not None:
-        points = metrics.prepare_squares(data, job.metric, dtype=job.dtype, **arguments)
-    else:
-        name = "sqeuclidean" if rule.on_squares else str(metric)
-        points = metrics.prepare(data, name, dtype=job.dtype, **arguments)
-    if job.algorithm == "spanning tree":
-        return algorithms.boruvka(backend, points, report)
-    if job.algorithm == "generic":
-        return algorithms.greedy(backend.generic_points(points, rule), job.n, report)
-    if job.algorithm == "summaries":
-        return algorithms.from_summaries(backend, points, rule, report)
-    if rule.reducible and job.algorithm != "stored, all pairs":
-        tree = job.algorithm == "cluster tree"
-        return algorithms.from_points(backend, points, rule, report, job.most_clusters, tree)
-    return _on_matrix(backend, backend.store_points(points), rule, report)
-
-
-def _on_matrix(backend: Backend, matrix: Stored, rule: methods.Method, report: Callable[[int], None]) -> Merges:
-    if rule.reducible:
-        return algorithms.from_matrix(matrix, rule, report)
-    if not np.isfinite(matrix.distance).all():
-        raise overflow(matrix.distance.dtype)
-    return algorithms.greedy(backend.generic_stored(matrix, rule), matrix.n, report)
 
 
 def single(y: Any) -> np.ndarray:

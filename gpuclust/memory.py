@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from gpuclust.errors import DoesNotFit
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -113,3 +118,32 @@ def _read(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+#: Below this many bytes the free memory is not looked up.
+_SMALL = 2**26
+
+
+def result_array(shape: tuple[int, ...], dtype: Any, out: Any, what: str) -> np.ndarray:
+    """``out`` if it can take the result, or a new array if that fits into memory."""
+    dtype = np.dtype(dtype)
+    if out is None:
+        needed = prod(shape) * dtype.itemsize
+        if needed > _SMALL and needed > (available := available_memory()):
+            raise DoesNotFit(
+                f"The result of {what}, {shape} numbers of type {dtype}, takes {format_bytes(needed)}; "
+                f"{format_bytes(available)} are available. dtype='float32' takes half; gpuclust.linkage needs no "
+                "matrix for single, centroid and median linkage of points."
+            )
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}.")
+    if out.shape != shape:
+        raise ValueError(f"Output array has incorrect shape: {out.shape}, where {shape} is needed.")
+    if out.dtype != dtype:
+        raise ValueError(f"Output array has the wrong type: {out.dtype}, where {dtype} (double type) is needed.")
+    if not out.flags.c_contiguous:
+        raise ValueError("Output array must be C-contiguous.")
+    if not out.flags.behaved:
+        raise ValueError("Output array must be aligned, writable and of native byte order.")
+    return out

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from gpuclust import metrics, speed
-from gpuclust.backends import parse_device, select
+from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
+from gpuclust.backends import select
+from gpuclust.device import CPU, Device
 from gpuclust.errors import DoesNotFit
-from gpuclust.footprint import LISTS_ON_CARD, in_boxes, slab_on_card
 from gpuclust.memory import available_memory, format_bytes, parse_bytes
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.observations import as_array, holder, place, to_host
@@ -94,13 +95,13 @@ def nearest_neighbors(
     n, m = points.shape
     k = _checked(k, n)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    family, _ = parse_device(device)
+    device = Device(device)
     if callable(metric):
-        _check_memory(n, m, k, "callable", dtype, "cpu", limit)
+        _check_memory(n, m, k, "callable", dtype, CPU, limit)
         return _by_function(to_host(points), k, metric, dtype, kwargs)
     table_arguments(kwargs)
     name = str(getattr(metrics.resolve(metric, kwargs.get("p")), "name", metric))
-    if family == "auto":
+    if device.automatic:
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
         device, _ = speed.choose(speed.neighbours(name), n, m, dtype, moved, held)
@@ -126,19 +127,19 @@ def _checked(k: Any, n: int) -> int:
     return number
 
 
-def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: str) -> int:
+def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Device) -> int:
     """Bytes of a search beside its input: points twice, the tree, lists as they are made and as given."""
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
-    if parse_device(device)[0] == "cuda":
-        return n * m * width + LISTS_ON_CARD * lists + slab_on_card(n, width)
-    boxes = in_boxes(n, m, metric, width)
+    if device.on_gpu:
+        return n * m * width + LISTS_ON_GPU * lists + selection_slab_bytes(n, width)
+    boxes = box_bytes(n, m, metric, width)
     return n * m * width + max(n * m * width, boxes) + 48 * n + 2 * lists
 
 
-def _check_memory(n: int, m: int, k: int, metric: str, dtype: str, device: str, limit: int | None) -> None:
+def _check_memory(n: int, m: int, k: int, metric: str, dtype: str, device: Device, limit: int | None) -> None:
     needed = memory_needed(n, m, k, metric, dtype, device)
-    if limit is None and parse_device(device)[0] == "cuda":
+    if limit is None and device.on_gpu:
         from gpuclust.kernels.cuda.launch import free_memory
 
         limit = free_memory()[0]

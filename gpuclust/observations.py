@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust import devices
+from gpuclust.device import Device
 from gpuclust.devices import is_device_array
 from gpuclust.errors import ClusterWarning
 from gpuclust.methods import Method
@@ -36,9 +37,9 @@ def as_array(y: Any) -> Any:
     if interface or _dlpack_device(y) in _CUDA:
         if devices.missing() is not None:
             return to_host(y)
-        from gpuclust.kernels.cuda import memory
+        from gpuclust import device_arrays
 
-        return memory.from_interface(y) if interface else memory.from_dlpack(y)
+        return device_arrays.from_interface(y) if interface else device_arrays.from_dlpack(y)
     known_to_numpy = any(hasattr(y, f"__array{rest}__") for rest in ("", "_interface", "_struct"))
     return np.from_dlpack(y) if hasattr(y, "__dlpack__") and not known_to_numpy else np.asarray(y)
 
@@ -58,13 +59,13 @@ def to_host(array: Any) -> np.ndarray:
         ) from None
 
 
-def place(data: Any, device: str, keep: bool = True) -> Any:
+def place(data: Any, device: Device, keep: bool = True) -> Any:
     """Observations where a backend takes them.
 
     They stay on a device if the backend is CUDA and, for points, the metric takes them as they are (``keep``), and
     are copied to the backend's own device from another one; in all other cases they are brought to the host.
     """
-    if isinstance(data, np.ndarray) or not (keep and device.startswith("cuda")):
+    if isinstance(data, np.ndarray) or not (keep and device.on_gpu):
         return to_host(data)
     return devices.array_module(data).asarray(data)
 

@@ -172,7 +172,8 @@ def _quitefastmst_cannot(task: Task, size: Size) -> str:
 
 
 def _tree_of_edges(result: Any) -> np.ndarray:
-    from gpuclust.hierarchy.assemble import Merges, assemble
+    from gpuclust.hierarchy.assemble import assemble
+    from gpuclust.merges import Merges
 
     heights, pairs = result[:2]
     return assemble(Merges(np.asarray(pairs, dtype=np.int64), np.asarray(heights, dtype=np.float64), edges=True))

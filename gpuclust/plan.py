@@ -7,10 +7,14 @@ from operator import index
 
 import numpy as np
 
-from gpuclust import choice, devices, footprint, methods, metrics, speed
-from gpuclust.backends import parse_device, select
-from gpuclust.choice import AUTO
+from gpuclust import devices, methods, metrics, speed
+from gpuclust.algorithms.base import Algorithm, Problem
+from gpuclust.algorithms.costs import Footprint, Work
+from gpuclust.algorithms.table import ALGORITHMS, AUTO, Option, options
+from gpuclust.backends import select
+from gpuclust.device import CPU, Device
 from gpuclust.errors import DoesNotFit
+from gpuclust.layout import stored_bytes
 from gpuclust.memory import available_memory as available_memory
 from gpuclust.memory import format_bytes as format_bytes
 from gpuclust.memory import parse_bytes as parse_bytes
@@ -19,7 +23,7 @@ from gpuclust.sizes import TILE as TILE
 
 __all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 
-#: Nobody looks whether so few bytes are there: a small job would wait longer for the answer than it takes.
+#: Below this many bytes the free memory is not looked up: the query takes longer than the job.
 LITTLE = 2**26
 
 
@@ -31,7 +35,9 @@ class Plan:
     ----------
     n, m : int, int or None
         Observations and features; ``m`` is None for condensed input.
-    method, metric, dtype, device : str
+    method, metric, dtype : str
+    device : Device
+        A string like "cpu" or "cuda:1".
     algorithm : str
         ``"spanning tree"``; ``"spanning tree, stored"`` (of condensed distances, for few points); ``"summaries"``;
         ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
@@ -53,7 +59,7 @@ class Plan:
     method: str
     metric: str
     dtype: str
-    device: str
+    device: Device
     algorithm: str
     memory: int
     limit: int
@@ -68,7 +74,12 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Modelled time, rough: it tells seconds from hours."""
-        return speed.seconds(self.algorithm, self.n, self.m, self.metric, self.dtype, self.device)
+        return speed.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
+
+    @property
+    def problem(self) -> Problem:
+        """What is computed, without how."""
+        return Problem(self.n, self.m, methods.resolve(self.method), self.metric, self.dtype)
 
     def __str__(self) -> str:
         shape = f"{self.n:,} observations" if self.m is None else f"{self.n:,} x {self.m:,} points"
@@ -80,7 +91,7 @@ class Plan:
     def check(self) -> None:
         """Raise `DoesNotFit` if the job needs more memory than it may use; the message says what would do."""
         if not self.fits:
-            where = f" on {self.device}" if _on_card(self.device) else ""
+            where = f" on {self.device}" if self.device.on_gpu else ""
             raise DoesNotFit(
                 f"{self.method} linkage of {self.n:,} observations needs {format_bytes(self.memory)} of "
                 f"memory{where}, and {format_bytes(self.limit)} may be used. "
@@ -90,14 +101,14 @@ class Plan:
     @property
     def most_clusters(self) -> int:
         """Clusters whose matrix fits beside what else the job holds."""
-        waits = self.algorithm in ("hybrid", "cluster tree")
-        budget = self.matrix if waits else self.limit - (self.memory - self.matrix)
+        deferred = ALGORITHMS[self.algorithm].deferred
+        budget = self.matrix if deferred else self.limit - (self.memory - self.matrix)
         if budget <= 0:
             return 0
         low, high = 0, int((2 * budget / np.dtype(self.dtype).itemsize) ** 0.5) + 1
         while high - low > 1:
             middle = (low + high) // 2
-            fits = footprint.stored_bytes(middle, self.dtype, self.device) <= budget
+            fits = stored_bytes(middle, self.dtype, self.device) <= budget
             low, high = (middle, high) if fits else (low, middle)
         return low
 
@@ -127,9 +138,9 @@ class Plan:
     def _with(self, **changes: object) -> Plan:
         """The plan of a job that differs in this, within the same limit."""
         wanted = {name: getattr(self, name) for name in ("n", "m", "method", "metric", "dtype", "device")} | changes
-        rule = methods.resolve(wanted["method"])
-        task = _Task(wanted["n"], wanted["m"], rule, wanted["metric"], wanted["dtype"], max(1, self.limit))
-        return task.on(wanted["device"])
+        device = wanted.pop("device")
+        problem = Problem(**{**wanted, "method": methods.resolve(wanted["method"])})
+        return _Planner(problem, max(1, self.limit)).on(device)
 
     def _largest(self) -> int:
         """The most observations that would fit, down to a number of three digits."""
@@ -220,97 +231,88 @@ def plan_for(
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    task = _Task(n, m, rule, str(metric), working_type(dtype), limit, algorithm, holder, copied, quick)
-    if parse_device(device)[0] != "auto":
+    problem = Problem(n, m, rule, str(metric), working_type(dtype))
+    planner = _Planner(problem, limit, algorithm, holder, copied, quick)
+    device = Device(device)
+    if not device.automatic:
         name = select(device).name
-        return _with_fallbacks(task, task.on(name, _hint(task, name)))
-    brought = 0 if holder is not None else task.input_bytes
-    name, why = speed.choose(task.work, n, m, task.dtype, brought, holder)
+        return _with_fallbacks(planner, planner.on(name, _hint(planner, name)))
+    brought = 0 if holder is not None else problem.input_bytes
+    name, why = speed.choose(planner.work, n, m, problem.dtype, brought, holder)
     name = select(name).name
-    chosen = task.on(name, f"{why} {_hint(task, name)}".rstrip())
-    if _on_card(name) and not chosen.fits:
+    chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
+    if name.on_gpu and not chosen.fits:
         why = f"{chosen.device} has no room: it would take {format_bytes(chosen.memory)}."
-        chosen = task.on("cpu", why)
-    return _with_fallbacks(task, chosen)
+        chosen = planner.on(CPU, why)
+    return _with_fallbacks(planner, chosen)
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What is asked for, on whatever device."""
+class _Planner:
+    """Plans of one problem within one limit, on whatever device."""
 
-    n: int
-    m: int | None
-    method: methods.Method
-    metric: str
-    dtype: str
+    problem: Problem
     memory_limit: int | None
     asked: str = AUTO
     holder: int | None = None
     copied: int = 0
     quick: bool = False
 
-    def options(self, device: str = "cpu") -> list[choice.Option]:
-        return choice.options(self.n, self.m, self.method, self.metric, self.asked, _on_card(device))
-
     @property
-    def work(self) -> speed.Work:
-        return speed.work_of(self.options()[0].algorithm, self.m, self.metric)
+    def work(self) -> Work:
+        """Work of the algorithm that is fastest on the CPU."""
+        return options(self.problem, self.asked)[0].algorithm.work(self.problem)
 
-    @property
-    def input_bytes(self) -> int:
-        numbers = self.n * (self.n - 1) // 2 if self.m is None else self.n * self.m
-        return numbers * np.dtype(self.dtype).itemsize
-
-    def on(self, device: str, why: str = "") -> Plan:
+    def on(self, device: Device, why: str = "") -> Plan:
         """The plan for one device: the first algorithm that fits, or else the one that takes the least.
 
         ``why`` is added to its reason.
         """
-        options = self.options(device)
-        sizes = [self._size(option.algorithm, device) for option in options]
+        known = options(self.problem, self.asked, device)
+        sizes = [self._size(option.algorithm, device) for option in known]
         limit = self.memory_limit if self.memory_limit is not None else self._available(device, sizes)
         within = [size.within(limit) for size in sizes]
-        if self.asked == "hybrid":  # of a matrix that holds everything nothing would be learned
+        if self.asked != AUTO and known[0].algorithm.adjustable:  # with a matrix of everything it would be another
             within = [size.within(min(limit, size.fixed + size.matrix // 2)) for size in sizes]
         fitting = [place for place, size in enumerate(within) if size.total <= limit]
         place = fitting[0] if fitting else min(range(len(within)), key=lambda k: within[k].total)
-        return self._plan(options[place], within[place], device, limit, why)
+        return self._plan(known[place], within[place], device, limit, why)
 
-    def _plan(self, option: choice.Option, size: footprint.Footprint, device: str, limit: int, why: str = "") -> Plan:
+    def _plan(self, option: Option, size: Footprint, device: Device, limit: int, why: str = "") -> Plan:
+        problem = self.problem
         return Plan(
-            self.n,
-            self.m,
-            self.method.name,
-            self.metric,
-            self.dtype,
+            problem.n,
+            problem.m,
+            problem.method.name,
+            problem.metric,
+            problem.dtype,
             device,
-            option.algorithm,
+            option.algorithm.name,
             size.total,
             limit,
             f"{option.reason} {why}".rstrip(),
             size.matrix,
         )
 
-    def _size(self, algorithm: str, device: str) -> footprint.Footprint:
-        at_hand = self.holder is not None
-        size = footprint.estimate(algorithm, self.n, self.m, self.method, self.metric, self.dtype, device, at_hand)
+    def _size(self, algorithm: Algorithm, device: Device) -> Footprint:
+        size = algorithm.footprint(self.problem, device, self.holder is not None)
         return size._replace(fixed=size.fixed + self.copied)
 
-    def _available(self, device: str, sizes: list[footprint.Footprint]) -> int:
+    def _available(self, device: Device, sizes: list[Footprint]) -> int:
         needed = max(size.total for size in sizes)
-        if self.m is not None and self.method.pairs is not None:  # more clusters may be left than foreseen
-            needed += footprint.stored_bytes(self.n, self.dtype)
-        return LITTLE if self.quick and needed <= LITTLE and not _on_card(device) else _available(device)
+        if not self.problem.condensed and self.problem.method.pairs is not None:  # more clusters may be left
+            needed += stored_bytes(self.problem.n, self.problem.dtype)
+        return LITTLE if self.quick and needed <= LITTLE and not device.on_gpu else _available(device)
 
     def slimmer(self, plan: Plan) -> list[Plan]:
         """Plans for the same device that take less memory, and more time; the largest first."""
-        if not plan.matrix or self.m is None:
+        if not plan.matrix or plan.m is None:
             return []
         found = []
-        for option in self.options(plan.device):
+        for option in options(self.problem, self.asked, plan.device):
             size = self._size(option.algorithm, plan.device)
-            if option.algorithm == "hybrid":
-                if self.n <= FUSED:
+            if option.algorithm.adjustable:
+                if plan.n <= FUSED:
                     continue
                 size = size.within(size.fixed + plan.matrix // 2)
             if size.total < plan.memory:
@@ -318,23 +320,26 @@ class _Task:
         return sorted(found, key=lambda plan: -plan.memory)
 
 
-def _with_fallbacks(task: _Task, chosen: Plan) -> Plan:
+def _with_fallbacks(planner: _Planner, chosen: Plan) -> Plan:
     """``chosen`` and, for when memory runs out, the same with a smaller matrix or none, then both on the CPU."""
-    others = task.slimmer(chosen)
-    if _on_card(chosen.device):
-        host = task.on("cpu")
-        others += [host, *task.slimmer(host)]
+    others = planner.slimmer(chosen)
+    if chosen.device.on_gpu:
+        host = planner.on(CPU)
+        others += [host, *planner.slimmer(host)]
     return replace(chosen, fallbacks=tuple(others))
 
 
-def _hint(task: _Task, device: str) -> str:
+def _hint(planner: _Planner, device: Device) -> str:
     """What float32 would bring, where float64 is slow."""
-    if not _on_card(device) or task.dtype != "float64":
+    problem = planner.problem
+    if not device.on_gpu or problem.dtype != "float64":
         return ""
-    card = devices.cards()[parse_device(device)[1]]
+    card = devices.cards()[device.number]
     if card.slowdown <= 2:
         return ""
-    double, single = (speed.on_card(task.work, task.n, task.m, dtype, card, 0) for dtype in ("float64", "float32"))
+    double, single = (
+        speed.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
+    )
     capability = ".".join(map(str, card.capability))
     return (
         f"float64 runs at 1/{card.slowdown} of the rate of float32 on this card (compute capability {capability}): "
@@ -342,13 +347,9 @@ def _hint(task: _Task, device: str) -> str:
     )
 
 
-def _on_card(device: str) -> bool:
-    return parse_device(device)[0] == "cuda"
-
-
-def _available(device: str) -> int:
-    """Bytes that may be asked for on a device."""
-    if _on_card(device):
+def _available(device: Device) -> int:
+    """Bytes that may be allocated on a device."""
+    if device.on_gpu:
         from gpuclust.kernels.cuda.launch import free_memory
 
         with select(device).active():

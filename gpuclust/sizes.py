@@ -4,6 +4,8 @@
 MOST = 2**31 - 1
 #: Side of a tile of the stored layout: 128 KiB in float64, so that two fit the second-level cache.
 TILE = 128
+#: The same in Numba's simulator of a GPU, which takes a millisecond for each thread.
+TILE_SIMULATED = 16
 #: Up to here a matrix of all points is small, and the first round is made on it like the others.
 FUSED = 1024
 #: Neighbours on a list. More prove more merges, and cost more to find.

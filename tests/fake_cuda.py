@@ -212,10 +212,12 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     module.backend = FakeCuda  # type: ignore[attr-defined]
     patch.setitem(sys.modules, module.__name__, module)
     patch.setitem(importlib.import_module("gpuclust.backends").REGISTRY, "cuda", module.__name__)
-    plan, footprint = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "footprint"))
-    available, stored = plan._available, footprint.stored_bytes
+    plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "layout"))
+    available, stored = plan._available, layout.stored_bytes
     patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
-    patch.setattr(footprint, "stored_bytes", lambda clusters, dtype, device="cpu": stored(clusters, dtype))
+    for user in ("stored", "generic", "cluster_tree"):
+        module = importlib.import_module(f"gpuclust.algorithms.{user}")
+        patch.setattr(module, "stored_bytes", lambda clusters, dtype, device=None: stored(clusters, dtype))
     machine.__init__()  # type: ignore[misc]
     DeviceArray.fetched = 0
     return machine

@@ -12,7 +12,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from gpuclust import methods, metrics
-from gpuclust.choice import options
+from gpuclust.algorithms.base import Problem
+from gpuclust.algorithms.table import options
 from gpuclust.kernels.cpu import screened
 from gpuclust.linkage import compute
 from gpuclust.sizes import FUSED
@@ -23,12 +24,12 @@ MANY = 1100
 DIMENSIONS = (1, 2, 3, 5, 17, 97, 130)
 
 CASES = [
-    (method, metric, option.algorithm, m)
+    (method, metric, option.algorithm.name, m)
     for method in METHODS
     for metric in ("euclidean", *(("cosine",) if not methods.METHODS[method].on_squares else ()))
     for m in DIMENSIONS
     if metric == "euclidean" or m in (3, 97)
-    for option in options(1000, m, methods.METHODS[method], metric)
+    for option in options(Problem(1000, m, methods.METHODS[method], metric, "float64"))
 ]
 
 
@@ -75,24 +76,24 @@ def test_the_tree_is_scipys(method, metric, algorithm, m):
 def test_the_tree_is_scipys_in_every_dimension(method, m):
     """Of so many points that first rounds are made from lists of neighbours, and squared distances are screened."""
     assert max(FUSED, screened.FEWEST) < MANY
-    for option in options(MANY, m, methods.METHODS[method], "euclidean"):
-        check(method, "euclidean", option.algorithm, MANY, m)
+    for option in options(Problem(MANY, m, methods.METHODS[method], "euclidean", "float64")):
+        check(method, "euclidean", option.algorithm.name, MANY, m)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("m", range(1, 131))
 @pytest.mark.parametrize("method", ["average", "weighted"])
 def test_linkage_of_squares_is_scipys_in_every_dimension(method, m):
-    for option in options(MANY, m, methods.METHODS[method], "sqeuclidean"):
-        check(method, "sqeuclidean", option.algorithm, MANY, m)
+    for option in options(Problem(MANY, m, methods.METHODS[method], "sqeuclidean", "float64")):
+        check(method, "sqeuclidean", option.algorithm.name, MANY, m)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("m", [2, 16])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_tree_of_4000_points_is_scipys(method, m):
-    for option in options(4000, m, methods.METHODS[method], "euclidean"):
-        check(method, "euclidean", option.algorithm, 4000, m)
+    for option in options(Problem(4000, m, methods.METHODS[method], "euclidean", "float64")):
+        check(method, "euclidean", option.algorithm.name, 4000, m)
 
 
 @pytest.mark.parametrize("method", METHODS)

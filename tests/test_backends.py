@@ -8,6 +8,7 @@ import pytest
 from conftest import BACKENDS, BOOLEAN, EMULATED, METHODS, METRICS, SIMULATED, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
+from searches import nearest, nearest_cluster, nearest_outside
 
 import gpuclust
 from gpuclust import devices, methods, metrics
@@ -130,7 +131,7 @@ def test_clusters_of_points(backend, method, metric):
         np.testing.assert_allclose(near[1], expected[1], rtol=1e-12)
         if metric not in BOOLEAN:
             np.testing.assert_array_equal(near[0], expected[0])
-        near = backend.nearest_cluster(points, rule, clusters, rows)
+        near = nearest_cluster(backend, points, rule, clusters, rows)
         np.testing.assert_allclose(near[1], ours.distance[rows], rtol=1e-12)
         if metric not in BOOLEAN:
             np.testing.assert_array_equal(near[0], ours.nearest[rows])
@@ -150,7 +151,7 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
     near, expected = (c.nearest_among(points, rule, clusters, lists, rows) for c in (backend, REFERENCE))
     np.testing.assert_array_equal(near[0], expected[0])
     np.testing.assert_array_equal(near[1], expected[1])
-    near = backend.nearest_cluster(points, rule, clusters, rows)
+    near = nearest_cluster(backend, points, rule, clusters, rows)
     np.testing.assert_array_equal(near[0], reference.nearest)
     np.testing.assert_array_equal(near[1], reference.distance)
 
@@ -162,7 +163,7 @@ def test_clusters_searched_by_bounds(backend, method, dtype):
     points = metrics.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
     rule = methods.METHODS[method]
     clusters = some_clusters(131, rule.counted, dtype)
-    tree = backend.cluster_tree(points, rule, clusters)
+    tree = backend.search_clusters(points, rule, clusters, bounded=True)
     rtol = 1e-12 if dtype == "float64" else 1e-5
     for step in range(3):
         rows = np.argsort(tree.ids)
@@ -239,14 +240,14 @@ def test_knn_of_weighted_metrics(backend, metric):
 @pytest.mark.parametrize("n", [*SIZES, SEVERAL_TILES])
 def test_nearest(backend, n, dtype):
     points = tied_points(n, 2, dtype)
-    for ours, reference in zip(backend.nearest(points), REFERENCE.nearest(points), strict=True):
+    for ours, reference in zip(nearest(backend, points), nearest(REFERENCE, points), strict=True):
         np.testing.assert_array_equal(ours, reference)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_nearest_of_every_metric(backend, metric):
     points = metrics.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
-    ours, reference = backend.nearest(points), REFERENCE.nearest(points)
+    ours, reference = nearest(backend, points), nearest(REFERENCE, points)
     np.testing.assert_allclose(ours[1], reference[1], rtol=1e-12, atol=1e-15)
 
 
@@ -256,13 +257,12 @@ def test_any_number_of_features(backend, m, dtype):
     """Of tied points, whose sums are exact: so all bits are the reference's."""
     points = tied_points(33, m, dtype)
     component, rows = np.arange(33) % 3, np.arange(1, 33, 2)
-    for primitive, arguments in (
-        ("nearest", ()),
-        ("nearest_outside", (component, rows)),
-        ("knn", (4,)),
+    for search in (
+        nearest,
+        lambda candidate, points: nearest_outside(candidate, points, component, rows),
+        lambda candidate, points: candidate.knn(points, 4),
     ):
-        ours = getattr(backend, primitive)(points, *arguments)
-        for mine, expected in zip(ours, getattr(REFERENCE, primitive)(points, *arguments), strict=True):
+        for mine, expected in zip(search(backend, points), search(REFERENCE, points), strict=True):
             np.testing.assert_array_equal(mine, expected)
     for store in ("store_points", "summarise"):
         arguments = (methods.METHODS["ward"], np.ones(33, dtype)) if store == "summarise" else ()
@@ -275,8 +275,8 @@ def test_one_point(backend):
     """It has no neighbour, and makes no trouble."""
     points = tied_points(1, 3, "float64")
     for candidate in (backend, REFERENCE):
-        assert candidate.nearest(points)[1] == [np.inf]
-        assert candidate.nearest_outside(points, np.zeros(1, int), np.zeros(1, int))[1] == [np.inf]
+        assert nearest(candidate, points)[1] == [np.inf]
+        assert nearest_outside(candidate, points, np.zeros(1, int), np.zeros(1, int))[1] == [np.inf]
         assert candidate.store_points(points).n == 1
 
 
@@ -287,8 +287,8 @@ def test_nearest_outside(backend, n):
     component = rng.integers(0, 3, n)
     component[:2] = (0, 1)
     for rows in (np.arange(n), rng.choice(n, n // 2, replace=False), np.empty(0, np.int64)):
-        ours = backend.nearest_outside(points, component, rows)
-        reference = REFERENCE.nearest_outside(points, component, rows)
+        ours = nearest_outside(backend, points, component, rows)
+        reference = nearest_outside(REFERENCE, points, component, rows)
         np.testing.assert_array_equal(ours[0], reference[0])
         np.testing.assert_array_equal(ours[1], reference[1])
 
@@ -328,10 +328,9 @@ def test_generic(backend, method, n, dtype):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", [2, 3, 33, 70])
-def test_cophenetic_distances_and_their_products(backend, n, dtype):
+def test_products_of_cophenetic_distances(backend, n, dtype):
     X = points_for("cityblock", n, 3, seed=n)
     tree = LeafTree(hierarchy.linkage(X, "centroid"))  # with inversions
-    np.testing.assert_array_equal(backend.cophenetic(tree), REFERENCE.cophenetic(tree))
     points = metrics.prepare(X[tree.leaves], "cityblock", dtype=dtype)
     ours, reference = (candidate.correlate(points, tree, 0.3, tree.mean) for candidate in (backend, REFERENCE))
     np.testing.assert_allclose(ours, reference, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-12 * n * n)

@@ -12,13 +12,14 @@ from scipy.spatial import ConvexHull
 
 from gpuclust import distance, hierarchy, metrics
 from gpuclust.hierarchy import shortest_order
-from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.cophenetic_rows import write_rows
 from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu import fill, kdtree, pairwise, spanning
 from gpuclust.kernels.cpu.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.linkage import compute
+from gpuclust.merges import Merges
 from gpuclust.observations import count, observations_of
 from gpuclust.plan import plan
 

@@ -12,7 +12,7 @@ from gpuclust import methods, metrics
 from gpuclust.algorithms.candidates import candidate_rounds
 from gpuclust.backends import select
 from gpuclust.clusters import Clusters
-from gpuclust.hierarchy.assemble import Merging
+from gpuclust.merges import Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
 from gpuclust import methods, metrics
-from gpuclust.choice import FEW_FEATURES
+from gpuclust.algorithms.cluster_tree import FEW_FEATURES
 from gpuclust.kernels.cpu import launch
 from gpuclust.kernels.cpu.extremes import keep_corners
 from gpuclust.linkage import compute
@@ -69,7 +69,7 @@ def test_four_thousand_points():
 @pytest.mark.parametrize("kind", ["grid", "all equal", "half equal", "a line"])
 def test_trees_of_tied_data_are_right(monkeypatch, kind, method):
     """Every merge joins a closest pair: replayed, with nearly all merges made by searches."""
-    monkeypatch.setattr(importlib.import_module("gpuclust.footprint"), "LAST", 20)
+    monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.cluster_tree"), "LAST", 20)
     X = data(kind, 320, 2)
     found = compute(X, method, algorithm="cluster tree")
     replay(found.Z, squareform(pdist(X)), method, rtol=1e-12)
@@ -156,7 +156,7 @@ def test_few_points_of_a_large_cluster_are_kept():
     everyone = clusters(
         np.arange(3), np.arange(3000), np.array([0, 1000, 2000, 3000]), np.ones(3000), np.full(3, 1000.0)
     )
-    tree = backend.cluster_tree(points, rule, everyone)
+    tree = backend.search_clusters(points, rule, everyone, bounded=True)
     assert tree.clusters.members.size < 150
     stored = [backend.store_clusters(points, rule, some) for some in (everyone, tree.clusters)]
     np.testing.assert_array_equal(stored[0].distance, stored[1].distance)

@@ -196,7 +196,7 @@ def test_single_linkage_and_ward(monkeypatch, kind, dtype):
     """Whole linkages with boxes are those without."""
     import importlib
 
-    monkeypatch.setattr(importlib.import_module("gpuclust.choice"), "SMALL", 2)
+    monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.spanning_tree"), "SMALL", 2)
     n = N // 2
     X = points_of(kind, n).features.T
     for method in ("single", "ward"):

@@ -27,11 +27,11 @@ CASES = [
 def phases(request, monkeypatch):
     """Small data take short cuts: "every phase" lowers the thresholds, so that rounds and lists are used."""
     if request.param == "every phase":
-        stored = importlib.import_module("gpuclust.algorithms.stored")
+        stored = importlib.import_module("gpuclust.algorithms.rounds")
         monkeypatch.setattr(stored, "FUSED", 8)
         monkeypatch.setattr(stored, "TAIL", 6)
-        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.generic"), "TAIL", 6)
-        monkeypatch.setattr(importlib.import_module("gpuclust.choice"), "SMALL", 2)
+        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.greedy"), "TAIL", 6)
+        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.spanning_tree"), "SMALL", 2)
     return request.param
 
 
@@ -95,12 +95,12 @@ def test_hardly_any_points(method, n):
 @pytest.mark.parametrize("method", ["average", "ward", "single", "complete"])
 def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
     """Counted: copies to the host, each of which waits for the device, by calls of what makes a round."""
-    from gpuclust.kernels.cuda import backend, launch, stored, summaries
+    from gpuclust.kernels.cuda import backend, boxes, launch, stored, summaries
 
-    stored_module = importlib.import_module("gpuclust.algorithms.stored")
+    stored_module = importlib.import_module("gpuclust.algorithms.rounds")
     monkeypatch.setattr(stored_module, "TAIL", 6)
     monkeypatch.setattr(stored_module, "FUSED", 8)
-    monkeypatch.setattr(importlib.import_module("gpuclust.choice"), "SMALL", 2)
+    monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.spanning_tree"), "SMALL", 2)
     rounds = 0
 
     def counting(function):
@@ -112,7 +112,8 @@ def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
         return counted
 
     for owner, names in (
-        (backend.CudaBackend, ("knn", "nearest", "nearest_among", "nearest_outside", "store_clusters")),
+        (backend.CudaBackend, ("knn", "nearest_among", "store_clusters")),
+        (boxes, ("search_all", "search_outside")),
         (stored.Stored, ("merge", "chain")),
         (summaries.Summaries, ("__init__", "merge", "chain")),
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import pickle
 import subprocess
 import sys
 import types
@@ -22,10 +23,12 @@ from fake_cuda import GAMES, H200, DeviceArray
 
 import gpuclust
 from gpuclust import devices, metrics, speed
-from gpuclust.backends import parse_device, select
+from gpuclust.backends import select
+from gpuclust.device import Device
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import BackendUnavailable, DoesNotFit, FallbackWarning
 from gpuclust.hierarchy import cophenetic_correlation
+from gpuclust.layout import stored_bytes
 from gpuclust.linkage import compute
 from gpuclust.observations import as_array, place, to_host
 
@@ -52,11 +55,13 @@ def machine(monkeypatch):
 
 
 def test_names():
-    assert parse_device("CUDA:12") == ("cuda", 12)
-    assert parse_device("cuda") == ("cuda", 0)
+    assert (Device("CUDA:12").family, Device("CUDA:12").number) == ("cuda", 12)
+    assert (Device("cuda").family, Device("cuda").number) == ("cuda", 0)
+    assert Device("cuda:0") == "cuda"
+    assert pickle.loads(pickle.dumps(Device("cuda:2"))).number == 2
     for name in ("cuda:", "cuda:x", "cuda:-1", "cpu:1", "gpu", "", 3, None):
         with pytest.raises(ValueError, match="Allowed: auto, cpu, cuda, cuda:1, reference"):
-            parse_device(name)
+            Device(name)
 
 
 @plainly
@@ -700,11 +705,11 @@ def test_results_stay_on_the_device():
 
 @on_cuda
 def test_the_plan_of_a_card_is_of_its_memory():
-    from gpuclust.kernels.cuda import launch, tiles
+    from gpuclust.kernels.cuda import launch
 
     job = gpuclust.plan(3000, None, "average", device="cuda")
     assert job.device == "cuda"
-    assert job.matrix == tiles.stored_bytes(3000, "float64")
+    assert job.matrix == stored_bytes(3000, "float64", Device("cuda"))
     assert job.memory == job.matrix + 100 * 3000 + 3000 * 2999 // 2 * 8
     assert 0.5 * job.limit <= launch.free_memory()[0] <= 2 * job.limit
     assert gpuclust.plan(3000, 4, "average", device="cuda", memory_limit="1GB").limit == 10**9
@@ -770,7 +775,7 @@ def test_nothing_is_left_behind(monkeypatch):
 def test_the_doctor_finds_nothing_wrong(monkeypatch):
     doctor = importlib.import_module("gpuclust.doctor")
     if EMULATED:  # a part, as it takes long
-        chosen = ("condensed", "pairwise", "nearest", "store_points", "merge", "cophenetic")
+        chosen = ("condensed", "pairwise", "outgoing", "store_points", "merge", "correlate")
         monkeypatch.setattr(doctor, "PRIMITIVES", {name: doctor.PRIMITIVES[name] for name in chosen})
         monkeypatch.setattr(
             doctor.methods, "METHODS", {name: doctor.methods.METHODS[name] for name in ("average", "ward")}

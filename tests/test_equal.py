@@ -9,10 +9,11 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import methods, metrics
-from gpuclust.algorithms import from_points
 from gpuclust.algorithms.equal import merge_equal
+from gpuclust.algorithms.rounds import from_points
 from gpuclust.backends import select
-from gpuclust.hierarchy.assemble import Merging, assemble
+from gpuclust.hierarchy.assemble import assemble
+from gpuclust.merges import Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

@@ -8,7 +8,7 @@ from scipy.cluster import hierarchy
 
 import gpuclust
 from gpuclust import methods, metrics
-from gpuclust.algorithms.generic import greedy
+from gpuclust.algorithms.greedy import greedy
 from gpuclust.backends import select
 from gpuclust.kernels.cpu import generic, generic_tree
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import methods, metrics
-from gpuclust.algorithms import from_points
+from gpuclust.algorithms.rounds import from_points
 from gpuclust.backends import select
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.assemble import assemble
@@ -72,7 +72,7 @@ def test_hard_data(method, kind):
 
 @pytest.mark.parametrize("method", PAIRWISE)
 def test_a_reference_run_gives_the_same(monkeypatch, method):
-    stored = importlib.import_module("gpuclust.algorithms.stored")
+    stored = importlib.import_module("gpuclust.algorithms.rounds")
     monkeypatch.setattr(stored, "FUSED", 8)
     X = np.random.default_rng(1).integers(0, 6, (90, 2)).astype(float)
     results = [hybrid(X, method, "cityblock", 12, device)[0] for device in ("cpu", "reference")]

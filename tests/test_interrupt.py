@@ -21,7 +21,8 @@ import json, os, signal, sys, threading, time
 import numpy as np
 from gpuclust.distance import nearest_neighbors, pdist
 from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
-from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.hierarchy.assemble import assemble
+from gpuclust.merges import Merges
 from gpuclust.linkage import compute
 
 rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
 from gpuclust import metrics
+from gpuclust.algorithms.costs import selection_slab_bytes
 from gpuclust.distance import nearest_neighbors, pdist, squareform
-from gpuclust.footprint import slab_on_card
 from gpuclust.neighbors import memory_needed
 
 
@@ -158,4 +158,4 @@ def test_what_a_card_holds_is_foreseen(n, dtype):
     width = np.dtype(dtype).itemsize
     for metric in metrics.METRICS.values():
         held = slab_rows(n, metric, np.dtype(dtype)) * n * width
-        assert 0 < held <= slab_on_card(n, width) <= memory_needed(n, 2, 1, "euclidean", dtype, "cuda")
+        assert 0 < held <= selection_slab_bytes(n, width) <= memory_needed(n, 2, 1, "euclidean", dtype, "cuda")

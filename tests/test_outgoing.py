@@ -8,10 +8,11 @@ from scipy.cluster import hierarchy
 
 import gpuclust
 from gpuclust import metrics
-from gpuclust.algorithms.spanning_tree import _join, boruvka
+from gpuclust.algorithms.boruvka import _join, boruvka
 from gpuclust.backends import select
+from gpuclust.component_search import ByPoints
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.kernels.cpu import outgoing, screen, screened, tree_points
+from gpuclust.kernels.cpu import nearest, outgoing, screen, screened, tree_points
 
 CPU, REFERENCE = select("cpu"), select("reference")
 TREE_METRICS = [name for name, metric in metrics.METRICS.items() if metric.euclidean_like]
@@ -47,7 +48,7 @@ class Only:
 
     def outgoing(self, points):
         if self._way is None:
-            return None
+            return ByPoints(points, nearest.nearest, nearest.nearest_outside)
         arranged = tree_points.arrange(points) if self._way == "tree" else screened.Screened(points)
         assert arranged is not None
         return outgoing.ByBoxes(arranged)
@@ -167,8 +168,8 @@ def test_a_tree_is_taken_where_it_prunes():
 
 def test_no_tree_where_no_box_bounds_or_a_distance_may_overflow():
     X = kind_of_points("uniform", 1000, 2)
-    assert CPU.outgoing(metrics.prepare(X, "cosine")) is None
-    assert CPU.outgoing(metrics.prepare(X * 1e200, "sqeuclidean")) is None
+    assert isinstance(CPU.outgoing(metrics.prepare(X, "cosine")), ByPoints)
+    assert isinstance(CPU.outgoing(metrics.prepare(X * 1e200, "sqeuclidean")), ByPoints)
     with pytest.raises(ValueError, match="float32"):
         gpuclust.linkage(X * 1e30, "single", dtype="float32", device="cpu")
 

@@ -12,9 +12,9 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust.choice import ALGORITHMS
+from gpuclust.algorithms.costs import stored_bytes
+from gpuclust.algorithms.table import ALGORITHMS
 from gpuclust.errors import DoesNotFit
-from gpuclust.footprint import stored_bytes
 from gpuclust.kernels.cpu import tiles
 from gpuclust.linkage import compute
 from gpuclust.plan import TILE, format_bytes, parse_bytes, plan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuclust import methods
-from gpuclust.algorithms import stored as stored_module
+from gpuclust.algorithms import rounds as stored_module
 from gpuclust.backends import select
 from gpuclust.linkage import compute
 

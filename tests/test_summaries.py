@@ -14,14 +14,15 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from gpuclust import centroids, methods, metrics
-from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu import summaries
 from gpuclust.kernels.reference.pairwise import pairwise
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 from gpuclust.linkage import compute
+from gpuclust.merges import Merges
 
 WARD = methods.resolve("ward")
-stored_module = import_module("gpuclust.algorithms.stored")  # the package has a function of that name
+stored_module = import_module("gpuclust.algorithms.rounds")
 
 
 def ones(points: metrics.Points) -> np.ndarray:

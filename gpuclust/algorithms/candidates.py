@@ -17,7 +17,7 @@ import numpy as np
 from gpuclust.backends import Backend
 from gpuclust.clusters import Clusters
 from gpuclust.errors import overflow
-from gpuclust.hierarchy.assemble import Merging
+from gpuclust.merges import Merging
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 from gpuclust.sizes import NEIGHBOURS

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuclust.clusters import Clusters
 from gpuclust.copies import groups
-from gpuclust.hierarchy.assemble import Merging
+from gpuclust.merges import Merging
 from gpuclust.methods import Method
 from gpuclust.points import Points
 

@@ -1,44 +1,93 @@
-"""Linkages with inversions (centroid, median): one merge a step, over lower bounds of nearest-neighbour distances.
+"""Centroid and median linkage, which have inversions: the generic algorithm, one merge a step over lower bounds.
 
-Their unions can be nearer to others than both parts were, so pairs cannot merge out of order: what is done is exactly
-the greedy algorithm (Mullner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1). The steps
-are made inside one primitive of the backend; here the clusters that are left are moved together each time half of
-them are gone.
+Müllner (2011), Modern hierarchical, agglomerative clustering algorithms, section 3.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust.backends import Generic
+from gpuclust import metrics
+from gpuclust.algorithms.base import Algorithm, Problem, Run
+from gpuclust.algorithms.costs import Footprint, Work
+from gpuclust.algorithms.summaries import WIDE
+from gpuclust.device import Device
 from gpuclust.errors import overflow
-from gpuclust.hierarchy.assemble import Merges
+from gpuclust.layout import stored_bytes
+from gpuclust.sizes import BY_TREE
 
-#: So few clusters are finished without moving them together again.
-TAIL = 384
-#: Merges between two reports are bounded by rows times clusters, so that Ctrl-C is heard.
-STEP = 200_000_000
+if TYPE_CHECKING:
+    from gpuclust.merges import Merges
 
 
-def greedy(engine: Generic, n: int, report: Callable[[int], None]) -> Merges:
-    """All merges, in greedy order, with squared heights. O(n²) time on most data, O(n³) at worst."""
-    pairs = np.empty((n - 1, 2), np.int64)
-    heights = np.empty(n - 1, engine.dtype)
-    scans = n
-    done = 0
-    while done < n - 1:
-        live = n - done
-        target = done + (live // 2 if live > TAIL else live - 1)
-        while done < target:
-            stop = min(target, done + max(1, STEP // (live * engine.width)))
-            pairs[done:stop], heights[done:stop], rows = engine.merge(n + done, stop - done)
-            if rows < 0:
-                raise overflow(engine.dtype)
-            scans += rows
-            done = stop
-            report(done)
-        if done < n - 1:
-            engine.compact()
-    return Merges(pairs, heights, scans, monotone=False)
+class Generic(Algorithm):
+    """On centroids: no matrix is stored."""
+
+    name = "generic"
+    host = (3, 95)
+    gpu = (3, 100)
+
+    def applies(self, problem: Problem) -> bool:
+        return not problem.method.reducible and not problem.condensed
+
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 1
+
+    def reason(self, problem: Problem) -> str:
+        return "One merge a step over lower bounds; distances come from centroids: no matrix is stored."
+
+    def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
+        return Footprint(self.fixed(problem, device, on_device))
+
+    def work(self, problem: Problem) -> Work:
+        if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
+            return Work(0, 0, 1.3, 0, 0, 2, linear=16_000)  # one thread
+        return Work(0.6, 0.17, 1.3, 0, 0, 2)
+
+    def run(self, run: Run) -> Merges:
+        from gpuclust.algorithms.greedy import greedy
+
+        state = run.backend.generic_points(run.points(), run.problem.method)
+        return greedy(state, run.problem.n, run.report)
+
+
+class StoredGeneric(Algorithm):
+    """On a stored matrix of squared dissimilarities."""
+
+    name = "generic, stored"
+    host = (1, 140)
+
+    def applies(self, problem: Problem) -> bool:
+        return not problem.method.reducible
+
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 0 if problem.features > WIDE else 2
+
+    def reason(self, problem: Problem) -> str:
+        if problem.condensed:
+            return "One merge a step over lower bounds on half a matrix: there are no points."
+        wide = f"with {problem.features} features a row of it is cheaper than centroids"
+        return f"One merge a step over lower bounds on half a matrix: {wide}."
+
+    def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
+        matrix = stored_bytes(problem.n, problem.dtype, device)
+        return Footprint(self.fixed(problem, device, on_device), matrix, matrix)
+
+    def work(self, problem: Problem) -> Work:
+        if problem.condensed:
+            return Work(8.0, 0, 0, 3, 0, 2)
+        return Work(8.0, 0.10, 0.5, 3, 0, 2)
+
+    def run(self, run: Run) -> Merges:
+        from gpuclust.algorithms.greedy import greedy
+
+        problem = run.problem
+        if problem.condensed:
+            matrix = run.backend.store_condensed(run.condensed(), problem.n, problem.method.on_squares)
+        else:
+            matrix = run.backend.store_points(run.points())
+        if not np.isfinite(matrix.distance).all():
+            raise overflow(matrix.distance.dtype)
+        return greedy(run.backend.generic_stored(matrix, problem.method), matrix.n, run.report)

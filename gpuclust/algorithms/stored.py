@@ -1,202 +1,138 @@
-"""Reducible linkages on a stored matrix.
-
-Rounds of reciprocal nearest neighbours, with a chain where rounds don't pay.
-
-Two clusters that are each other's nearest neighbours stay so until greedy clustering merges them, whatever else
-merges first, because no merge of a reducible linkage brings clusters nearer. So all such pairs merge at once, and the
-tree is the one greedy clustering finds; only the order of merges differs, and sorting by height restores it.
-
-A round costs one pass over the matrix and rescans every row. It is worth that when a fair share of the clusters
-merges. Otherwise (a hub that all clusters are nearest to, growing gaps) a nearest-neighbour chain goes on until half
-of the clusters are gone, which costs at most three scans a merge. In all fewer than 12 n rows are scanned, whatever
-the input: rounds are bounded by a budget of scans, and chains by their own theorem.
-
-Equal dissimilarities are decided by smaller ids, and clusters born later have larger ids, as in SciPy's numbering.
-"""
+"""Reducible linkages on a stored dissimilarity matrix, by rounds of reciprocal nearest neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
-from gpuclust.algorithms.equal import merge_equal
-from gpuclust.algorithms.hybrid import Searched
-from gpuclust.backends import Backend, Stored
-from gpuclust.backends import Searched as SearchedClusters
-from gpuclust.clusters import Clusters
-from gpuclust.errors import overflow
-from gpuclust.hierarchy.assemble import Merges, Merging
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
-from gpuclust.sizes import FUSED
+from gpuclust import metrics
+from gpuclust.algorithms.base import Algorithm, Problem, Run
+from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
+from gpuclust.device import Device
+from gpuclust.layout import stored_bytes
+from gpuclust.sizes import FUSED, NEIGHBOURS
 
-#: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
-#: of a round (measured on a CPU; on a GPU rounds are cheaper still).
-SHARE = 24
-#: Rounds may scan this many rows a cluster in all before merges must earn them. With at most four scans a merge for
-#: the chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
-ROUND_SCANS = 7
-#: So few clusters are finished by the chain alone.
-TAIL = 384
-#: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
-#: chain.
-CHAIN_ENTRIES = 400_000_000
-#: Each call begins a new chain. Where scans are not of all rows, many calls would cost more than the scans.
-CHAIN_CALLS = 16
+if TYPE_CHECKING:
+    from gpuclust.merges import Merges
+
+#: Fraction of the points left as clusters after the rounds that neighbour lists prove, by number of features and by
+#: what the dissimilarity of clusters is of those of points (largest: complete; mean: average, weighted). Measured on
+#: Gaussian data; it hardly depends on n, and is less where data have structure. The true number is known before the
+#: matrix is allocated.
+FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
+LEFT = {
+    "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69, 0.71),
+    "mean": (0.05, 0.08, 0.13, 0.175, 0.27, 0.34, 0.43, 0.49, 0.55, 0.59, 0.64, 0.68, 0.73),
+}
 
 
-def from_points(
-    backend: Backend,
-    points: Points,
-    method: Method,
-    report: Callable[[int], None],
-    most: int,
-    tree: bool = False,
-) -> Merges:
-    """All merges of a reducible linkage of points.
-
-    Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
-    (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
-    half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
-    until they are not (`gpuclust.algorithms.hybrid`). With ``tree`` that is done from the start, by bounds of where
-    clusters are (`gpuclust.backends.Backend.cluster_tree`): for norms of few features.
-
-    O(n² m) time on any input for the first rounds and the matrix, and for every round between.
-    """
-    if method.pairs is None or points.n <= min(FUSED, most):
-        return from_matrix(backend.store_points(points), method, report)
-    merges = Merging(points.n, points.features.dtype)
-    points, clusters = merge_equal(points, method, merges)
-    if tree and points.n > most:
-        clusters = _without_matrix(backend.cluster_tree(points, method, clusters), method, merges, report, most)
-    elif points.n > FUSED:
-        clusters = candidate_rounds(backend, points, method, clusters, merges, report)
-    if clusters.ids.size > most:
-        searched = Searched(backend.nearest_cluster, points, method, clusters, lambda: report(merges.done))
-        clusters = _without_matrix(searched, method, merges, report, most)
-    if clusters.ids.size > 1:
-        matrix = backend.store_clusters(points, method, clusters)
-        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
-    return Merges(merges.pairs, merges.heights, merges.scans)
+def clusters_left(problem: Problem) -> int:
+    """Clusters that the rounds proven by neighbour lists are expected to leave, with 3 % to spare."""
+    share = np.interp(np.log(problem.features), np.log(FEATURES), LEFT[problem.method.pairs or "mean"])
+    return int(1.03 * problem.n * float(share))
 
 
-def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
-    """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
+class Stored(Algorithm):
+    """A matrix of the clusters that the first rounds leave; of all observations where there are no such rounds."""
 
-    Equal points merge first. O(n m) memory.
-    """
-    merges = Merging(points.n, points.features.dtype)
-    points, clusters = merge_equal(points, method, merges)
-    if points.n > 1:
-        matrix = backend.summarise(points, method, clusters.total)
-        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report, calls=CHAIN_CALLS)
-    return Merges(merges.pairs, merges.heights, merges.scans)
+    name = "stored"
 
+    def applies(self, problem: Problem) -> bool:
+        return problem.method.reducible and problem.method.name != "single"
 
-def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
-    """All merges of a reducible linkage; the matrix is used up.
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 2
 
-    Parameters
-    ----------
-    matrix : Stored
-        Dissimilarities (squared for a linkage on squares) with the nearest neighbour of each row.
-    method : Method
-        A reducible linkage.
-    report : callable
-        Called with the number of merges made so far, after each round.
+    def reason(self, problem: Problem) -> str:
+        return "Rounds of reciprocal nearest neighbours on half a matrix."
 
-    Notes
-    -----
-    O(n²) time on any input: rounds shrink the matrix geometrically, a chain costs O(n) a merge. Memory: the matrix.
-    """
-    n = matrix.n
-    dtype = matrix.distance.dtype
-    merges = Merging(n, dtype)
-    _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report)
-    return Merges(merges.pairs, merges.heights, merges.scans)
+    def stores_all(self, problem: Problem) -> bool:
+        """Whether the matrix is of all observations."""
+        return problem.condensed or problem.method.pairs is None or problem.n <= FUSED
 
+    def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
+        fixed = self.fixed(problem, device, on_device)
+        if self.stores_all(problem):
+            matrix = stored_bytes(problem.n, problem.dtype, device)
+            return Footprint(fixed, matrix, matrix)
+        n, m, width = problem.n, problem.features, problem.width
+        lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_GPU if device.on_gpu else 1)
+        boxes = 0 if device.on_gpu else box_bytes(n, m, problem.metric, width)
+        in_order = 0 if device.on_gpu else problem.feature_bytes  # the features in the order of clusters
+        matrix = stored_bytes(clusters_left(problem), problem.dtype, device)
+        return Footprint(fixed + in_order, matrix, self.least(problem, device, matrix), lists + boxes)
 
-def _without_matrix(
-    searched: SearchedClusters, method: Method, merges: Merging, report: Callable[[int], None], most: int
-) -> Clusters:
-    """Make merges until at most so many clusters are left; those."""
-    size, ids = searched.size.copy(), searched.ids.copy()
-    _finish(searched, method, merges, size, ids, report, max(most, 1))
-    return searched.clusters
+    def least(self, problem: Problem, device: Device, matrix: int) -> int:
+        """Bytes of the smallest matrix it would do with."""
+        return matrix
 
+    def work(self, problem: Problem) -> Work:
+        if problem.condensed:
+            return Work(6.5, 0, 0, 7.5, ROUNDS)
+        return Work(2.2, 0.18, 2, 4, ROUNDS)
 
-def _check(distance: np.ndarray) -> None:
-    if not np.isfinite(distance).all():
-        raise overflow(distance.dtype)
+    def run(self, run: Run) -> Merges:
+        from gpuclust.algorithms.rounds import from_matrix, from_points
 
-
-def _finish(
-    matrix: Stored,
-    method: Method,
-    merges: Merging,
-    size: np.ndarray,
-    ids: np.ndarray,
-    report: Callable[[int], None],
-    until: int = 1,
-    calls: int | None = None,
-) -> None:
-    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left.
-
-    Of all clusters by chain half merge in so many ``calls`` at most, whatever a scan may take.
-    """
-    n = merges.heights.size + 1
-    merges.scans += matrix.scanned
-    while (live := n - merges.done) > until:
-        _check(matrix.distance)
-        if live > TAIL:
-            first, second = reciprocal_pairs(matrix.nearest)
-            affordable = merges.scans + live <= ROUND_SCANS * n + 4 * merges.done
-            if first.size * SHARE >= live and affordable:
-                made = np.stack((ids[first], ids[second]), axis=1), matrix.distance[first]
-                size, ids = _round(matrix, method, first, second, size, ids, n + merges.done)
-                merges.add(*made, matrix.scanned)
-                report(merges.done)
-                continue
-        # By chain: half of the clusters, then the survivors move together.
-        target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
-        nearest_id = ids[matrix.nearest]
-        while merges.done < target:
-            wanted = max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4)))
-            if calls is not None:
-                wanted = max(wanted, live // (2 * calls))
-            wanted = min(wanted, target - merges.done)
-            pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
-            if scans < 0:
-                raise overflow(heights.dtype)
-            merges.add(pairs, heights, scans)
-            report(merges.done)
-        if n - merges.done > until:
-            nobody = np.empty(0, np.int64)
-            size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
-            merges.scans += matrix.scanned
+        problem = run.problem
+        if problem.condensed:
+            matrix = run.backend.store_condensed(run.condensed(), problem.n, problem.method.on_squares)
+            return from_matrix(matrix, problem.method, run.report)
+        return from_points(run.backend, run.points(), problem.method, run.report, run.most_clusters)
 
 
-def _round(
-    matrix: Stored,
-    method: Method,
-    first: np.ndarray,
-    second: np.ndarray,
-    size: np.ndarray,
-    ids: np.ndarray,
-    next_id: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Merge the pairs, drop rows no longer in use; sizes and ids of the new rows."""
-    stays = ids >= 0
-    stays[second] = False
-    rows = np.flatnonzero(stays)
-    partner = np.full(ids.size, -1)
-    partner[first] = second
-    new_size = size.copy()
-    if method.counted:
-        new_size[first] += size[second]
-    new_id = ids.copy()
-    new_id[first] = next_id + np.arange(first.size)
-    matrix.merge(method, rows, partner[rows], matrix.distance[rows], size, new_size[rows], new_id[rows])
-    return new_size[rows], new_id[rows]
+class StoredAllPairs(Stored):
+    """A matrix of all points, for metrics so expensive that each distance is computed once."""
+
+    name = "stored, all pairs"
+
+    def applies(self, problem: Problem) -> bool:
+        expensive = not problem.condensed and metrics.is_heavy(problem.metric)
+        return super().applies(problem) and problem.method.pairs is not None and expensive
+
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 0
+
+    def reason(self, problem: Problem) -> str:
+        return (
+            f"{problem.metric} distances are expensive (a logarithm or a power for each feature), "
+            "so all are computed once and stored: half a matrix of all points."
+        )
+
+    def stores_all(self, problem: Problem) -> bool:
+        return True
+
+    def work(self, problem: Problem) -> Work:
+        return Work(8.0, 7.0, 0.5, 8, ROUNDS)
+
+    def run(self, run: Run) -> Merges:
+        from gpuclust.algorithms.rounds import from_matrix
+
+        return from_matrix(run.backend.store_points(run.points()), run.problem.method, run.report)
+
+
+class Hybrid(Stored):
+    """Searches of clusters from their points until half a matrix of those that are left fits."""
+
+    name = "hybrid"
+    adjustable = True
+    deferred = True
+
+    def applies(self, problem: Problem) -> bool:
+        return super().applies(problem) and problem.method.pairs is not None and not problem.condensed
+
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 3
+
+    def reason(self, problem: Problem) -> str:
+        return "Rounds from points until half a matrix of the clusters that are left fits."
+
+    def stores_all(self, problem: Problem) -> bool:
+        return False
+
+    def least(self, problem: Problem, device: Device, matrix: int) -> int:
+        return stored_bytes(min(FUSED, max(2, clusters_left(problem) // 2)), problem.dtype, device)
+
+    def work(self, problem: Problem) -> Work:
+        return Work(4.4, 0.36, 4, 4, ROUNDS)

@@ -37,7 +37,7 @@ class Estimate:
 
     @property
     def on_card(self) -> bool:
-        return self.plan is not None and self.plan.device.startswith("cuda")
+        return self.plan is not None and self.plan.device.on_gpu
 
 
 UNKNOWN = Estimate(None, 0, 0.0)
@@ -65,7 +65,7 @@ def estimate(job: Job, limit: int) -> Estimate:
     except (GpuclustError, ValueError):
         return UNKNOWN
     cost = float(n) * n * (12 + (m or 0))
-    on_card = chosen.device.startswith("cuda")
+    on_card = chosen.device.on_gpu
     try:
         chosen.check()
     except DoesNotFit as error:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust import devices, speed
-from gpuclust.backends import parse_device
 from gpuclust.batch.estimate import Estimate, estimate
 from gpuclust.batch.options import Entry
 from gpuclust.batch.outcome import FAILED, Failure, Outcome
 from gpuclust.batch.schedule import Task
+from gpuclust.device import Device
 from gpuclust.job import Job
 from gpuclust.memory import available_memory, parse_bytes
 
@@ -42,7 +42,7 @@ class Settings:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
-        lack = devices.missing() if parse_device(self.device)[0] == "cuda" else None
+        lack = devices.missing() if Device(self.device).on_gpu else None
         if lack is not None:
             raise devices.unavailable(self.device, lack)
 
@@ -89,7 +89,7 @@ def _placed(job: Job, found: Estimate, limit: int) -> Job:
 def _card(job: Job, found: Estimate) -> int | None:
     if not found.on_card:
         return None
-    return int(job.device.partition(":")[2]) if ":" in job.device else -1
+    return Device(job.device).number if ":" in job.device else -1
 
 
 def failed(index: int, name: str, job: Job, failure: Failure, seconds: float = 0.0) -> Outcome:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust import speed
-from gpuclust.backends import parse_device, select
+from gpuclust.backends import select
+from gpuclust.device import Device
 from gpuclust.devices import check_output, to_output
 from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
@@ -156,9 +157,10 @@ def cophenetic_correlation(
     rows = aside(lambda: given[tree.leaves])
     some = max(1, tree.n // 64)
     if isinstance(metric, str):
-        if parse_device(device)[0] == "auto":
-            device, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
-        backend = select(device)
+        where = Device(device)
+        if where.automatic:
+            where, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
+        backend = select(where)
         points = prepare(rows, metric, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():

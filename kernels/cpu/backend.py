@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from gpuclust.backends import Outgoing, Searched
 from gpuclust.clusters import Clusters
+from gpuclust.component_search import ByPoints
+from gpuclust.device import Device
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu import (
     candidates,
@@ -19,10 +22,12 @@ from gpuclust.kernels.cpu import (
     knn,
     nearest,
     outgoing,
+    pairwise,
     spanning,
 )
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.summaries import Summaries
+from gpuclust.matrix_free import MatrixFree, silent
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -30,7 +35,7 @@ from gpuclust.metrics import Points
 class CpuBackend:
     """See `gpuclust.backends.Backend`."""
 
-    name = "cpu"
+    name = Device("cpu")
 
     def active(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -47,8 +52,11 @@ class CpuBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
-    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest(points)
+    def pairwise(self, A: Points, B: Points, out: np.ndarray) -> np.ndarray:
+        return pairwise.pairwise(A, B, out)
+
+    def condensed(self, points: Points, out: np.ndarray) -> np.ndarray:
+        return pairwise.condensed(points, out)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
         return knn.knn(points, k)
@@ -58,21 +66,20 @@ class CpuBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
 
-    def nearest_cluster(
-        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return cluster_search.nearest_cluster(points, method, clusters, rows)
+    def search_clusters(
+        self,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = silent,
+        bounded: bool = False,
+    ) -> Searched:
+        if bounded:
+            return cluster_tree.ClusterTree(points, method, clusters)
+        return MatrixFree(cluster_search.nearest_cluster, points, method, clusters, report)
 
-    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> cluster_tree.ClusterTree:
-        return cluster_tree.ClusterTree(points, method, clusters)
-
-    def nearest_outside(
-        self, points: Points, component: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest_outside(points, component, rows)
-
-    def outgoing(self, points: Points) -> outgoing.ByBoxes | None:
-        return outgoing.outgoing(points)
+    def outgoing(self, points: Points) -> Outgoing:
+        return outgoing.outgoing(points) or ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
@@ -86,9 +93,6 @@ class CpuBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.StoredGeneric(matrix, method)
-
-    def cophenetic(self, tree: LeafTree) -> np.ndarray:
-        return cophenetic.cophenetic(tree)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust.condensed import result_array
 from gpuclust.hierarchy.cophenetic_rows import add_tile, write_rows
 from gpuclust.kernels.cpu.launch import ranges, run
 from gpuclust.kernels.cpu.pairwise import pairwise
+from gpuclust.memory import result_array
 from gpuclust.points import Points
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 _PAIRS_PER_PIECE = 1 << 22  # some 10 ms of work
 _STRIP = 128  # rows of distances that a thread streams at a time
 _TILE = 2048  # columns of them that it holds at a time: 2 MiB
-
-
-def cophenetic(tree: LeafTree) -> np.ndarray:
-    """Condensed cophenetic distances of the observations."""
-    return condensed_rows(tree, np.empty(0), 0.0)[0]
 
 
 def condensed_rows(tree: LeafTree, Y: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
-from gpuclust.algorithms.hybrid import Searched
 from gpuclust.clusters import Clusters
+from gpuclust.component_search import ByPoints
+from gpuclust.device import Device
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cuda import boxes, candidates, cluster_search, cophenetic, generic, knn, launch, spanning
+from gpuclust.kernels.cuda import (
+    boxes,
+    candidates,
+    cluster_search,
+    cophenetic,
+    distances,
+    generic,
+    knn,
+    launch,
+    spanning,
+)
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.summaries import Summaries
+from gpuclust.matrix_free import MatrixFree, silent
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -27,7 +40,7 @@ class CudaBackend:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.name = "cuda" if index == 0 else f"cuda:{index}"
+        self.name = Device(f"cuda:{index}")
 
     def active(self) -> AbstractContextManager[None]:
         """Make this device the current one."""
@@ -45,8 +58,11 @@ class CudaBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
-    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        return boxes.search_all(points)
+    def pairwise(self, A: Points, B: Points, out: Any) -> Any:
+        return distances.pairwise(A, B, out)
+
+    def condensed(self, points: Points, out: Any) -> Any:
+        return distances.condensed(points, out)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
         return knn.knn(points, k)
@@ -56,21 +72,18 @@ class CudaBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
 
-    def nearest_cluster(
-        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return cluster_search.nearest_cluster(points, method, clusters, rows)
+    def search_clusters(
+        self,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = silent,
+        bounded: bool = False,
+    ) -> MatrixFree:
+        return MatrixFree(cluster_search.nearest_cluster, points, method, clusters, report)
 
-    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
-        return Searched(self.nearest_cluster, points, method, clusters)
-
-    def nearest_outside(
-        self, points: Points, component: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return boxes.search_outside(points, component, rows)
-
-    def outgoing(self, points: Points) -> None:
-        return None  # by `nearest_outside`
+    def outgoing(self, points: Points) -> ByPoints:
+        return ByPoints(points, boxes.search_all, boxes.search_outside)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
@@ -82,9 +95,6 @@ class CudaBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.StoredGeneric(matrix, method)
-
-    def cophenetic(self, tree: LeafTree) -> np.ndarray:
-        return cophenetic.cophenetic(tree)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

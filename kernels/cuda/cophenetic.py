@@ -1,4 +1,4 @@
-"""Cophenetic distances, and their products with distances in streamed slabs, on the device.
+"""Products of cophenetic distances with distances in streamed slabs, on the device.
 
 Two leaves come together at the latest merge in the gaps between their positions in leaf order. For a range of gaps
 that is the later of two windows that cover it, each as long as the largest power of two in it; the latest merge of
@@ -58,23 +58,6 @@ def table_kernel() -> Kernel:
 
 
 @cache
-def cophenetic_kernel() -> Kernel:
-    """Condensed cophenetic distances: ``across`` blocks for each row i, a thread for each j > i."""
-
-    @kernel(_I4[::1], _I4[::1], _F8[::1], INT, INT, _F8[::1])
-    @named("float64")
-    def cophenetic(table, position, height, n, across, out):
-        i = np.int64(cuda.blockIdx.x) // across
-        j = i + 1 + (np.int64(cuda.blockIdx.x) % across) * THREADS + cuda.threadIdx.x
-        if j < n:
-            q = np.int64(min(position[i], position[j]))
-            r = np.int64(max(position[i], position[j]))
-            out[i * n - i * (i + 1) // 2 + j - i - 1] = height[latest(table, n - 1, q, r)]
-
-    return cophenetic
-
-
-@cache
 def correlate_kernel(dtype: np.dtype) -> Kernel:
     """Sums of one row of a slab of distances over a stretch of columns: y, y² and y z."""
     number = real(dtype)
@@ -118,7 +101,6 @@ def correlate_kernel(dtype: np.dtype) -> Kernel:
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
     yield table_kernel()
-    yield cophenetic_kernel()
     for dtype in ("float64", "float32"):
         yield correlate_kernel(np.dtype(dtype))
 
@@ -132,19 +114,6 @@ def _table(tree: LeafTree) -> Any:
     for level in range(1, levels):
         table_kernel()(launch.blocks_for(width), table, width, level)
     return table
-
-
-def cophenetic(tree: LeafTree) -> np.ndarray:
-    """Condensed cophenetic distances of the observations; O(n²) memory on the device too."""
-    n = tree.n
-    position = np.empty(n, np.int32)
-    position[tree.leaves] = np.arange(n)
-    out = launch.empty(n * (n - 1) // 2, np.float64)
-    across = launch.blocks_for(n - 1)
-    cophenetic_kernel()(
-        (n - 1) * across, _table(tree), launch.upload(position), launch.upload(tree.height), n, across, out
-    )
-    return launch.download(out)
 
 
 def correlate(points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:

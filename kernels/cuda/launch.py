@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.layout import tiles_on_gpu
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 
@@ -54,7 +55,7 @@ cuda: Any = _SimulatedCuda() if SIMULATED else _cuda
 THREADS = 16 if SIMULATED else 256
 SIDE = 4 if SIMULATED else 16
 #: Side of a tile of the stored layout.
-TILE = 16 if SIMULATED else 128
+TILE = tiles_on_gpu()
 
 INT = types.int64
 

@@ -246,18 +246,6 @@ class Minima:
         return launch.download(nearest), launch.download(distance)
 
 
-def stored_bytes(clusters: int, dtype: Any) -> int:
-    """Bytes of the device that a stored matrix takes at its peak: matrix, band, minima, vectors."""
-    width = np.dtype(dtype).itemsize
-    rows = tile_rows(clusters)
-    band = max(tiled_size(clusters) // 8, rows * TILE * TILE)
-    return (
-        (tiled_size(clusters) + band) * width
-        + (rows + 1) * rows * TILE * (width + 4)
-        + clusters * (9 * 8 + 3 * width)
-    )
-
-
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
     for dtype in (np.dtype("float64"), np.dtype("float32")):

@@ -10,12 +10,23 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from gpuclust.algorithms.hybrid import Searched
 from gpuclust.clusters import Clusters
+from gpuclust.component_search import ByPoints
+from gpuclust.device import Device
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.reference import candidates, cluster_search, cophenetic, generic, knn, nearest, spanning
+from gpuclust.kernels.reference import (
+    candidates,
+    cluster_search,
+    cophenetic,
+    generic,
+    knn,
+    nearest,
+    pairwise,
+    spanning,
+)
 from gpuclust.kernels.reference.stored import Stored
 from gpuclust.kernels.reference.summaries import Summaries
+from gpuclust.matrix_free import MatrixFree, silent
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
@@ -23,7 +34,7 @@ from gpuclust.metrics import Points
 class ReferenceBackend:
     """See `gpuclust.backends.Backend`."""
 
-    name = "reference"
+    name = Device("reference")
 
     def active(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -40,8 +51,11 @@ class ReferenceBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
-    def nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest(points)
+    def pairwise(self, A: Points, B: Points, out: np.ndarray) -> np.ndarray:
+        return pairwise.pairwise(A, B, out)
+
+    def condensed(self, points: Points, out: np.ndarray) -> np.ndarray:
+        return pairwise.condensed(points, out)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
         return knn.knn(points, k)
@@ -51,21 +65,18 @@ class ReferenceBackend:
     ) -> tuple[np.ndarray, np.ndarray]:
         return candidates.nearest_among(points, method, clusters, neighbours, rows)
 
-    def nearest_cluster(
-        self, points: Points, method: Method, clusters: Clusters, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return cluster_search.nearest_cluster(points, method, clusters, rows)
+    def search_clusters(
+        self,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = silent,
+        bounded: bool = False,
+    ) -> MatrixFree:
+        return MatrixFree(cluster_search.nearest_cluster, points, method, clusters, report)
 
-    def cluster_tree(self, points: Points, method: Method, clusters: Clusters) -> Searched:
-        return Searched(self.nearest_cluster, points, method, clusters)
-
-    def nearest_outside(
-        self, points: Points, component: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return nearest.nearest_outside(points, component, rows)
-
-    def outgoing(self, points: Points) -> None:
-        return None  # by `nearest_outside`
+    def outgoing(self, points: Points) -> ByPoints:
+        return ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
@@ -77,9 +88,6 @@ class ReferenceBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.from_stored(matrix, method)
-
-    def cophenetic(self, tree: LeafTree) -> np.ndarray:
-        return cophenetic.cophenetic(tree)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -6,17 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.backends import Backend
 from gpuclust.errors import overflow
 from gpuclust.kernels.cpu.launch import compiled
-from gpuclust.metrics import Points
+from gpuclust.points import Points
 
-#: Points searched between two looks at the clock.
+#: Points searched between two reports, so that Ctrl-C is heard.
 ROWS_BETWEEN_REPORTS = 8192
+
+#: Index and distance of every point's nearest neighbour.
+Nearest = Callable[[Points], tuple[np.ndarray, np.ndarray]]
+#: The same for some points, among those of other components: (points, component, rows).
+NearestOutside = Callable[[Points, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class ByPoints:
-    """What `gpuclust.backends.Outgoing` asks for, of ``nearest`` and ``nearest_outside``.
+    """What `gpuclust.backends.Outgoing` asks for, by two searches of a backend.
 
     A point's nearest neighbour stays its nearest outside for as long as it is outside, and after that its distance is
     still a lower bound. So a point is searched again only if its neighbour has joined its component, and the bound is
@@ -25,11 +29,10 @@ class ByPoints:
     O(n m) time for a point searched, O(n) for a round; O(n m) memory.
     """
 
-    def __init__(self, backend: Backend, points: Points) -> None:
-        self._backend = backend
-        self._points = points
+    def __init__(self, points: Points, nearest: Nearest, nearest_outside: NearestOutside) -> None:
+        self._points, self._nearest_outside = points, nearest_outside
         self.points, self.copies = np.arange(points.n), np.empty((0, 2), np.int64)
-        self._index, self._distance = backend.nearest(points)
+        self._index, self._distance = nearest(points)
         if not np.isfinite(self._distance).all():
             raise overflow(self._distance.dtype)
         self.scans = points.n
@@ -41,7 +44,7 @@ class ByPoints:
         rows = _to_search(component, self._index, self._distance, limit)
         for begin in range(0, rows.size, ROWS_BETWEEN_REPORTS):
             part = rows[begin : begin + ROWS_BETWEEN_REPORTS]
-            found = self._backend.nearest_outside(self._points, component, part)
+            found = self._nearest_outside(self._points, component, part)
             self._index[part], self._distance[part] = found
             report()
         self.scans += rows.size

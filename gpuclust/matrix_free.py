@@ -14,14 +14,18 @@ from gpuclust.clusters import Clusters
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
 
-#: `gpuclust.backends.Backend.nearest_cluster`.
+#: A backend's search of clusters for the nearest of all others: rows and dissimilarities.
 Search = Callable[[Points, Method, Clusters, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Rows searched between two looks at the clock, and two reports.
+#: Rows searched between two reports, so that Ctrl-C is heard.
 ROWS_BETWEEN_REPORTS = 4096
 
 
-class Searched:
+def silent() -> None:
+    """Report nothing."""
+
+
+class MatrixFree:
     """What a stored matrix offers (`gpuclust.backends.Stored`), by searches from points.
 
     A nearest neighbour stays nearest until it merges, because a reducible linkage brings nothing nearer. So a round
@@ -43,7 +47,7 @@ class Searched:
         points: Points,
         method: Method,
         clusters: Clusters,
-        report: Callable[[], None] = lambda: None,
+        report: Callable[[], None] = silent,
     ) -> None:
         self.nearest_cluster, self.points, self.method, self.report = nearest_cluster, points, method, report
         self.clusters = clusters

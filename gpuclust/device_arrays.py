@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from gpuclust.kernels.cuda.launch import EMULATED, xp
+from gpuclust.devices import emulated
 
 
 def from_interface(x: Any) -> Any:
@@ -14,8 +15,9 @@ def from_interface(x: Any) -> Any:
 
     CuPy waits for the stream that the interface names. Emulated, the pointer is one of the host, and NumPy reads it.
     """
-    if EMULATED:
+    if emulated():
         return np.asarray(_OnHost(x))
+    xp = import_module("cupy")
     if isinstance(x, xp.ndarray):
         return x
     pointer = x.__cuda_array_interface__["data"][0]
@@ -27,7 +29,7 @@ def from_interface(x: Any) -> Any:
 
 def from_dlpack(x: Any) -> Any:
     """The device array on the memory of ``x``, which has ``__dlpack__`` and ``__dlpack_device__``."""
-    return xp.from_dlpack(x)
+    return (np if emulated() else import_module("cupy")).from_dlpack(x)
 
 
 class _OnHost:

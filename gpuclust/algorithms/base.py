@@ -1,0 +1,168 @@
+"""What an algorithm is: the problems it applies to, what it needs, and how it runs. Light to import."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from gpuclust.algorithms.costs import Footprint, Work
+from gpuclust.device import Device
+from gpuclust.methods import Method
+
+if TYPE_CHECKING:
+    from gpuclust.backends import Backend
+    from gpuclust.merges import Merges
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A linkage that is to be computed.
+
+    Attributes
+    ----------
+    n, m : int, int or None
+        Observations and features; ``m`` is None for condensed dissimilarities.
+    method : Method
+    metric : str
+        Name of the metric, "callable", or "precomputed" for condensed dissimilarities.
+    dtype : {"float64", "float32"}
+        What is computed in.
+    """
+
+    n: int
+    m: int | None
+    method: Method
+    metric: str
+    dtype: str
+
+    @property
+    def condensed(self) -> bool:
+        return self.m is None
+
+    @property
+    def features(self) -> int:
+        """Features of a point; 0 for condensed dissimilarities."""
+        return self.m or 0
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number."""
+        return int(np.dtype(self.dtype).itemsize)
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of the points; 0 for condensed dissimilarities."""
+        return self.n * self.features * self.width
+
+    @property
+    def pair_bytes(self) -> int:
+        """Bytes of the condensed dissimilarities of all pairs."""
+        return self.n * (self.n - 1) // 2 * self.width
+
+    @property
+    def input_bytes(self) -> int:
+        return self.pair_bytes if self.condensed else self.feature_bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A problem with its data on a backend.
+
+    Attributes
+    ----------
+    data : array
+        Points (n, m) or condensed dissimilarities, where the backend takes them.
+    metric : str or callable
+        As the caller gave it; ``arguments`` are its own parameters.
+    most_clusters : int
+        Clusters whose dissimilarity matrix may be stored.
+    report : callable
+        Called with the number of merges made so far.
+    """
+
+    problem: Problem
+    backend: Backend
+    data: Any
+    metric: Any
+    arguments: dict[str, Any]
+    most_clusters: int
+    report: Callable[[int], None] = field(repr=False)
+
+    def points(self) -> Any:
+        """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
+        from gpuclust import metrics
+
+        name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
+        return metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
+
+    def condensed(self) -> Any:
+        """The condensed dissimilarities, contiguous and of the working type."""
+        from gpuclust.devices import array_module
+
+        return array_module(self.data).ascontiguousarray(self.data, dtype=self.problem.dtype)
+
+
+class Algorithm(ABC):
+    """A way of computing a linkage exactly.
+
+    An algorithm is one object, listed in `gpuclust.algorithms.table`. `gpuclust.plan` takes the one of lowest rank
+    that applies to a problem and fits into memory.
+
+    Attributes
+    ----------
+    name : str
+        What a plan shows, and what ``linkage(algorithm=)`` takes.
+    adjustable : bool
+        It would do with a smaller matrix than planned, and take longer.
+    deferred : bool
+        Its matrix is stored when few enough clusters are left.
+    host, gpu : pair of numbers
+        Copies of the points that are held, and bytes for each observation (ids, sizes, neighbours, merges, Z, and
+        what sorts them), by where the job runs.
+    """
+
+    name: ClassVar[str]
+    adjustable: ClassVar[bool] = False
+    deferred: ClassVar[bool] = False
+    host: ClassVar[tuple[float, int]] = (1, 150)
+    gpu: ClassVar[tuple[float, int]] = (2, 100)
+
+    @abstractmethod
+    def applies(self, problem: Problem) -> bool:
+        """Whether it computes this linkage of this input."""
+
+    @abstractmethod
+    def rank(self, problem: Problem, device: Device) -> float:
+        """Its place among the algorithms that apply where there is memory enough: the smallest is the fastest."""
+
+    @abstractmethod
+    def reason(self, problem: Problem) -> str:
+        """Why it is taken, in a sentence for the user."""
+
+    @abstractmethod
+    def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
+        """Peak memory beside the input; ``on_device``: the input is on the GPU already."""
+
+    @abstractmethod
+    def work(self, problem: Problem) -> Work:
+        """Operations, for the model of running time."""
+
+    @abstractmethod
+    def run(self, run: Run) -> Merges:
+        """All merges."""
+
+    def fixed(self, problem: Problem, device: Device, on_device: bool, copies: float | None = None) -> int:
+        """Bytes that are held from beginning to end, the slab of a pass on a GPU included."""
+        from gpuclust.algorithms.costs import slab_bytes
+
+        held, per_observation = self.gpu if device.on_gpu else self.host
+        total = int((held if copies is None else copies) * problem.feature_bytes) + per_observation * problem.n
+        if device.on_gpu and not problem.condensed:
+            total += slab_bytes(problem)
+        elif device.on_gpu and not on_device:  # the input, beside what is made of it
+            total += problem.pair_bytes
+        return total

@@ -1,0 +1,201 @@
+"""Reducible linkages on a stored matrix.
+
+Rounds of reciprocal nearest neighbours, with a chain where rounds don't pay.
+
+Two clusters that are each other's nearest neighbours stay so until greedy clustering merges them, whatever else
+merges first, because no merge of a reducible linkage brings clusters nearer. So all such pairs merge at once, and the
+tree is the one greedy clustering finds; only the order of merges differs, and sorting by height restores it.
+
+A round costs one pass over the matrix and rescans every row. It is worth that when a fair share of the clusters
+merges. Otherwise (a hub that all clusters are nearest to, growing gaps) a nearest-neighbour chain goes on until half
+of the clusters are gone, which costs at most three scans a merge. In all fewer than 12 n rows are scanned, whatever
+the input: rounds are bounded by a budget of scans, and chains by their own theorem.
+
+Equal dissimilarities are decided by smaller ids, and clusters born later have larger ids, as in SciPy's numbering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
+from gpuclust.algorithms.equal import merge_equal
+from gpuclust.backends import Backend, Searched, Stored
+from gpuclust.clusters import Clusters
+from gpuclust.errors import overflow
+from gpuclust.merges import Merges, Merging
+from gpuclust.methods import Method
+from gpuclust.metrics import Points
+from gpuclust.sizes import FUSED
+
+#: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
+#: of a round (measured on a CPU; on a GPU rounds are cheaper still).
+SHARE = 24
+#: Rounds may scan this many rows a cluster in all before merges must earn them. With at most four scans a merge for
+#: the chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
+ROUND_SCANS = 7
+#: So few clusters are finished by the chain alone.
+TAIL = 384
+#: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
+#: chain.
+CHAIN_ENTRIES = 400_000_000
+#: Each call begins a new chain. Where scans are not of all rows, many calls would cost more than the scans.
+CHAIN_CALLS = 16
+
+
+def from_points(
+    backend: Backend,
+    points: Points,
+    method: Method,
+    report: Callable[[int], None],
+    most: int,
+    tree: bool = False,
+) -> Merges:
+    """All merges of a reducible linkage of points.
+
+    Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
+    (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
+    half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
+    until they are not (`gpuclust.matrix_free`). With ``tree`` that is done from the start, by bounds of where
+    clusters are (`gpuclust.backends.Backend.search_clusters`): for norms of few features.
+
+    O(n² m) time on any input for the first rounds and the matrix, and for every round between.
+    """
+    if method.pairs is None or points.n <= min(FUSED, most):
+        return from_matrix(backend.store_points(points), method, report)
+    merges = Merging(points.n, points.features.dtype)
+    points, clusters = merge_equal(points, method, merges)
+    if tree and points.n > most:
+        searched = backend.search_clusters(points, method, clusters, bounded=True)
+        clusters = _without_matrix(searched, method, merges, report, most)
+    elif points.n > FUSED:
+        clusters = candidate_rounds(backend, points, method, clusters, merges, report)
+    if clusters.ids.size > most:
+        searched = backend.search_clusters(points, method, clusters, lambda: report(merges.done))
+        clusters = _without_matrix(searched, method, merges, report, most)
+    if clusters.ids.size > 1:
+        matrix = backend.store_clusters(points, method, clusters)
+        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
+    return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+    """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
+
+    Equal points merge first. O(n m) memory.
+    """
+    merges = Merging(points.n, points.features.dtype)
+    points, clusters = merge_equal(points, method, merges)
+    if points.n > 1:
+        matrix = backend.summarise(points, method, clusters.total)
+        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report, calls=CHAIN_CALLS)
+    return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
+    """All merges of a reducible linkage; the matrix is used up.
+
+    Parameters
+    ----------
+    matrix : Stored
+        Dissimilarities (squared for a linkage on squares) with the nearest neighbour of each row.
+    method : Method
+        A reducible linkage.
+    report : callable
+        Called with the number of merges made so far, after each round.
+
+    Notes
+    -----
+    O(n²) time on any input: rounds shrink the matrix geometrically, a chain costs O(n) a merge. Memory: the matrix.
+    """
+    n = matrix.n
+    dtype = matrix.distance.dtype
+    merges = Merging(n, dtype)
+    _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report)
+    return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def _without_matrix(
+    searched: Searched, method: Method, merges: Merging, report: Callable[[int], None], most: int
+) -> Clusters:
+    """Make merges until at most so many clusters are left; those."""
+    size, ids = searched.size.copy(), searched.ids.copy()
+    _finish(searched, method, merges, size, ids, report, max(most, 1))
+    return searched.clusters
+
+
+def _check(distance: np.ndarray) -> None:
+    if not np.isfinite(distance).all():
+        raise overflow(distance.dtype)
+
+
+def _finish(
+    matrix: Stored,
+    method: Method,
+    merges: Merging,
+    size: np.ndarray,
+    ids: np.ndarray,
+    report: Callable[[int], None],
+    until: int = 1,
+    calls: int | None = None,
+) -> None:
+    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left.
+
+    Of all clusters by chain half merge in so many ``calls`` at most, whatever a scan may take.
+    """
+    n = merges.heights.size + 1
+    merges.scans += matrix.scanned
+    while (live := n - merges.done) > until:
+        _check(matrix.distance)
+        if live > TAIL:
+            first, second = reciprocal_pairs(matrix.nearest)
+            affordable = merges.scans + live <= ROUND_SCANS * n + 4 * merges.done
+            if first.size * SHARE >= live and affordable:
+                made = np.stack((ids[first], ids[second]), axis=1), matrix.distance[first]
+                size, ids = _round(matrix, method, first, second, size, ids, n + merges.done)
+                merges.add(*made, matrix.scanned)
+                report(merges.done)
+                continue
+        # By chain: half of the clusters, then the survivors move together.
+        target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
+        nearest_id = ids[matrix.nearest]
+        while merges.done < target:
+            wanted = max(1, CHAIN_ENTRIES // (8 * live * max(1, matrix.width // 4)))
+            if calls is not None:
+                wanted = max(wanted, live // (2 * calls))
+            wanted = min(wanted, target - merges.done)
+            pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
+            if scans < 0:
+                raise overflow(heights.dtype)
+            merges.add(pairs, heights, scans)
+            report(merges.done)
+        if n - merges.done > until:
+            nobody = np.empty(0, np.int64)
+            size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
+            merges.scans += matrix.scanned
+
+
+def _round(
+    matrix: Stored,
+    method: Method,
+    first: np.ndarray,
+    second: np.ndarray,
+    size: np.ndarray,
+    ids: np.ndarray,
+    next_id: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Merge the pairs, drop rows no longer in use; sizes and ids of the new rows."""
+    stays = ids >= 0
+    stays[second] = False
+    rows = np.flatnonzero(stays)
+    partner = np.full(ids.size, -1)
+    partner[first] = second
+    new_size = size.copy()
+    if method.counted:
+        new_size[first] += size[second]
+    new_id = ids.copy()
+    new_id[first] = next_id + np.arange(first.size)
+    matrix.merge(method, rows, partner[rows], matrix.distance[rows], size, new_size[rows], new_id[rows])
+    return new_size[rows], new_id[rows]

@@ -1,0 +1,60 @@
+"""Linkages whose dissimilarity has a closed form in sizes, centroids and scatter: no matrix is stored.
+
+Ward's linkage, and average and weighted linkage of squared distances.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuclust import metrics
+from gpuclust.algorithms.base import Algorithm, Problem, Run
+from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
+from gpuclust.device import Device
+from gpuclust.sizes import BY_TREE, LISTED
+
+if TYPE_CHECKING:
+    from gpuclust.merges import Merges
+
+#: With more features, comparing centroids costs more than updating a row of a stored matrix.
+WIDE = 96
+
+
+class Summaries(Algorithm):
+    """Rounds of reciprocal nearest neighbours on sizes, centroids and scatter."""
+
+    name = "summaries"
+    host = (4.2, 150)  # the points, centroids in two parts, and one part once more after a round
+    gpu = (7, 264)
+
+    def applies(self, problem: Problem) -> bool:
+        method = problem.method
+        closed = method.geometric is not None or (method.scatter is not None and problem.metric in metrics.SQUARED)
+        return method.reducible and closed and not problem.condensed
+
+    def rank(self, problem: Problem, device: Device) -> float:
+        return 1 if problem.method.geometric is not None or problem.features <= WIDE else 2.5
+
+    def reason(self, problem: Problem) -> str:
+        parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"
+        return f"Rounds of reciprocal nearest neighbours on {parts}: no matrix is stored."
+
+    def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
+        fixed = self.fixed(problem, device, on_device)
+        if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
+            fixed += problem.n * (2 * LISTED * (4 + problem.width) + 4 * problem.features)
+        return Footprint(fixed)
+
+    def work(self, problem: Problem) -> Work:
+        if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
+            return Work(0, 0, 1.3, 0, ROUNDS, linear=4500)
+        return Work(0.1, 0.035, 1.3, 0, ROUNDS)
+
+    def run(self, run: Run) -> Merges:
+        from gpuclust.algorithms.rounds import from_summaries
+
+        if run.problem.method.scatter is None:
+            points = run.points()
+        else:
+            points = metrics.prepare_squares(run.data, run.problem.metric, dtype=run.problem.dtype, **run.arguments)
+        return from_summaries(run.backend, points, run.problem.method, run.report)

@@ -1,0 +1,62 @@
+"""THE table of algorithms. A new one is a file with an `Algorithm` and a line here. Light to import."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gpuclust.algorithms.base import Algorithm, Problem
+from gpuclust.algorithms.cluster_tree import ClusterTree
+from gpuclust.algorithms.generic import Generic, StoredGeneric
+from gpuclust.algorithms.spanning_tree import SpanningTree, StoredSpanningTree
+from gpuclust.algorithms.stored import Hybrid, Stored, StoredAllPairs
+from gpuclust.algorithms.summaries import Summaries
+from gpuclust.device import CPU, Device
+from gpuclust.errors import unknown_name
+
+#: Every algorithm, by the name that a plan shows and a caller may ask for.
+ALGORITHMS: dict[str, Algorithm] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        SpanningTree(),
+        StoredSpanningTree(),
+        Summaries(),
+        Stored(),
+        StoredAllPairs(),
+        ClusterTree(),
+        Hybrid(),
+        Generic(),
+        StoredGeneric(),
+    )
+}
+#: What a caller says who leaves it to the plan.
+AUTO = "auto"
+
+
+class Option(NamedTuple):
+    """An algorithm that applies, and why it is taken where it is."""
+
+    algorithm: Algorithm
+    reason: str
+
+
+def options(problem: Problem, asked: str = AUTO, device: Device = CPU) -> list[Option]:
+    """The algorithms that apply to a problem, the fastest first; if one is ``asked`` for, only that.
+
+    All give the same tree.
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm, or it does not apply.
+    """
+    known = [algorithm for algorithm in ALGORITHMS.values() if algorithm.applies(problem)]
+    known.sort(key=lambda algorithm: algorithm.rank(problem, device))
+    if asked == AUTO:
+        return [Option(algorithm, algorithm.reason(problem)) for algorithm in known]
+    if asked not in ALGORITHMS:
+        raise unknown_name("algorithm", asked, (AUTO, *ALGORITHMS))
+    if ALGORITHMS[asked] not in known:
+        what = "condensed dissimilarities" if problem.condensed else f"points ({problem.metric})"
+        allowed = ", ".join(repr(name) for name in (AUTO, *(algorithm.name for algorithm in known)))
+        raise ValueError(f"{problem.method.name} linkage of {what} has no algorithm {asked!r}. Allowed: {allowed}.")
+    return [Option(ALGORITHMS[asked], "It was asked for.")]

@@ -26,6 +26,12 @@ class ClusterWarning(UserWarning):
     """An input is probably not what was meant (a square distance matrix given as points, say)."""
 
 
+class RoundingWarning(UserWarning):
+    """Distances that were given are not quite distances (negative, not symmetric, a diagonal other than zero), by no
+    more than rounding explains, and were mended; the message says how many, and by how much.
+    """
+
+
 class FallbackWarning(UserWarning):
     """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
 
@@ -38,9 +44,13 @@ def unknown_name(kind: str, got: object, allowed: Iterable[str]) -> ValueError:
     return ValueError(f"Unknown {kind} {got!r}.{hint} Allowed: {', '.join(names)}.")
 
 
-def overflow(dtype: object) -> ValueError:
-    """``ValueError`` for finite input whose dissimilarities are not."""
-    return ValueError(
+class NotFinite(GpuclustError, ValueError):
+    """Finite input has dissimilarities that are not."""
+
+
+def overflow(dtype: object) -> NotFinite:
+    """The error for finite input whose dissimilarities are not."""
+    return NotFinite(
         f"The dissimilarities of this input are not finite in {dtype}: values are too large, or the metric is not "
-        "defined for some pair (the cosine of a zero vector, say). Scale the data, or remove such rows."
+        "defined for some pair. Scale the data, or remove such rows."
     )

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gpuclust import devices
+from gpuclust.condensed import pair_at
 from gpuclust.devices import is_device_array
 from gpuclust.errors import ClusterWarning
-from gpuclust.methods import Method
 
 #: Numbers looked at by one piece of work on the host, and on a device.
 _PIECE, _DEVICE_PIECE = 2**18, 2**26
@@ -121,7 +121,7 @@ def _check_finite(data: Any) -> None:
         first = min(bad)
         where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
         row, *column = (int(k) for k in where)
-        _refuse(data[(row + first, *column)].item(), (row + first, *column))
+        _refuse(data[(row + first, *column)].item(), (row + first, *column), len(data))
 
 
 def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
@@ -135,10 +135,12 @@ def all_finite(data: np.ndarray) -> bool:
     return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 
-def _refuse(value: Any, where: tuple[int, ...]) -> None:
+def _refuse(value: Any, where: tuple[int, ...], length: int) -> None:
     if len(where) == 1:
+        pair = pair_at(where[0], _nearest_count(length))
         raise ValueError(
-            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}."
+            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}, for "
+            f"observations {' and '.join(map(str, pair))}."
         )
     raise ValueError(f"Points must be finite, got {value} in row {where[0]}, column {where[1]}.")
 
@@ -173,17 +175,6 @@ def observations_of(size: int) -> int:
             f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
         )
     return n
-
-
-def check_not_negative(method: Method, condensed: Any) -> None:
-    """Ward, centroid and median square what they are given: the sign would be lost."""
-    with devices.device_of(condensed):
-        if method.on_squares and condensed.min() < 0:
-            where = int(condensed.argmin())
-            raise ValueError(
-                f"Method '{method.name}' requires Euclidean distances, which are not negative, got "
-                f"{condensed[where].item()} at index {where}."
-            )
 
 
 def _is_hollow(data: Any) -> bool:

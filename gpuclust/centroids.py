@@ -1,8 +1,9 @@
 """Centroids to more than working precision: each coordinate is the sum of two numbers, ``high + low``.
 
 A centroid that is rounded is off by the last bit of its coordinates, which is much of the distance between two tight
-clusters that are far from the origin. So searches for nearest clusters compare rounded centroids (``high``), and the
-dissimilarity of a pair that merges, which becomes a height, is computed from both parts.
+clusters that are far from the origin. So the dissimilarity of a pair that merges, which becomes a height, is computed
+from both parts. Centroid and median linkage compare such dissimilarities too; what they compute from rounded
+centroids (``high``) only tells which pairs are worth it. Other linkages compare rounded centroids.
 
 The scalar functions here are plain arithmetic without literals: the reference backend calls them on arrays, others
 compile them, and float32 stays float32.

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.arguments import one_of
 from gpuclust.errors import DoesNotFit
 from gpuclust.memory import available_memory, format_bytes
+from gpuclust.real_arrays import real_array, to_host
 from gpuclust.rounded import check_square
 
 Array = np.ndarray
@@ -26,7 +28,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Parameters
     ----------
     X : array_like
-        Condensed (n (n - 1) / 2,) or square (n, n).
+        Condensed (n (n - 1) / 2,) or square (n, n), of real numbers.
     force : {"no", "tomatrix", "tovector"}
         Require that X is condensed, or that it is square.
     checks : bool
@@ -36,12 +38,14 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Returns
     -------
     ndarray
-        Of the dtype of X.
+        Of the dtype of X (float64 where X is an array of objects).
 
     Raises
     ------
+    TypeError
+        If ``force`` is no text.
     ValueError
-        For a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
+        For an X that does not hold real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
         zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
@@ -55,10 +59,11 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     -----
     O(n²) time, and memory for the result.
     """
-    X = np.ascontiguousarray(X)
-    if force.lower() == "tomatrix" and X.ndim != 1:
+    X = np.ascontiguousarray(to_host(real_array(X, "X")))
+    force = one_of(force.lower() if isinstance(force, str) else force, "force", ("no", "tomatrix", "tovector"))
+    if force == "tomatrix" and X.ndim != 1:
         raise ValueError(f"force='tomatrix', but X is not a distance vector: its shape is {X.shape}.")
-    if force.lower() == "tovector" and X.ndim != 2:
+    if force == "tovector" and X.ndim != 2:
         raise ValueError(f"force='tovector', but X is not a distance matrix: its shape is {X.shape}.")
     if X.ndim == 1:
         n = _count(len(X))
@@ -154,7 +159,7 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     -----
     O(n²) time, block by block; no copy of the matrix is made.
     """
-    D = np.asarray(D)
+    D = to_host(real_array(D, name or "D", numbers=False))
     called = f"Distance matrix '{name}'" if name else "Distance matrix"
     problem = ""
     if D.ndim != 2:
@@ -202,7 +207,7 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
     -----
     O(1): only the shape is looked at.
     """
-    y = np.asarray(y)
+    y = to_host(real_array(y, name or "y", numbers=False))
     called = f"Condensed distance matrix '{name}'" if name else "Condensed distance matrix"
     problem = ""
     if y.ndim != 1:
@@ -229,7 +234,7 @@ def num_obs_dm(d: Any) -> int:
     ValueError
         If it is not a square matrix.
     """
-    d = np.asarray(d)
+    d = to_host(real_array(d, "d", numbers=False))
     is_valid_dm(d, tol=np.inf, throw=True, name="d")
     return len(d)
 
@@ -251,7 +256,7 @@ def num_obs_y(Y: Any) -> int:
     ValueError
         If it is not one-dimensional, empty, or its length is not n (n - 1) / 2 for any n.
     """
-    Y = np.asarray(Y)
+    Y = to_host(real_array(Y, "Y", numbers=False))
     is_valid_y(Y, throw=True, name="Y")
     if len(Y) == 0:
         raise ValueError("The number of observations cannot be determined on an empty distance matrix.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,12 @@ def install() -> None:
     """Make kernel modules that are imported from now on plain Python."""
     assert "gpuclust.kernels.cpu.pairwise" not in sys.modules, "kernels are compiled already"
     np.seterr(all="ignore")  # as compiled code does
+    warnings.simplefilter("ignore", RuntimeWarning)  # in other threads, where the line above has no effect
     launch: Any = importlib.import_module("gpuclust.kernels.cpu.launch")
     launch.compiled = lambda function: function
     launch.stamp = lambda *modules: ""
+    metrics: Any = importlib.import_module("gpuclust.metrics")
+    metrics.sqrt = np.sqrt  # of a float32 a float32, as in compiled code
     for module, name, value in SMALL:
         found = importlib.import_module(module)
         assert hasattr(found, name), f"{module} has no {name}"

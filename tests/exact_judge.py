@@ -1,7 +1,7 @@
 """Judges a linkage matrix by its definition, in extended precision and relative to each merge's own distance.
 
-The merges of Z are replayed on dissimilarities that are computed from the points in `numpy.longdouble`. Each must join
-a closest pair of the clusters of that moment, at that pair's dissimilarity. Where several pairs are equally close any
+The merges of Z are replayed on dissimilarities computed from the points in `numpy.longdouble`. Each must join a
+closest pair of the clusters of that moment, at that pair's dissimilarity. Where several pairs are equally close any
 of them is right, and what counts as equal is a relative tolerance, so that merges far below the extent of the data
 are judged like all others. O(n²) numbers and about O(n²) time.
 
@@ -163,3 +163,42 @@ def judge_neighbours(
         raise Wrong(f"neighbours of {row}: {indices[row]}, but the nearest are {nearest[row]}")
     if not np.array_equal(distances, np.take_along_axis(squareform(expected), nearest, axis=1)):
         raise Wrong("distances of neighbours are not those of pdist")
+
+
+def minimum_spanning_tree(lengths: np.ndarray, compared: np.ndarray, n: int) -> np.ndarray:
+    """The one Z of single linkage whose edges are the first in (length, smaller end, larger end).
+
+    Both ``lengths`` and the numbers that are ``compared`` in their place are condensed: edges of the tree are chosen
+    by the latter, and merge by the former.
+    """
+    ends = np.stack(np.triu_indices(n, 1), axis=1)  # in the order of ends, as stable sorts leave ties
+    chosen = [edge for edge, _ in _joining(np.argsort(compared, kind="stable"), ends, n)]
+    chosen = np.sort(np.array(chosen))
+    Z, number, size = [], {k: k for k in range(n)}, {k: 1 for k in range(n)}
+    for edge, (a, b) in _joining(chosen[np.argsort(lengths[chosen], kind="stable")], ends, n):
+        one, other = sorted((number[a], number[b]))
+        root = min(a, b)
+        size[root], number[root] = size[a] + size[b], n + len(Z)
+        Z.append((one, other, lengths[edge], size[root]))
+    return np.array(Z, float)
+
+
+def _joining(edges: np.ndarray, ends: np.ndarray, n: int) -> list[tuple[int, tuple[int, int]]]:
+    """Of edges in an order those that join two components, each with these (known by their smallest points)."""
+    parent = list(range(n))
+
+    def root(x: int) -> int:
+        while parent[x] != x:
+            parent[x] = parent[parent[x]]
+            x = parent[x]
+        return x
+
+    found = []
+    for edge in edges.tolist():
+        a, b = (root(int(end)) for end in ends[edge])
+        if a != b:
+            found.append((edge, (a, b)))
+            parent[max(a, b)] = min(a, b)
+            if len(found) == n - 1:
+                break
+    return found

@@ -1,4 +1,4 @@
-"""Fuzzing of linkages and neighbour lists on the CPU: random hard points, algorithms and tuning constants, all judged.
+"""Fuzzing of linkages and neighbour lists on the CPU: random hard points, algorithms and constants, all judged.
 
 A seed determines a case. Tuning constants that Python reads are drawn for every case, so that what is rare at their
 usual values (lists of one entry, boxes of one point, a new tree every round, a chain that is cut off) is common. Each
@@ -8,7 +8,7 @@ As a program it runs seeds and prints the cases that fail; one seed is printed i
 
     python tests/fuzzing.py --seed 1234
     python tests/fuzzing.py --first 0 --count 10000
-    python tests/fuzzing.py --interpreted --count 500      # kernels as plain Python, in small blocks: see interpreted.py
+    python tests/fuzzing.py --interpreted --count 500    # kernels as plain Python: see interpreted.py
 """
 
 from __future__ import annotations
@@ -19,12 +19,32 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+
+def always(*_: Any) -> bool:
+    """In place of a measurement of what is quicker."""
+    return True
+
+
+def never(*_: Any) -> bool:
+    return False
+
+
+def boxes_of_two(n: int, m: int) -> int:
+    """In place of the size that a box should have."""
+    return 2
+
+
+def boxes_of_nine(n: int, m: int) -> int:
+    return 9
+
 
 #: Tuning constants by module, with values to draw from; each is left as it is in a third of all cases.
 SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -61,8 +81,8 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.kernels.cpu.screened": {
         "ROWS": (1, 3),
         "FEWEST": (2, 2, 1 << 40),
-        "SCREENED": (0.0, 100.0),
-        "SHARE": (0.0, 100.0),
+        "quicker": (always, always, never),
+        "box_size": (boxes_of_two, boxes_of_nine),
     },
     "gpuclust.kernels.cpu.spanning": {"STEP": (1, 100)},
     "gpuclust.kernels.cpu.stored": {"PAIRS_READ": (1, 100)},
@@ -73,6 +93,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "LISTS": (1, 7),
         "LEAF": (1, 2, 3, 50),
         "SMALL": (0,),
+        "box_size": (boxes_of_two, boxes_of_nine),
     },
     "gpuclust.kernels.cpu.summary_chain": {"WALKS": (1, 3), "ENTRIES": (1, 1000)},
     "gpuclust.kernels.cpu.summary_space": {"WORN": (0.01, 0.9, 1.0)},
@@ -292,7 +313,8 @@ def _algorithm(r: np.random.Generator, n: int, m: int, method: str, metric: str,
     from gpuclust import choice, methods
 
     known = choice.options(n, None if condensed else m, methods.METHODS[method], metric)
-    return str(r.choice(["auto", *(option.algorithm for option in known for _ in range(3))]))
+    names = [option.algorithm for option in known]
+    return str(r.choice(["auto", *names * 3, *["cluster tree"] * 6 * ("cluster tree" in names)]))
 
 
 @contextmanager
@@ -332,8 +354,11 @@ def check(case: Case) -> None:
     """Run a case and raise `exact_judge.Wrong` if its result is not right."""
     from exact_judge import Wrong
 
+    from gpuclust.errors import ClusterWarning
+
     results = []
-    with constants(case):
+    with constants(case), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ClusterWarning)  # a lattice may look like a matrix of distances
         for count in case.threads:
             with threads(count):
                 results.append(_searched(case) if case.method == "clusters" else _result(case))
@@ -375,18 +400,18 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     from gpuclust.kernels.reference.candidates import between_clusters
 
     r = np.random.default_rng([case.seed, 5])
-    rule = methods.METHODS[str(r.choice(["complete", "average", "weighted"]))]
+    rule = methods.METHODS[str(r.choice(["complete", "complete", "average", "weighted"]))]
     points = metrics.prepare(case.X, case.metric, dtype=case.dtype, **case.given)
     clusters = Clusters.of_points(points.n, points.features.dtype)
     near = r.random() < 0.6
-    for _ in range(int(r.integers(0, 5))):
+    for _ in range(int(r.integers(0, 6))):
         count = clusters.ids.size
         order = r.permutation(count)
         if near:
             order = np.argsort(case.X[clusters.members[clusters.start[:-1]]] @ r.normal(size=case.X.shape[1]))
         pairs = order[: count // 2 * 2].reshape(-1, 2)
         pairs = pairs[r.random(len(pairs)) < 0.7]
-        if 2 <= count - len(pairs) and len(pairs):
+        if count - len(pairs) >= 2 and len(pairs):
             clusters, _ = clusters.unite(*np.sort(pairs, axis=1).T, 2 * int(clusters.ids[-1]) + 2, rule.counted)
     rows = np.arange(clusters.ids.size)
     cpu = select("cpu")
@@ -430,7 +455,7 @@ def _judge_searches(results: tuple[np.ndarray, ...], metric: str) -> None:
 
 def judge_result(case: Case, result: tuple[np.ndarray, ...]) -> None:
     """Of a list: the bits of pdist. Of a tree: single and complete those bits too, others by definition."""
-    from exact_judge import dissimilarities, judge, judge_neighbours
+    from exact_judge import Wrong, dissimilarities, judge, judge_neighbours, minimum_spanning_tree
     from scipy.spatial.distance import squareform
 
     from gpuclust.distance import pdist
@@ -444,6 +469,10 @@ def judge_result(case: Case, result: tuple[np.ndarray, ...]) -> None:
     by_bits = squareform(bits.astype(float))
     if case.method in ("single", "complete"):
         judge(result[0], by_bits, case.method, rtol=0.0)
+        if case.method == "single" and case.algorithm == "spanning tree" and not case.condensed:
+            expected = minimum_spanning_tree(bits.astype(float), _ordering(case).astype(float), len(case.X))
+            if not np.array_equal(result[0], expected):
+                raise Wrong("not the tree whose edges of one length are ordered by their ends")
         return
     square = by_bits if case.condensed else dissimilarities(case.X, case.metric, **case.given)
     largest = float(square.max())

@@ -1,4 +1,4 @@
-"""The judge in extended precision accepts SciPy's trees and refuses planted wrong ones, however small the merges are."""
+"""The judge in extended precision accepts SciPy's trees and refuses planted wrong ones, at any scale."""
 
 from __future__ import annotations
 

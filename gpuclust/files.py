@@ -179,7 +179,7 @@ def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, by_columns, dtype = read(file)
-        if any(length < 0 for length in shape):
+        if not all(0 <= length < 2**63 for length in shape):
             raise ValueError(f"its shape is {shape}")
     _check_array(what, shape, dtype)
     return shape, dtype, by_columns

@@ -41,6 +41,18 @@ def protect(kernel: Any) -> Any:
     return kernel
 
 
+def has_place(source: str) -> bool:
+    """Whether Numba can find a folder for what it compiles of a source file.
+
+    Without a home folder it would make one called ``~`` in the working directory.
+    """
+    return (
+        bool(os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME"))
+        or os.path.isabs(os.path.expanduser("~"))
+        or os.access(os.path.dirname(source), os.W_OK)
+    )
+
+
 def trusted() -> bool:
     """Whether the folder is used whoever can write there."""
     return os.environ.get(TRUST, "0") not in ("", "0")

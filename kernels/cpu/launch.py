@@ -20,7 +20,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from gpuclust.kernels.closures import named, stamp
-from gpuclust.kernels.disk_cache import protect
+from gpuclust.kernels.disk_cache import has_place, protect
 from gpuclust.progress import passing
 
 __all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
@@ -33,9 +33,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     nothing is kept, and all works.
     """
     kernel = njit(nogil=True, error_model="numpy")(function)
-    # "No locator available"; no home folder to look for a cache in (KeyError, of a user without an entry).
-    with suppress(RuntimeError, KeyError, OSError):
-        kernel.enable_caching()
+    with suppress(RuntimeError):  # "no locator available"
+        if has_place(function.__code__.co_filename):
+            kernel.enable_caching()
     return protect(kernel)
 
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import devices, methods, metrics
+from gpuclust import devices, frames, methods, metrics
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
 from gpuclust.backends import select
-from gpuclust.distance import pdist
-from gpuclust.errors import DoesNotFit, FallbackWarning, overflow
+from gpuclust.distance import cdist, pdist
+from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.memory import format_bytes
 from gpuclust.merges import Merges
 from gpuclust.observations import (
-    check_not_negative,
     check_observations,
     count,
     holder,
@@ -31,6 +30,7 @@ from gpuclust.observations import (
 )
 from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
 from gpuclust.progress import Progress, check_progress, reporter
+from gpuclust.rounded import not_negative
 
 Metric = str | Callable[..., float]
 
@@ -189,9 +189,7 @@ def compute(
     keep = True
     name = "precomputed"
     planned: str | metrics.Metric = name
-    if condensed:
-        check_not_negative(rule, data)
-    else:
+    if not condensed:
         found = metrics.resolve(metric, metric_arguments.get("p"))
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
         check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
@@ -205,7 +203,12 @@ def compute(
     n = count(data)
     m = None if condensed else data.shape[1]
     working = np.dtype(working_type(dtype))
-    taken_as_it_is = data.dtype == working and data.flags.c_contiguous
+    exponent, given = 0, data
+    if condensed:
+        data = not_negative(data)
+        with devices.device_of(data):
+            exponent = _exponent(data, n, rule, working)
+    taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
     copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
     job = plan_for(
         n,
@@ -227,16 +230,25 @@ def compute(
         backend = select(job.device)
         with backend.active(), reporter(progress, n - 1) as report:
             here = place(data, backend.name, keep)
-            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report)
-            merges = ALGORITHMS[job.algorithm].run(run)
+            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent)
+            merges = run.unscaled(ALGORITHMS[job.algorithm].run(run))
             if not np.isfinite(merges.heights).all():
                 raise overflow(job.dtype)
             report(n - 1)
         return merges
 
-    job, merges = _with_fallbacks(job, merge)
-    if rule.on_squares:
-        np.sqrt(merges.heights, out=merges.heights)
+    try:
+        job, merges = _with_fallbacks(job, merge)
+    except NotFinite as error:
+        pair = None if condensed else _undefined_pair(data, name, working, metric_arguments)
+        if pair is None:
+            raise
+        raise NotFinite(f"{pair} {error}") from None
+    if merges.heights.min() < 0:
+        raise ValueError(
+            f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
+            f"{merges.heights.min()}."
+        )
     merged = time.perf_counter()
     Z = assemble(merges)
     if optimal_ordering:
@@ -271,6 +283,33 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, M
             )
         # Only here, where the error is gone, are the arrays that its traceback held.
     raise DoesNotFit(f"{story} Nothing that would fit is left to be tried.")
+
+
+def _exponent(condensed: Any, n: int, rule: methods.Method, working: np.dtype) -> int:
+    """Of the power of two that dissimilarities are multiplied by, so that what is computed from them is in range."""
+    copied = rule.name in ("single", "complete")  # they are only compared
+    if copied and condensed.dtype == working:
+        return 0
+    room = frames.room_for(2 if rule.on_squares else 1, working, 0 if copied else n, digits=False)
+    return int(room.exponent(frames.span_of([condensed[:, None]])))
+
+
+def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:
+    """Which two rows have no finite dissimilarity, if some of the first comparisons tell."""
+    rows = to_host(data)
+    step = max(1, _COMPARED // max(1, rows.size))
+    for begin in range(0, min(len(rows), step * _SLABS), step):
+        found = cdist(rows[begin : begin + step], rows, metric, dtype=working.name, device="cpu", **arguments)
+        wrong = ~np.isfinite(found)
+        np.fill_diagonal(wrong[:, begin:], False)
+        if wrong.any():
+            i, j = (int(k) for k in np.argwhere(wrong)[0])
+            return f"The {metric} distance of rows {i + begin} and {j} is {found[i, j]}."
+    return None
+
+
+#: Numbers of pairs that are compared at once to find such rows, and how often.
+_COMPARED, _SLABS = 1 << 24, 16
 
 
 def single(y: Any) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from gpuclust.methods import Method
 if TYPE_CHECKING:
     from gpuclust.backends import Backend
     from gpuclust.merges import Merges
+    from gpuclust.points import Points
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Run:
         Clusters whose dissimilarity matrix may be stored.
     report : callable
         Called with the number of merges made so far.
+    exponent : int
+        Condensed dissimilarities are multiplied by this power of two, so that what is computed from them is in range.
     """
 
     problem: Problem
@@ -91,19 +95,50 @@ class Run:
     arguments: dict[str, Any]
     most_clusters: int
     report: Callable[[int], None] = field(repr=False)
+    exponent: int = 0
 
-    def points(self) -> Any:
+    @cached_property
+    def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
         from gpuclust import metrics
 
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
-        return metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
+        points = metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
+        metrics.refuse_undefined(points)
+        return points
 
+    @cached_property
+    def squares(self) -> Points:
+        """Points whose squared distances are the dissimilarities."""
+        from gpuclust import metrics
+
+        return metrics.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
+
+    @cached_property
     def condensed(self) -> Any:
-        """The condensed dissimilarities, contiguous and of the working type."""
+        """The condensed dissimilarities, scaled, contiguous and of the working type."""
+        from gpuclust import frames
         from gpuclust.devices import array_module
 
-        return array_module(self.data).ascontiguousarray(self.data, dtype=self.problem.dtype)
+        data = self.data
+        if self.exponent:
+            data = frames.scaled_copy(data, self.exponent, np.dtype(self.problem.dtype))
+        return array_module(self.data).ascontiguousarray(data, dtype=self.problem.dtype)
+
+    def unscaled(self, merges: Merges) -> Merges:
+        """Merges at the heights that dissimilarities have before they are scaled and squared."""
+        from gpuclust import metrics
+
+        heights = merges.heights.astype(np.float64)
+        exponent = self.exponent
+        if not self.problem.condensed:
+            exponent = (self.__dict__.get("points") or self.squares).exponent
+        elif self.problem.method.on_squares:
+            exponent *= 2
+        if self.problem.method.on_squares:
+            np.sqrt(heights, out=heights)
+            exponent //= 2
+        return replace(merges, heights=metrics.unscaled(heights, exponent))
 
 
 class Algorithm(ABC):

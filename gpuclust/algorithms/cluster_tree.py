@@ -57,4 +57,4 @@ class ClusterTree(Algorithm):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_points
 
-        return from_points(run.backend, run.points(), run.problem.method, run.report, run.most_clusters, tree=True)
+        return from_points(run.backend, run.points, run.problem.method, run.report, run.most_clusters, tree=True)

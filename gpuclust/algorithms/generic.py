@@ -26,8 +26,8 @@ class Generic(Algorithm):
     """On centroids: no matrix is stored."""
 
     name = "generic"
-    host = (3, 95)
-    gpu = (3, 100)
+    host = (3.5, 46)  # the points, centroids in two parts, and one part of half of them once more
+    gpu = (4, 100)
 
     def applies(self, problem: Problem) -> bool:
         return not problem.method.reducible and not problem.condensed
@@ -39,7 +39,8 @@ class Generic(Algorithm):
         return "One merge a step over lower bounds; distances come from centroids: no matrix is stored."
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
-        return Footprint(self.fixed(problem, device, on_device))
+        parts = 0 if device.on_gpu else 8 * problem.width * problem.n  # sizes, bounds, errors, and boxes
+        return Footprint(self.fixed(problem, device, on_device) + parts)
 
     def work(self, problem: Problem) -> Work:
         if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
@@ -49,7 +50,7 @@ class Generic(Algorithm):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.greedy import greedy
 
-        state = run.backend.generic_points(run.points(), run.problem.method)
+        state = run.backend.generic_points(run.points, run.problem.method)
         return greedy(state, run.problem.n, run.report)
 
 
@@ -85,9 +86,9 @@ class StoredGeneric(Algorithm):
 
         problem = run.problem
         if problem.condensed:
-            matrix = run.backend.store_condensed(run.condensed(), problem.n, problem.method.on_squares)
+            matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
         else:
-            matrix = run.backend.store_points(run.points())
+            matrix = run.backend.store_points(run.points)
         if not np.isfinite(matrix.distance).all():
             raise overflow(matrix.distance.dtype)
         return greedy(run.backend.generic_stored(matrix, problem.method), matrix.n, run.report)

@@ -69,8 +69,8 @@ class SpanningTree(Algorithm):
         from gpuclust.algorithms.prim import prim
 
         if run.problem.condensed:
-            return prim(run.backend, run.condensed(), run.problem.n, run.report)
-        return boruvka(run.backend, run.points(), run.report)
+            return prim(run.backend, run.condensed, run.problem.n, run.report)
+        return boruvka(run.backend, run.points, run.report)
 
 
 class StoredSpanningTree(Algorithm):
@@ -101,7 +101,7 @@ class StoredSpanningTree(Algorithm):
 
         problem = run.problem
         distances = np.empty(problem.n * (problem.n - 1) // 2, problem.dtype)
-        run.backend.condensed(run.points(), distances)
+        run.backend.condensed(run.points, distances)
         if not all_finite(distances):
             raise overflow(problem.dtype)
         return prim(run.backend, distances, problem.n, run.report)

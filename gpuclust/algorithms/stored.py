@@ -77,9 +77,9 @@ class Stored(Algorithm):
 
         problem = run.problem
         if problem.condensed:
-            matrix = run.backend.store_condensed(run.condensed(), problem.n, problem.method.on_squares)
+            matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
             return from_matrix(matrix, problem.method, run.report)
-        return from_points(run.backend, run.points(), problem.method, run.report, run.most_clusters)
+        return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters)
 
 
 class StoredAllPairs(Stored):
@@ -109,7 +109,7 @@ class StoredAllPairs(Stored):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_matrix
 
-        return from_matrix(run.backend.store_points(run.points()), run.problem.method, run.report)
+        return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)
 
 
 class Hybrid(Stored):

@@ -53,8 +53,5 @@ class Summaries(Algorithm):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_summaries
 
-        if run.problem.method.scatter is None:
-            points = run.points()
-        else:
-            points = metrics.prepare_squares(run.data, run.problem.metric, dtype=run.problem.dtype, **run.arguments)
+        points = run.points if run.problem.method.scatter is None else run.squares
         return from_summaries(run.backend, points, run.problem.method, run.report)

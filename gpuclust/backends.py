@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpuclust.clusters import Clusters
-    from gpuclust.hierarchy.leaf_tree import LeafTree
     from gpuclust.methods import Method
     from gpuclust.metrics import Points
 
@@ -122,6 +121,20 @@ class Outgoing(Protocol):
         edges that it gave. Edge c leads from a point of component c; or its end is -1, for components that wait for a
         later call, never for all. All three (count,). ``report`` is called now and then.
         """
+
+
+class LeafTree(Protocol):
+    """A tree by what lies between neighbours in leaf order; see `gpuclust.hierarchy.leaf_tree`."""
+
+    n: int
+    leaves: np.ndarray
+    gap: np.ndarray
+    height: np.ndarray
+    mean: float
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What compiled kernels take of it."""
 
 
 class Backend(Protocol):

@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from gpuclust.backends import Outgoing, Searched
+from gpuclust.backends import LeafTree, Outgoing, Searched
 from gpuclust.clusters import Clusters
 from gpuclust.component_search import ByPoints
 from gpuclust.device import Device
-from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu import (
     candidates,
     cluster_search,

@@ -14,7 +14,7 @@ from gpuclust.memory import result_array
 from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.hierarchy.leaf_tree import LeafTree
+    from gpuclust.backends import LeafTree
 
 _PAIRS_PER_PIECE = 1 << 22  # some 10 ms of work
 _STRIP = 128  # rows of distances that a thread streams at a time

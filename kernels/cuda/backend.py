@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.backends import LeafTree
 from gpuclust.clusters import Clusters
 from gpuclust.component_search import ByPoints
 from gpuclust.device import Device
-from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cuda import (
     boxes,
     candidates,

@@ -21,7 +21,7 @@ from gpuclust.kernels.cuda.scalar import arithmetic
 from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.hierarchy.leaf_tree import LeafTree
+    from gpuclust.backends import LeafTree
 
 _F8, _I4 = types.float64, types.int32
 #: Bytes of distances that are held at a time.

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from gpuclust.backends import LeafTree
 from gpuclust.clusters import Clusters
 from gpuclust.component_search import ByPoints
 from gpuclust.device import Device
-from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.reference import (
     candidates,
     cluster_search,

@@ -10,7 +10,7 @@ from gpuclust.kernels.reference import pairwise
 from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.hierarchy.leaf_tree import LeafTree
+    from gpuclust.backends import LeafTree
 
 
 def heights(tree: LeafTree) -> np.ndarray:

@@ -20,6 +20,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.kernels.cpu.compiling import heeding_ctrl_c
 from gpuclust.progress import passing
 
 __all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
@@ -31,6 +32,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     Where neither the install folder nor the user's cache folder can be written, nothing is kept, and all works.
     """
     kernel = njit(nogil=True, error_model="numpy")(function)
+    kernel.compile = heeding_ctrl_c(kernel.compile)
     with suppress(RuntimeError):  # "no locator available"
         kernel.enable_caching()
     return kernel

@@ -191,7 +191,7 @@ def stoppable(work: Callable[[], int]) -> int:
         raise KeyboardInterrupt
 
     for number in STOPPING:
-        # A job started in the background by a shell ignores Ctrl-C, one by nohup the end of its terminal; leave it so.
+        # In the background of a shell Ctrl-C is ignored, and under nohup the end of the terminal: leave it so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
     try:

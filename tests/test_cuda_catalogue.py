@@ -1,7 +1,7 @@
 """Kernels for CUDA are compiled for every architecture, and keep the rules; no GPU is needed.
 
-``make test`` takes representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel. And
-the rules notice a kernel that breaks them.
+``make test`` takes representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
+And the rules notice a kernel that breaks them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; a bar is told of long passes."""
+"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; bars hear of long passes."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_ctrl_c_is_heard_in_every_phase(delays):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("after", ["nothing", "an error"])
 def test_ctrl_c_while_llvm_calls_back_is_not_lost(monkeypatch, after):
-    """It is in a C function then, through which no exception gets; the compiler goes on, or fails for another reason."""
+    """No exception gets through a function of C; the compiler goes on, or fails for another reason."""
     interrupted = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))
 
     def compile(self, signature):

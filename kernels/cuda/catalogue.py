@@ -123,8 +123,8 @@ def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
 def representatives() -> list[str]:
     """Kernels for a look at everything in a quarter of the time.
 
-    One for each function and dtype, in turn for another metric or linkage, and two for each metric: without weights in
-    one dtype, and with weights in the other.
+    One for each function and dtype, in turn for another metric or linkage; and two for each metric, without weights
+    in one dtype and with weights in the other.
     """
     families: dict[tuple[str, str], list[str]] = {}
     metrics: dict[str, dict[str, str]] = {}
@@ -135,7 +135,10 @@ def representatives() -> list[str]:
             metrics.setdefault(made_for.split()[0], {})[f"{made_for} {dtype}"] = name
     chosen = [names[place % len(names)] for place, names in enumerate(families.values())]
     for place, (metric, forms) in enumerate(metrics.items()):
-        wanted = (f"{metric} float64", f"{metric} weighted float32"), (f"{metric} float32", f"{metric} weighted float64")
+        wanted = (
+            (f"{metric} float64", f"{metric} weighted float32"),
+            (f"{metric} float32", f"{metric} weighted float64"),
+        )
         # One that is always weighted, or never, has two forms only.
         chosen += forms.values() if len(forms) == 2 else [forms[which] for which in wanted[place % 2]]
     seen = {form(name).made_for for name in chosen}
@@ -281,8 +284,8 @@ Four, of which only the last needs a GPU:
    function in every dtype and every metric, and with `make test-sweep` each kernel there is. It looks at what comes
    out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are
    asked for, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from
-   PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated runs
-   look only at kernels whose source has changed.
+   PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated
+   runs look only at kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
    launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
    tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py

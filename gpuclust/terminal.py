@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpuclust.errors import GpuclustError, InputFileError
 from gpuclust.output import OutputError, discard_unfinished
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,10 +138,14 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
+        except BrokenPipeError:  # who reads what is printed here has seen enough: `| head -1`
+            if debug:
+                raise
+            raise SystemExit(128 + signal.SIGPIPE) from None
         except (GpuclustError, ValueError, TypeError, OSError, MemoryError) as error:
             if debug:
                 raise
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = displayed(" ".join(str(error).split())) or type(error).__name__
             if isinstance(error, MemoryError) and not isinstance(error, GpuclustError):
                 text = f"out of memory: {text}"
             print(f"gpuclust: error: {text}", file=sys.stderr, flush=True)
@@ -159,7 +164,7 @@ def _one_line_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"gpuclust: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    print(f"gpuclust: warning: {displayed(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
 
 
 def stoppable(work: Callable[[], int]) -> int:

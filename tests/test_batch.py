@@ -135,7 +135,7 @@ def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path):
     assert files["table"] == {"scatter.png"}
     assert files["square"] == {"labels.csv"}
     assert files["left out"] == {"labels.parquet", "scatter.png"}
-    assert set(os.listdir(out)) == {*found, "summary.csv", "index.html", ".gpuclust.lock"}
+    assert set(os.listdir(out)) == {*found, "summary.csv", "index.html", ".gpuclust.lock", ".gpuclust.json"}
     for name, outcome in found.items():
         assert all(size == (out / name / file).stat().st_size for file, size in outcome.record["bytes"].items())
         page = Page(out / name / "report.html")
@@ -234,7 +234,7 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "labels_format": "parquet",
         "report": True,
     }
-    same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False}
+    same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False, "overwrite": True}
     assert {*other, *same} == {field.name for field in dataclasses.fields(Job)}
     identities = {identity(dataclasses.replace(job, **{name: value}), source) for name, value in other.items()}
     assert len({identity(job, source), *identities}) == len(other) + 1

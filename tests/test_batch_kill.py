@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -18,9 +19,9 @@ import pytest
 from gpuclust import batch
 from gpuclust.batch.lock import locked
 
-FILES, KILLS = 160, 20
-#: What two runs of the same job may differ in.
-TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes")
+FILES = 160
+#: What two runs of the same job may differ in: times, and the hashes of what tells them.
+TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes", "hashes", "sha256")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def contents(out):
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        if path.is_dir() or name in ("index.html", ".gpuclust.lock"):
+        if path.is_dir() or name in ("index.html", ".gpuclust.lock", ".gpuclust.json"):
             continue
         if path.name in ("run.json", "error.json"):
             record = json.loads(path.read_text())
@@ -87,21 +88,48 @@ def wait_for(condition, process, seconds=children.PATIENCE):
     return True
 
 
-def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path):
+def workers_of(process):
+    """Numbers of the worker processes that a batch has just now."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+            main = [int(number) for number in file.read().split()]
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/children") as file:
+                main += [int(number) for number in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return sorted(set(main))
+
+
+def kill_a_worker(process, rng):
+    """Kill one that is at work; the batch goes on without it."""
+    found = workers_of(process)
+    if found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found[rng.integers(len(found))], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.sweep)])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path, kills):
+    """The whole batch, and in every third round one of its workers before."""
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     batch.run(data, undisturbed, workers=2, plots="none", clusters=3)
     rng = np.random.default_rng(3)
     seen = {}
     progress = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         before = len(complete(out))
         process = start(data, out, "--workers", str(1 + kill % 2))
         if kill % 5 == 0:  # in its beginning
             time.sleep(rng.uniform(0.0, 0.8))
         else:  # in its work: after some more results, and a moment that may be anywhere in the next
-            more = before + int(rng.integers(1, 10))
+            more = before + int(rng.integers(1, 1 + FILES // (2 * kills)))
             wait_for(lambda more=more: len(complete(out)) >= more, process)
             time.sleep(rng.uniform(0.0, 0.02))
+            if kill % 3 == 0:
+                kill_a_worker(process, rng)
+                wait_for(lambda more=more: len(complete(out)) > more, process)
+                time.sleep(rng.uniform(0.0, 0.02))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         now = complete(out)
@@ -110,8 +138,8 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(data, tm
         )
         seen = now
         progress.append(len(seen))
-    assert 20 < progress[-1] < FILES, progress
-    assert len(set(progress)) > 10, progress
+    assert kills <= progress[-1] < FILES, progress
+    assert len(set(progress)) > kills // 2, progress
     process = start(data, out, "--workers", "2")
     process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 1, "one file is bad"

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from gpuclust import demo, results, tutorial
 from gpuclust.cli import app
-from gpuclust.files import sha256_of
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 from gpuclust.job import Job
+from gpuclust.opening import sha256_of
 from gpuclust.results import Cut
 from gpuclust.terminal import stoppable
 

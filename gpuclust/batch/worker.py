@@ -18,13 +18,14 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Failure, write_error
+from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Failure, forget_error, write_error
 from gpuclust.job import Job, add_pictures
 from gpuclust.job import run as run_job
 from gpuclust.memory import forget_peak
 from gpuclust.output import discard_unfinished
+from gpuclust.ownership import OutputFolder, check_folder
 from gpuclust.record import Source, complete_record, identity, read_record
-from gpuclust.results import forget_earlier
+from gpuclust.results import RESULTS
 from gpuclust.terminal import STOPPING
 
 #: Seconds between two messages about how far a job is.
@@ -41,6 +42,7 @@ class Attempt:
     seconds: float
     record: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
+    said: list[str] = field(default_factory=list)
 
 
 def main(descriptor: int) -> None:
@@ -101,27 +103,30 @@ def do(job: Job, observer: Any = None) -> Attempt:
     forget_peak()
     known = None
     try:
+        check_folder(job.out)
         job.check()
         source = Source.of(job)
         known = identity(job, source)
-        record = complete_record(job.out, known)
+        record, said = complete_record(job.out, known)
         if record is None:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")
                 record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
             status = DONE
+            said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
         elif job.plots and "dendrogram.png" not in record["bytes"]:
             record, status = add_pictures(job, record), DONE
         else:
             status = UNCHANGED
-        (job.out / "error.json").unlink(missing_ok=True)
-        return Attempt(status, time.perf_counter() - start, record)
+        forget_error(job.out)
+        return Attempt(status, time.perf_counter() - start, record, said=said)
     except Exception as error:
         failure = Failure.of(error)
-    earlier = read_record(job.out)
-    if known is not None and earlier is not None and earlier.get("identity") != known:
-        with contextlib.suppress(OSError):  # results, but not of this input and these options
-            forget_earlier(job.out, everything=True)
+    with contextlib.suppress(OSError):
+        earlier = read_record(job.out)
+        if known is not None and earlier is not None and earlier["identity"] != known:
+            # Results, but not of this input and these options.
+            OutputFolder(job.out, RESULTS, is_run=True).forget_all()
     write_error(job, failure)
     return Attempt(FAILED, time.perf_counter() - start, failure=failure)
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from gpuclust.devices import numba_cuda
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.kernels.disk_cache import protect
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 
@@ -109,7 +110,7 @@ class Kernel:
     def compiled(self) -> Any:
         if SIMULATED:
             return _cuda.jit(_quiet(self.function))
-        return _cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function)
+        return protect(_cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function))
 
     def __call__(self, blocks: int, *arguments: Any) -> None:
         if blocks == 0:

@@ -16,7 +16,7 @@ import numpy as np
 from gpuclust.arguments import one_of
 from gpuclust.errors import DoesNotFit
 from gpuclust.plan import available_memory, format_bytes
-from gpuclust.real_arrays import real_array, to_host
+from gpuclust.real_arrays import real_array, to_host, typed_array
 
 Array = np.ndarray
 
@@ -27,7 +27,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Parameters
     ----------
     X : array_like
-        Condensed (n (n - 1) / 2,) or square (n, n), of real numbers.
+        Condensed (n (n - 1) / 2,) or square (n, n), of numbers of any type.
     force : {"no", "tomatrix", "tovector"}
         Require that X is condensed, or that it is square.
     checks : bool
@@ -43,7 +43,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     TypeError
         If ``force`` is no text.
     ValueError
-        For an X that does not hold real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
+        For an X of objects that are not all real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
         zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
@@ -52,7 +52,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     -----
     O(n²) time, and memory for the result.
     """
-    X = np.ascontiguousarray(to_host(real_array(X, "X")))
+    X = np.ascontiguousarray(to_host(typed_array(X, "X")))
     force = one_of(force.lower() if isinstance(force, str) else force, "force", ("no", "tomatrix", "tovector"))
     if force == "tomatrix" and X.ndim != 1:
         raise ValueError(f"force='tomatrix', but X is not a distance vector: its shape is {X.shape}.")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust import methods
+from gpuclust import methods, metrics
 from gpuclust.devices import is_device_array
 from gpuclust.linkage import compute
-from gpuclust.observations import check_observations, to_host
+from gpuclust.observations import check_observations
+from gpuclust.real_arrays import real_array, to_host
 
 try:
     from sklearn.base import BaseEstimator, ClusterMixin
@@ -166,6 +167,8 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            ``metric`` is neither a name nor callable, ``metric_params`` is no dict, or X is sparse.
         ValueError
             A parameter that is not allowed or does not fit the others, or an X that is not a matrix of finite numbers
             with at least two rows, or not one of distances.
@@ -237,6 +240,13 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         return labels if wanted.ndim else labels[0]
 
     def _check_parameters(self) -> None:
+        if not isinstance(self.metric, str) and not callable(self.metric):
+            raise TypeError(
+                "metric must be the name of a metric, 'precomputed' or a callable, got "
+                f"{self.metric!r}. Names: {', '.join((*metrics.METRICS, *ALIASES))}."
+            )
+        if self.metric_params is not None and not isinstance(self.metric_params, dict):
+            raise TypeError(f"metric_params must be a dict or None, got {self.metric_params!r}.")
         rule = methods.resolve(self.linkage)
         _check_one_of(self.n_clusters, self.distance_threshold)
         if self.n_clusters is not None:
@@ -261,7 +271,14 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
     def _read(self, X: Any) -> Any:
         """X as an array of numbers; what lies on a device stays there."""
         if not is_device_array(X):
-            return validate_data(self, X, ensure_min_samples=2)
+            if self._precomputed and len(getattr(X, "shape", np.shape(X) if isinstance(X, list) else ())) == 1:
+                raise ValueError(
+                    f"X must be a square matrix of distances, got shape {np.shape(X)}. If these are condensed distances, "
+                    "gpuclust.distance.squareform makes a matrix of them, and gpuclust.linkage takes them as they are."
+                )
+            numbers = validate_data(self, X, ensure_min_samples=2)
+            real_array(X, "X")  # scikit-learn reads text as numbers, and what lies under a mask
+            return real_array(numbers, "X")
         X = check_observations(X)
         if X.ndim != 2:
             raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")
@@ -300,6 +317,7 @@ def _tree(
     if metric_params:
         raise ValueError(f"metric_params must be empty where X is not measured here, got {metric_params!r}.")
     distances = metric(X) if callable(metric) else X
+    distances = real_array(distances, "What metric(X) gave" if callable(metric) else "X")
     if np.shape(distances) != (len(X), len(X)):
         got = f"{'a callable that gave' if callable(metric) else 'X of'} shape {np.shape(distances)}"
         raise ValueError(f"Distances must have shape (n_samples, n_samples), here {(len(X), len(X))}; got {got}.")

@@ -289,6 +289,21 @@ METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
 #: The same, and by its aliases.
 BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
 
+#: Names that other programs know, and what to do instead.
+OTHER_NAMES: Mapping[str, str] = {
+    "haversine": (
+        "It is not supported yet: give condensed great-circle distances (scikit-learn's haversine_distances and "
+        "gpuclust.distance.squareform), or project the coordinates onto a plane, or onto the unit sphere in space, where "
+        "euclidean distances have the same order."
+    ),
+    "precomputed": "Give condensed distances instead of points; gpuclust.distance.squareform condenses a matrix.",
+    "manhattan": "Here it is called 'cityblock'.",
+    "l1": "Here it is called 'cityblock'.",
+    "l2": "Here it is called 'euclidean'.",
+    "pearson": "Here it is called 'correlation'.",
+    "nan_euclidean": "Missing values are not supported: fill them or drop the rows.",
+}
+
 
 def bounded_by_boxes(metric: str) -> bool:
     """Whether a metric is one of those that kd-trees are for (`Metric.euclidean_like`)."""
@@ -321,9 +336,12 @@ def _named(metric: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if not isinstance(metric, str):
-        raise TypeError(f"metric must be the name of a metric, or where allowed a function, got {metric!r}.")
+        raise TypeError(
+            f"metric must be the name of a metric, or where allowed a function of two points, got {metric!r}. "
+            f"Allowed: {', '.join(METRICS)}."
+        )
     if metric.lower() not in BY_ALIAS:
-        raise unknown_name("metric", metric, BY_ALIAS)
+        raise unknown_name("metric", metric, BY_ALIAS, OTHER_NAMES.get(metric.lower(), ""))
     return BY_ALIAS[metric.lower()]
 
 

@@ -129,6 +129,14 @@ def _dlpack_device(y: Any) -> int | None:
         return None
 
 
+def typed_array(values: Any, name: str, wrong: type[Exception] = ValueError) -> Any:
+    """As `real_array`, but an array of another type than objects (complex numbers, text) is returned as it is."""
+    array = real_array(values, name, wrong, numbers=False)
+    if array.dtype == object:
+        real_array(values, name, wrong)  # raises, and names the first cell that is no number
+    return array
+
+
 def refuse_sparse(values: Any, name: str) -> None:
     """``TypeError`` for a sparse matrix or array, of SciPy or another library."""
     module = type(values).__module__.split(".")[:2]

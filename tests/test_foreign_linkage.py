@@ -59,7 +59,7 @@ def test_every_function_that_takes_a_linkage_matrix_is_listed() -> None:
     assert takes - {"is_valid_linkage", "from_mlab_linkage"} == set(CALLS)
 
 
-@pytest.mark.parametrize("made_up", [np.arange(2.0, 6.0), np.zeros(4), np.full(4, -1.0), np.full(4, np.nan)])
+@pytest.mark.parametrize("made_up", [np.arange(2.0, 6.0), np.zeros(4), np.full(4, np.nan)])
 @pytest.mark.parametrize("name", CALLS)
 def test_made_up_sizes_are_computed_anew_with_one_warning(name: str, made_up: np.ndarray) -> None:
     """The recipe for trees of scikit-learn that was an official example for years: 2, 3, 4, ... for sizes."""
@@ -81,8 +81,12 @@ def test_made_up_sizes_are_computed_anew_with_one_warning(name: str, made_up: np
 def test_scipys_verdict_on_made_up_sizes() -> None:
     Z = np.column_stack(([[0, 1], [2, 3], [4, 5]], np.arange(3), np.arange(2, 5))).astype(float)
     assert hierarchy.is_valid_linkage(Z) is scipy_hierarchy.is_valid_linkage(Z) is True
-    Z[1, 3] = 5
-    assert hierarchy.is_valid_linkage(Z) is scipy_hierarchy.is_valid_linkage(Z) is False
+    for size in (-1, 5):
+        Z[1, 3] = size
+        assert hierarchy.is_valid_linkage(Z) is scipy_hierarchy.is_valid_linkage(Z) is False
+        for module in (hierarchy, scipy_hierarchy):
+            with pytest.raises(ValueError, match="negative counts|excessive observations"):
+                module.cophenet(Z)
 
 
 # ------------------------------------------------------------------------------------------- rows in any order

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.arguments import one_of
+from gpuclust.arguments import one_of, real_number
 from gpuclust.errors import DoesNotFit
 from gpuclust.plan import available_memory, format_bytes
 from gpuclust.real_arrays import real_array, to_host, typed_array
@@ -140,9 +140,12 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     O(n²) time, block by block; no copy of the matrix is made.
     """
     D = to_host(real_array(D, name or "D", numbers=False))
+    tol = real_number(tol, "tol", 0)
     called = f"Distance matrix '{name}'" if name else "Distance matrix"
     problem = ""
-    if D.ndim != 2:
+    if D.dtype.kind not in "biufc":
+        problem = f"{called} must hold numbers, got dtype {D.dtype}."
+    elif D.ndim != 2:
         problem = f"{called} must have shape=2 (i.e. be two-dimensional), got {D.ndim} dimensions."
     elif D.shape[0] != D.shape[1]:
         problem = f"{called} must be symmetric, got shape {D.shape}."
@@ -239,7 +242,7 @@ def num_obs_y(Y: Any) -> int:
     Y = to_host(real_array(Y, "Y", numbers=False))
     is_valid_y(Y, throw=True, name="Y")
     if len(Y) == 0:
-        raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
+        raise ValueError("Y: the number of observations cannot be determined on an empty distance matrix.")
     return _count(len(Y))
 
 

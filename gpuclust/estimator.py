@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust import methods, metrics
+from gpuclust.arguments import real_number, real_numbers
 from gpuclust.devices import is_device_array
 from gpuclust.linkage import compute
+from gpuclust.metric_arguments import table_arguments
 from gpuclust.observations import check_observations
 from gpuclust.real_arrays import real_array, to_host
 
@@ -231,7 +233,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
             rank = np.arange(len(Z), dtype=np.float64)
             labels = fcluster_many(Z, len(Z) - np.atleast_1d(wanted), "monocrit", monocrit=rank)
         else:
-            wanted = np.asarray(distance_threshold, dtype=np.float64)
+            wanted = real_numbers(distance_threshold, "distance_threshold", nan=True)
             for threshold in wanted.ravel().tolist():
                 _check_threshold(threshold)
             # `fcluster` merges up to and including a height.
@@ -258,7 +260,8 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
                 "connectivity must be None: gpuclust lets every pair of clusters merge. Where only neighbours may, "
                 "sklearn.cluster.AgglomerativeClustering takes such a graph."
             )
-        if not isinstance(self.compute_full_tree, (bool, np.bool_)) and self.compute_full_tree != "auto":
+        full = self.compute_full_tree
+        if not (isinstance(full, (bool, np.bool_)) or (isinstance(full, str) and full == "auto")):
             raise ValueError(f"compute_full_tree must be 'auto', True or False, got {self.compute_full_tree!r}.")
         if self.distance_threshold is not None and not self.compute_full_tree:
             raise ValueError("compute_full_tree must be True or 'auto' if distance_threshold is set, got False.")
@@ -311,6 +314,7 @@ def _tree(
     """The linkage matrix; a function of its own, so that ``memory`` can keep what it returns."""
     options: dict[str, Any] = {"device": device, "dtype": dtype, "memory_limit": memory_limit}
     if isinstance(metric, str) and metric != "precomputed":
+        table_arguments(metric_params)
         return compute(X, linkage, ALIASES.get(metric, metric), **options, **metric_params).Z
     if callable(metric) and _takes_pairs(metric):
         return compute(X, linkage, metric, **options, **metric_params).Z
@@ -372,5 +376,7 @@ def _check_count(n_clusters: Any, n: int | None = None) -> None:
 
 
 def _check_threshold(threshold: Any) -> None:
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not float(threshold) >= 0:
-        raise ValueError(f"distance_threshold must be a number >= 0, got {threshold!r}.")
+    allowed = "distance_threshold must be a number >= 0"
+    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not threshold >= 0:
+        raise ValueError(f"{allowed}, got {threshold!r}.")
+    real_number(threshold, "distance_threshold", 0)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust import blocks
+from gpuclust.arguments import real_number
 from gpuclust.devices import array_module, is_device_array
 from gpuclust.errors import unknown_name
 from gpuclust.points import (
@@ -35,6 +36,7 @@ from gpuclust.points import (
     check_weights,
     on_arrays,
 )
+from gpuclust.real_arrays import real_array
 
 Dissimilarity = Callable[..., float]
 
@@ -183,7 +185,7 @@ def _distributions(X: Array, given: Parameters) -> Prepared:
 
 
 def _standardised(X: Array, given: Parameters) -> Prepared:
-    V = np.asarray(given.V, dtype=np.float64)
+    V = real_array(given.V, "V").astype(np.float64)
     if V.ndim != 1:
         raise ValueError(f"Variance vector V must be one-dimensional, got shape {V.shape}.")
     if len(V) != X.shape[1]:
@@ -351,9 +353,10 @@ def _simplest(metric: Metric, p: float | None) -> Metric:
         return metric
     if p is None:
         return METRICS["euclidean"]
+    p = real_number(p, "p")
     if not p > 0:
         raise ValueError(f"p must be greater than 0, got {p}.")
-    return METRICS[{1.0: "cityblock", 2.0: "euclidean", inf: "chebyshev"}.get(float(p), "minkowski")]
+    return METRICS[{1.0: "cityblock", 2.0: "euclidean", inf: "chebyshev"}.get(p, "minkowski")]
 
 
 def prepare(
@@ -535,7 +538,7 @@ def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any])
         given["w"] = check_weights(given["w"], X.shape[1])
         asked = asked.weighted_form or asked
     if "VI" in given:
-        given["VI"] = np.atleast_2d(np.asarray(given["VI"], dtype=np.float64))
+        given["VI"] = np.atleast_2d(real_array(given["VI"], "VI").astype(np.float64))
         given["centre"] = blocks.mean(X, finite=True)
     parameters, ready = Parameters(**given), asked.prepare or _as_they_are
     return _laid_out(X, asked, work, lambda rows: ready(rows != 0 if asked.boolean else rows, parameters))

@@ -140,7 +140,11 @@ def typed_array(values: Any, name: str, wrong: type[Exception] = ValueError) -> 
 def refuse_sparse(values: Any, name: str) -> None:
     """``TypeError`` for a sparse matrix or array, of SciPy or another library."""
     module = type(values).__module__.split(".")[:2]
-    if module[0] == "sparse" or module == ["scipy", "sparse"] or (hasattr(values, "nnz") and hasattr(values, "shape")):
+    if (
+        module[0] == "sparse"
+        or module == ["scipy", "sparse"]
+        or (hasattr(values, "nnz") and hasattr(values, "shape"))
+    ):
         cells = int(np.prod(np.array(getattr(values, "shape", (0,)), dtype=np.float64)))
         dense = "todense()" if not hasattr(values, "toarray") else "toarray()"
         raise TypeError(

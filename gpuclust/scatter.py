@@ -140,7 +140,9 @@ def _cluster_numbers(labels: Any) -> np.ndarray:
     """Labels as an array; numbers that are whole as integers (of a nullable Series, say)."""
     array = to_host(typed_array(labels, "labels", TypeError))
     if array.dtype.kind == "f" and np.isnan(array).any():
-        raise ValueError(f"labels must be whole numbers: entry {int(np.isnan(array).ravel().argmax())} is missing, or NaN.")
+        raise ValueError(
+            f"labels must be whole numbers: entry {int(np.isnan(array).ravel().argmax())} is missing, or NaN."
+        )
     if array.dtype.kind == "f" and getattr(labels, "dtype", None) != array.dtype and (array == np.floor(array)).all():
         return array.astype(np.int64)
     return array
@@ -151,6 +153,8 @@ def _checked_groups(highlight: Any, n: int) -> list[np.ndarray]:
     if highlight is None:
         return []
     allowed = "highlight must be a sequence of indices of points, or of such sequences"
+    if isinstance(highlight, (str, bytes)):
+        raise TypeError(f"{allowed}, got {highlight!r:.80}.")
     try:
         given = list(highlight)
         nested = bool(given) and np.ndim(given[0]) > 0

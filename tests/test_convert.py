@@ -90,7 +90,10 @@ def test_newick_without_comments(Z: np.ndarray) -> None:
 def test_newick_keeps_every_bit(n: int, seed: int, power: int) -> None:
     """Also of heights that no sum of two lengths is rounded to."""
     rng = np.random.default_rng(seed)
-    for heights in (10.0**power * rng.random(n - 1), np.cumsum(rng.random(n - 1) * 10.0 ** rng.integers(-20, 3, n - 1))):
+    for heights in (
+        10.0**power * rng.random(n - 1),
+        np.cumsum(rng.random(n - 1) * 10.0 ** rng.integers(-20, 3, n - 1)),
+    ):
         Z = random_linkage(n, seed, flips=True)
         Z[:, 2] = heights
         np.testing.assert_array_equal(from_newick(to_newick(Z))[0], Z)
@@ -102,7 +105,10 @@ def test_newick_comments_only_where_they_are_needed() -> None:
     ties = random_linkage(5, 0)
     ties[:, :2], ties[:, 2] = [[2, 3], [0, 1], [4, 5], [6, 7]], 1.0
     text = to_newick(ties)
-    assert text == "((0:1.0,1:1.0):0.0[&&NHX:row=1],(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=0]):0.0[&&NHX:row=2])[&&NHX:row=3];"
+    assert (
+        text
+        == "((0:1.0,1:1.0):0.0[&&NHX:row=1],(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=0]):0.0[&&NHX:row=2])[&&NHX:row=3];"
+    )
     np.testing.assert_array_equal(from_newick(text)[0][:, :3], ties[:, :3])
     # Comments that cannot be right are ignored: rows before their children's, a height that the branches do not have.
     plain = from_newick(to_newick(ties, comments=False))[0]
@@ -110,7 +116,10 @@ def test_newick_comments_only_where_they_are_needed() -> None:
         text.replace("row=0", "row=7"),
         text.replace("row=0", "row=1"),
         text.replace("row=0", "row=x:height=abc"),
-        text.replace("row=0", "row=2").replace("(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=2]):0.0[&&NHX:row=2]", "(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=2]):0.0[&&NHX:row=0]"),
+        text.replace("row=0", "row=2").replace(
+            "(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=2]):0.0[&&NHX:row=2]",
+            "(4:1.0,(2:1.0,3:1.0):0.0[&&NHX:row=2]):0.0[&&NHX:row=0]",
+        ),
         text.replace("[&&NHX:row=0]", "[&&NHX:height=3]"),
     ):
         np.testing.assert_array_equal(from_newick(wrong)[0], plain)

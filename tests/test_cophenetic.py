@@ -98,7 +98,10 @@ def test_streamed_correlation_stays_within_bounds() -> None:
         X = np.array([[0.0], [1.0], [2.0 + step * np.spacing(1.0) * 2]])
         for method in ("single", "average", "complete"):
             Z = scipy_hierarchy.linkage(X, method)
-            found, exact = cophenetic_correlation(Z, X), np.corrcoef(pdist(X) - 1, scipy_hierarchy.cophenet(Z) - 1)[0, 1]
+            found, exact = (
+                cophenetic_correlation(Z, X),
+                np.corrcoef(pdist(X) - 1, scipy_hierarchy.cophenet(Z) - 1)[0, 1],
+            )
             assert -1 <= found <= 1
             assert abs(found - exact) < 1e-12
 

@@ -21,7 +21,9 @@ seeds = st.integers(0, 10**6)
 #: Every function that takes a linkage matrix, as it is called.
 CALLS = {
     "cophenet": lambda Z: hierarchy.cophenet(Z),
-    "cophenetic_correlation": lambda Z: hierarchy.cophenetic_correlation(Z, np.arange(2.0 * len(Z) + 2).reshape(-1, 2)),
+    "cophenetic_correlation": lambda Z: hierarchy.cophenetic_correlation(
+        Z, np.arange(2.0 * len(Z) + 2).reshape(-1, 2)
+    ),
     "correspond": lambda Z: hierarchy.correspond(Z, np.ones(len(Z) * (len(Z) + 1) // 2)),
     "cut_tree": lambda Z: hierarchy.cut_tree(Z),
     "dendrogram": lambda Z: hierarchy.dendrogram(Z, no_plot=True, truncate_mode="lastp", p=3)["ivl"],

@@ -111,7 +111,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda X: hierarchy.suggest_k(scipy_hierarchy.linkage(POINTS), X)["silhouette"].score,
         lambda X: hierarchy.suggest_k(scipy_hierarchy.linkage(X), X)["silhouette"].score,
     ),
-    "plot_clusters": (lambda X: plotting.plot_clusters(X, [1, 2, 1, 2]).get_title(), lambda X: "4 points in 2 clusters"),
+    "plot_clusters": (
+        lambda X: plotting.plot_clusters(X, [1, 2, 1, 2]).get_title(),
+        lambda X: "4 points in 2 clusters",
+    ),
     "estimator": (lambda X: AgglomerativeClustering(2).fit(X).linkage_matrix_, scipy_hierarchy.ward),
 }
 
@@ -214,7 +217,10 @@ def test_linkage_matrices() -> None:
     mixed.loc[1, "height"] = None
     with pytest.raises(TypeError, match="row 1, column 'height' is missing"):
         hierarchy.fcluster(mixed, 2, "maxclust")
-    np.testing.assert_array_equal(hierarchy.fcluster(Z, 1, "monocrit", monocrit=Z[:, 2].tolist()), hierarchy.fcluster(Z, 1, "monocrit", monocrit=table["height"]))
+    np.testing.assert_array_equal(
+        hierarchy.fcluster(Z, 1, "monocrit", monocrit=Z[:, 2].tolist()),
+        hierarchy.fcluster(Z, 1, "monocrit", monocrit=table["height"]),
+    )
     with pytest.raises(TypeError, match="monocrit must hold real numbers"):
         hierarchy.fcluster(Z, 1, "monocrit", monocrit=["a", "b", "c"])
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust.hierarchy.validity import as_linkage, fill_sizes
-from gpuclust.real_arrays import real_array, to_host, typed_array
+from gpuclust.real_arrays import real_array, to_host
 
 
 def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
@@ -80,7 +80,7 @@ def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     -----
     O(n) time and memory.
     """
-    given = to_host(typed_array(Z, "Z", TypeError))
+    given = to_host(real_array(Z, "Z", TypeError))
     if given.shape in ((), (0,)):
         return np.array(given, dtype=np.float64)
     given = as_linkage(given)

@@ -166,9 +166,7 @@ def cophenetic_correlation(
         points = prepare(rows, metric, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():
-            return float(
-                _correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few)
-            )
+            return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few))
 
     def tile(q0: int, q1: int, r0: int, r1: int) -> Array:
         return cdist(rows[q0:q1], rows[r0:r1], metric, **kwargs)

@@ -136,7 +136,11 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
         level = largest_below(Z, Z, 2)
         thresholds = np.nextafter(heights, -np.inf)
     else:
-        wanted = np.arange(n, 0, -1.0) if n_clusters is None else np.atleast_1d(real_numbers(n_clusters, "n_clusters", nan=True))
+        wanted = (
+            np.arange(n, 0, -1.0)
+            if n_clusters is None
+            else np.atleast_1d(real_numbers(n_clusters, "n_clusters", nan=True))
+        )
         refused = ~((wanted >= 1) & (wanted == np.floor(wanted)) & (wanted < np.inf))
         if refused.any():
             raise ValueError(f"n_clusters must be whole numbers >= 1, got {wanted[refused][0]:g}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuclust.arguments import axes, function_or_none, label_list, real_number
+from gpuclust.arguments import axes, function_or_none, label_list, one_of, real_number
 from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy.dendrogram_drawing import draw_links
 from gpuclust.hierarchy.dendrogram_layout import Layout
@@ -22,6 +22,9 @@ _DEFAULT_PALETTE = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9")
 _palette: tuple[str, ...] = _DEFAULT_PALETTE
 
 _ORIENTATIONS = ("top", "left", "bottom", "right")
+#: Matplotlib's words for sizes and angles of text.
+_SIZES = ("xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "smaller", "larger")
+_TURNS = ("vertical", "horizontal")
 _TRUNCATIONS = {None: None, "none": None, "lastp": "lastp", "level": "level", "mtica": "level"}
 
 
@@ -157,14 +160,19 @@ def dendrogram(
     Time and memory are O(links shown), besides a few vectorised passes over `Z`. Where `Z` has inversions (centroid,
     median) links cross.
     """
-    if orientation not in _ORIENTATIONS:
+    if not isinstance(orientation, str) or orientation not in _ORIENTATIONS:
         raise ValueError(f"orientation must be one of 'top', 'left', 'bottom', or 'right', got {orientation!r}")
     axes(ax)
     for name, function in (("leaf_label_func", leaf_label_func), ("link_color_func", link_color_func)):
         function_or_none(function, name)
-    for name, number in (("leaf_font_size", leaf_font_size), ("leaf_rotation", leaf_rotation)):
-        if number is not None and not isinstance(number, str):  # Matplotlib has names for some
-            real_number(number, name, finite=True)
+    for name, number, words, least in (
+        ("leaf_font_size", leaf_font_size, _SIZES, 0.0),
+        ("leaf_rotation", leaf_rotation, _TURNS, None),
+    ):
+        if isinstance(number, str):
+            one_of(number, name, words)
+        elif number is not None:
+            real_number(number, name, least, finite=True)
     if not isinstance(above_threshold_color, str):
         raise TypeError(f"above_threshold_color must be a Matplotlib color string, got {above_threshold_color!r}.")
     Z = as_linkage(Z, "Z", cast=False)
@@ -178,9 +186,7 @@ def dendrogram(
     color_threshold = real_number(color_threshold, "color_threshold")
 
     tree = Layout(Z, _contraction(p, truncate_mode, n), _child_order(Z, count_sort, distance_sort))
-    tree.walk(
-        color_threshold, above_threshold_color, _palette if palette is None else _checked_palette(palette)
-    )
+    tree.walk(color_threshold, above_threshold_color, _palette if palette is None else _checked_palette(palette))
     if link_color_func is not None:
         tree.colors = [_checked_color(link_color_func(node)) for node in tree.links]
 

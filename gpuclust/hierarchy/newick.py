@@ -83,7 +83,9 @@ def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str
         names = [_quoted(str(label)) for label in label_list(labels, n)]
     infinite = np.isinf(Z[:, 2])
     if infinite.any():
-        raise ValueError(f"Newick text has no infinite lengths, but Z has an infinite height in row {infinite.argmax()}.")
+        raise ValueError(
+            f"Newick text has no infinite lengths, but Z has an infinite height in row {infinite.argmax()}."
+        )
     numbers = _branch_lengths(Z)
     lengths = [f":{length!r}" for length in numbers.tolist()]
     lengths.append("")  # the root has no branch
@@ -355,7 +357,9 @@ class _Tree:
         rows = np.array([self.rows.get(merge, -1) for merge in range(merges)], dtype=np.int64)
         if np.array_equal(np.sort(rows), np.arange(merges)):
             below = np.array(self.joined, dtype=np.int64).reshape(merges, 2)
-            if (np.where(below < 0, rows[np.where(below < 0, -below - 1, 0)], -1) < rows[:, None]).all():  # children come first
+            if (
+                np.where(below < 0, rows[np.where(below < 0, -below - 1, 0)], -1) < rows[:, None]
+            ).all():  # children come first
                 return np.argsort(rows)
         return np.argsort(np.array(self.peaks), kind="stable")  # children's peaks are not above
 

@@ -43,8 +43,8 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     TypeError
         If ``force`` is no text.
     ValueError
-        For an X of objects that are not all real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
-        zero, or an X that is not what ``force`` says.
+        For objects that are not all real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not
+        symmetric or has a diagonal other than zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
 

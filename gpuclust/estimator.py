@@ -276,8 +276,8 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         if not is_device_array(X):
             if self._precomputed and len(getattr(X, "shape", np.shape(X) if isinstance(X, list) else ())) == 1:
                 raise ValueError(
-                    f"X must be a square matrix of distances, got shape {np.shape(X)}. If these are condensed distances, "
-                    "gpuclust.distance.squareform makes a matrix of them, and gpuclust.linkage takes them as they are."
+                    f"X must be a square matrix of distances, got shape {np.shape(X)}. If these are condensed, "
+                    "gpuclust.distance.squareform makes a matrix of them; gpuclust.linkage takes them as they are."
                 )
             numbers = validate_data(self, X, ensure_min_samples=2)
             real_array(X, "X")  # scikit-learn reads text as numbers, and what lies under a mask

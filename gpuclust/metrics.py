@@ -295,8 +295,8 @@ BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (m
 OTHER_NAMES: Mapping[str, str] = {
     "haversine": (
         "It is not supported yet: give condensed great-circle distances (scikit-learn's haversine_distances and "
-        "gpuclust.distance.squareform), or project the coordinates onto a plane, or onto the unit sphere in space, where "
-        "euclidean distances have the same order."
+        "gpuclust.distance.squareform), or project the coordinates onto a plane, or onto the unit sphere in space, "
+        "where euclidean distances have the same order."
     ),
     "precomputed": "Give condensed distances instead of points; gpuclust.distance.squareform condenses a matrix.",
     "manhattan": "Here it is called 'cityblock'.",

@@ -77,7 +77,7 @@ def test_newick_without_comments(Z: np.ndarray) -> None:
     """Rows may come back in another order (ties, inversions): compare the trees, which is what brackets hold."""
     text = to_newick(Z, comments=False)
     assert "[" not in text
-    back, labels = from_newick(text)
+    back, _ = from_newick(text)
     assert re.sub(r":[^,)]+", "", to_newick(back, comments=False)) == re.sub(r":[^,)]+", "", text)
     assert scipy_hierarchy.is_monotonic(back) or not scipy_hierarchy.is_monotonic(Z)  # rounding inverts nothing
     np.testing.assert_allclose(np.sort(back[:, 2]), np.sort(Z[:, 2]), rtol=1e-12, atol=1e-15)

@@ -1,4 +1,4 @@
-"""Types are judged by content, the same in every function: what SciPy clusters is clustered, the rest is named by its cell."""
+"""Types are judged by content, the same in every function: numbers are clustered, the rest is named by its cell."""
 
 from __future__ import annotations
 
@@ -58,11 +58,23 @@ else:
 
 #: What is refused, the error, and what it has to say.
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
-    "missing in Int64": (frame(b=pandas.array([3, 4, None, 0], dtype="Int64")), ValueError, "row 2, column 'b' is missing"),
-    "missing in boolean": (frame(c=pandas.array([True, None, True, True], dtype="boolean")), ValueError, "row 1, column 'c' is missing"),
-    "None": (POINTS.astype(object).tolist()[:3] + [[1, None, 3]], ValueError, "row 3, column 1 is missing"),
+    "missing in Int64": (
+        frame(b=pandas.array([3, 4, None, 0], dtype="Int64")),
+        ValueError,
+        "row 2, column 'b' is missing",
+    ),
+    "missing in boolean": (
+        frame(c=pandas.array([True, None, True, True], dtype="boolean")),
+        ValueError,
+        "row 1, column 'c' is missing",
+    ),
+    "None": ([*POINTS.astype(object).tolist()[:3], [1, None, 3]], ValueError, "row 3, column 1 is missing"),
     "text column": (frame(b=list("wxyz")), ValueError, r"row 0, column 'b' is 'w' \(text\)"),
-    "dates among numbers": (frame(b=pandas.date_range("2020", periods=4)), ValueError, "row 0, column 'b' is Timestamp"),
+    "dates among numbers": (
+        frame(b=pandas.date_range("2020", periods=4)),
+        ValueError,
+        "row 0, column 'b' is Timestamp",
+    ),
     "dates": (pandas.DataFrame({"t": pandas.date_range("2020", periods=4)}), ValueError, "dtype datetime64.*dates"),
     "time differences": (np.ones((4, 2), dtype="timedelta64[s]"), ValueError, "dtype timedelta64.*time differences"),
     "complex": (POINTS + 1j, ValueError, "dtype complex128: complex numbers"),
@@ -73,14 +85,26 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "ragged": ([[1, 2], [3]], ValueError, "row 0 holds 2 entries, row 1 1 entries"),
     "lists in cells": (pandas.Series([[1, 2], [3, 4]]), ValueError, "entry 0 is list of 2"),
     "too large an integer": ([[1, 2], [3, 10**400]], ValueError, "row 1, column 1 is too large for float64"),
-    "too large a long double": (np.array([[1, np.longdouble("1e4000")]]), ValueError, "row 0, column 1 is 1e\\+4000, too large"),
+    "too large a long double": (
+        np.array([[1, np.longdouble("1e4000")]]),
+        ValueError,
+        "row 0, column 1 is 1e\\+4000, too large",
+    ),
     "masked": (np.ma.masked_equal(POINTS, 9), ValueError, "1 masked values .the first: row 2, column 0"),
-    "sparse matrix": (scipy.sparse.csr_matrix(POINTS), TypeError, r"sparse matrices are not supported; pass .{1,2}.toarray\(\)"),
-    "sparse array": (scipy.sparse.coo_array(POINTS), TypeError, r"sparse matrices are not supported; pass .{1,2}.toarray\(\)"),
+    "sparse matrix": (
+        scipy.sparse.csr_matrix(POINTS),
+        TypeError,
+        r"sparse matrices are not supported; pass .{1,2}.toarray\(\)",
+    ),
+    "sparse array": (
+        scipy.sparse.coo_array(POINTS),
+        TypeError,
+        r"sparse matrices are not supported; pass .{1,2}.toarray\(\)",
+    ),
     "nothing": (None, ValueError, "must be an array of real numbers, got None"),
     "a generator": ((row for row in POINTS), ValueError, "must be an array of real numbers, got <generator"),
     "a dict": (TABLE, ValueError, "must be an array of real numbers, got {"),
-}  # fmt: skip
+}
 if np.finfo(np.longdouble).max == np.finfo(np.float64).max:  # some platforms have no other
     del REFUSED["too large a long double"]
 
@@ -281,7 +305,7 @@ def test_labels_that_cannot_be_used(labels: Any, error: type[Exception], message
 def test_cluster_labels_of_a_nullable_series() -> None:
     labels = pandas.Series([1, 2, 1, 2], dtype="Int64", index=[3, 2, 1, 0])
     assert plotting.plot_clusters(POINTS, labels).get_title() == "4 points in 2 clusters"
-    with pytest.raises((TypeError, ValueError), match="labels must .* numbers: entry 1 is missing"):
+    with pytest.raises((TypeError, ValueError), match=r"labels must .* numbers: entry 1 is missing"):
         plotting.plot_clusters(POINTS, pandas.Series([1, None, 1, 2], dtype="Int64"))
 
 
@@ -314,7 +338,7 @@ def test_metrics_of_other_programs_come_with_advice() -> None:
         lambda metric: gpuclust.linkage(POINTS, "average", metric),
         lambda metric: AgglomerativeClustering(2, linkage="average", metric=metric).fit(POINTS),
     ):
-        with pytest.raises(ValueError, match="haversine.*not supported yet.*haversine_distances.*squareform"):
+        with pytest.raises(ValueError, match=r"haversine.*not supported yet.*haversine_distances.*squareform"):
             function("haversine")
     with pytest.raises(ValueError, match="Here it is called 'cityblock'"):
         distance.pdist(POINTS, "manhattan")
@@ -327,7 +351,7 @@ def test_metrics_of_other_programs_come_with_advice() -> None:
 def test_condensed_distances_for_the_estimator() -> None:
     y = scipy_distance.pdist(POINTS)
     for given in (y, y.tolist(), pandas.Series(y)):
-        with pytest.raises(ValueError, match="gpuclust.distance.squareform makes a matrix"):
+        with pytest.raises(ValueError, match=r"gpuclust\.distance\.squareform makes a matrix"):
             AgglomerativeClustering(2, metric="precomputed", linkage="average").fit(given)
     with pytest.raises(TypeError, match="metric_params must be a dict or None, got 3"):
         AgglomerativeClustering(2, metric_params=3).fit(POINTS)

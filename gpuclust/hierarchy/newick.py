@@ -186,8 +186,8 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
     numbered from left to right.
 
     O(n log n) time, no recursion. Names in quotes, comments in brackets (those of `to_newick` are used, others
-    ignored) and names of inner nodes (ignored) are understood; underscores stay as they are. A node with more than two
-    children becomes several merges at its height; one with a single child is left out.
+    ignored) and names of inner nodes (ignored) are understood; underscores stay as they are. A node with more than
+    two children becomes several merges at its height; one with a single child is left out.
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str that holds a Newick tree, got {type(text).__name__}.")

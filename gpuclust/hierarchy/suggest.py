@@ -96,8 +96,8 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     Z : array_like
         Linkage matrix, shape (n-1, 4).
     last : int, optional
-        How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest, whatever
-        the order of the rows of ``Z``.
+        How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest,
+        whatever the order of the rows of ``Z``.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Is this a linkage matrix? The checks that every function of the namespace makes before it trusts a ``Z``.
 
 SciPy's checks and error classes, plus two that SciPy leaves out and that would make later results silently wrong:
-ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from the
-ids: where they do not add up (trees of scikit-learn are often given made-up ones), but none is negative or above n, which
-SciPy refuses too, they are computed anew, with a warning.
+ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from
+the ids: where they do not add up (trees of scikit-learn are often given made-up ones), but none is negative or above
+n, which SciPy refuses too, they are computed anew, with a warning.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _as_table(values: ArrayLike, kind: str, cast: bool, as_scipy: bool = False) 
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{kind}must be a plain array; masked arrays are not supported.")
     table = to_host(typed_array(values, kind.strip(), TypeError))
-    if as_scipy and getattr(values, "dtype", None) == object:
+    if as_scipy and np.asarray(values).dtype.kind == "O":
         raise TypeError(f"{kind}must contain doubles, got dtype object.")
     if table.dtype != np.float64 and (not cast or table.dtype.kind not in "biuf"):
         raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")

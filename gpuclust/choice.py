@@ -45,7 +45,8 @@ def options(
 ) -> list[Option]:
     """The algorithms for a linkage of ``n`` points of ``m`` features (None: condensed dissimilarities).
 
-    The first is the fastest where there is memory enough. All give the same tree. If one is ``asked`` for, only that.
+    The first is the fastest where there is memory enough. Where no two dissimilarities are equal
+    all give the same tree. If one is ``asked`` for, only that.
 
     Raises
     ------

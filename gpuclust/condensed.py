@@ -15,8 +15,9 @@ import numpy as np
 
 from gpuclust.arguments import one_of, real_number
 from gpuclust.errors import DoesNotFit
-from gpuclust.plan import available_memory, format_bytes
+from gpuclust.memory import available_memory, format_bytes
 from gpuclust.real_arrays import real_array, to_host, typed_array
+from gpuclust.rounded import check_square
 
 Array = np.ndarray
 
@@ -31,7 +32,8 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     force : {"no", "tomatrix", "tovector"}
         Require that X is condensed, or that it is square.
     checks : bool
-        Whether a square X must be symmetric with a zero diagonal. Without the check its upper triangle is taken.
+        Whether a square X must be symmetric with a zero diagonal: of real numbers, but for rounding
+        (`gpuclust.rounded.TOLERANCE` of the largest). The upper triangle is taken.
 
     Returns
     -------
@@ -47,6 +49,11 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
         symmetric or has a diagonal other than zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
+
+    Warns
+    -----
+    RoundingWarning
+        If X is symmetric with a zero diagonal but for rounding.
 
     Notes
     -----
@@ -71,19 +78,32 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     n = len(X)
     if X.shape[1] != n:
         raise ValueError(f"The matrix must be square, got shape {X.shape}.")
-    if checks:
+    if checks and not (X.dtype.kind == "f" and np.isfinite(X).all()):
         is_valid_dm(X, throw=True, name="X")
-    condensed = np.empty(n * (n - 1) // 2, X.dtype)
-    for i, row in enumerate(_rows(condensed, n)):
+    elif checks:
+        check_square(X, "Distance matrix 'X'", sign=False)
+    return upper(X, X.dtype)
+
+
+def upper(X: Array, dtype: np.dtype) -> Array:
+    """What is above the diagonal of a square matrix, condensed."""
+    condensed = np.empty(len(X) * (len(X) - 1) // 2, dtype)
+    for i, row in enumerate(_rows(condensed, len(X))):
         row[:] = X[i, i + 1 :]
     return condensed
+
+
+def pair_at(index: int, n: int) -> tuple[int, int]:
+    """The two observations that an entry of a condensed matrix is of."""
+    i = n - 2 - (isqrt(8 * (n * (n - 1) // 2 - 1 - index) + 1) - 1) // 2
+    return i, index + (i + 2) * (i + 1) // 2 - n * i
 
 
 def _square(condensed: Array, n: int) -> Array:
     square = result_array((n, n), condensed.dtype, None, "squareform")
     for i, row in enumerate(_rows(condensed, n)):
         square[i, i + 1 :] = row
-    for rows, columns in _blocks(n):
+    for rows, columns in mirrored_blocks(n):
         block = square[rows, columns]
         if rows == columns:
             lower = np.tri(len(block), dtype=bool)
@@ -102,7 +122,7 @@ def _rows(condensed: Array, n: int) -> Iterator[Array]:
         start += length
 
 
-def _blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
+def mirrored_blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
     """The blocks on and above the diagonal of an n by n matrix; a block and its mirror image fit into cache."""
     parts = [slice(start, min(start + length, n)) for start in range(0, n, length)]
     for k, rows in enumerate(parts):
@@ -149,7 +169,7 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
         problem = f"{called} must have shape=2 (i.e. be two-dimensional), got {D.ndim} dimensions."
     elif D.shape[0] != D.shape[1]:
         problem = f"{called} must be symmetric, got shape {D.shape}."
-    elif not all(_mirrored(D[rows, columns], D[columns, rows].T, tol) for rows, columns in _blocks(len(D))):
+    elif not all(_mirrored(D[rows, columns], D[columns, rows].T, tol) for rows, columns in mirrored_blocks(len(D))):
         problem = f"{called} must be symmetric" + (f" within tolerance {tol:.5g}." if tol else ".")
     elif not (D.diagonal() <= tol if tol else D.diagonal() == 0).all():
         problem = f"{called} diagonal must be " + (f"zero within tolerance {tol:.5g}." if tol else "zero.")

@@ -108,7 +108,7 @@ def pdist(
         points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
         ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
-        return to_output(_kernels(backend).condensed(ready, result), output)
+        return to_output(metrics.unscaled(_kernels(backend).condensed(ready, result), ready.exponent), output)
 
 
 def cdist(
@@ -170,7 +170,7 @@ def cdist(
         A, B = (place(X, backend.name, keep) for X in (A, B))
         a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "cdist", backend, output)
-        return to_output(_kernels(backend).pairwise(a, b, result), output)
+        return to_output(metrics.unscaled(_kernels(backend).pairwise(a, b, result), a.exponent), output)
 
 
 def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:

@@ -28,6 +28,12 @@ class ClusterWarning(UserWarning):
     """An input is probably not what was meant (a square distance matrix given as points, say)."""
 
 
+class RoundingWarning(UserWarning):
+    """Distances that were given are not quite distances (negative, not symmetric, a diagonal other than zero), by no
+    more than rounding explains, and were mended; the message says how many, and by how much.
+    """
+
+
 class LinkageWarning(ClusterWarning):
     """A linkage matrix of another origin was repaired: its column of cluster sizes does not follow from its ids."""
 
@@ -53,9 +59,13 @@ def unknown_name(kind: str, got: object, allowed: Iterable[str], hint: str = "")
     return ValueError(f"Unknown {kind} {got!r}.{hint} Allowed: {', '.join(names)}.")
 
 
-def overflow(dtype: object) -> ValueError:
-    """``ValueError`` for finite input whose dissimilarities are not."""
-    return ValueError(
+class NotFinite(GpuclustError, ValueError):
+    """Finite input has dissimilarities that are not."""
+
+
+def overflow(dtype: object) -> NotFinite:
+    """The error for finite input whose dissimilarities are not."""
+    return NotFinite(
         f"The dissimilarities of this input are not finite in {dtype}: values are too large, or the metric is not "
-        "defined for some pair (the cosine of a zero vector, say). Scale the data, or remove such rows."
+        "defined for some pair. Scale the data, or remove such rows."
     )

@@ -109,8 +109,10 @@ def nearest_neighbors(
     with backend.active():
         _check_memory(n, m, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, metrics.keeps_points(metric, **kwargs))
-        index, distance = backend.knn(metrics.prepare(here, metric, dtype=dtype, **kwargs), k)
-    return _marked(distance, index)
+        ready = metrics.prepare(here, metric, dtype=dtype, **kwargs)
+        metrics.refuse_undefined(ready)
+        index, distance = backend.knn(ready, k)
+    return _marked(metrics.unscaled(distance, ready.exponent), index)
 
 
 def _checked(k: Any, n: int) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpuclust import devices
+from gpuclust.condensed import pair_at
 from gpuclust.errors import ClusterWarning
-from gpuclust.methods import Method
 from gpuclust.real_arrays import as_array as as_array
 from gpuclust.real_arrays import column_names, place_of, real_array
 from gpuclust.real_arrays import to_host as to_host
@@ -79,7 +79,7 @@ def _check_finite(data: Any, columns: list[str] | None = None) -> None:
         first = min(bad)
         where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
         row, *column = (int(k) for k in where)
-        _refuse(data[(row + first, *column)].item(), (row + first, *column), columns)
+        _refuse(data[(row + first, *column)].item(), (row + first, *column), len(data), columns)
 
 
 def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
@@ -93,10 +93,12 @@ def all_finite(data: np.ndarray) -> bool:
     return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 
-def _refuse(value: Any, where: tuple[int, ...], columns: list[str] | None = None) -> None:
+def _refuse(value: Any, where: tuple[int, ...], length: int, columns: list[str] | None = None) -> None:
     if len(where) == 1:
+        pair = pair_at(where[0], _nearest_count(length))
         raise ValueError(
-            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}."
+            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}, for "
+            f"observations {' and '.join(map(str, pair))}."
         )
     missing = " (a missing value)" if columns is not None and np.isnan(value) else ""
     raise ValueError(f"Points must be finite, got {value}{missing} in {place_of(where, columns)}.")
@@ -124,17 +126,6 @@ def observations_of(size: int) -> int:
             f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
         )
     return n
-
-
-def check_not_negative(method: Method, condensed: Any) -> None:
-    """Ward, centroid and median square what they are given: the sign would be lost."""
-    with devices.device_of(condensed):
-        if method.on_squares and condensed.min() < 0:
-            where = int(condensed.argmin())
-            raise ValueError(
-                f"Method '{method.name}' requires Euclidean distances, which are not negative, got "
-                f"{condensed[where].item()} at index {where}."
-            )
 
 
 def _is_hollow(data: Any) -> bool:

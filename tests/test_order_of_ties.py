@@ -1,4 +1,4 @@
-"""Single linkage of equal distances: heights are SciPy's bits by every algorithm; which rows they stand in is stated here.
+"""Single linkage of equal distances: heights are SciPy's bits by every algorithm; the order of rows is stated here.
 
 From condensed distances, and of up to 512 points, rows are SciPy's. Of more points they come by (length, smaller end,
 larger end) of the spanning tree's edges.
@@ -25,7 +25,7 @@ def by_ends(X: np.ndarray) -> np.ndarray:
     """Kruskal over all pairs, by (distance, smaller end, larger end)."""
     n = len(X)
     first, second = np.triu_indices(n, 1)
-    cluster, size = np.arange(n), {i: 1 for i in range(n)}
+    cluster, size = np.arange(n), dict.fromkeys(range(n), 1)
     rows = []
     distances = scipy_distance.pdist(X)
     for pair in np.lexsort((second, first, distances)):

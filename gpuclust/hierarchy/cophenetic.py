@@ -163,7 +163,7 @@ def cophenetic_correlation(
         if parse_device(device)[0] == "auto":
             device, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
         backend = select(device)
-        points = prepare(rows, metric, **kwargs)
+        points = prepare(rows, metric, power=2, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():
             return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few))

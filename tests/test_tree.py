@@ -75,6 +75,24 @@ def test_bad_nodes(arguments: dict, message: str) -> None:
         scipy_hierarchy.ClusterNode(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"id": "a"}, "id must be a number, got 'a'"),
+        ({"id": None}, "id must be a number, got None"),
+        ({"id": 0, "dist": 1j}, "dist must be a number"),
+        ({"id": 0, "count": [1]}, "count must be a number"),
+        ({"id": 2, "left": 0, "right": 1}, "left must be a ClusterNode or None, got 0"),
+        ({"id": 2, "left": ClusterNode(0), "right": "b"}, "right must be a ClusterNode or None, got 'b'"),
+    ],
+)
+def test_nodes_of_other_types(arguments: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ClusterNode(**arguments)
+    with pytest.raises(TypeError, match="func must be callable, got 3"):
+        ClusterNode(0).pre_order(3)  # type: ignore[arg-type]
+
+
 def test_bad_matrix() -> None:
     with pytest.raises(ValueError, match="row 1"):
         to_tree([[0.0, 1, 1, 2], [2, 4, 2, 3]])

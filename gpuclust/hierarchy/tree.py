@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
@@ -33,6 +34,8 @@ class ClusterNode:
 
     Raises
     ------
+    TypeError
+        A child is no node, or something else no number.
     ValueError
         ``id`` or ``dist`` is negative, ``count`` is below 1, or only one child is given.
 
@@ -50,6 +53,12 @@ class ClusterNode:
         dist: float = 0.0,
         count: int = 1,
     ) -> None:
+        for name, number in (("id", id), ("dist", dist), ("count", count)):
+            if not isinstance(number, Real):
+                raise TypeError(f"{name} must be a number, got {number!r}.")
+        for name, child in (("left", left), ("right", right)):
+            if not (child is None or isinstance(child, ClusterNode)):
+                raise TypeError(f"{name} must be a ClusterNode or None, got {child!r}.")
         if id < 0:
             raise ValueError(f"The id must be non-negative, got {id}.")
         if dist < 0:
@@ -137,6 +146,8 @@ class ClusterNode:
         -----
         No recursion: trees of any depth.
         """
+        if not callable(func):
+            raise TypeError(f"func must be callable, got {func!r}.")
         found = []
         waiting: list[Any] = [self]
         while waiting:

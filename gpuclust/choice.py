@@ -45,7 +45,8 @@ def options(
 ) -> list[Option]:
     """The algorithms for a linkage of ``n`` points of ``m`` features (None: condensed dissimilarities).
 
-    The first is the fastest where there is memory enough. All give the same tree. If one is ``asked`` for, only that.
+    The first is the fastest where there is memory enough. Where no two dissimilarities are equal
+    all give the same tree. If one is ``asked`` for, only that.
 
     Raises
     ------
@@ -53,9 +54,9 @@ def options(
         If there is no such algorithm, or it is not for this linkage and input.
     """
     known = _of_condensed(method) if m is None else _of_points(n, m, method, metric, card)
-    if asked == AUTO:
+    if isinstance(asked, str) and asked == AUTO:
         return known
-    if asked not in ALGORITHMS:
+    if not isinstance(asked, str) or asked not in ALGORITHMS:
         raise unknown_name("algorithm", asked, (AUTO, *ALGORITHMS))
     chosen = [Option(asked, "It was asked for.") for option in known if option.algorithm == asked]
     if not chosen:

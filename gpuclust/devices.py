@@ -285,7 +285,7 @@ def check_output(output: str) -> None:
     BackendUnavailable
         It is "cupy", and there is no CuPy or no device.
     """
-    if output not in OUTPUTS:
+    if not isinstance(output, str) or output not in OUTPUTS:
         raise unknown_name("output", output, OUTPUTS)
     if output == "cupy" and not emulated():
         lack = _driver(os.getpid())[2] or next(_cupy_lacks(_driver(os.getpid())[0]), None)

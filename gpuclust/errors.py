@@ -51,7 +51,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def unknown_name(kind: str, got: object, allowed: Iterable[str], hint: str = "") -> ValueError:
-    """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion, or a ``hint``."""
+    """``ValueError`` for a name that is not in a table, with the nearest one, or a ``hint``, as a suggestion."""
     names = sorted(set(allowed))
     near = difflib.get_close_matches(str(got).lower(), names, n=1, cutoff=0.5)
     if hint or near:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gpuclust.arguments import axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -37,7 +39,7 @@ def distinct_colors(count: int) -> np.ndarray:
 
 
 def axes_or_current(ax: Axes | None) -> Axes:
-    if ax is not None:
+    if axes(ax) is not None:
         return ax
     from matplotlib import pyplot
 

@@ -6,11 +6,13 @@ setting of Matplotlib is changed.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpuclust.arguments import axes, label_list, real_number
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
@@ -65,7 +67,7 @@ def fancy_dendrogram(
     Raises
     ------
     ValueError, TypeError
-        As `dendrogram`.
+        As `dendrogram`, and for a ``max_d`` or ``annotate_above`` that is no number.
 
     Notes
     -----
@@ -73,7 +75,17 @@ def fancy_dendrogram(
     """
     from matplotlib.collections import EllipseCollection
 
+    axes(ax)
+    max_d = None if max_d is None else real_number(max_d, "max_d", finite=True)
+    annotate_above = real_number(annotate_above, "annotate_above")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title must be a str or None, got {title!r}.")
+    unknown = set(dendrogram_kwargs) - set(signature(dendrogram).parameters)
+    if unknown:
+        raise TypeError(f"dendrogram takes no argument {min(unknown)!r}.")
     Z = as_linkage(Z, cast=False)
+    if dendrogram_kwargs.get("labels") is not None:  # an iterator can be read once
+        dendrogram_kwargs["labels"] = label_list(dendrogram_kwargs["labels"], len(Z) + 1)
     merges = len(Z)
     options = dict(dendrogram_kwargs)
     if merges >= _FULL_UP_TO and "truncate_mode" not in options:
@@ -85,7 +97,7 @@ def fancy_dendrogram(
         options.setdefault("palette", LINK_COLORS)
     if max_d is not None:
         # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
-        options.setdefault("color_threshold", np.nextafter(float(max_d), np.inf))
+        options.setdefault("color_threshold", np.nextafter(max_d, np.inf))
     if options.get("no_plot"):
         return dendrogram(Z, **options)
     if "no_labels" not in options:
@@ -145,8 +157,8 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     Raises
     ------
-    ValueError
-        As `gpuclust.hierarchy.suggest.acceleration`.
+    ValueError, TypeError
+        As `gpuclust.hierarchy.suggest.acceleration`, and if ``ax`` is no axes.
 
     Notes
     -----
@@ -158,6 +170,7 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     from gpuclust.hierarchy.suggest import acceleration
 
+    axes(ax)
     counts, heights, rates, k = acceleration(Z, last)
     ax = axes_or_current(ax)
     rate_counts = np.asarray(counts)[: len(rates)] + 1

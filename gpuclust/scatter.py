@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuclust.arguments import axes, whole_number
 from gpuclust.plot_style import axes_or_current, distinct_colors, tidy
+from gpuclust.real_arrays import real_array, to_host, typed_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +55,8 @@ def plot_clusters(
 
     Raises
     ------
+    TypeError
+        If `ax` is no axes, `highlight` no sequence, or `left_out` no whole number.
     ValueError
         If `X` is not a table of finite numbers, `labels` does not have a whole number for each point, or `highlight`
         holds an index that is out of range.
@@ -62,6 +66,8 @@ def plot_clusters(
     Of more than 100,000 points a random sample is drawn (always the same one, with at least some points of each
     cluster), and a line below the title says so; the principal components are then the sample's.
     """
+    axes(ax)
+    left_out = None if left_out is None else whole_number(left_out, "left_out", -(2**63), 2**63 - 1)
     points, clusters = _checked_points(X, labels)
     groups = _checked_groups(highlight, len(points))
     names, cluster, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
@@ -114,9 +120,9 @@ def _name_clusters(
 
 
 def _checked_points(X: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    points, clusters = np.asarray(X), np.asarray(labels)
-    if points.ndim != 2 or 0 in points.shape or points.dtype.kind not in "biuf":
-        raise ValueError(f"X must be a table of numbers, points x features, got shape {points.shape}, {points.dtype}")
+    points, clusters = to_host(real_array(X, "X")), _cluster_numbers(labels)
+    if points.ndim != 2 or 0 in points.shape:
+        raise ValueError(f"X must be a table of numbers, points x features, got shape {points.shape}")
     if clusters.ndim == 2 and clusters.shape[1] == 1:
         clusters = clusters[:, 0]  # as cut_tree returns them
     if clusters.shape != points.shape[:1] or clusters.dtype.kind not in "biu":
@@ -130,14 +136,35 @@ def _checked_points(X: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray
     return points, clusters
 
 
+def _cluster_numbers(labels: Any) -> np.ndarray:
+    """Labels as an array; numbers that are whole as integers (of a nullable Series, say)."""
+    array = to_host(typed_array(labels, "labels", TypeError))
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise ValueError(
+            f"labels must be whole numbers: entry {int(np.isnan(array).ravel().argmax())} is missing, or NaN."
+        )
+    if array.dtype.kind == "f" and getattr(labels, "dtype", None) != array.dtype and (array == np.floor(array)).all():
+        return array.astype(np.int64)
+    return array
+
+
 def _checked_groups(highlight: Any, n: int) -> list[np.ndarray]:
     """The groups of points to highlight, each as indices from 0 to n - 1."""
-    if highlight is None or len(highlight) == 0:
+    if highlight is None:
         return []
-    groups = [np.asarray(group) for group in (highlight if np.ndim(highlight[0]) else [highlight])]
+    allowed = "highlight must be a sequence of indices of points, or of such sequences"
+    if isinstance(highlight, (str, bytes)):
+        raise TypeError(f"{allowed}, got {highlight!r:.80}.")
+    try:
+        given = list(highlight)
+        nested = bool(given) and np.ndim(given[0]) > 0
+        groups = [np.asarray(group) for group in (given if nested else [given])]
+    except (TypeError, ValueError):
+        raise TypeError(f"{allowed}, got {highlight!r:.80}.") from None
+    groups = groups if given else []
     for group in groups:
         if group.ndim != 1 or (group.size and group.dtype.kind not in "iu"):
-            raise ValueError(f"highlight must be indices of points, got shape {group.shape}, {group.dtype}")
+            raise ValueError(f"{allowed}, got shape {group.shape}, {group.dtype}")
         wrong = group[(group < -n) | (group >= n)]
         if len(wrong):
             raise ValueError(f"highlight holds the index {wrong[0]}, but there are {n} points")

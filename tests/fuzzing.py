@@ -394,7 +394,10 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     The clusters are unions of near or of any points, not what a linkage would make of them: bounds are tight or not.
     The last two are the reference's matrix of all dissimilarities, and whether the tree compares in other terms.
     """
+    from exact_judge import Wrong
+
     from gpuclust import methods, metrics
+    from gpuclust.algorithms.candidates import limits_of_clusters, limits_of_points
     from gpuclust.backends import select
     from gpuclust.clusters import Clusters
     from gpuclust.kernels.reference.candidates import between_clusters
@@ -427,6 +430,13 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
         found.append((place[tree.nearest[by_row]], tree.distance[by_row]))
     squares = rule.pairs == "largest" and case.metric == "euclidean"
     square = between_clusters(points, rule, clusters)
+    lists, far = cpu.knn(points, int(r.integers(1, points.n)))
+    limits = limits_of_clusters(rule, clusters, limits_of_points(far[:, -1], len(points.features)))
+    candidate = np.zeros(square.shape, bool)
+    candidate[clusters.row_of_point[:, None], clusters.row_of_point[lists]] = True
+    np.fill_diagonal(candidate, True)
+    if (~candidate & (square < limits[:, None])).any():
+        raise Wrong("a cluster that is on no list is below the limit")
     np.fill_diagonal(square, np.inf)
     return (*(np.asarray(part) for pair in found for part in pair), square, np.array(squares))
 

@@ -31,7 +31,7 @@ from mutants_list import MUTANTS, Mutant
 ROOT = Path(__file__).resolve().parents[1]
 #: Which methods of the fuzzer reach a file: the beginning of its name, the longest first.
 REACHED_BY = {
-    "gpuclust/algorithms/candidates": ("complete", "average", "weighted"),
+    "gpuclust/algorithms/candidates": ("clusters", "complete", "average", "weighted"),
     "gpuclust/algorithms/equal": ("complete", "average", "weighted", "ward"),
     "gpuclust/algorithms/generic": ("centroid", "median"),
     "gpuclust/algorithms/hybrid": ("complete", "average", "weighted"),

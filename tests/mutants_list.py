@@ -398,6 +398,13 @@ MUTANTS = [
         "means are bounded by a largest limit",
     ),
     Mutant(
+        "limit_no_margin",
+        "gpuclust/algorithms/candidates.py",
+        "return last * (1 - (64 + features) * np.finfo(last.dtype).eps)",
+        "return last * 1",
+        "limits of clusters are not lowered by the rounding of their sums",
+    ),
+    Mutant(
         "follow_merged",
         "gpuclust/algorithms/candidates.py",
         "stays[stays] = ~merged[nearest[stays]]",
@@ -407,15 +414,15 @@ MUTANTS = [
     Mutant(
         "proven_always",
         "gpuclust/algorithms/candidates.py",
-        "proven = distance < _limits(method, clusters, limit)",
+        "proven = distance < limits_of_clusters(method, clusters, limit)",
         "proven = distance < np.inf",
         "every candidate counts as proven",
     ),
     Mutant(
         "proven_le",
         "gpuclust/algorithms/candidates.py",
-        "proven = distance < _limits(method, clusters, limit)",
-        "proven = distance <= _limits(method, clusters, limit)",
+        "proven = distance < limits_of_clusters(method, clusters, limit)",
+        "proven = distance <= limits_of_clusters(method, clusters, limit)",
         "a candidate at the limit counts as proven",
         "limits are lowered by their margin, so equality means that both are zero: nothing is nearer",
     ),

@@ -314,7 +314,8 @@ def _algorithm(r: np.random.Generator, n: int, m: int, method: str, metric: str,
 
     known = choice.options(n, None if condensed else m, methods.METHODS[method], metric)
     names = [option.algorithm for option in known]
-    return str(r.choice(["auto", *names * 3, *["cluster tree"] * 6 * ("cluster tree" in names)]))
+    intricate = [name for name in names if name in ("spanning tree", "summaries", "generic", "cluster tree")]
+    return str(r.choice(["auto", *names * 3, *intricate * 6]))
 
 
 @contextmanager

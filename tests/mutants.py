@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         found: list[Any] = []
         few, many = plans(methods_for(mutant.file))
         try:
-            found = in_child(mutant, few, skip, True, seconds=25)
+            found = in_child(mutant, few, skip, True, seconds=15)
             if not (found or chosen.quick or mutant.equivalent):
                 found = in_child(mutant, many, skip, True, seconds=3600)
         except ValueError as error:

@@ -5,6 +5,8 @@ Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,6 +96,7 @@ def run(
         bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
     labels_format: options.LabelsFormat = "csv",
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -106,6 +109,9 @@ def run(
     Without --clusters, --distance or --inconsistent the tree is not cut:
     no labels.csv is written, and the number of clusters that the elbow
     suggests is only printed. Look at the dendrogram before believing it.
+
+    Results of an earlier run are replaced; files that gpuclust did not
+    write, or that were changed since, are not, unless --overwrite says so.
     """
     with plain_errors(debug):
         from gpuclust import job as jobs
@@ -128,6 +134,7 @@ def run(
             min_size=1 if min_size is None else min_size,
             labels_format=labels_format,
             report=report,
+            overwrite=overwrite,
         )
         with ProgressBar(quiet) as bar:
             result = jobs.run(job, bar)
@@ -200,6 +207,7 @@ def demo(
         Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
     """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
@@ -209,7 +217,7 @@ def demo(
     with plain_errors(debug):
         from gpuclust import demo as demonstration
 
-        equal = demonstration.run(out, points=points, examples=examples, device=device)
+        equal = demonstration.run(out, points=points, examples=examples, device=device, overwrite=overwrite)
     if not equal:
         raise typer.Exit(1)
 
@@ -301,7 +309,22 @@ def doctor(
 
 def main() -> None:
     """The ``gpuclust`` program."""
-    sys.exit(stoppable(lambda: app(prog_name="gpuclust")))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
+    code = stoppable(lambda: app(prog_name="gpuclust"))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 128 + signal.SIGPIPE
+    except ValueError:  # closed
+        pass
+    if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _cut(clusters: int | None, distance: float | None, inconsistent: float | None, depth: int | None) -> Cut | None:

@@ -46,6 +46,14 @@ MemoryLimit = Annotated[
 LabelsFormat = Annotated[
     str, typer.Option("--labels-format", help="csv, or parquet (with pyarrow).", rich_help_panel="Output")
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files in the way that gpuclust did not write, or that were changed since. Never an input.",
+        rich_help_panel="Output",
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.", rich_help_panel="Output")
 ]
@@ -63,4 +71,4 @@ def numbers(text: str) -> tuple[float, ...]:
 def columns_of(text: str) -> tuple[str | int, ...]:
     """Columns, from what stands behind --columns."""
     parts = [part.strip() for part in text.split(",")]
-    return tuple(int(part) if part.isdigit() else part for part in parts)
+    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part for part in parts)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.errors import InputFileError
+from gpuclust.opening import check_size, damage_of, open_regular
 from gpuclust.tables import choose_columns
 
 _INSTALL = 'pip install "gpuclust[io]"'
@@ -35,21 +36,18 @@ def pyarrow(why: str) -> Any:
 def columnar_shape(path: Path) -> tuple[int, int]:
     """Rows and columns that a file promises, from its metadata."""
     arrow = pyarrow(f"{path}: reading it")
-    try:
+    with damage_of(path, _kind(path)), open_regular(path) as file:
         if path.suffix.lower() == ".parquet":
             from pyarrow import parquet
 
-            metadata = parquet.read_metadata(path)
+            metadata = parquet.read_metadata(file)
             return metadata.num_rows, metadata.num_columns
-        with arrow.memory_map(str(path)) as file:
-            table = arrow.ipc.open_file(file).read_all()
-            return table.num_rows, table.num_columns
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        reader = arrow.ipc.open_file(file)
+        return reader.read_all().num_rows, len(reader.schema)
 
 
 def read_columnar(
-    path: Path, columns: Sequence[str | int] | None = None
+    path: Path, columns: Sequence[str | int] | None = None, limit: int | None = None
 ) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
     """Values, shape (rows, columns), the names of the rows if there are any, and those of the columns.
 
@@ -57,19 +55,12 @@ def read_columnar(
     ------
     InputFileError
         The file is damaged, holds something that is not a number or no value at all, or pyarrow is missing.
+    DoesNotFit
+        The file promises more than ``limit`` bytes of numbers, by default more than is available.
     """
     arrow = pyarrow(f"{path}: reading it")
-    try:
-        if path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            table = parquet.read_table(path)
-        else:
-            from pyarrow import feather
-
-            table = feather.read_table(path)
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    with damage_of(path, _kind(path)), open_regular(path) as file:
+        table = _read(arrow, path, file, limit)
     names: list[str] | None = None
     at = _naming(arrow, table, columns)
     if at is not None:
@@ -100,7 +91,7 @@ def _naming(arrow: Any, table: Any, columns: Sequence[str | int] | None) -> int 
     heads = table.column_names
     stored = (table.schema.metadata or {}).get(b"pandas")
     if stored is not None:
-        indices = [name for name in json.loads(stored).get("index_columns", []) if isinstance(name, str)]
+        indices = _stored_names(stored)
         if len(indices) == 1 and indices[0] in heads:
             return int(heads.index(indices[0]))
     if not heads or (columns is not None and heads[0] in columns):
@@ -124,7 +115,40 @@ def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:
     return np.asarray(column.to_numpy())
 
 
-def _damaged(path: Path, error: Exception) -> InputFileError:
-    if isinstance(error, FileNotFoundError):
-        return InputFileError(f"{path}: does not exist")
-    return InputFileError(f"{path}: is not a {path.suffix} file, or a damaged one ({' '.join(str(error).split())})")
+def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
+    """The table of a file that promises no more than fits."""
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        reader = parquet.ParquetFile(file)
+        metadata = reader.metadata
+        groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+        check_size(str(path), metadata.num_rows * max(1, metadata.num_columns), 8, limit)
+        check_size(str(path), sum(group.total_byte_size for group in groups), 1, limit)
+        if metadata.num_rows != sum(group.num_rows for group in groups):
+            raise InputFileError(f"{path}: {_kind(path)} (it promises {metadata.num_rows:,} rows, its parts others)")
+        return reader.read()
+    if file.peek(4)[:4] == b"FEA1":  # type: ignore[attr-defined]
+        from pyarrow import feather
+
+        return feather.read_table(file)
+    opened = arrow.ipc.open_file(file)
+    parts, size = [], 0
+    for place in range(opened.num_record_batches):
+        parts.append(opened.get_batch(place))
+        size += parts[-1].nbytes
+        check_size(str(path), size, 1, limit)
+    return arrow.Table.from_batches(parts, opened.schema)
+
+
+def _stored_names(stored: bytes) -> list[str]:
+    """Names of the columns that pandas took for its index; none where its note in the file is damaged."""
+    try:
+        found = json.loads(stored).get("index_columns", [])
+    except (ValueError, AttributeError, RecursionError):
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _kind(path: Path) -> str:
+    return f"is not a {path.suffix} file, or a damaged one"

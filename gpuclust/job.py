@@ -1,6 +1,7 @@
 """One data set, from its file to a folder of results: linkage matrix, labels, pictures, and a record of the run.
 
-Every file is written whole or not at all, and run.json last: a folder with a run.json holds a complete result.
+Every file is written whole or not at all, and run.json last: a folder with a run.json holds a complete result. Files
+that gpuclust did not write are neither replaced nor removed; see `gpuclust.ownership`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,16 +21,17 @@ from numpy.typing import NDArray
 
 from gpuclust import methods, metrics
 from gpuclust.errors import InputFileError, unknown_name
-from gpuclust.files import DataSet, read_points
+from gpuclust.files import DataSet, read_points, split_key
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
-from gpuclust.memory import peak_memory
+from gpuclust.memory import parse_bytes, peak_memory
 from gpuclust.observations import check_observations
-from gpuclust.output import output_folder
+from gpuclust.output import discard_left_behind, output_folder, staging
+from gpuclust.ownership import OutputFolder, exclusive, inodes
 from gpuclust.plan import check_euclidean, working_type
 from gpuclust.precomputed import as_distances
-from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version, write_record
-from gpuclust.results import Cut, cut_height, draw, forget_earlier, suggest_clusters, write_labels, write_linkage
+from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version
+from gpuclust.results import MOST, RESULTS, Cut, cut_height, draw, suggest_clusters, write_labels, write_linkage
 
 LABELS_FORMATS = ("csv", "parquet")
 
@@ -51,7 +53,8 @@ class Job:
     Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
     read, by name or number from 0. ``weights`` are those of the columns; ward, centroid and median take them too (the
     columns are scaled by their roots). ``precomputed`` data are distances, condensed or square. ``report`` adds
-    report.html, and scatter.png to the pictures.
+    report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files that gpuclust did not
+    write, or that were changed since; never an input.
     """
 
     data: str
@@ -70,6 +73,7 @@ class Job:
     min_size: int = 1
     labels_format: str = "csv"
     report: bool = False
+    overwrite: bool = False
 
     def check(self) -> None:
         """Refuse options that can't be right, before anything is read.
@@ -99,6 +103,8 @@ class Job:
             self.cut.check()
         if self.min_size < 1:
             raise ValueError(f"the smallest size of a cluster must be at least 1, got {self.min_size}")
+        if self.min_size > MOST:
+            raise ValueError(f"the smallest size of a cluster must be at most {MOST:,}, got {self.min_size}")
         if self.min_size > 1 and self.cut is None:
             raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
         if self.labels_format not in LABELS_FORMATS:
@@ -168,7 +174,8 @@ def run(
     warned : list, optional
         What `warnings` has recorded by the end, to be kept in run.json.
     own_folder : bool
-        The output folder is for results only: what has the name of one is deleted, whoever wrote it.
+        The output folder was made for these results: a file in it that is not as it was written is kept under another
+        name, instead of being refused.
 
     Returns
     -------
@@ -178,19 +185,26 @@ def run(
     ------
     InputFileError, OutputError, ValueError
         The data, the output folder or an option is at fault. Nothing is written then, and a folder made for the
-        results is taken away again.
+        results is taken away again. `OutputRefused`, before anything is computed: a file is in the way that gpuclust
+        did not write, or that is the input.
     DoesNotFit, BackendUnavailable
         As `linkage`.
     """
     observer = observer or _Silent()
     started, clock = datetime.now(timezone.utc), _Clock(observer)
     job.check()
-    with output_folder(job.out) as folder:
+    with output_folder(job.out) as folder, exclusive(folder):
+        results = _results(job, folder, own_folder)
+        results.check(_names(job))
+        discard_left_behind(folder)
         with clock("reading"):
             source = source or Source.of(job)
             data = load(job)
             _check_fits(job, data)
             source.check_unchanged()
+            mapped = isinstance(data.values, np.memmap)
+            if not mapped:
+                source.check_content()
         with clock("linkage"):
             points = scaled(job, data.values)
             linkage = compute(
@@ -203,6 +217,8 @@ def run(
                 memory_limit=job.memory_limit,
                 **job.metric_arguments(),
             )
+        if mapped:  # read until now
+            source.check_content()
         with clock("cutting"):
             labels, height = _cut(job, linkage.Z)
             result = Result(linkage, labels, height, suggest_clusters(linkage.Z))
@@ -228,49 +244,67 @@ def run(
 
             with clock("assessing"):
                 result.record["assessment"] = assess(job, linkage.Z, points)
-        forget_earlier(folder, own_folder)
-        files: list[str] = []
         try:
-            _write(job, result, data, clock, files)
-        except BaseException:  # a full disk, say: no part of a result is left
-            for name in files:
-                with suppress(OSError):
-                    (folder / name).unlink()
+            _write(job, result, data, clock, results)
+        except BaseException:  # a full disk, say: no part of a result is left; an earlier one if nothing was replaced
+            if results.replaced:
+                results.forget_all()
             raise
     return result
 
 
-def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[str]) -> None:
-    """Everything that a job leaves behind, run.json last; adds to ``files`` what is written."""
-    folder, Z = job.out, result.linkage.Z
-    with clock("writing"):
-        files.append(write_linkage(folder, Z))
-        if result.labels is not None:
-            files.append(write_labels(folder, result.labels, data.names, job.labels_format))
-    if job.plots:
-        with clock("drawing"):
-            files += draw(folder, Z, result.height, data.names, _to_scatter(job, data), result.labels)
-    if job.report:
-        from gpuclust.report import write_report
+def _results(job: Job, folder: Path, own_folder: bool) -> OutputFolder:
+    given = inodes([split_key(job.data)[0]])
+    return OutputFolder(folder, RESULTS, is_run=True, overwrite=job.overwrite, keep=own_folder, inputs=given)
 
-        with clock("reporting"):
-            files.append(write_report(folder, job, result, data))
-    result.record["seconds"] = {**clock.seconds, "total": clock.total()}
-    result.record["peak_memory_bytes"] = peak_memory()
-    list_files(result.record, folder, files)
-    write_record(folder, result.record)
+
+def _names(job: Job) -> list[str]:
+    """Names of the files that a job may write, beside run.json."""
+    names = ["Z.npy"]
+    if job.cut is not None:
+        names.append(f"labels.{job.labels_format}")
+    if job.plots:
+        names += ["dendrogram.png", "elbow.png", *(["scatter.png"] if job.report else [])]
+    return [*names, "report.html"] if job.report else names
+
+
+def _write(job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder) -> None:
+    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last."""
+    Z, record = result.linkage.Z, result.record
+    with staging(results.path) as staged:
+        with clock("writing"):
+            files = [write_linkage(staged, Z)]
+            if result.labels is not None:
+                files.append(write_labels(staged, result.labels, data.names, job.labels_format))
+        hashes = {}
+        if job.plots:
+            hashes = results.commit(staged, files)
+            with clock("drawing"):
+                files = draw(staged, Z, result.height, data.names, _to_scatter(job, data), result.labels)
+        if job.report:
+            from gpuclust.report import write_report
+
+            with clock("reporting"):
+                files.append(write_report(staged, job, result, data))
+        hashes |= results.commit(staged, files)
+    record["seconds"] = {**clock.seconds, "total": clock.total()}
+    record["peak_memory_bytes"] = peak_memory()
+    record["kept"] = results.said
+    list_files(record, results.path, hashes)
+    result.record = results.complete(record)
 
 
 def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     """Draw what a complete result lacks; the record that lists it too. Nothing is computed again but the cut."""
-    data, folder = load(job), job.out
-    Z = np.load(folder / "Z.npy")
-    labels, height = _cut(job, Z)
-    drawn = draw(folder, Z, height, data.names, _to_scatter(job, data), labels)
-    record = {**record, "parameters": {**record["parameters"], "plots": True}}
-    list_files(record, folder, [*record["bytes"], *drawn])
-    write_record(folder, record)
-    return record
+    with exclusive(job.out), staging(job.out) as staged:
+        results = _results(job, job.out, own_folder=True)
+        data, Z = load(job), np.load(job.out / "Z.npy")
+        labels, height = _cut(job, Z)
+        drawn = draw(staged, Z, height, data.names, _to_scatter(job, data), labels)
+        hashes = {**record["hashes"], **results.commit(staged, drawn)}
+        record = {**record, "parameters": {**record["parameters"], "plots": True}}
+        list_files(record, job.out, hashes)
+        return results.complete(record)
 
 
 def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
@@ -279,7 +313,8 @@ def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
 
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
-    data = read_points(job.data, columns=job.columns)
+    limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
+    data = read_points(job.data, columns=job.columns, limit=limit)
     return as_distances(data) if job.precomputed else data
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.memory import format_bytes
+from gpuclust.text import displayed
 
 #: Stands where there is no number.
 NOTHING = "\N{EN DASH}"
@@ -23,6 +24,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["shown"] = displayed
     environment.filters["number"] = number
     environment.filters["bytes"] = lambda count: "unknown" if count is None else format_bytes(count)
     environment.filters["seconds"] = seconds

@@ -15,6 +15,7 @@ from gpuclust.output import atomic_write
 from gpuclust.pages import render
 from gpuclust.results import FEWEST_FOR_ELBOW
 from gpuclust.svg import dendrogram_svg, elbow_svg, scatter_svg
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.job import Job, Result
@@ -37,7 +38,7 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     points = data.values if data.values.ndim == 2 else None
     page = render(
         "report.html",
-        title=folder.name,
+        title=displayed(job.out.resolve().name),
         record=record,
         cut=describe_cut(job),
         sizes=_sizes(labels),
@@ -91,7 +92,13 @@ def command(job: Job) -> str:
         parts += ["--dtype", job.dtype]
     if job.labels_format != "csv":
         parts += ["--labels-format", job.labels_format]
-    return shlex.join([*parts, "--report", "--out", str(job.out)])
+    return " ".join(map(_quoted, [*parts, "--report", "--out", str(job.out)]))
+
+
+def _quoted(part: str) -> str:
+    """For a shell; names that are no text as bash and zsh take them."""
+    shown = displayed(part.replace("\\", "\\\\").replace("'", "\\'"))
+    return shlex.quote(part) if displayed(part) == part else f"$'{shown}'"
 
 
 def program(job: Job) -> str:

@@ -13,19 +13,18 @@ when it fails is the file read a second time, cell by cell, to say where the fau
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.errors import ClusterWarning, InputFileError, unknown_name
+from gpuclust.opening import open_text, rows_that_fit
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,13 @@ class _Layout:
 
 
 def read_table(
-    path: Path, separator: str | None, columns: Sequence[str | int] | None = None
+    path: Path, separator: str | None, columns: Sequence[str | int] | None = None, limit: int | None = None
 ) -> tuple[NDArray[np.float64], list[str] | None, list[str] | None]:
     """Values, shape (rows, columns), the names of the rows if there are any, and those of the columns.
 
     ``separator`` is None for a comma, semicolon or tab, by what the first two lines hold. ``columns`` are those to
-    read, by name or by number from 0 (the names of the rows do not count); the others may hold anything.
+    read, by name or by number from 0 (the names of the rows do not count); the others may hold anything. ``limit`` is
+    how many bytes the values may take, by default what is available.
 
     Raises
     ------
@@ -61,7 +61,9 @@ def read_table(
             layout = replace(layout, chosen=tuple(place + layout.named for place in places))
         names: list[str] = []
         try:
-            values = _load_numbers(path, layout, names)
+            values = _load_numbers(path, layout, names, limit)
+        except InputFileError:
+            raise
         except ValueError as error:
             raise InputFileError(f"{path}: {_find_fault(path, layout) or error}") from error
         expected = layout.width if layout.chosen is None else len(layout.chosen) + layout.named
@@ -91,7 +93,7 @@ def read_table(
 def table_shape(path: Path, separator: str | None) -> tuple[int, int]:
     """About how many rows, and how many columns, a table has, from its first lines and the size of its file."""
     layout = _layout_of(path, separator)
-    with _open_text(path) as file:
+    with open_text(path) as file:
         lines = list(islice(file, 200))
     size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text shrinks to about a third
     length = sum(map(len, lines)) / len(lines)
@@ -122,12 +124,13 @@ def choose_columns(
     return tuple(places)
 
 
-def _load_numbers(path: Path, layout: _Layout, names: list[str]) -> NDArray[np.float64]:
+def _load_numbers(path: Path, layout: _Layout, names: list[str], limit: int | None) -> NDArray[np.float64]:
     wanted = layout.chosen
     if wanted is not None and layout.named:
         wanted = (0, *wanted)
-    with _open_text(path) as file:
-        lines = (line for line in islice(file, layout.skip, None) if not line.isspace())
+    with open_text(path) as file:
+        rows = (line for line in islice(file, layout.skip, None) if not line.isspace())
+        lines = rows_that_fit(rows, path, layout.width if wanted is None else len(wanted), limit)
         return np.loadtxt(
             lines if wanted is None else _even(lines, layout),
             usecols=wanted,
@@ -159,7 +162,7 @@ def _collector(names: list[str]) -> Callable[[str], float]:
 
 
 def _layout_of(path: Path, separator: str | None) -> _Layout:
-    with _open_text(path) as file:
+    with open_text(path) as file:
         lines = ((number, line) for number, line in enumerate(file) if line.strip())
         first_at, first_line = next(lines, (0, ""))
         _, second_line = next(lines, (0, ""))
@@ -184,7 +187,7 @@ def _layout_of(path: Path, separator: str | None) -> _Layout:
 
 def _find_fault(path: Path, layout: _Layout) -> str | None:
     """Line and column of the first cell that is not a finite number, or of the first row of another length."""
-    with _open_text(path) as file:
+    with open_text(path) as file:
         rows = csv.reader(file, delimiter=layout.separator)
         for row in rows:
             if rows.line_num <= layout.skip or not row or (len(row) == 1 and not row[0].strip()):
@@ -227,12 +230,6 @@ def _is_number(text: str) -> bool:
 def _has_comma(text: str) -> bool:
     """Whether this is a number with a decimal comma: an error, and not the name of a row."""
     return "," in text and _is_number(text.replace(",", "."))
-
-
-def _open_text(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return open(path, encoding="utf-8-sig")
 
 
 def _count(number: int, noun: str) -> str:

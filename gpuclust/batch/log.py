@@ -64,6 +64,7 @@ class JsonLines(Listener):
         if outcome.ok:
             content |= {"n": outcome.record["input"]["n"], "clusters": outcome.record["result"]["clusters"]}
             content["device"] = outcome.record["device"]
+            content |= {"said": list(outcome.said)} if outcome.said else {}
         else:
             content |= {"error": outcome.kind, "message": outcome.error}
         self._write(outcome.status, **content)
@@ -93,6 +94,8 @@ class Lines(Listener):
         self._counts[outcome.status] += 1
         if not outcome.ok:
             print(f"gpuclust: failed: {outcome.name}: {outcome.error}", file=sys.stderr, flush=True)
+        for text in outcome.said:
+            print(f"gpuclust: {outcome.name}: {text}", file=sys.stderr, flush=True)
 
     def tick(self) -> None:
         now = time.monotonic()
@@ -160,6 +163,8 @@ class Bars(Listener):
             self._screen.console.print(
                 f"failed: {outcome.name}: {outcome.error}", style="red", markup=False, soft_wrap=True
             )
+        for text in outcome.said:
+            self._screen.console.print(f"{outcome.name}: {text}", style="yellow", markup=False, soft_wrap=True)
         over = sum(self._counts.values())
         rate = over / max(1e-9, time.monotonic() - self._began)
         parts = [f"{self._counts[status]} {status}" for status in (DONE, UNCHANGED, FAILED) if self._counts[status]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,28 +11,38 @@ from typing import Any
 
 from gpuclust.errors import unknown_name
 from gpuclust.job import Job
-from gpuclust.results import Cut
+from gpuclust.results import MOST, Cut
+
+#: Characters of a wrong value that a message shows.
+_SHOWN = 80
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be text")
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("must be text without NUL characters")
     return value.strip()
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, infinite: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a number")
     try:
-        return float(value)
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         raise ValueError("must be a number") from None
+    if not math.isfinite(number) and not infinite:
+        raise ValueError("must be a finite number")
+    return number
+
+
+def _exponent(value: Any) -> float:
+    return _number(value, infinite=True)
 
 
 def _whole(value: Any) -> int:
     number = _number(value)
-    if number != int(number):
-        raise ValueError("must be a whole number")
+    if number != int(number) or abs(number) > MOST:
+        raise ValueError(f"must be a whole number of at most {MOST:,}")
     return int(number)
 
 
@@ -55,7 +66,11 @@ def _columns(value: Any) -> tuple[str | int, ...]:
     parts = [value] if isinstance(value, int) and not isinstance(value, bool) else _parts(value)
     if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
         raise ValueError("must be names, or numbers from 0")
-    return tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in parts)
+    return tuple(int(part) if isinstance(part, str) and _is_number(part) else part for part in parts)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _weights(value: Any) -> tuple[float, ...]:
@@ -67,7 +82,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "method": _text,
     "metric": _text,
-    "p": _number,
+    "p": _exponent,
     "weights": _weights,
     "columns": _columns,
     "key": _text,
@@ -93,8 +108,16 @@ def parse_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         try:
             found[key] = OPTIONS[key](value)
         except ValueError as error:
-            raise ValueError(f"{where}: {key} {error}, got {value!r}") from None
+            raise ValueError(f"{where}: {key} {error}, got {_shortened(value)}") from None
     return found
+
+
+def _shortened(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested lists
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

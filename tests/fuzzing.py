@@ -174,6 +174,12 @@ def _decimals(r: np.random.Generator, n: int, m: int) -> np.ndarray:
     return np.round(r.random((n, m)), int(r.integers(1, 3)))
 
 
+def _nearly_a_lattice(r: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """Distances that single precision cannot tell apart, of which many compete."""
+    X = r.integers(0, int(r.choice([2, 3, 6])), (n, m)) + r.normal(size=(n, m)) * 10.0 ** r.integers(-10, -5)
+    return np.where(r.random((n, 1)) < 0.1, X * 10.0 ** r.integers(0, 3), X)  # some far away, so that boxes are wide
+
+
 def _hub(r: np.random.Generator, n: int, m: int) -> np.ndarray:
     X = r.normal(size=(n, m))
     X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
@@ -228,6 +234,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
     "duplicates": _duplicates,
     "decimals": _decimals,
     "lattice": lambda r, n, m: r.integers(0, int(r.choice([2, 3, 6, 20])), (n, m)).astype(float),
+    "nearly a lattice": _nearly_a_lattice,
     "hub": _hub,
     "star": _star,
     "gaps": _gaps,
@@ -255,6 +262,8 @@ def draw(seed: int, interpreted: bool = False, only: dict[str, Any] | None = Non
         metric = "euclidean"
     kind = only.get("kind") or str(r.choice(FOR_ANGLES if metric in ANGULAR else list(KINDS)))
     n, m = _shape(r, interpreted)
+    if interpreted and method == "single" and r.random() < 0.5:
+        n = int(r.integers(45, 150))  # cheap, and a deeper tree
     if metric == "correlation":
         m += 3
     dtype = "float32" if r.random() < 0.12 and metric in ("euclidean", "sqeuclidean", "cityblock") else "float64"

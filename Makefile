@@ -21,7 +21,7 @@ BENCH := $(call stamp,bench)
 NONE_CHOSEN := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke test-sweep lint format bench test-gpu clean
+.PHONY: help demo test smoke test-sweep test-mutants lint format bench test-gpu clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -46,6 +46,9 @@ smoke-%:
 
 test-sweep: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.
 	$(BIN)/python -m pytest -m "sweep and not gpu" $(ARGS)
+
+test-mutants: $(DEV)  ## Plant bugs in the CPU's kernels, one at a time: which does the fuzzer not find? For hours.
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m ruff check .

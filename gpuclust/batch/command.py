@@ -247,12 +247,14 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
 def _print_summary(outcomes: list[Outcome], out: Path) -> None:
     from collections import Counter
 
+    from gpuclust.text import displayed
+
     counts = Counter(outcome.status for outcome in outcomes)
     said = ", ".join(f"{counts[status]:,} {status}" for status in ("done", "unchanged", "failed") if counts[status])
     print(f"{len(outcomes):,} data sets: {said}")
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad[:_LISTED]:
-        print(f"  {outcome.name}: {outcome.error}")
+        print(f"  {displayed(outcome.name)}: {outcome.error}")
     if len(bad) > _LISTED:
         print(f"  and {len(bad) - _LISTED:,} more: see summary.csv")
     print(f"results: {out / 'index.html'}")

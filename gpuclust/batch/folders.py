@@ -1,8 +1,9 @@
 """What a batch may write where: the files that cover it, and the folders of its data sets.
 
-The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it, or brought
-a result to: there, and nowhere else, a file that is not as it was written makes way for a new one, under another name.
-For each complete data set it has the seal of its run.json, which `gpuclust.batch.verify` holds against what is there.
+The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it or brought
+a result to: there, and nowhere else, a file that is not as it was written makes way for a new one and is kept under
+another name. For each complete data set it has the seal of its run.json, which `gpuclust.batch.verify` holds against
+what is there.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import children
 import numpy as np
 import pytest
 
@@ -33,18 +34,13 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(data, out, *options):
-    """A batch in a process group of its own."""
+def start(data, out, *options, ignoring=()):
+    """A batch in a process group of its own, which hears Ctrl-C whatever started the tests."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", out, "--clusters", "3", *options]
     command += ["--plots", "none"]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
+    return children.start(
+        command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
 
@@ -81,7 +77,7 @@ def contents(out):
     return found
 
 
-def wait_for(condition, process, seconds=200.0):
+def wait_for(condition, process, seconds=children.PATIENCE):
     """Whether the condition came true before the process ended."""
     until = time.monotonic() + seconds
     while not condition():
@@ -145,7 +141,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path,
     assert kills <= progress[-1] < FILES, progress
     assert len(set(progress)) > kills // 2, progress
     process = start(data, out, "--workers", "2")
-    process.communicate(timeout=120)
+    process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 1, "one file is bad"
     assert {name: state for name, state in complete(out).items() if name in seen} == seen
     expected, found = contents(undisturbed), contents(out)
@@ -160,7 +156,7 @@ def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
     process = start(data, out, "--workers", "2", "--no-reports")
     assert wait_for(lambda: len(complete(out)) > 5, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=100)
+    _, said = process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "gpuclust: stopped"
     assert "Traceback" not in said
@@ -173,12 +169,39 @@ def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
         pass
 
 
+@pytest.mark.parametrize("told", ["its process", "all of them"])
+def test_in_the_background_it_says_what_stops_it_and_stops(data, tmp_path, told):
+    """Ctrl-C is ignored there; SIGTERM ends it and its workers, whether they hear of it too or not."""
+    out = tmp_path / "out"
+    process = start(data, out, "--workers", "2", "--no-reports", ignoring=[signal.SIGINT])
+    assert wait_for(lambda: len(complete(out)) > 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    there = len(complete(out))
+    assert wait_for(lambda: len(complete(out)) > there + 2, process)
+    (os.kill if told == "its process" else os.killpg)(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=children.PATIENCE)
+    assert process.returncode == 143
+    assert said.splitlines()[0] == (
+        f"gpuclust: Ctrl-C (SIGINT) is ignored, as in the background of a shell: stop with kill {process.pid}"
+    )
+    assert said.splitlines()[-1] == "gpuclust: stopped"
+    assert "Traceback" not in said
+    assert "failed" not in said.replace("failed: bad", "")
+    with pytest.raises(ProcessLookupError):  # no worker is left
+        os.killpg(process.pid, 0)
+    assert list(out.rglob("*.tmp")) == []
+    with open(out / "summary.csv", newline="") as file:
+        status = [row["status"] for row in csv.DictReader(file)]
+    assert {*status} <= {"done", "failed", "not run"}
+    assert status.count("not run") >= FILES - len(complete(out))
+
+
 def test_workers_end_when_their_batch_is_gone(data, tmp_path):
     out = tmp_path / "out"
     process = start(data, out, "--workers", "2", "--no-reports")
     assert wait_for(lambda: len(complete(out)) > 2, process)
     process.kill()  # not its workers
-    process.communicate(timeout=100)
+    process.communicate(timeout=children.PATIENCE)
     with locked(out):
         there = complete(out)
         time.sleep(0.3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuclust import cli_options as options
-from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors
+from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors, say_how_to_stop
 
 if TYPE_CHECKING:
     from gpuclust.batch.outcome import Outcome
@@ -25,8 +25,9 @@ gpuclust batch manifest.toml --out out/study --dry-run
 gpuclust batch --verify out/study
 
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
-done again. Exit codes: 0 all complete, 1 some data set failed (--verify: a file is not as it was written), 2 nothing
-could be begun, 130 stopped by Ctrl-C."""
+done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete, 1
+some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C, 143
+by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0
@@ -153,6 +154,8 @@ def batch(
         else:
             listener = listener_for(log_format, quiet)
             allow_unwinding(_UNWIND_SECONDS)
+            if not quiet:
+                say_how_to_stop()
             outcomes = sorted(
                 iterate(
                     inputs,

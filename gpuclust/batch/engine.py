@@ -177,6 +177,8 @@ class Batch:
         self.disconnect()
         for worker in self._workers:
             worker.stop()
+            for index in worker.jobs:  # of one that had to be killed
+                discard_left_behind(self._tasks[index].job.out)
         self._workers.clear()
 
 

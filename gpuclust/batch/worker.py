@@ -26,9 +26,12 @@ from gpuclust.output import discard_unfinished
 from gpuclust.ownership import OutputFolder, check_folder
 from gpuclust.record import Source, complete_record, identity, read_record
 from gpuclust.results import RESULTS
+from gpuclust.terminal import STOPPING
 
 #: Seconds between two messages about how far a job is.
 _INTERVAL = 0.2
+#: Seconds in which the batch's process, if it was told to stop as well, ends its workers.
+_PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Attempt:
 def main(descriptor: int) -> None:
     """Serve the process at the other end of a socket until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the batch's process decides
+    stopping = {number for number in STOPPING if signal.getsignal(number) is signal.SIG_DFL}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    threading.Thread(target=_end_when_told, args=(stopping,), daemon=True).start()
     faulthandler.enable()
     connection = Connection(descriptor)
     orders: SimpleQueue[tuple[int, Job]] = SimpleQueue()
@@ -55,6 +61,17 @@ def main(descriptor: int) -> None:
         index, job = orders.get()
         attempt = do(job, _Messenger(connection, index))
         connection.send(("finished", index, attempt))
+
+
+def _end_when_told(stopping: set[signal.Signals]) -> None:
+    """Wait for one of these signals, and end this process without leaving half-written files.
+
+    It may have been sent to the whole group. Then the batch's process ends its workers, and takes none for dead.
+    """
+    number = signal.sigwait(stopping)
+    time.sleep(_PATIENCE)
+    discard_unfinished(for_good=True)
+    os._exit(128 + number)
 
 
 def _listen(connection: Connection, orders: SimpleQueue[Any]) -> None:

@@ -22,7 +22,7 @@ from gpuclust.hierarchy.cut import fcluster
 from gpuclust.kernels.cpu.launch import thread_count
 from gpuclust.linkage import compute
 from gpuclust.output import check_output_folder, save_figure, staging
-from gpuclust.ownership import OutputFolder
+from gpuclust.ownership import OutputFolder, check_folder
 from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.scatter import plot_clusters
@@ -87,10 +87,12 @@ def run(
     """
     screen = screen or console()
     folder = check_output_folder(out)
-    plots = OutputFolder(check_output_folder(folder / "tutorial"), tutorial.PICTURES, overwrite=overwrite)
+    check_folder(folder / "tutorial")
+    plots = OutputFolder(folder / "tutorial", tutorial.PICTURES, overwrite=overwrite)
     pictures = OutputFolder(folder, PICTURES, overwrite=overwrite)
     for results, names in ((plots, tutorial.PICTURES), (pictures, PICTURES)):
         results.check(names)
+    check_output_folder(plots.path)
     equal = show_tutorial(screen, plots, device)
     equal &= show_digits(screen, pictures, examples or EXAMPLES, device)
     equal &= show_large(screen, pictures, points, device)

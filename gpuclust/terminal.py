@@ -41,7 +41,13 @@ def console(stderr: bool = False) -> Console:
     found = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not found.is_terminal and "COLUMNS" not in os.environ:
         found = Console(stderr=stderr, highlight=False, soft_wrap=False, width=100)
+    found.on_broken_pipe = _nobody_reads  # type: ignore[method-assign]
     return found
+
+
+def _nobody_reads() -> None:
+    """In place of rich's, which ends the process with code 1."""
+    raise BrokenPipeError
 
 
 class ProgressBar:

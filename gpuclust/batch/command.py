@@ -25,9 +25,9 @@ gpuclust batch manifest.toml --out out/study --dry-run
 gpuclust batch --verify out/study
 
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
-done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete, 1
-some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C, 143
-by kill."""
+done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete,
+1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C,
+143 by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0
@@ -250,12 +250,14 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
 def _print_summary(outcomes: list[Outcome], out: Path) -> None:
     from collections import Counter
 
+    from gpuclust.text import displayed
+
     counts = Counter(outcome.status for outcome in outcomes)
     said = ", ".join(f"{counts[status]:,} {status}" for status in ("done", "unchanged", "failed") if counts[status])
     print(f"{len(outcomes):,} data sets: {said}")
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad[:_LISTED]:
-        print(f"  {outcome.name}: {outcome.error}")
+        print(f"  {displayed(outcome.name)}: {outcome.error}")
     if len(bad) > _LISTED:
         print(f"  and {len(bad) - _LISTED:,} more: see summary.csv")
     print(f"results: {out / 'index.html'}")

@@ -205,12 +205,14 @@ def iterate(
     settings.check()
     given = [jobs] if isinstance(jobs, (str, os.PathLike, Mapping)) else list(jobs)
     named = collect(given, defaults, Path(out))
+    reads = inputs_of(named, given)
+    Folders(Path(out), overwrite=overwrite, inputs=reads).check_summary()
     seen: dict[int, Outcome] = {}
     with ExitStack() as stack:
         folder = check_output_folder(out)
         lock = stack.enter_context(locked(folder))
         discard_left_behind(folder)
-        folders = Folders(folder, overwrite=overwrite, inputs=inputs_of(named, given))
+        folders = Folders(folder, overwrite=overwrite, inputs=reads)
         folders.begin(name for name, _ in named)
         batch = Batch(folder, settings, listener, folders, [lock])
         stack.callback(batch.close)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Outcome
 from gpuclust.terminal import console
+from gpuclust.text import displayed
 
 FORMATS = ("text", "json")
 #: Seconds between two lines on progress in a log, and after which a job under way is shown by name.
@@ -93,9 +94,9 @@ class Lines(Listener):
     def finished(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
         if not outcome.ok:
-            print(f"gpuclust: failed: {outcome.name}: {outcome.error}", file=sys.stderr, flush=True)
+            print(f"gpuclust: failed: {displayed(outcome.name)}: {outcome.error}", file=sys.stderr, flush=True)
         for text in outcome.said:
-            print(f"gpuclust: {outcome.name}: {text}", file=sys.stderr, flush=True)
+            print(f"gpuclust: {displayed(outcome.name)}: {text}", file=sys.stderr, flush=True)
 
     def tick(self) -> None:
         now = time.monotonic()

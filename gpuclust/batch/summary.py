@@ -30,7 +30,8 @@ COLUMNS = (
 def row_of(outcome: Outcome) -> dict[str, Any]:
     """A line of the summary; None where there is nothing to say."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(name=outcome.name, status=outcome.status, data=displayed(outcome.data), folder=outcome.name)
+    name = displayed(outcome.name)
+    row.update(name=name, status=outcome.status, data=displayed(outcome.data), folder=name)
     row.update(error_kind=outcome.kind, error=outcome.error)
     if not outcome.ok:
         return row
@@ -115,4 +116,4 @@ def _link(outcome: Outcome) -> str:
     page = (
         "error.json" if not outcome.ok else "report.html" if "report.html" in outcome.record["files"] else "run.json"
     )
-    return f"{quote(outcome.name)}/{page}"
+    return f"{quote(os.fsencode(outcome.name))}/{page}"

@@ -26,6 +26,7 @@ from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.scatter import plot_clusters
 from gpuclust.terminal import ProgressBar, console
+from gpuclust.text import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +89,8 @@ def run(
     if not equal:
         screen.print("[bold red]Some figures differ; see above.[/bold red]")
     # Not through rich: a path must stay one line, to be copied.
-    print(f"The pictures are in {folder.resolve()} (the tutorial's in {folder / 'tutorial'})", file=screen.file)
+    where = shown(f"{folder.resolve()} (the tutorial's in {folder / 'tutorial'})")
+    print(f"The pictures are in {where}", file=screen.file)
     return equal
 
 
@@ -119,7 +121,9 @@ def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> b
         pixels = read_points(examples / "digits.npz", "pixels").values
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
-        screen.print(f"Left out: {error}. The data are in examples/ of the repository; --examples says where.")
+        screen.print(
+            f"Left out: {escape(shown(error))}. The data are in examples/ of the repository; --examples says where."
+        )
         return True
     with ProgressBar() as bar:
         bar.phase("clustering the digits")

@@ -49,9 +49,10 @@ class Job:
     """What to cluster, how, and where to leave the results. Fields are the options of `linkage` and `fcluster`.
 
     Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
-    read, by name or number from 0. ``weights`` are those of the columns; ward, centroid and median take them too (the
-    columns are scaled by their roots). ``precomputed`` data are distances, condensed or square. ``report`` adds
-    report.html, and scatter.png to the pictures.
+    read, by name or number from 0; ``header`` says whether a table has one, ``index`` which column names its rows (or
+    "none"): see `gpuclust.files.read_points`. ``weights`` are those of the columns; ward, centroid and median take
+    them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or square.
+    ``report`` adds report.html, and scatter.png to the pictures.
     """
 
     data: str
@@ -66,6 +67,8 @@ class Job:
     memory_limit: str | None = None
     plots: bool = True
     columns: tuple[str | int, ...] | None = None
+    header: bool | None = None
+    index: str | int | None = None
     precomputed: bool = False
     min_size: int = 1
     labels_format: str = "csv"
@@ -279,7 +282,7 @@ def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
 
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
-    data = read_points(job.data, columns=job.columns)
+    data = read_points(job.data, columns=job.columns, header=job.header, index=job.index, distances=job.precomputed)
     return as_distances(data) if job.precomputed else data
 
 

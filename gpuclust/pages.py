@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.memory import format_bytes
+from gpuclust.text import shown
 
 #: Stands where there is no number.
 NOTHING = "\N{EN DASH}"
@@ -20,6 +21,7 @@ def _environment() -> Any:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_readable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -27,6 +29,13 @@ def _environment() -> Any:
     environment.filters["bytes"] = lambda count: "unknown" if count is None else format_bytes(count)
     environment.filters["seconds"] = seconds
     return environment
+
+
+def _readable(value: Any) -> Any:
+    """What is filled in, without characters that no page may hold, or that mislead its reader."""
+    from markupsafe import Markup
+
+    return value if not isinstance(value, str) or isinstance(value, Markup) else shown(value, keep="\n\t")
 
 
 def render(template: str, **values: Any) -> str:

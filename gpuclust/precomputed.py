@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def as_distances(data: DataSet) -> DataSet:
         values = _condense(values, str(data.path))
     elif values.size and not values.min() >= 0:
         _refuse(str(data.path), values[int(np.argmin(values))], "distances are not negative")
-    return DataSet(values, data.names, None, data.path)
+    return replace(data, values=values, columns=None)
 
 
 def _condense(square: NDArray[Any], path: str) -> NDArray[Any]:

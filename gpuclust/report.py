@@ -81,6 +81,10 @@ def command(job: Job) -> str:
         parts += ["--weights", ",".join(f"{weight:.17g}" for weight in job.weights)]
     if job.columns is not None:
         parts += ["--columns", ",".join(map(str, job.columns))]
+    if job.header is not None:
+        parts.append("--header" if job.header else "--no-header")
+    if job.index is not None:
+        parts += ["--index", str(job.index)]
     if job.cut is not None:
         parts += [_CUTS[job.cut.criterion], f"{job.cut.threshold:.17g}"]
         if job.cut.criterion == "inconsistent" and job.cut.depth != 2:
@@ -99,6 +103,9 @@ def program(job: Job) -> str:
     file, key = split_key(job.data)
     place = str(file.absolute()) if key is None else f"{file.absolute()}:{key}"
     columns = "" if job.columns is None else f", columns={list(job.columns)!r}"
+    columns += "" if job.header is None else f", header={job.header}"
+    columns += "" if job.index is None else f", index={job.index!r}"
+    columns += ", distances=True" if job.precomputed else ""
     lines = ["import gpuclust", "from gpuclust.files import read_points", ""]
     lines.append(f"X = read_points({place!r}{columns}).values")
     arguments = "".join(f", {name}={value.tolist()}" if name == "w" else f", {name}={value!r}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpuclust.hierarchy.suggest import acceleration
 from gpuclust.output import atomic_write, discard_left_behind, save_figure
+from gpuclust.text import guarded
 
 #: Heights written into the dendrogram: those of so many merges from the top.
 ANNOTATED = 12
@@ -63,7 +64,10 @@ def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
 
 
 def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
-    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name."""
+    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name.
+
+    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front (`gpuclust.text.guarded`).
+    """
     if form == "parquet":
         from gpuclust.columnar import write_columnar
 
@@ -79,7 +83,7 @@ def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, fo
             table.writerows(zip(rows, labels.tolist(), strict=True))
         else:
             table.writerow(["row", "name", "label"])
-            table.writerows(zip(rows, names, labels.tolist(), strict=True))
+            table.writerows(zip(rows, map(guarded, names), labels.tolist(), strict=True))
     return "labels.csv"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpuclust.errors import GpuclustError, InputFileError
 from gpuclust.output import OutputError, discard_unfinished
+from gpuclust.text import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +141,7 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             text = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, MemoryError) and not isinstance(error, GpuclustError):
                 text = f"out of memory: {text}"
-            print(f"gpuclust: error: {text}", file=sys.stderr, flush=True)
+            print(f"gpuclust: error: {shown(text)}", file=sys.stderr, flush=True)
             raise SystemExit(BAD_INPUT if _is_bad_input(error) else FAILED) from None
 
 
@@ -156,7 +157,7 @@ def _one_line_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"gpuclust: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    print(f"gpuclust: warning: {shown(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
 
 
 def stoppable(work: Callable[[], int]) -> int:

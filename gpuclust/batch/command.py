@@ -9,6 +9,7 @@ import typer
 
 from gpuclust import cli_options as options
 from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors
+from gpuclust.text import shown
 
 if TYPE_CHECKING:
     from gpuclust.batch.outcome import Outcome
@@ -36,8 +37,8 @@ def batch(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Files (.npy, .npz, .csv, .tsv, .parquet, .feather), patterns, folders (with all folders in them), "
-            "and manifests: .toml, or .csv with a column named path.",
+            help="Files (.npy, .npz, .csv, .tsv, .txt, .parquet, .feather), patterns, folders (with all folders in "
+            "them), and manifests: .toml, or .csv with a column named path.",
             show_default=False,
         ),
     ],
@@ -47,6 +48,8 @@ def batch(
     p: options.P = None,
     weights: options.Weights = None,
     columns: options.Columns = None,
+    header: options.Header = None,
+    index: options.Index = None,
     precomputed: options.Precomputed = False,
     clusters: options.Clusters = None,
     distance: options.Distance = None,
@@ -92,14 +95,16 @@ def batch(
     error.json, and stops no other one.
 
     Options are defaults: a manifest may say otherwise for each data set, by
-    the columns or keys path, name, method, metric, p, weights, columns, key,
-    precomputed, clusters, distance, inconsistent, depth, min_size, dtype,
-    device, labels_format.
+    the columns or keys path, name, method, metric, p, weights, columns,
+    header, index, key, precomputed, clusters, distance, inconsistent, depth,
+    min_size, dtype, device, labels_format.
     """
     given: dict[str, Any] = {
         "method": method,
         "metric": metric,
         "p": p,
+        "header": header,
+        "index": index,
         "clusters": clusters,
         "distance": distance,
         "inconsistent": inconsistent,
@@ -154,6 +159,7 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
     import json
 
     from rich.table import Table
+    from rich.text import Text
 
     from gpuclust.batch.inputs import collect
     from gpuclust.batch.prepare import prepare
@@ -180,23 +186,24 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
             device = "cpu" if plan is None else plan.device
             print(json.dumps({**planned, "device": device, "memory": task.estimate.memory}))
         elif plan is None:
-            table.add_row(task.name, "cannot be looked at: reading it will tell", job.method, cut)
+            table.add_row(Text(shown(task.name)), "cannot be looked at: reading it will tell", job.method, cut)
         else:
             shape = f"{plan.n:,} x {plan.m:,}" if plan.m is not None else f"{plan.n:,}, distances"
             memory = format_bytes(task.estimate.memory)
-            table.add_row(task.name, shape, job.method, cut, plan.algorithm, plan.device, memory)
+            table.add_row(Text(shown(task.name)), shape, job.method, cut, plan.algorithm, plan.device, memory)
     for outcome, _ in refused:
         if log_format == "json":
             print(json.dumps({"event": "refused", "name": outcome.name, "message": outcome.error}))
         else:
-            table.add_row(outcome.name, f"refused: {outcome.error}")
+            table.add_row(Text(shown(outcome.name)), Text(shown(f"refused: {outcome.error}")))
     if log_format != "json":
         screen = console()
         screen.print(table)
         workers = "one process a core" if settings.workers is None else f"{settings.workers} processes"
         screen.print(
-            f"{len(tasks):,} data sets to {out}, the largest first, {workers}, "
-            f"{format_bytes(settings.limit)} of memory for all that run together."
+            f"{len(tasks):,} data sets to {shown(out)}, the largest first, {workers}, "
+            f"{format_bytes(settings.limit)} of memory for all that run together.",
+            markup=False,
         )
     return not refused and all(task.estimate.plan is not None for task in tasks)
 
@@ -209,7 +216,7 @@ def _print_summary(outcomes: list[Outcome], out: Path) -> None:
     print(f"{len(outcomes):,} data sets: {said}")
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad[:_LISTED]:
-        print(f"  {outcome.name}: {outcome.error}")
+        print(shown(f"  {outcome.name}: {outcome.error}"))
     if len(bad) > _LISTED:
         print(f"  and {len(bad) - _LISTED:,} more: see summary.csv")
-    print(f"results: {out / 'index.html'}")
+    print(shown(f"results: {out / 'index.html'}"))

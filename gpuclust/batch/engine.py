@@ -266,9 +266,9 @@ def run(
     reports : bool
         Whether report.html is written.
     **options
-        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, key (of
-        .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size, dtype,
-        labels_format ("csv" or "parquet").
+        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, header,
+        index, key (of .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size,
+        dtype, labels_format ("csv" or "parquet").
 
     Returns
     -------

@@ -55,7 +55,13 @@ def _columns(value: Any) -> tuple[str | int, ...]:
     parts = [value] if isinstance(value, int) and not isinstance(value, bool) else _parts(value)
     if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
         raise ValueError("must be names, or numbers from 0")
-    return tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in parts)
+    return tuple(parts)
+
+
+def _index(value: Any) -> str | int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return _text(value)
 
 
 def _weights(value: Any) -> tuple[float, ...]:
@@ -70,6 +76,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "p": _number,
     "weights": _weights,
     "columns": _columns,
+    "header": _flag,
+    "index": _index,
     "key": _text,
     "precomputed": _flag,
     "clusters": _number,

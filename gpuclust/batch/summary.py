@@ -14,6 +14,7 @@ from urllib.parse import quote
 from gpuclust.batch.outcome import FAILED, NOT_RUN, Outcome
 from gpuclust.output import atomic_write
 from gpuclust.pages import render
+from gpuclust.text import guarded
 from gpuclust.version import __version__
 
 COLUMNS = (
@@ -76,7 +77,7 @@ def write_summary(out: Path, outcomes: Sequence[Outcome], seconds: float) -> Non
     with atomic_write(out / "summary.csv", "w") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
     with atomic_write(out / "index.html", "w") as file:
         file.write(index_page(out, outcomes, rows, seconds))
 

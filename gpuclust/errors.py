@@ -30,6 +30,10 @@ class FallbackWarning(UserWarning):
     """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
 
 
+class PictureWarning(UserWarning):
+    """A picture or report could not be made; the results, which do not depend on it, are complete."""
+
+
 def unknown_name(kind: str, got: object, allowed: Iterable[str]) -> ValueError:
     """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion."""
     names = sorted(set(allowed))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust import methods, metrics
-from gpuclust.errors import InputFileError, unknown_name
+from gpuclust.errors import InputFileError, PictureWarning, unknown_name
 from gpuclust.files import DataSet, read_points
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
@@ -29,7 +30,16 @@ from gpuclust.output import output_folder
 from gpuclust.plan import check_euclidean, working_type
 from gpuclust.precomputed import as_distances
 from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version, write_record
-from gpuclust.results import Cut, cut_height, draw, forget_earlier, suggest_clusters, write_labels, write_linkage
+from gpuclust.results import (
+    Cut,
+    cut_height,
+    draw,
+    forget_earlier,
+    forgiven,
+    suggest_clusters,
+    write_labels,
+    write_linkage,
+)
 
 LABELS_FORMATS = ("csv", "parquet")
 
@@ -226,25 +236,31 @@ def run(
             "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
             "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
         }
+        failed: dict[str, str] = {}
         if job.report:
             from gpuclust.report import assess
 
-            with clock("assessing"):
+            with clock("assessing"), forgiven(failed, "report.html"):
                 result.record["assessment"] = assess(job, linkage.Z, points)
         forget_earlier(folder, own_folder)
         files: list[str] = []
         try:
-            _write(job, result, data, clock, files)
+            _write(job, result, data, clock, files, failed)
         except BaseException:  # a full disk, say: no part of a result is left
             for name in files:
                 with suppress(OSError):
                     (folder / name).unlink()
             raise
+    for text in _lost(failed):
+        warnings.warn(text, PictureWarning, stacklevel=2)
     return result
 
 
-def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[str]) -> None:
-    """Everything that a job leaves behind, run.json last; adds to ``files`` what is written."""
+def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[str], failed: dict[str, str]) -> None:
+    """Everything that a job leaves behind, run.json last.
+
+    Adds to ``files`` what is written, and to ``failed`` why a picture or the report is not.
+    """
     folder, Z = job.out, result.linkage.Z
     with clock("writing"):
         files.append(write_linkage(folder, Z))
@@ -252,12 +268,17 @@ def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[s
             files.append(write_labels(folder, result.labels, data.names, job.labels_format))
     if job.plots:
         with clock("drawing"):
-            files += draw(folder, Z, result.height, data.names, _to_scatter(job, data), result.labels)
-    if job.report:
+            drawn, not_drawn = _draw(job, Z, result.height, data, result.labels)
+            files += drawn
+            failed |= not_drawn
+    result.record["warnings"] += _lost(failed)
+    if job.report and "report.html" not in failed:
         from gpuclust.report import write_report
 
-        with clock("reporting"):
+        with clock("reporting"), forgiven(failed, "report.html"):
             files.append(write_report(folder, job, result, data))
+        result.record["warnings"] += _lost({name: why for name, why in failed.items() if name == "report.html"})
+    result.record["failed_pictures"] = failed
     result.record["seconds"] = {**clock.seconds, "total": clock.total()}
     result.record["peak_memory_bytes"] = peak_memory()
     list_files(result.record, folder, files)
@@ -269,15 +290,36 @@ def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     data, folder = load(job), job.out
     Z = np.load(folder / "Z.npy")
     labels, height = _cut(job, Z)
-    drawn = draw(folder, Z, height, data.names, _to_scatter(job, data), labels)
+    drawn, failed = _draw(job, Z, height, data, labels)
     record = {**record, "parameters": {**record["parameters"], "plots": True}}
+    record["failed_pictures"] = {**record.get("failed_pictures", {}), **failed}
+    record["warnings"] = [*record["warnings"], *_lost(failed)]
     list_files(record, folder, [*record["bytes"], *drawn])
     write_record(folder, record)
     return record
 
 
-def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
-    return data.values if job.report and data.values.ndim == 2 else None
+def _draw(
+    job: Job, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
+) -> tuple[list[str], dict[str, str]]:
+    """The pictures: what is drawn, and why what is not; see `gpuclust.results.draw`."""
+    drawn: list[str] = []
+    failed: dict[str, str] = {}
+    points, view = None, None
+    if job.report:
+        from gpuclust.report import to_scatter
+
+        with forgiven(failed, "scatter.png"):
+            points, view = to_scatter(job, data)
+    with forgiven(failed, "dendrogram.png"):
+        drawn, not_drawn = draw(job.out, Z, height, data.names, points, labels, view)
+        failed |= not_drawn
+    return drawn, failed
+
+
+def _lost(failed: dict[str, str]) -> list[str]:
+    """A warning for each picture or report that could not be made."""
+    return [f"{name} could not be made ({why}); no other result depends on it" for name, why in failed.items()]
 
 
 def load(job: Job) -> DataSet:

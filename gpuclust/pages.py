@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.memory import format_bytes
+from gpuclust.plot_style import PALETTE
 from gpuclust.text import shown
 
 #: Stands where there is no number.
@@ -25,6 +26,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["palette"] = PALETTE
     environment.filters["number"] = number
     environment.filters["bytes"] = lambda count: "unknown" if count is None else format_bytes(count)
     environment.filters["seconds"] = seconds

@@ -93,7 +93,7 @@ def do(job: Job, observer: Any = None) -> Attempt:
                 warnings.simplefilter("always")
                 record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
             status = DONE
-        elif job.plots and "dendrogram.png" not in record["bytes"]:
+        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record.get("failed_pictures", {})}:
             record, status = add_pictures(job, record), DONE
         else:
             status = UNCHANGED

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpuclust.as_clustered import View
 
 #: Characters of a row's name in a picture.
-LONGEST_NAME = 60
+LONGEST_NAME = 30
 #: Heights written into the dendrogram: those of so many merges from the top.
 ANNOTATED = 12
 #: The elbow looks for a change of growth in so many of the last merges, and needs a few.

@@ -1,8 +1,9 @@
 """Centroids to more than working precision: each coordinate is the sum of two numbers, ``high + low``.
 
 A centroid that is rounded is off by the last bit of its coordinates, which is much of the distance between two tight
-clusters that are far from the origin. So searches for nearest clusters compare rounded centroids (``high``), and the
-dissimilarity of a pair that merges, which becomes a height, is computed from both parts.
+clusters that are far from the origin. So dissimilarities are computed from both parts. Where most clusters are passed
+over, because they are far away, that is decided by the first parts (``high``), with a margin for what they leave out:
+`loosened` here, and `gpuclust.kernels.cpu.rounded` for centroid and median linkage.
 
 The scalar functions here are plain arithmetic without literals: the reference backend calls them on arrays, others
 compile them, and float32 stays float32.
@@ -46,3 +47,35 @@ def united(ah: Any, al: Any, bh: Any, bl: Any, sa: Any, sb: Any) -> Any:
 def difference(ah: Any, al: Any, bh: Any, bl: Any) -> Any:
     """A coordinate's difference from both parts; with a and b exchanged, the same bits but for the sign."""
     return (ah - bh) + (al - bl)
+
+
+def slack(length: Any, reach: Any, m: int, eps: float, denormal: float) -> Any:
+    """What `loosened` adds for a cluster, in float64 or in the type of ``length``.
+
+    Parameters
+    ----------
+    length : float
+        The sum of the absolute coordinates of the cluster's centroid.
+    reach : float
+        The most that a dissimilarity of this cluster is of the squared distance of centroids.
+    m : int
+        The number of coordinates.
+    eps, denormal : float
+        Of the floating-point type.
+    """
+    unit = eps * length
+    return unit * unit * reach * 4096 + denormal * (2 * m + 8) * (1 + reach)
+
+
+def growth(m: int, eps: float) -> float:
+    """What `loosened` multiplies by."""
+    return 1 + 2.0**-10 + (4 * m + 64) * eps
+
+
+def loosened(far: Any, slack: Any, growth: Any) -> Any:
+    """What the dissimilarity computed from first parts is at most, of a pair that is at most ``far`` by both parts.
+
+    And the other way round. By roots the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at most; and
+    ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See docs/summaries-exactness.md.
+    """
+    return far * growth + slack

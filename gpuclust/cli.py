@@ -5,6 +5,8 @@ Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +16,7 @@ import typer
 from gpuclust import cli_options as options
 from gpuclust.batch.command import EPILOG, batch
 from gpuclust.terminal import ProgressBar, console, plain_errors, stoppable
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.job import Cut, Job, Result
@@ -97,6 +99,7 @@ def run(
         bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
     labels_format: options.LabelsFormat = "csv",
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -109,6 +112,9 @@ def run(
     Without --clusters, --distance or --inconsistent the tree is not cut:
     no labels.csv is written, and the number of clusters that the elbow
     suggests is only printed. Look at the dendrogram before believing it.
+
+    Results of an earlier run are replaced; files that gpuclust did not
+    write, or that were changed since, are not, unless --overwrite says so.
     """
     with plain_errors(debug):
         from gpuclust import job as jobs
@@ -133,6 +139,7 @@ def run(
             min_size=1 if min_size is None else min_size,
             labels_format=labels_format,
             report=report,
+            overwrite=overwrite,
         )
         with ProgressBar(quiet) as bar:
             result = jobs.run(job, bar)
@@ -207,6 +214,7 @@ def demo(
         Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
     """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
@@ -216,7 +224,7 @@ def demo(
     with plain_errors(debug):
         from gpuclust import demo as demonstration
 
-        equal = demonstration.run(out, points=points, examples=examples, device=device)
+        equal = demonstration.run(out, points=points, examples=examples, device=device, overwrite=overwrite)
     if not equal:
         raise typer.Exit(1)
 
@@ -310,7 +318,22 @@ def doctor(
 
 def main() -> None:
     """The ``gpuclust`` program."""
-    sys.exit(stoppable(lambda: app(prog_name="gpuclust")))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
+    code = stoppable(lambda: app(prog_name="gpuclust"))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 128 + signal.SIGPIPE
+    except ValueError:  # closed
+        pass
+    if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _cut(clusters: int | None, distance: float | None, inconsistent: float | None, depth: int | None) -> Cut | None:
@@ -345,7 +368,7 @@ def _summarise(job: Job, result: Result) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     shape = " x ".join(f"{length:,}" for length in given["shape"])
-    table.add_row("data", Text(shown(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
+    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
     where = f"on {record['device']} ({record['algorithm']})"
     table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
     heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
@@ -361,7 +384,7 @@ def _summarise(job: Job, result: Result) -> None:
     table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
     if record["peak_memory_bytes"] is not None:
         table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
-    table.add_row("results", Text(shown(f"{job.out}: {', '.join(record['files'])}")))
+    table.add_row("results", Text(displayed(f"{job.out}: {', '.join(record['files'])}")))
     screen.print(table)
 
 

@@ -65,6 +65,14 @@ MemoryLimit = Annotated[
 LabelsFormat = Annotated[
     str, typer.Option("--labels-format", help="csv, or parquet (with pyarrow).", rich_help_panel="Output")
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace files in the way that gpuclust did not write, or that were changed since. Never an input.",
+        rich_help_panel="Output",
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.", rich_help_panel="Output")
 ]

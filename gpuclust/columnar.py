@@ -8,7 +8,6 @@ without missing values. ``index`` overrules that, as in `gpuclust.tables`.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.errors import ClusterWarning, InputFileError
+from gpuclust.errors import ClusterWarning, InputFileError, warn
+from gpuclust.opening import check_size, damage_of, open_regular
 from gpuclust.table_cells import names_rows
 from gpuclust.table_layout import place_of_index
 from gpuclust.tables import Table, choose_columns, describe, identifiers
@@ -39,39 +39,34 @@ def pyarrow(why: str) -> Any:
 def columnar_shape(path: Path) -> tuple[int, int]:
     """Rows and columns that a file promises, from its metadata."""
     arrow = pyarrow(f"{path}: reading it")
-    try:
+    with damage_of(path, _kind(path)), open_regular(path) as file:
         if path.suffix.lower() == ".parquet":
             from pyarrow import parquet
 
-            metadata = parquet.read_metadata(path)
+            metadata = parquet.read_metadata(file)
             return metadata.num_rows, metadata.num_columns
-        with arrow.memory_map(str(path)) as file:
-            table = arrow.ipc.open_file(file).read_all()
-            return table.num_rows, table.num_columns
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        reader = arrow.ipc.open_file(file)
+        return reader.read_all().num_rows, len(reader.schema)
 
 
-def read_columnar(path: Path, columns: Sequence[str | int] | None = None, index: str | int | None = None) -> Table:
+def read_columnar(
+    path: Path,
+    columns: Sequence[str | int] | None = None,
+    index: str | int | None = None,
+    limit: int | None = None,
+) -> Table:
     """Read a file; see `gpuclust.tables.read_table`.
 
     Raises
     ------
     InputFileError
         The file is damaged, holds something that is not a number or no value at all, or pyarrow is missing.
+    DoesNotFit
+        The file promises more than ``limit`` bytes of numbers, by default more than is available.
     """
     arrow = pyarrow(f"{path}: reading it")
-    try:
-        if path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            table = parquet.read_table(path)
-        else:
-            from pyarrow import feather
-
-            table = feather.read_table(path)
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    with damage_of(path, _kind(path)), open_regular(path) as file:
+        table = _read(arrow, path, file, limit)
     heads = table.column_names
     try:
         named = _naming(arrow, table) if index is None else place_of_index(index, heads, len(heads))
@@ -93,7 +88,7 @@ def read_columnar(path: Path, columns: Sequence[str | int] | None = None, index:
     if columns is None and index is None:
         whole = [column for column, place in enumerate(places) if _is_whole(arrow, table, place)]
         for doubt in identifiers(values, [heads[place] for place in places], whole):
-            warnings.warn(f"{path}: {doubt}", ClusterWarning, stacklevel=3)
+            warn(f"{path}: {doubt}", ClusterWarning)
     chosen = [heads[place] for place in places]
     return Table(values, names, chosen, describe(path, values.shape, chosen, "", named, heads))
 
@@ -111,7 +106,7 @@ def _naming(arrow: Any, table: Any) -> int | None:
     heads = table.column_names
     stored = (table.schema.metadata or {}).get(b"pandas")
     if stored is not None:
-        indices = [name for name in json.loads(stored).get("index_columns", []) if isinstance(name, str)]
+        indices = _stored_names(stored)
         if len(indices) == 1 and indices[0] in heads:
             return int(heads.index(indices[0]))
     if not heads:
@@ -144,7 +139,40 @@ def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:
     return np.asarray(column.to_numpy())
 
 
-def _damaged(path: Path, error: Exception) -> InputFileError:
-    if isinstance(error, FileNotFoundError):
-        return InputFileError(f"{path}: does not exist")
-    return InputFileError(f"{path}: is not a {path.suffix} file, or a damaged one ({' '.join(str(error).split())})")
+def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
+    """The table of a file that promises no more than fits."""
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        reader = parquet.ParquetFile(file)
+        metadata = reader.metadata
+        groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+        check_size(str(path), metadata.num_rows * max(1, metadata.num_columns), 8, limit)
+        check_size(str(path), sum(group.total_byte_size for group in groups), 1, limit)
+        if metadata.num_rows != sum(group.num_rows for group in groups):
+            raise InputFileError(f"{path}: {_kind(path)} (it promises {metadata.num_rows:,} rows, its parts others)")
+        return reader.read()
+    if file.peek(4)[:4] == b"FEA1":  # type: ignore[attr-defined]
+        from pyarrow import feather
+
+        return feather.read_table(file)
+    opened = arrow.ipc.open_file(file)
+    parts, size = [], 0
+    for place in range(opened.num_record_batches):
+        parts.append(opened.get_batch(place))
+        size += parts[-1].nbytes
+        check_size(str(path), size, 1, limit)
+    return arrow.Table.from_batches(parts, opened.schema)
+
+
+def _stored_names(stored: bytes) -> list[str]:
+    """Names of the columns that pandas took for its index; none where its note in the file is damaged."""
+    try:
+        found = json.loads(stored).get("index_columns", [])
+    except (ValueError, AttributeError, RecursionError):
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _kind(path: Path) -> str:
+    return f"is not a {path.suffix} file, or a damaged one"

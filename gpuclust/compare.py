@@ -27,13 +27,14 @@ from gpuclust.files import read_points
 from gpuclust.hierarchy.correspondence import adjusted_rand_index, is_isomorphic
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.memory import available_memory, format_bytes
-from gpuclust.observations import check_not_negative, check_observations, count
+from gpuclust.observations import check_observations, count
 from gpuclust.output import atomic_write
 from gpuclust.peers import PEERS, Size, Task, part_of
 from gpuclust.plan import check_euclidean, plan
 from gpuclust.results import suggest_clusters
+from gpuclust.rounded import not_negative
 from gpuclust.terminal import ProgressBar, console
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,7 +120,7 @@ def run(
     if as_json:
         print(found.to_json(), file=screen.file)
     else:
-        screen.print(shown(read.how), markup=False)
+        screen.print(displayed(read.how), markup=False)
         show(found, data, screen)
     return found.ok
 
@@ -228,7 +229,7 @@ def _observations(values: np.ndarray, task: Task) -> np.ndarray:
     try:
         data = check_observations(values)
         if data.ndim == 1:
-            check_not_negative(methods.resolve(task.method), data)
+            data = not_negative(data)
     except ValueError as error:
         raise InputFileError(str(error)) from error
     return data if data.dtype.kind == "b" else np.asarray(data, dtype=np.float64)

@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.arguments import one_of
 from gpuclust.errors import DoesNotFit
-from gpuclust.plan import available_memory, format_bytes
+from gpuclust.memory import available_memory, format_bytes
+from gpuclust.real_arrays import real_array, to_host
+from gpuclust.rounded import check_square
 
 Array = np.ndarray
 
@@ -25,33 +28,42 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Parameters
     ----------
     X : array_like
-        Condensed (n (n - 1) / 2,) or square (n, n).
+        Condensed (n (n - 1) / 2,) or square (n, n), of real numbers.
     force : {"no", "tomatrix", "tovector"}
         Require that X is condensed, or that it is square.
     checks : bool
-        Whether a square X must be symmetric with a zero diagonal. Without the check its upper triangle is taken.
+        Whether a square X must be symmetric with a zero diagonal: of real numbers, but for rounding
+        (`gpuclust.rounded.TOLERANCE` of the largest). The upper triangle is taken.
 
     Returns
     -------
     ndarray
-        Of the dtype of X.
+        Of the dtype of X (float64 where X is an array of objects).
 
     Raises
     ------
+    TypeError
+        If ``force`` is no text.
     ValueError
-        For a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
+        For an X that does not hold real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
         zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
+
+    Warns
+    -----
+    RoundingWarning
+        If X is symmetric with a zero diagonal but for rounding.
 
     Notes
     -----
     O(n²) time, and memory for the result.
     """
-    X = np.ascontiguousarray(X)
-    if force.lower() == "tomatrix" and X.ndim != 1:
+    X = np.ascontiguousarray(to_host(real_array(X, "X")))
+    force = one_of(force.lower() if isinstance(force, str) else force, "force", ("no", "tomatrix", "tovector"))
+    if force == "tomatrix" and X.ndim != 1:
         raise ValueError(f"force='tomatrix', but X is not a distance vector: its shape is {X.shape}.")
-    if force.lower() == "tovector" and X.ndim != 2:
+    if force == "tovector" and X.ndim != 2:
         raise ValueError(f"force='tovector', but X is not a distance matrix: its shape is {X.shape}.")
     if X.ndim == 1:
         n = _count(len(X))
@@ -66,19 +78,32 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     n = len(X)
     if X.shape[1] != n:
         raise ValueError(f"The matrix must be square, got shape {X.shape}.")
-    if checks:
+    if checks and not (X.dtype.kind == "f" and np.isfinite(X).all()):
         is_valid_dm(X, throw=True, name="X")
-    condensed = np.empty(n * (n - 1) // 2, X.dtype)
-    for i, row in enumerate(_rows(condensed, n)):
+    elif checks:
+        check_square(X, "Distance matrix 'X'", sign=False)
+    return upper(X, X.dtype)
+
+
+def upper(X: Array, dtype: np.dtype) -> Array:
+    """What is above the diagonal of a square matrix, condensed."""
+    condensed = np.empty(len(X) * (len(X) - 1) // 2, dtype)
+    for i, row in enumerate(_rows(condensed, len(X))):
         row[:] = X[i, i + 1 :]
     return condensed
+
+
+def pair_at(index: int, n: int) -> tuple[int, int]:
+    """The two observations that an entry of a condensed matrix is of."""
+    i = n - 2 - (isqrt(8 * (n * (n - 1) // 2 - 1 - index) + 1) - 1) // 2
+    return i, index + (i + 2) * (i + 1) // 2 - n * i
 
 
 def _square(condensed: Array, n: int) -> Array:
     square = result_array((n, n), condensed.dtype, None, "squareform")
     for i, row in enumerate(_rows(condensed, n)):
         square[i, i + 1 :] = row
-    for rows, columns in _blocks(n):
+    for rows, columns in mirrored_blocks(n):
         block = square[rows, columns]
         if rows == columns:
             lower = np.tri(len(block), dtype=bool)
@@ -97,7 +122,7 @@ def _rows(condensed: Array, n: int) -> Iterator[Array]:
         start += length
 
 
-def _blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
+def mirrored_blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
     """The blocks on and above the diagonal of an n by n matrix; a block and its mirror image fit into cache."""
     parts = [slice(start, min(start + length, n)) for start in range(0, n, length)]
     for k, rows in enumerate(parts):
@@ -134,14 +159,14 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     -----
     O(n²) time, block by block; no copy of the matrix is made.
     """
-    D = np.asarray(D)
+    D = to_host(real_array(D, name or "D", numbers=False))
     called = f"Distance matrix '{name}'" if name else "Distance matrix"
     problem = ""
     if D.ndim != 2:
         problem = f"{called} must have shape=2 (i.e. be two-dimensional), got {D.ndim} dimensions."
     elif D.shape[0] != D.shape[1]:
         problem = f"{called} must be symmetric, got shape {D.shape}."
-    elif not all(_mirrored(D[rows, columns], D[columns, rows].T, tol) for rows, columns in _blocks(len(D))):
+    elif not all(_mirrored(D[rows, columns], D[columns, rows].T, tol) for rows, columns in mirrored_blocks(len(D))):
         problem = f"{called} must be symmetric" + (f" within tolerance {tol:.5g}." if tol else ".")
     elif not (D.diagonal() <= tol if tol else D.diagonal() == 0).all():
         problem = f"{called} diagonal must be " + (f"zero within tolerance {tol:.5g}." if tol else "zero.")
@@ -182,7 +207,7 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
     -----
     O(1): only the shape is looked at.
     """
-    y = np.asarray(y)
+    y = to_host(real_array(y, name or "y", numbers=False))
     called = f"Condensed distance matrix '{name}'" if name else "Condensed distance matrix"
     problem = ""
     if y.ndim != 1:
@@ -209,7 +234,7 @@ def num_obs_dm(d: Any) -> int:
     ValueError
         If it is not a square matrix.
     """
-    d = np.asarray(d)
+    d = to_host(real_array(d, "d", numbers=False))
     is_valid_dm(d, tol=np.inf, throw=True, name="d")
     return len(d)
 
@@ -231,7 +256,7 @@ def num_obs_y(Y: Any) -> int:
     ValueError
         If it is not one-dimensional, empty, or its length is not n (n - 1) / 2 for any n.
     """
-    Y = np.asarray(Y)
+    Y = to_host(real_array(Y, "Y", numbers=False))
     is_valid_y(Y, throw=True, name="Y")
     if len(Y) == 0:
         raise ValueError("The number of observations cannot be determined on an empty distance matrix.")

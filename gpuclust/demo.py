@@ -21,12 +21,13 @@ from gpuclust.hierarchy.correspondence import adjusted_rand_index
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.kernels.cpu.launch import thread_count
 from gpuclust.linkage import compute
-from gpuclust.output import check_output_folder, save_figure
+from gpuclust.output import check_output_folder, save_figure, staging
+from gpuclust.ownership import OutputFolder
 from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.scatter import plot_clusters
 from gpuclust.terminal import ProgressBar, console
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: The repository's examples, where the package runs from a clone.
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+#: What is drawn, beside the tutorial's plots.
+PICTURES = ("digits-dendrogram.png", "digits-clusters.png", "digits-true.png", "points-dendrogram.png")
 #: Features of the generated points, and the groups they are in.
 FEATURES, GROUPS = 16, 25
 #: Points clustered before the clock starts: enough to compile all that a larger number needs.
@@ -63,6 +66,7 @@ def run(
     points: int = 20_000,
     examples: Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     screen: Console | None = None,
 ) -> bool:
     """Show all three parts; whether every figure was as it should be.
@@ -77,24 +81,30 @@ def run(
         Folder that holds digits.npz; by default that of the repository.
     device : str
         As for `gpuclust.linkage`.
+    overwrite : bool
+        Whether pictures may replace files of these names that gpuclust did not write.
     screen : rich.console.Console, optional
         Where to print; standard output by default.
     """
     screen = screen or console()
     folder = check_output_folder(out)
-    equal = show_tutorial(screen, check_output_folder(folder / "tutorial"), device)
-    equal &= show_digits(screen, folder, examples or EXAMPLES, device)
-    equal &= show_large(screen, folder, points, device)
+    plots = OutputFolder(check_output_folder(folder / "tutorial"), tutorial.PICTURES, overwrite=overwrite)
+    pictures = OutputFolder(folder, PICTURES, overwrite=overwrite)
+    for results, names in ((plots, tutorial.PICTURES), (pictures, PICTURES)):
+        results.check(names)
+    equal = show_tutorial(screen, plots, device)
+    equal &= show_digits(screen, pictures, examples or EXAMPLES, device)
+    equal &= show_large(screen, pictures, points, device)
     screen.print()
     if not equal:
         screen.print("[bold red]Some figures differ; see above.[/bold red]")
     # Not through rich: a path must stay one line, to be copied.
-    where = shown(f"{folder.resolve()} (the tutorial's in {folder / 'tutorial'})")
+    where = displayed(f"{folder.resolve()} (the tutorial's in {folder / 'tutorial'})")
     print(f"The pictures are in {where}", file=screen.file)
     return equal
 
 
-def show_tutorial(screen: Console, folder: Path, device: str) -> bool:
+def show_tutorial(screen: Console, results: OutputFolder, device: str) -> bool:
     """The tutorial's tables beside ours, and its plots."""
     _heading(screen, "1. The SciPy dendrogram tutorial: 150 and 750 points, Ward linkage")
     with ProgressBar() as bar:
@@ -102,7 +112,9 @@ def show_tutorial(screen: Console, folder: Path, device: str) -> bool:
         result = tutorial.cluster(device)
         compared = tutorial.compare(result)
         bar.phase("drawing the tutorial's plots")
-        pictures = tutorial.draw(result, folder)
+        with staging(results.path) as folder:
+            pictures = tutorial.draw(result, folder)
+            results.commit(folder, [picture.name for picture in pictures])
     table = _table("the tutorial prints", "gpuclust")
     for figure in compared:
         verdict = "[green]equal[/]" if figure.equal else "[bold red]DIFFERENT[/]"
@@ -114,7 +126,7 @@ def show_tutorial(screen: Console, folder: Path, device: str) -> bool:
     return count == len(compared)
 
 
-def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> bool:
+def show_digits(screen: Console, results: OutputFolder, examples: Path, device: str) -> bool:
     """Handwritten digits, in as many clusters as there are digits."""
     _heading(screen, "2. Real data: 1,797 handwritten digits (8 x 8 pixels), Ward linkage")
     try:
@@ -122,10 +134,11 @@ def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> b
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
         screen.print(
-            f"Left out: {escape(shown(error))}. The data are in examples/ of the repository; --examples says where."
+            f"Left out: {escape(displayed(error))}. The data are in examples/ of the repository; "
+            "--examples says where."
         )
         return True
-    with ProgressBar() as bar:
+    with ProgressBar() as bar, staging(results.path) as folder:
         bar.phase("clustering the digits")
         found = compute(pixels, "ward", device=device, progress=bar)
         labels = fcluster(found.Z, 10, criterion="maxclust")
@@ -141,6 +154,7 @@ def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> b
         save_figure(
             folder / "digits-true.png", lambda ax: plot_clusters(pixels, digit, ax=ax, left_out=None), (10.0, 7.0)
         )
+        results.commit(folder, PICTURES[:3])
     counts = contingency(digit, labels)
     table = _table("digit", *(f"{label:4d}" for label in range(1, counts.shape[1] + 1)), title="cluster")
     for value, row in enumerate(counts):
@@ -154,7 +168,7 @@ def show_digits(screen: Console, folder: Path, examples: Path, device: str) -> b
     return True
 
 
-def show_large(screen: Console, folder: Path, n: int, device: str) -> bool:
+def show_large(screen: Console, results: OutputFolder, n: int, device: str) -> bool:
     """Generated points in average linkage, beside SciPy's time and heights where SciPy is installed."""
     _heading(screen, f"3. {n:,} x {FEATURES} generated points, average linkage")
     peer = importlib.util.find_spec("scipy") is not None
@@ -165,7 +179,7 @@ def show_large(screen: Console, folder: Path, n: int, device: str) -> bool:
     if peer and n >= 10_000:
         screen.print("This takes about a minute, most of it SciPy's. --points takes a smaller number of points.")
     points = generate(n)
-    with ProgressBar() as bar:
+    with ProgressBar() as bar, staging(results.path) as folder:
         bar.phase("compiling, once")
         compute(points[:WARM_UP], "average", device=device)
         bar.phase("gpuclust")
@@ -178,6 +192,7 @@ def show_large(screen: Console, folder: Path, n: int, device: str) -> bool:
             lambda ax: fancy_dendrogram(found.Z, ax=ax, annotate_above=float(found.Z[-15, 2]), leaf_rotation=90.0),
             (12.0, 7.0),
         )
+        results.commit(folder, PICTURES[3:])
         if peer:
             bar.phase("SciPy, on one core (it does not say how far it is)")
             theirs, Z = scipy_average(points)

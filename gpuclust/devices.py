@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +137,26 @@ def lacks() -> Iterator[Lack]:
     yield from _cupy_lacks(version)
 
 
+def numba_cuda(name: str = "numba.cuda") -> ModuleType:
+    """Import a module of numba-cuda; every first import of one goes through here.
+
+    While it is imported, numba-cuda (to 0.30 at least) uses what NumPy 2.5 and cuda-core 0.7 have deprecated: a user
+    can do nothing about that, and with warnings as errors the import would fail. It also names ``numpy.row_stack``,
+    which NumPy 2.5 has removed, when it is to compile the first kernel: so that module is imported here, with the
+    name in place.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"numba(_cuda)?\.|cuda\.core")
+        if not hasattr(np, "row_stack") and not simulated():
+            np.row_stack = np.vstack
+            try:
+                with suppress(ImportError):  # of a version that has no such module
+                    import_module("numba.cuda.np.arrayobj")
+            finally:
+                del np.row_stack
+        return import_module(name)
+
+
 def _numba_lacks(card: Card | None) -> Iterator[Lack]:
     if find_spec("numba_cuda") is None:
         yield Lack("numba-cuda", "numba-cuda is not installed", install())
@@ -142,8 +164,8 @@ def _numba_lacks(card: Card | None) -> Iterator[Lack]:
     if simulated():
         return
     try:
-        import_module("numba.cuda.cudadrv.nvvm").NVVM()
-        import_module("numba.cuda.cudadrv.libs").open_libdevice()
+        numba_cuda("numba.cuda.cudadrv.nvvm").NVVM()
+        numba_cuda("numba.cuda.cudadrv.libs").open_libdevice()
     except Exception as error:  # of many kinds, by version and by what is not found
         yield Lack("NVVM", f"numba-cuda finds no NVVM ({_line(error)})", install())
         return
@@ -173,7 +195,7 @@ def _cupy_lacks(version: int) -> Iterator[Lack]:
 def toolkit_version() -> tuple[int, int] | None:
     """The CUDA that numba-cuda compiles for; None where it does not tell."""
     try:
-        major, minor = import_module("numba.cuda").runtime.get_version()
+        major, minor = numba_cuda().runtime.get_version()
     except Exception:
         return None
     return (int(major), int(minor)) if major > 0 else None  # the simulator says -1

@@ -18,8 +18,9 @@ from gpuclust.errors import DoesNotFit
 from gpuclust.memory import format_bytes
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.neighbors import nearest_neighbors as nearest_neighbors
-from gpuclust.observations import as_array, holder, place, to_host
+from gpuclust.observations import holder, place, to_host
 from gpuclust.points import check_points
+from gpuclust.real_arrays import real_array
 
 __all__ = [
     "cdist",
@@ -90,7 +91,7 @@ def pdist(
     """
     dtype = dtype or "float64"
     _check_output(output, out)
-    points = check_points(as_array(X), "X", not callable(metric))
+    points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
     n, m = points.shape
     shape = (n * (n - 1) // 2,)
     if callable(metric):
@@ -106,7 +107,7 @@ def pdist(
         points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
         ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
-        return to_output(_kernels(backend).condensed(ready, result), output)
+        return to_output(metrics.unscaled(_kernels(backend).condensed(ready, result), ready.exponent), output)
 
 
 def cdist(
@@ -144,7 +145,8 @@ def cdist(
     """
     dtype = dtype or "float64"
     _check_output(output, out)
-    A, B = (check_points(as_array(X), name, not callable(metric)) for X, name in ((XA, "XA"), (XB, "XB")))
+    table = not callable(metric)
+    A, B = (check_points(real_array(X, name, numbers=table), name, table) for X, name in ((XA, "XA"), (XB, "XB")))
     if A.shape[1] != B.shape[1]:
         raise ValueError(
             "XA and XB must have the same number of columns (i.e. feature dimension), "
@@ -167,7 +169,7 @@ def cdist(
         A, B = (place(X, backend.name, keep) for X in (A, B))
         a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "cdist", backend, output)
-        return to_output(_kernels(backend).pairwise(a, b, result), output)
+        return to_output(metrics.unscaled(_kernels(backend).pairwise(a, b, result), a.exponent), output)
 
 
 def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:

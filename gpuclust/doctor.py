@@ -132,7 +132,10 @@ def _toolkit() -> tuple[int, int] | None:
 
 
 def _cache_folder() -> str | None:
-    """Where compiled kernels are kept; None where nothing can be written, and all is compiled anew each time."""
+    """Where compiled kernels are kept; None where nothing can, and all is compiled anew each time.
+
+    That is so where nothing can be written, and where others could write too, which is warned of.
+    """
 
     @compiled
     def probe() -> None:
@@ -354,7 +357,7 @@ def _facts_table(found: dict[str, Any]) -> Table:
     table.add_row("gpuclust", f"{found['gpuclust']}, Python {found['python']}, {found['platform']}")
     table.add_row("packages", ", ".join(f"{name} {version or '-'}" for name, version in found["packages"].items()))
     table.add_row("CPU", f"{found['threads']} threads, {format_bytes(found['available_memory'])} available")
-    kept = cache["folder"] or "none: no folder can be written, so every process compiles anew"
+    kept = cache["folder"] or "none: no folder can be written by you alone, so every process compiles anew"
     table.add_row(
         "compile cache", escape(kept if cache["writable"] or not cache["folder"] else f"{kept} (read-only)")
     )

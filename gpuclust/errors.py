@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 
 
@@ -26,6 +28,16 @@ class ClusterWarning(UserWarning):
     """An input is probably not what was meant (a square distance matrix given as points, say)."""
 
 
+class RoundingWarning(UserWarning):
+    """Distances that were given are not quite distances (negative, not symmetric, a diagonal other than zero), by no
+    more than rounding explains, and were mended; the message says how many, and by how much.
+    """
+
+
+class LinkageWarning(ClusterWarning):
+    """A linkage matrix of another origin was repaired: its column of cluster sizes does not follow from its ids."""
+
+
 class FallbackWarning(UserWarning):
     """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
 
@@ -34,17 +46,30 @@ class PictureWarning(UserWarning):
     """A picture or report could not be made; the results, which do not depend on it, are complete."""
 
 
-def unknown_name(kind: str, got: object, allowed: Iterable[str]) -> ValueError:
-    """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion."""
+def warn(message: str, category: type[Warning]) -> None:
+    """Issue a warning for the line that called gpuclust, however deep inside it this is."""
+    level, frame = 2, sys._getframe(1)  # level 2 is what called this function
+    while frame is not None and (frame.f_globals.get("__name__") or "").split(".")[0] == "gpuclust":
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(message, category, stacklevel=level)
+
+
+def unknown_name(kind: str, got: object, allowed: Iterable[str], hint: str = "") -> ValueError:
+    """``ValueError`` for a name that is not in a table, with the nearest allowed one, or a ``hint``, beside."""
     names = sorted(set(allowed))
     near = difflib.get_close_matches(str(got).lower(), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if hint or near:
+        hint = f" {hint}" if hint else f" Did you mean {near[0]!r}?"
     return ValueError(f"Unknown {kind} {got!r}.{hint} Allowed: {', '.join(names)}.")
 
 
-def overflow(dtype: object) -> ValueError:
-    """``ValueError`` for finite input whose dissimilarities are not."""
-    return ValueError(
+class NotFinite(GpuclustError, ValueError):
+    """Finite input has dissimilarities that are not."""
+
+
+def overflow(dtype: object) -> NotFinite:
+    """The error for finite input whose dissimilarities are not."""
+    return NotFinite(
         f"The dissimilarities of this input are not finite in {dtype}: values are too large, or the metric is not "
-        "defined for some pair (the cosine of a zero vector, say). Scale the data, or remove such rows."
+        "defined for some pair. Scale the data, or remove such rows."
     )

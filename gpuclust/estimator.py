@@ -35,8 +35,6 @@ except ImportError:  # scikit-learn before 1.6
 
 #: scikit-learn's names of metrics that SciPy calls otherwise.
 ALIASES = {"l1": "cityblock", "manhattan": "cityblock", "l2": "euclidean"}
-#: Mirrored entries of a square matrix may differ by so much of its largest entry, and the diagonal from zero.
-ASYMMETRY = 1e-5
 
 Metric = str | Callable[..., Any]
 
@@ -322,20 +320,12 @@ def _condensed(
     square: np.ndarray, linkage: str, device: str, dtype: str, memory_limit: int | str | None
 ) -> np.ndarray:
     """The upper triangle of a matrix of distances that is symmetric but for rounding."""
-    from gpuclust.condensed import is_valid_dm, squareform
     from gpuclust.plan import plan
+    from gpuclust.rounded import condense
 
     job = plan(len(square), None, linkage, dtype=dtype, device=device, memory_limit=memory_limit)
     replace(job, memory=job.memory + len(square) * (len(square) - 1) // 2 * square.itemsize).check()
-    largest = float(np.abs(square).max())
-    if np.isfinite(largest):  # otherwise the linkage says where it is not
-        is_valid_dm(square, max(ASYMMETRY * largest, np.finfo(float).tiny), throw=True, name="X")
-    condensed = squareform(square, checks=False)
-    if (lowest := condensed.min()) < 0:
-        if lowest < -ASYMMETRY * largest:
-            raise ValueError(f"Negative values in data passed to AgglomerativeClustering as distances: {lowest}.")
-        np.maximum(condensed, 0, out=condensed)  # zero but for rounding, like 1 - cosine of equal vectors
-    return condensed
+    return condense(square)
 
 
 def _check_one_of(n_clusters: Any, distance_threshold: Any) -> None:

@@ -6,11 +6,10 @@ Text is read by `gpuclust.tables`, columnar files by `gpuclust.columnar`.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
+import math
 import os
+import struct
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.errors import InputFileError
+from gpuclust.opening import ALLOWED, check_is_file, check_size, damage_of, open_regular
 from gpuclust.tables import Table, choose_columns, describe, read_table
 
 #: Separator that is expected by the ending of a table's name; ``None``: what the first lines hold.
@@ -31,9 +31,10 @@ COLUMNAR = (".parquet", ".feather", ".arrow")
 #: Endings of the names of data sets.
 _FOUND = tuple(ending for ending in TABLES if ending not in NAMED_ONLY)
 ENDINGS = (".npy", ".npz", *_FOUND, *(f"{ending}.gz" for ending in _FOUND), *COLUMNAR)
-ALLOWED = ".npy, .npz, .csv, .tsv, .txt (these three also as .gz), .parquet, .feather"
 NOT_NUMBERS = {"c": "complex numbers", "O": "Python objects", "S": "bytes", "U": "text", "V": "records"}
 NOT_NUMBERS |= {"M": "dates", "m": "time spans"}
+#: The longest header of a .npy file, in bytes; that of an array of numbers takes 118.
+_LONGEST_HEADER = 2**16
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def read_points(
     path: str | os.PathLike[str],
     key: str | None = None,
     columns: Sequence[str | int] | None = None,
+    limit: int | None = None,
     *,
     header: bool | None = None,
     index: str | int | None = None,
@@ -83,6 +85,8 @@ def read_points(
     columns : sequence of str or int, optional
         The columns to read, in this order; all of them unless given. A text is a name if a column has it, and
         otherwise a number. Numbers count from 0 and count every column of the file, also one that names the rows.
+    limit : int, optional
+        Bytes that the values may take in memory; by default, what is available. A .npy file takes none.
     header : bool, optional
         Whether the first line of a text table is a header; by default that is found out.
     index : str or int, optional
@@ -94,7 +98,9 @@ def read_points(
     ------
     InputFileError
         The file is missing, unreadable, truncated or empty, or holds something that is not a finite number; the
-        message names the place.
+        message names the place. Or it is a FIFO or a device.
+    DoesNotFit
+        It holds, or promises, more than ``limit``.
     """
     file, key = split_key(path, key)
     check_is_file(file)
@@ -102,21 +108,17 @@ def read_points(
     suffix = os.path.splitext(name)[1]
     if key is not None and suffix != ".npz":
         raise InputFileError(f"{file}: only an .npz file holds arrays by name, so {key!r} cannot be read from it")
-    try:
+    with damage_of(file, "cannot be read"):
         if suffix == ".npy" and name == file.name.lower():
             return _array(file, _only(file, _read_npy(file), columns))
         if suffix == ".npz" and name == file.name.lower():
-            return _array(file, _only(file, _read_npz(file, key), columns))
+            return _array(file, _only(file, _read_npz(file, key, limit), columns))
         if suffix in TABLES:
-            return _data_set(read_table(file, TABLES[suffix], columns, header, index, distances), file)
+            return _data_set(read_table(file, TABLES[suffix], columns, header, index, distances, limit), file)
         if suffix in COLUMNAR and name == file.name.lower():
             from gpuclust.columnar import read_columnar
 
-            return _data_set(read_columnar(file, columns, index), file)
-    except InputFileError:
-        raise
-    except (OSError, EOFError) as error:  # gzip.BadGzipFile is an OSError, a gzip file cut short an EOFError
-        raise InputFileError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            return _data_set(read_columnar(file, columns, index, limit), file)
     raise InputFileError(f"{file}: unknown kind of file {''.join(file.suffixes[-1:])!r}. Allowed: {ALLOWED}.")
 
 
@@ -146,32 +148,6 @@ def split_key(path: str | os.PathLike[str], key: str | None = None) -> tuple[Pat
     if colon and file.lower().endswith(".npz") and not os.path.exists(text):
         return Path(file), name if key is None else key
     return Path(text), key
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def check_is_file(path: Path) -> None:
-    """``InputFileError`` that says what is at this path instead of a file, or what may have been meant."""
-    if path.is_dir():
-        raise InputFileError(f"{path}: is a folder, a file is needed ({ALLOWED})")
-    if path.exists():
-        return
-    if not path.parent.is_dir():
-        raise InputFileError(f"{path}: does not exist, nor does the folder {path.parent}")
-    try:
-        there = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
-    except OSError:  # a folder that may be entered but not listed: no suggestion then
-        there = []
-    near = difflib.get_close_matches(path.name, there, n=2, cutoff=0.75)
-    hint = f". Did you mean {' or '.join(near)}?" if near else ""
-    raise InputFileError(f"{path}: does not exist{hint}")
 
 
 def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -206,54 +182,64 @@ def read_shape(
 
 def npz_header(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of an array in an .npz file that may hold observations."""
-    if not zipfile.is_zipfile(path):
-        raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
-    with zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-        wanted = _pick(path, names, key)
+    with damage_of(path), open_regular(path) as file, _archive(path, file) as archive:
+        wanted = _pick(path, [name.removesuffix(".npy") for name in archive.namelist()], key)
         with archive.open(f"{wanted}.npy") as member:
-            shape, dtype, _ = _read_header(f"{path}:{wanted}", member)
-    _check_array(f"{path}:{wanted}", shape, dtype)
-    return shape, dtype
+            return _read_header(f"{path}:{wanted}", member)[:2]
 
 
-def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape and dtype that a .npy header promises, and where the numbers begin."""
-    magic = file.read(6)
-    if magic != b"\x93NUMPY":
-        found = "is empty" if not magic else f"starts with {magic!r}"
+def _archive(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
+    if not zipfile.is_zipfile(file):
+        raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
+    return zipfile.ZipFile(file)
+
+
+def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Shape and dtype that a .npy header promises, and whether columns follow each other; observations only.
+
+    The file is left where the numbers begin.
+    """
+    begin = file.read(12)
+    if begin[:6] != b"\x93NUMPY":
+        found = "is empty" if not begin else f"starts with {begin[:6]!r}"
         raise InputFileError(f"{what}: is not a .npy file ({found})")
-    file.seek(0)
-    try:
+    with damage_of(what, "damaged or truncated .npy header"):
+        short = begin[6:7] == b"\x01"
+        (length,) = struct.unpack("<H" if short else "<I", begin[8:10] if short else begin[8:12])
+        if length > _LONGEST_HEADER:  # read as a whole by NumPy before it is looked at
+            raise ValueError(f"it is {length:,} bytes long")
+        file.seek(0)
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except ValueError as error:
-        raise InputFileError(f"{what}: damaged or truncated .npy header ({error})") from error
-    return shape, dtype, file.tell()
+        shape, by_columns, dtype = read(file)
+        if not all(0 <= length < 2**63 for length in shape):
+            raise ValueError(f"its shape is {shape}")
+    _check_array(what, shape, dtype)
+    return shape, dtype, by_columns
 
 
 def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of a .npy file that is as long as its header promises, and may hold observations."""
-    with open(path, "rb") as file:
-        shape, dtype, start = _read_header(str(path), file)
-    _check_array(str(path), shape, dtype)
-    need = dtype.itemsize
-    for length in shape:
-        need *= int(length)
-    have = path.stat().st_size - start
+    with open_regular(path) as file:
+        return _whole_header(path, file)[:2]
+
+
+def _whole_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    shape, dtype, by_columns = _read_header(str(path), file)
+    need = dtype.itemsize * math.prod(int(length) for length in shape)
+    have = os.fstat(file.fileno()).st_size - file.tell()
     if have < need:
         raise InputFileError(
             f"{path}: is truncated: its header promises {_times(shape)} {dtype} values ({need:,} bytes), "
             f"but only {have:,} bytes follow"
         )
-    return shape, dtype
+    return shape, dtype, by_columns
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
-    npy_header(path)
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    with open_regular(path) as file:
+        shape, dtype, by_columns = _whole_header(path, file)
+        return np.memmap(file, dtype, "r", file.tell(), shape, "F" if by_columns else "C")
 
 
 def _pick(path: Path, keys: list[str], key: str | None) -> str:
@@ -267,22 +253,17 @@ def _pick(path: Path, keys: list[str], key: str | None) -> str:
     return wanted
 
 
-def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
-    if not zipfile.is_zipfile(path):
-        raise InputFileError(f"{path}: is not an .npz file, or a truncated one")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            wanted = _pick(path, list(archive.files), key)
-            array = archive[wanted]
-    except InputFileError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if "Object arrays" in str(error):
-            raise InputFileError(f"{path}: holds Python objects; arrays of numbers are allowed") from error
-        raise InputFileError(f"{path}: is damaged ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise InputFileError(f"{path}: {wanted!r} is not an array")
-    _check_array(f"{path}:{wanted}", array.shape, array.dtype)
+def _read_npz(path: Path, key: str | None, limit: int | None) -> NDArray[Any]:
+    with damage_of(path), open_regular(path) as file, _archive(path, file) as archive:
+        wanted = _pick(path, [name.removesuffix(".npy") for name in archive.namelist()], key)
+        what = f"{path}:{wanted}"
+        with archive.open(f"{wanted}.npy") as member:
+            shape, dtype, _ = _read_header(what, member)
+            check_size(what, math.prod(shape), dtype.itemsize, limit)
+            member.seek(0)
+            array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)  # type: ignore[arg-type]
+            if member.read(1):
+                raise InputFileError(f"{what}: is damaged (more follows than its header promises)")
     return array
 
 

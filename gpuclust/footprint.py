@@ -83,6 +83,8 @@ def estimate(
             copies, row = 2.3, 105 + 10 * width  # once more in the order of a tree, its boxes, lists of neighbours
         elif boxes:
             copies, row = 1 + boxes / features, 120 + 10 * width
+    if algorithm == "generic" and not card:
+        row += 8 * width  # sizes, bounds, errors, and boxes
     fixed = int(copies * features) + row * n
     if algorithm == "summaries" and m is not None and not card:
         # Lists before and after a round, and a float32 copy for screening.
@@ -121,14 +123,14 @@ _ON_HOST = {
     "stored, all pairs": (1, 150),
     "cluster tree": (1, 150),
     "hybrid": (1, 150),
-    "generic": (3, 95),
+    "generic": (3.5, 46),  # the points, centroids in two parts, and one part of half of them once more
     "generic, stored": (1, 140),
 }
 #: Searches of all points hold them once more, in an order of space, and the keys and places that sorting takes.
 _ON_CARD = dict.fromkeys(_ON_HOST, (2, 100)) | {
     "spanning tree": (3, 164),
     "summaries": (7, 264),
-    "generic": (3, 100),
+    "generic": (4, 100),
 }
 
 

@@ -1,6 +1,7 @@
 """One data set, from its file to a folder of results: linkage matrix, labels, pictures, and a record of the run.
 
-Every file is written whole or not at all, and run.json last: a folder with a run.json holds a complete result.
+Every file is written whole or not at all, and run.json last: a folder with a run.json holds a complete result. Files
+that gpuclust did not write are neither replaced nor removed; see `gpuclust.ownership`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,21 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust import methods, metrics
-from gpuclust.errors import InputFileError, PictureWarning, unknown_name
-from gpuclust.files import DataSet, read_points
+from gpuclust.errors import InputFileError, PictureWarning, unknown_name, warn
+from gpuclust.files import DataSet, read_points, split_key
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
-from gpuclust.memory import peak_memory
+from gpuclust.memory import parse_bytes, peak_memory
 from gpuclust.observations import check_observations
-from gpuclust.output import output_folder
+from gpuclust.output import discard_left_behind, output_folder, staging
+from gpuclust.ownership import OutputFolder, exclusive, inodes
 from gpuclust.plan import check_euclidean, working_type
 from gpuclust.precomputed import as_distances
-from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version, write_record
+from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version
 from gpuclust.results import (
+    MOST,
+    RESULTS,
     Cut,
     cut_height,
     draw,
-    forget_earlier,
     forgiven,
     suggest_clusters,
     write_labels,
@@ -62,7 +64,8 @@ class Job:
     read, by name or number from 0; ``header`` says whether a table has one, ``index`` which column names its rows (or
     "none"): see `gpuclust.files.read_points`. ``weights`` are those of the columns; ward, centroid and median take
     them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or square.
-    ``report`` adds report.html, and scatter.png to the pictures.
+    ``report`` adds report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files that
+    gpuclust did not write, or that were changed since; never an input.
     """
 
     data: str
@@ -83,6 +86,7 @@ class Job:
     min_size: int = 1
     labels_format: str = "csv"
     report: bool = False
+    overwrite: bool = False
 
     def check(self) -> None:
         """Refuse options that can't be right, before anything is read.
@@ -112,6 +116,8 @@ class Job:
             self.cut.check()
         if self.min_size < 1:
             raise ValueError(f"the smallest size of a cluster must be at least 1, got {self.min_size}")
+        if self.min_size > MOST:
+            raise ValueError(f"the smallest size of a cluster must be at most {MOST:,}, got {self.min_size}")
         if self.min_size > 1 and self.cut is None:
             raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
         if self.labels_format not in LABELS_FORMATS:
@@ -181,7 +187,8 @@ def run(
     warned : list, optional
         What `warnings` has recorded by the end, to be kept in run.json.
     own_folder : bool
-        The output folder is for results only: what has the name of one is deleted, whoever wrote it.
+        The output folder was made for these results: a file in it that is not as it was written is kept under another
+        name, instead of being refused.
 
     Returns
     -------
@@ -191,19 +198,26 @@ def run(
     ------
     InputFileError, OutputError, ValueError
         The data, the output folder or an option is at fault. Nothing is written then, and a folder made for the
-        results is taken away again.
+        results is taken away again. `OutputRefused`, before anything is computed: a file is in the way that gpuclust
+        did not write, or that is the input.
     DoesNotFit, BackendUnavailable
         As `linkage`.
     """
     observer = observer or _Silent()
     started, clock = datetime.now(timezone.utc), _Clock(observer)
     job.check()
-    with output_folder(job.out) as folder:
+    with output_folder(job.out) as folder, exclusive(folder):
+        results = _results(job, folder, own_folder)
+        results.check(_names(job))
+        discard_left_behind(folder)
         with clock("reading"):
             source = source or Source.of(job)
             data = load(job)
             _check_fits(job, data)
             source.check_unchanged()
+            mapped = isinstance(data.values, np.memmap)
+            if not mapped:
+                source.check_content()
         with clock("linkage"):
             points = scaled(job, data.values)
             linkage = compute(
@@ -216,6 +230,8 @@ def run(
                 memory_limit=job.memory_limit,
                 **job.metric_arguments(),
             )
+        if mapped:  # read until now
+            source.check_content()
         with clock("cutting"):
             labels, height = _cut(job, linkage.Z)
             result = Result(linkage, labels, height, suggest_clusters(linkage.Z))
@@ -242,65 +258,84 @@ def run(
 
             with clock("assessing"), forgiven(failed, "report.html"):
                 result.record["assessment"] = assess(job, linkage.Z, points)
-        forget_earlier(folder, own_folder)
-        files: list[str] = []
         try:
-            _write(job, result, data, clock, files, failed)
-        except BaseException:  # a full disk, say: no part of a result is left
-            for name in files:
-                with suppress(OSError):
-                    (folder / name).unlink()
+            _write(job, result, data, clock, results, failed)
+        except BaseException:  # a full disk, say: no part of a result is left; an earlier one if nothing was replaced
+            if results.replaced:
+                results.forget_all()
             raise
     for text in _lost(failed):
-        warnings.warn(text, PictureWarning, stacklevel=2)
+        warn(text, PictureWarning)
     return result
 
 
-def _write(job: Job, result: Result, data: DataSet, clock: _Clock, files: list[str], failed: dict[str, str]) -> None:
-    """Everything that a job leaves behind, run.json last.
+def _results(job: Job, folder: Path, own_folder: bool) -> OutputFolder:
+    given = inodes([split_key(job.data)[0]])
+    return OutputFolder(folder, RESULTS, is_run=True, overwrite=job.overwrite, keep=own_folder, inputs=given)
 
-    Adds to ``files`` what is written, and to ``failed`` why a picture or the report is not.
-    """
-    folder, Z = job.out, result.linkage.Z
-    with clock("writing"):
-        files.append(write_linkage(folder, Z))
-        if result.labels is not None:
-            files.append(write_labels(folder, result.labels, data.names, job.labels_format))
+
+def _names(job: Job) -> list[str]:
+    """Names of the files that a job may write, beside run.json."""
+    names = ["Z.npy"]
+    if job.cut is not None:
+        names.append(f"labels.{job.labels_format}")
     if job.plots:
-        with clock("drawing"):
-            drawn, not_drawn = _draw(job, Z, result.height, data, result.labels)
-            files += drawn
-            failed |= not_drawn
-    result.record["warnings"] += _lost(failed)
-    if job.report and "report.html" not in failed:
-        from gpuclust.report import write_report
+        names += ["dendrogram.png", "elbow.png", *(["scatter.png"] if job.report else [])]
+    return [*names, "report.html"] if job.report else names
 
-        with clock("reporting"), forgiven(failed, "report.html"):
-            files.append(write_report(folder, job, result, data))
-        result.record["warnings"] += _lost({name: why for name, why in failed.items() if name == "report.html"})
-    result.record["failed_pictures"] = failed
-    result.record["seconds"] = {**clock.seconds, "total": clock.total()}
-    result.record["peak_memory_bytes"] = peak_memory()
-    list_files(result.record, folder, files)
-    write_record(folder, result.record)
+
+def _write(
+    job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder, failed: dict[str, str]
+) -> None:
+    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last.
+
+    Adds to ``failed`` why a picture or the report is not there.
+    """
+    Z, record = result.linkage.Z, result.record
+    with staging(results.path) as staged:
+        with clock("writing"):
+            files = [write_linkage(staged, Z)]
+            if result.labels is not None:
+                files.append(write_labels(staged, result.labels, data.names, job.labels_format))
+        hashes = {}
+        if job.plots:
+            hashes = results.commit(staged, files)
+            with clock("drawing"):
+                files, not_drawn = _draw(job, staged, Z, result.height, data, result.labels)
+            failed |= not_drawn
+        record["warnings"] += _lost(failed)
+        if job.report and "report.html" not in failed:
+            from gpuclust.report import write_report
+
+            with clock("reporting"), forgiven(failed, "report.html"):
+                files.append(write_report(staged, job, result, data))
+            record["warnings"] += _lost({name: why for name, why in failed.items() if name == "report.html"})
+        hashes |= results.commit(staged, files)
+    record["failed_pictures"] = failed
+    record["seconds"] = {**clock.seconds, "total": clock.total()}
+    record["peak_memory_bytes"] = peak_memory()
+    record["kept"] = results.said
+    list_files(record, results.path, hashes)
+    result.record = results.complete(record)
 
 
 def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     """Draw what a complete result lacks; the record that lists it too. Nothing is computed again but the cut."""
-    data, folder = load(job), job.out
-    Z = np.load(folder / "Z.npy")
-    labels, height = _cut(job, Z)
-    drawn, failed = _draw(job, Z, height, data, labels)
-    record = {**record, "parameters": {**record["parameters"], "plots": True}}
-    record["failed_pictures"] = {**record.get("failed_pictures", {}), **failed}
-    record["warnings"] = [*record["warnings"], *_lost(failed)]
-    list_files(record, folder, [*record["bytes"], *drawn])
-    write_record(folder, record)
-    return record
+    with exclusive(job.out), staging(job.out) as staged:
+        results = _results(job, job.out, own_folder=True)
+        data, Z = load(job), np.load(job.out / "Z.npy")
+        labels, height = _cut(job, Z)
+        drawn, failed = _draw(job, staged, Z, height, data, labels)
+        hashes = {**record["hashes"], **results.commit(staged, drawn)}
+        record = {**record, "parameters": {**record["parameters"], "plots": True}}
+        record["failed_pictures"] = {**record["failed_pictures"], **failed}
+        record["warnings"] = [*record["warnings"], *_lost(failed)]
+        list_files(record, job.out, hashes)
+        return results.complete(record)
 
 
 def _draw(
-    job: Job, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
+    job: Job, folder: Path, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
 ) -> tuple[list[str], dict[str, str]]:
     """The pictures: what is drawn, and why what is not; see `gpuclust.results.draw`."""
     drawn: list[str] = []
@@ -312,7 +347,7 @@ def _draw(
         with forgiven(failed, "scatter.png"):
             points, view = to_scatter(job, data)
     with forgiven(failed, "dendrogram.png"):
-        drawn, not_drawn = draw(job.out, Z, height, data.names, points, labels, view)
+        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view)
         failed |= not_drawn
     return drawn, failed
 
@@ -324,7 +359,10 @@ def _lost(failed: dict[str, str]) -> list[str]:
 
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
-    data = read_points(job.data, columns=job.columns, header=job.header, index=job.index, distances=job.precomputed)
+    limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
+    data = read_points(
+        job.data, columns=job.columns, limit=limit, header=job.header, index=job.index, distances=job.precomputed
+    )
     return as_distances(data) if job.precomputed else data
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gpuclust import algorithms, devices, methods, metrics
+from gpuclust import algorithms, devices, frames, methods, metrics
 from gpuclust.backends import Backend, Stored, select
 from gpuclust.choice import AUTO
-from gpuclust.distance import pdist
-from gpuclust.errors import DoesNotFit, FallbackWarning, overflow
+from gpuclust.distance import cdist, pdist
+from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.memory import format_bytes
 from gpuclust.observations import (
     all_finite,
-    check_not_negative,
     check_observations,
     count,
     holder,
@@ -29,7 +28,9 @@ from gpuclust.observations import (
     warn_of_square,
 )
 from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
+from gpuclust.points import Points
 from gpuclust.progress import Progress, check_progress, reporter
+from gpuclust.rounded import not_negative
 
 Metric = str | Callable[..., float]
 
@@ -188,9 +189,7 @@ def compute(
     keep = True
     name = "precomputed"
     planned: str | metrics.Metric = name
-    if condensed:
-        check_not_negative(rule, data)
-    else:
+    if not condensed:
         found = metrics.resolve(metric, metric_arguments.get("p"))
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
         check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
@@ -204,7 +203,12 @@ def compute(
     n = count(data)
     m = None if condensed else data.shape[1]
     working = np.dtype(working_type(dtype))
-    taken_as_it_is = data.dtype == working and data.flags.c_contiguous
+    exponent, given = 0, data
+    if condensed:
+        data = not_negative(data)
+        with devices.device_of(data):
+            exponent = _exponent(data, n, rule, working)
+    taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
     copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
     job = plan_for(
         n,
@@ -227,7 +231,7 @@ def compute(
         with backend.active(), reporter(progress, n - 1) as report:
             here = place(data, backend.name, keep)
             if condensed:
-                merges = _from_condensed(job, backend, rule, here, report)
+                merges = _from_condensed(job, backend, rule, here, exponent, report)
             else:
                 merges = _from_points(job, backend, rule, here, metric, metric_arguments, report)
             if not np.isfinite(merges.heights).all():
@@ -235,9 +239,18 @@ def compute(
             report(n - 1)
         return merges
 
-    job, merges = _with_fallbacks(job, merge)
-    if rule.on_squares:
-        np.sqrt(merges.heights, out=merges.heights)
+    try:
+        job, merges = _with_fallbacks(job, merge)
+    except NotFinite as error:
+        pair = None if condensed else _undefined_pair(data, name, working, metric_arguments)
+        if pair is None:
+            raise
+        raise NotFinite(f"{pair} {error}") from None
+    if merges.heights.min() < 0:
+        raise ValueError(
+            f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
+            f"{merges.heights.min()}."
+        )
     merged = time.perf_counter()
     Z = assemble(merges)
     if optimal_ordering:
@@ -274,13 +287,54 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, M
     raise DoesNotFit(f"{story} Nothing that would fit is left to be tried.")
 
 
+def _exponent(condensed: Any, n: int, rule: methods.Method, working: np.dtype) -> int:
+    """Of the power of two that dissimilarities are multiplied by, so that what is computed from them is in range."""
+    copied = rule.name in ("single", "complete")  # they are only compared
+    if copied and condensed.dtype == working:
+        return 0
+    room = frames.room_for(2 if rule.on_squares else 1, working, 0 if copied else n, digits=False)
+    return int(room.exponent(frames.span_of([condensed[:, None]])))
+
+
+def _heights(merges: Merges, rule: methods.Method, exponent: int) -> Merges:
+    """Merges at the heights that dissimilarities have before they are squared and multiplied by a power of two."""
+    heights = merges.heights.astype(np.float64)
+    if rule.on_squares:
+        np.sqrt(heights, out=heights)
+        exponent //= 2
+    return replace(merges, heights=metrics.unscaled(heights, exponent))
+
+
+def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:
+    """Which two rows have no finite dissimilarity, if some of the first comparisons tell."""
+    rows = to_host(data)
+    step = max(1, _COMPARED // max(1, rows.size))
+    for begin in range(0, min(len(rows), step * _SLABS), step):
+        found = cdist(rows[begin : begin + step], rows, metric, dtype=working.name, device="cpu", **arguments)
+        wrong = ~np.isfinite(found)
+        np.fill_diagonal(wrong[:, begin:], False)
+        if wrong.any():
+            i, j = (int(k) for k in np.argwhere(wrong)[0])
+            return f"The {metric} distance of rows {i + begin} and {j} is {found[i, j]}."
+    return None
+
+
+#: Numbers of pairs that are compared at once to find such rows, and how often.
+_COMPARED, _SLABS = 1 << 24, 16
+
+
 def _from_condensed(
-    job: Plan, backend: Backend, rule: methods.Method, data: Any, report: Callable[[int], None]
+    job: Plan, backend: Backend, rule: methods.Method, data: Any, exponent: int, report: Callable[[int], None]
 ) -> Merges:
-    condensed = devices.array_module(data).ascontiguousarray(data, dtype=job.dtype)
+    array = devices.array_module(data)
+    if exponent:
+        data = frames.scaled_copy(data, exponent, np.dtype(job.dtype))
+    condensed = array.ascontiguousarray(data, dtype=job.dtype)
     if job.algorithm == "spanning tree":
-        return algorithms.prim(backend, condensed, job.n, report)
-    return _on_matrix(backend, backend.store_condensed(condensed, job.n, rule.on_squares), rule, report)
+        merges = algorithms.prim(backend, condensed, job.n, report)
+    else:
+        merges = _on_matrix(backend, backend.store_condensed(condensed, job.n, rule.on_squares), rule, report)
+    return _heights(merges, rule, 2 * exponent if rule.on_squares else exponent)
 
 
 def _from_points(
@@ -292,16 +346,25 @@ def _from_points(
     arguments: dict[str, Any],
     report: Callable[[int], None],
 ) -> Merges:
-    if job.algorithm == "spanning tree, stored":
-        condensed = pdist(data, metric, dtype=job.dtype, device="cpu", **arguments)
-        if not all_finite(condensed):
-            raise overflow(job.dtype)
-        return algorithms.prim(backend, condensed, job.n, report)
     if job.algorithm == "summaries" and rule.scatter is not None:
         points = metrics.prepare_squares(data, job.metric, dtype=job.dtype, **arguments)
     else:
         name = "sqeuclidean" if rule.on_squares else str(metric)
         points = metrics.prepare(data, name, dtype=job.dtype, **arguments)
+        metrics.refuse_undefined(points)
+    return _heights(_merged(job, backend, rule, points, report), rule, points.exponent)
+
+
+def _merged(
+    job: Plan, backend: Backend, rule: methods.Method, points: Points, report: Callable[[int], None]
+) -> Merges:
+    if job.algorithm == "spanning tree, stored":
+        from gpuclust.kernels.cpu.pairwise import condensed as all_pairs  # brings Numba
+
+        condensed = all_pairs(replace(points, features=to_host(points.features)))
+        if not all_finite(condensed):
+            raise overflow(job.dtype)
+        return algorithms.prim(backend, condensed, job.n, report)
     if job.algorithm == "spanning tree":
         return algorithms.boruvka(backend, points, report)
     if job.algorithm == "generic":

@@ -11,7 +11,8 @@ scalar Python: the reference backend calls them as they are, the CPU and CUDA ba
 
 For a reducible linkage ``d(x, a|b) >= min(d(x,a), d(x,b))`` whenever a and b are nearest neighbours of each other.
 The algorithms rely on this to the last bit, so an update whose rounding could break it is clamped; the true value is
-never below the minimum, and clamping can only bring it nearer.
+never below the minimum, and clamping can only bring it nearer. In the update of centroid linkage the mean of two
+equal distances is clamped to that distance: a union of copies of a point is as far from everything as the point.
 
 Two linkages need no formula of their own: weighted (WPGMA) is average (UPGMA), and median (WPGMC) is centroid
 (UPGMC), with every size held at one.
@@ -56,7 +57,12 @@ def ward(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
 
 def centroid(dxa: Any, dxb: Any, dab: Any, sa: Any, sb: Any, sx: Any) -> Any:
     size = sa + sb
-    value = (sa * dxa + sb * dxb - sa * sb * dab / size) / size
+    low = dxa if dxa < dxb else dxb
+    high = dxa if dxa > dxb else dxb
+    mean = (sa * dxa + sb * dxb) / size
+    mean = mean if mean > low else low
+    mean = mean if mean < high else high
+    value = mean - sa / size * (sb / size) * dab
     zero = dab - dab
     return value if value > zero else zero
 

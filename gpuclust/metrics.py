@@ -13,7 +13,7 @@ operations is SciPy's: it decides the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from gpuclust import blocks
 from gpuclust.devices import array_module, is_device_array
 from gpuclust.errors import unknown_name
+from gpuclust.frames import Frame, balanced, coded, framed, row_room, times_power
 from gpuclust.points import (
     Array,
     Finish,
@@ -57,6 +58,13 @@ def _largest(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
 
 def _power(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
     return a + w * abs(x - y) ** p, b
+
+
+def _power_of_ratio(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    d = abs(x - y) * (w > 0)
+    c = max(b, d)  # the largest so far; a is the sum of powers of what is divided by it
+    s = c + (c == 0)
+    return a * (b / s) ** p + w * (d / s) ** p, c
 
 
 def _product(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
@@ -99,6 +107,10 @@ def _root(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
 
 def _pth_root(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
     return a ** (p / p / p)
+
+
+def _pth_root_of_ratios(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return b * a ** (p / p / p)
 
 
 def _mean(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
@@ -168,14 +180,22 @@ def _with_total_weight(X: Array, given: Parameters) -> Prepared:
     return X, given.w, float(X.shape[1] if given.w is None else given.w.sum())
 
 
+def _directions(X: Array, given: Parameters) -> Prepared:
+    return balanced(X, given.w, given.room), given.w, 1.0
+
+
 def _centred(X: Array, given: Parameters) -> Prepared:
-    X = X.astype(np.float64)
+    X = balanced(X.astype(np.float64), given.w, given.room)
     if X.shape[1]:
-        X -= X.mean(axis=1, keepdims=True) if given.w is None else (X @ (given.w / given.w.sum()))[:, None]
-    return X, given.w, 1.0
+        used = X if given.w is None else X[:, given.w > 0]
+        constant = (used.max(axis=1, initial=-inf) == used.min(axis=1, initial=inf)) if used.shape[1] else False
+        X = X - (X.mean(axis=1, keepdims=True) if given.w is None else (X @ (given.w / given.w.sum()))[:, None])
+        X[constant] = 0.0  # what rounding leaves of it is no direction
+    return balanced(X, given.w, given.room), given.w, 1.0
 
 
 def _distributions(X: Array, given: Parameters) -> Prepared:
+    X = balanced(X, None, given.room)
     total = X.sum(axis=1, dtype=np.float64, keepdims=True)
     rows = X / total
     rows[((X < 0).any(axis=1, keepdims=True) | (total == 0))[:, 0]] = inf  # _flag_infinite looks for these
@@ -229,12 +249,30 @@ def _counted(name: str, step: Step, finish: Finish, *aliases: str) -> Metric:
 
 
 _ALL = (
-    Metric("braycurtis", _difference_and_sum, _ratio, two_sums=True),
-    Metric("canberra", _relative, _sum),
-    Metric("chebyshev", _largest, _sum, ("chebychev", "cheby", "cheb", "ch"), euclidean_like=True),
-    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c"), euclidean_like=True),
-    Metric("correlation", _product, _one_minus_cosine, ("co",), prepare=_centred, summary=_norms),
-    Metric("cosine", _product, _one_minus_cosine, ("cos",), summary=_norms),
+    Metric("braycurtis", _difference_and_sum, _ratio, two_sums=True, degree=0),
+    Metric("canberra", _relative, _sum, degree=0),
+    Metric(
+        "chebyshev", _largest, _sum, ("chebychev", "cheby", "cheb", "ch"), euclidean_like=True, shift=True, degree=1
+    ),
+    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c"), euclidean_like=True, shift=True, degree=1),
+    Metric(
+        "correlation",
+        _product,
+        _one_minus_cosine,
+        ("co",),
+        prepare=_centred,
+        summary=_norms,
+        undefined=("constant", 0.0),
+    ),
+    Metric(
+        "cosine",
+        _product,
+        _one_minus_cosine,
+        ("cos",),
+        prepare=_directions,
+        summary=_norms,
+        undefined=("a zero vector", 0.0),
+    ),
     Metric(
         "dice",
         _product,
@@ -243,8 +281,18 @@ _ALL = (
         signed=True,
         weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True),
     ),
-    Metric("euclidean", _squared, _root, ("euclid", "eu", "e"), euclidean_like=True, monotone_of="sqeuclidean"),
-    Metric("hamming", _unequal, _mean, ("matching", "hamm", "ha", "h"), prepare=_with_total_weight),
+    Metric(
+        "euclidean",
+        _squared,
+        _root,
+        ("euclid", "eu", "e"),
+        euclidean_like=True,
+        monotone_of="sqeuclidean",
+        shift=True,
+        degree=1,
+        squares=True,
+    ),
+    Metric("hamming", _unequal, _mean, ("matching", "hamm", "ha", "h"), prepare=_with_total_weight, equality=True),
     _counted("jaccard", _absolute, _jaccard, "jacc", "ja", "j"),
     Metric(
         "jensenshannon",
@@ -255,8 +303,20 @@ _ALL = (
         summary=_flag_infinite,
         parameters=(),
         heavy=True,
+        undefined=("no distribution (a number is negative, or all are zero)", inf),
     ),
-    Metric("mahalanobis", _squared, _root, ("mahal", "mah"), prepare=_whitened, parameters=("VI",)),
+    Metric(
+        "mahalanobis",
+        _squared,
+        _root,
+        ("mahal", "mah"),
+        prepare=_whitened,
+        parameters=("VI",),
+        shift=True,
+        degree=1,
+        squares=True,
+        by_feature=True,
+    ),
     Metric(
         "minkowski",
         _power,
@@ -266,6 +326,18 @@ _ALL = (
         parameters=("p", "w"),
         euclidean_like=True,
         heavy=True,
+        shift=True,
+        degree=1,
+        wide_form=Metric(
+            "minkowskiwide",
+            _power_of_ratio,
+            _pth_root_of_ratios,
+            prepare=_with_exponent,
+            parameters=("p", "w"),
+            two_sums=True,
+            heavy=True,
+            degree=1,
+        ),
     ),
     _counted("rogerstanimoto", _absolute, _rogerstanimoto),
     _counted("russellrao", _product, _russellrao),
@@ -278,14 +350,29 @@ _ALL = (
         parameters=("V",),
         euclidean_like=True,
         monotone_of="sqeuclidean",
+        shift=True,
+        degree=1,
+        squares=True,
+        by_feature=True,
     ),
     _counted("sokalsneath", _absolute, _sokalsneath),
-    Metric("sqeuclidean", _squared, _sum, ("sqe", "sqeuclid"), euclidean_like=True),
+    Metric(
+        "sqeuclidean",
+        _squared,
+        _sum,
+        ("sqe", "sqeuclid"),
+        euclidean_like=True,
+        shift=True,
+        degree=2,
+        squares=True,
+    ),
     _counted("yule", _product, _yule),
 )
 
 #: Every metric by its name.
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+#: Those that points are prepared for instead where numbers are of very different size.
+WIDE_FORMS = tuple(metric.wide_form for metric in _ALL if metric.wide_form is not None)
 #: The same, and by its aliases.
 BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
 
@@ -347,8 +434,12 @@ def prepare(
     w: Any = None,
     V: Any = None,
     VI: Any = None,
+    power: int = 1,
 ) -> Points:
     """Points made ready for the kernels of one metric.
+
+    They are moved and scaled first where that keeps digits (`gpuclust.frames`); `unscaled` takes the scale off
+    distances.
 
     Parameters
     ----------
@@ -360,6 +451,8 @@ def prepare(
     p, w, V, VI : optional
         Minkowski's exponent, (m,) feature weights, (m,) variances, (m, m) inverse covariance: where the metric takes
         them. V and VI default to those of the points.
+    power : int
+        Of distances, in what is computed from them: their squares may have to be numbers, too.
 
     Returns
     -------
@@ -372,11 +465,33 @@ def prepare(
     TypeError
         For a parameter that the metric does not take.
     """
-    return _prepare(check_points(X), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI})
+    return _prepare((check_points(X),), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI}, power)[0]
+
+
+def unscaled(distances: Any, exponent: int) -> Any:
+    """Distances of points as they were given, from those of prepared points (`Points.exponent`); in place."""
+    with np.errstate(over="ignore", under="ignore"):
+        return times_power(distances, -exponent) if exponent else distances
+
+
+def refuse_undefined(points: Points) -> None:
+    """A ``ValueError`` that names the first row for which the metric is not defined, if there is one."""
+    if points.metric.undefined is not None:
+        _refuse_rows(points.metric, points.summary == points.metric.undefined[1])
+
+
+def _refuse_rows(metric: Metric, wrong: Array) -> None:
+    count = int(np.count_nonzero(wrong))
+    if count and metric.undefined is not None:
+        others = f", nor that of {count - 1:,} more such rows" if count > 1 else ""
+        raise ValueError(
+            f"Row {int(np.argmax(wrong))} is {metric.undefined[0]}: its {metric.name} distance is not "
+            f"defined{others}. Leave such rows out."
+        )
 
 
 def keeps_points(metric: str | Metric, p: float | None = None, w: Any = None, **others: Any) -> bool:
-    """Whether `prepare` only casts and transposes: then it takes points on a device, and leaves them there.
+    """Whether `prepare` takes points on a device and leaves them there: it only moves, scales, and transposes them.
 
     Whatever is summed over points or features is summed on the host, the same bits for every backend.
     """
@@ -395,23 +510,29 @@ def prepare_squares(X: Any, metric: str, *, dtype: Any = "float64", w: Any = Non
     """Points whose squared Euclidean distances are the distances of a metric of `SQUARED`.
 
     A cosine distance is half of the squared distance of two points on the unit sphere; a correlation distance that of
-    centred ones. See `prepare` for parameters and errors.
+    centred ones. See `prepare` for parameters and errors; and a row for which the metric is not defined is refused.
     """
     found = _named(metric)
     if found.name == "sqeuclidean" and w is None:
         return prepare(X, found, dtype=dtype)
     X, work = check_points(X), np.dtype(dtype)
-    given = Parameters(w=None if w is None else check_weights(w, X.shape[1]))
+    given = Parameters(w=None if w is None else check_weights(w, X.shape[1]), room=row_room(work))
+    squares, frame, exponent = METRICS["sqeuclidean"], Frame(), 0
+    if found.name == "sqeuclidean":
+        _, frame, exponent = framed(squares, (X,), work, {"w": given.w}, 1)
 
-    def ready(X: Array) -> Prepared:
-        rows = _centred(X, given)[0] if found.name == "correlation" else X.astype(np.float64, copy=False)
+    def ready(rows: Array) -> Prepared:
+        rows = (found.prepare or _as_they_are)(frame(rows), given)[0].astype(np.float64, copy=False)
         if given.w is not None:
             rows = rows * np.sqrt(given.w)
         if found.name != "sqeuclidean":  # a point at the origin has no direction: NaN
             rows = rows / np.sqrt(2 * (rows * rows).sum(axis=1, keepdims=True))
         return rows, None, 1.0
 
-    return _laid_out(X, METRICS["sqeuclidean"], work, ready)
+    points = _laid_out(X, squares, work, ready, exponent)
+    if found.undefined is not None:
+        _refuse_rows(found, np.isnan(points.features[0]))
+    return points
 
 
 def prepare_pair(
@@ -433,9 +554,10 @@ def prepare_pair(
             f"got {XA.shape[1]} and {XB.shape[1]}."
         )
     values = {"p": p, "w": w, "V": V, "VI": VI}
-    if not {"V", "VI"} & set(_named(metric).parameters):  # nothing that both must share
-        return _prepare(XA, metric, dtype, dict(values)), _prepare(XB, metric, dtype, dict(values))
-    both = _prepare(np.concatenate((XA, XB)), metric, dtype, values)
+    if not {"V", "VI"} & set(_named(metric).parameters):  # nothing but a frame that both must share
+        a, b = _prepare((XA, XB), metric, dtype, values)
+        return a, b
+    both = _prepare((np.concatenate((XA, XB)),), metric, dtype, values)[0]
     halves = [
         replace(both, features=np.ascontiguousarray(both.features[:, half]), summary=both.summary[half])
         for half in (slice(len(XA)), slice(len(XA), None))
@@ -479,8 +601,10 @@ def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
     return replace(points, metric=ordering(metric)), lambda sums: on_arrays(metric.finish)(sums, zero, zero, zero, p)
 
 
-def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, Any]:
+def complete(metric: Metric, X: Array, values: Mapping[str, Any], frame: Frame | None = None) -> dict[str, Any]:
     """``values`` without those that are None, and with the V or VI of the points ``X`` where the metric needs one.
+
+    Of the points as a ``frame`` has them, if one is given.
 
     Raises
     ------
@@ -491,7 +615,7 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, A
     """
     given = {name: value for name, value in values.items() if value is not None}
     if "V" in metric.parameters and "V" not in given:
-        given["V"] = blocks.variance(X)
+        given["V"] = blocks.variance(X, frame)
     if "VI" in metric.parameters and "VI" not in given:
         n, m = X.shape
         if n <= m:
@@ -499,12 +623,15 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any]) -> dict[str, A
                 f"The number of observations ({n}) is too small; the covariance matrix is singular. For observations "
                 f"with {m} dimensions, at least {m + 1} observations are required."
             )
-        given["VI"] = np.linalg.inv(blocks.covariance(X)).T
+        given["VI"] = np.linalg.inv(blocks.covariance(X, frame)).T
     return given
 
 
-def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any]) -> Points:
-    work = np.dtype(dtype)
+def _prepare(
+    sets: Sequence[Array], metric: str | Metric, dtype: Any, values: dict[str, Any], power: int = 1
+) -> list[Points]:
+    """Sets of points made ready together."""
+    work, m = np.dtype(dtype), sets[0].shape[1]
     if work not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
     taken = _named(metric)
@@ -512,25 +639,42 @@ def _prepare(X: Array, metric: str | Metric, dtype: Any, values: dict[str, Any])
         if value is not None and name not in taken.parameters:
             raise TypeError(f"metric {taken.name!r} takes no parameter {name!r}.")
     asked = _simplest(taken, values["p"])
-    given = complete(taken, X, values)
+    given = {name: value for name, value in values.items() if value is not None}
     if "w" in given:
-        given["w"] = check_weights(given["w"], X.shape[1])
+        given["w"] = check_weights(given["w"], m)
         asked = asked.weighted_form or asked
-    if "VI" in given:
-        given["VI"] = np.atleast_2d(np.asarray(given["VI"], dtype=np.float64))
-        given["centre"] = blocks.mean(X, finite=True)
-    parameters, ready = Parameters(**given), asked.prepare or _as_they_are
-    return _laid_out(X, asked, work, lambda rows: ready(rows != 0 if asked.boolean else rows, parameters))
+    for name, least in (("V", 1), ("VI", 2)):
+        if name in given:
+            given[name] = np.array(given[name], dtype=np.float64, ndmin=least)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        asked, frame, exponent = framed(asked, sets, work, given, power)
+        if asked.equality:
+            sets = coded(sets, work)
+    if asked.by_feature:
+        used = frame if frame.scales else None  # otherwise the bits are those of the points as they are
+        given = complete(taken, sets[0], given, used)
+        if "VI" in given:
+            given["VI"] = np.atleast_2d(np.asarray(given["VI"], dtype=np.float64))
+            given["centre"] = blocks.mean(sets[0], finite=True, frame=frame)
+    parameters, ready = Parameters(**given, room=row_room(work)), asked.prepare or _as_they_are
+
+    def rows_ready(rows: Array) -> Prepared:
+        return ready(rows != 0 if asked.boolean else frame(rows), parameters)
+
+    return [_laid_out(X, asked, work, rows_ready, exponent) for X in sets]
 
 
-def _laid_out(X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array], Prepared]) -> Points:
+def _laid_out(
+    X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array], Prepared], exponent: int = 0
+) -> Points:
     """Points whose rows ``ready`` makes ready, block by block."""
     (n, m), weights, scalar = X.shape, None, 1.0
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
         if is_device_array(X):
-            rows, weights, scalar = ready(X)
-            features = array_module(rows).array(rows.T, dtype=work, order="C")
-            summary = np.zeros(n, work)
+            features, summary = array_module(X).empty((m, n), work), np.zeros(n, work)
+            for part in blocks.row_blocks(n, m, blocks.ON_DEVICE):
+                rows, weights, scalar = ready(X[part])
+                features[:, part] = array_module(rows).asarray(rows.T, dtype=work)
         else:
             features, summary = np.empty((m, n), work), np.zeros(n, work)
             for part in blocks.row_blocks(n, m):
@@ -542,4 +686,4 @@ def _laid_out(X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array],
                     summary[part] = metric.summary(precise, weights)
                     features[:, part] = precise
         weights = None if weights is None else weights.astype(work, copy=False)
-    return Points(metric, features, summary, weights, work.type(scalar))
+    return Points(metric, features, summary, weights, work.type(scalar), exponent)

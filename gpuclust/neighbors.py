@@ -14,9 +14,10 @@ from gpuclust.errors import DoesNotFit
 from gpuclust.footprint import LISTS_ON_CARD, in_boxes, slab_on_card
 from gpuclust.memory import available_memory, format_bytes, parse_bytes
 from gpuclust.metric_arguments import for_function, table_arguments
-from gpuclust.observations import as_array, holder, place, to_host
+from gpuclust.observations import holder, place, to_host
 from gpuclust.plan import working_type
 from gpuclust.points import check_points
+from gpuclust.real_arrays import real_array
 from gpuclust.sizes import MOST
 
 
@@ -90,7 +91,7 @@ def nearest_neighbors(
     array([1, 0, 1])
     """
     dtype = working_type(dtype)
-    points = check_points(as_array(X), "X", not callable(metric))
+    points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
     n, m = points.shape
     k = _checked(k, n)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
@@ -108,8 +109,10 @@ def nearest_neighbors(
     with backend.active():
         _check_memory(n, m, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, metrics.keeps_points(metric, **kwargs))
-        index, distance = backend.knn(metrics.prepare(here, metric, dtype=dtype, **kwargs), k)
-    return _marked(distance, index)
+        ready = metrics.prepare(here, metric, dtype=dtype, **kwargs)
+        metrics.refuse_undefined(ready)
+        index, distance = backend.knn(ready, k)
+    return _marked(metrics.unscaled(distance, ready.exponent), index)
 
 
 def _checked(k: Any, n: int) -> int:

@@ -1,6 +1,6 @@
 """What a linkage can be computed from: points (n, m), or condensed dissimilarities (n (n - 1) / 2,).
 
-On the host, or on a CUDA device: `as_array` takes both without a copy.
+On the host, or on a CUDA device: `real_array` takes both without a copy.
 """
 
 from __future__ import annotations
@@ -12,50 +12,14 @@ from typing import Any
 import numpy as np
 
 from gpuclust import devices
-from gpuclust.devices import is_device_array
+from gpuclust.condensed import pair_at
 from gpuclust.errors import ClusterWarning
-from gpuclust.methods import Method
+from gpuclust.real_arrays import as_array as as_array
+from gpuclust.real_arrays import column_names, place_of, real_array
+from gpuclust.real_arrays import to_host as to_host
 
 #: Numbers looked at by one piece of work on the host, and on a device.
 _PIECE, _DEVICE_PIECE = 2**18, 2**26
-#: DLPack's numbers of memory that a CUDA device reads, and the host does not (all): a device's, and managed.
-_CUDA = (2, 13)
-
-
-def as_array(y: Any) -> Any:
-    """``y`` as an array, where it lies: NumPy's, or CuPy's for what lies on a CUDA device; nothing is copied.
-
-    Read are CUDA array interface and DLPack (CuPy, torch, JAX, Numba), and whatever NumPy takes. What lies on a
-    device that cannot be used from here is brought to the host.
-    """
-    if isinstance(y, np.ndarray):
-        return y
-    if getattr(y, "requires_grad", False):  # torch hands out no memory of such a tensor
-        y = y.detach()
-    interface = is_device_array(y)
-    if interface or _dlpack_device(y) in _CUDA:
-        if devices.missing() is not None:
-            return to_host(y)
-        from gpuclust.kernels.cuda import memory
-
-        return memory.from_interface(y) if interface else memory.from_dlpack(y)
-    known_to_numpy = any(hasattr(y, f"__array{rest}__") for rest in ("", "_interface", "_struct"))
-    return np.from_dlpack(y) if hasattr(y, "__dlpack__") and not known_to_numpy else np.asarray(y)
-
-
-def to_host(array: Any) -> np.ndarray:
-    """A NumPy array of what may lie on a device. Inputs are brought to the host here and nowhere else."""
-    if isinstance(array, np.ndarray):
-        return array
-    for method in ("get", "copy_to_host", "cpu"):  # CuPy's, Numba's, torch's
-        if hasattr(array, method):
-            return np.asarray(getattr(array, method)())
-    try:
-        return np.from_dlpack(array, device="cpu", copy=True)
-    except (AttributeError, TypeError, BufferError, RuntimeError) as error:
-        raise TypeError(
-            f"A {type(array).__name__} on a CUDA device cannot be read here, as {devices.missing() or error}"
-        ) from None
 
 
 def place(data: Any, device: str, keep: bool = True) -> Any:
@@ -77,15 +41,9 @@ def holder(data: Any) -> int | None:
 def check_observations(y: Any) -> Any:
     """``y`` as an array of real numbers that can be clustered, or an error that says what it is.
 
-    An array on a device stays there (`as_array`), and is looked at there.
+    An array on a device stays there (`real_array`), and is looked at there.
     """
-    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
-        raise ValueError(
-            f"y has {np.ma.count_masked(y)} masked values, which no dissimilarity is defined for; fill or drop them."
-        )
-    data = as_array(y)
-    if data.dtype.kind not in "biuf":
-        raise ValueError(f"y must hold real numbers, got dtype {data.dtype}.")
+    data = real_array(y, "y")
     if data.ndim == 1:
         observations_of(data.size)
     elif data.ndim == 2:
@@ -97,11 +55,11 @@ def check_observations(y: Any) -> Any:
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
     if data.dtype.kind == "f":
         with devices.device_of(data):
-            _check_finite(data)
+            _check_finite(data, column_names(y))
     return data
 
 
-def _check_finite(data: Any) -> None:
+def _check_finite(data: Any, columns: list[str] | None = None) -> None:
     from gpuclust.kernels.cpu.launch import run  # brings Numba
 
     array, on_host = devices.array_module(data), isinstance(data, np.ndarray)
@@ -121,7 +79,7 @@ def _check_finite(data: Any) -> None:
         first = min(bad)
         where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
         row, *column = (int(k) for k in where)
-        _refuse(data[(row + first, *column)].item(), (row + first, *column))
+        _refuse(data[(row + first, *column)].item(), (row + first, *column), len(data), columns)
 
 
 def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
@@ -135,20 +93,15 @@ def all_finite(data: np.ndarray) -> bool:
     return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 
-def _refuse(value: Any, where: tuple[int, ...]) -> None:
+def _refuse(value: Any, where: tuple[int, ...], length: int, columns: list[str] | None = None) -> None:
     if len(where) == 1:
+        pair = pair_at(where[0], _nearest_count(length))
         raise ValueError(
-            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}."
+            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}, for "
+            f"observations {' and '.join(map(str, pair))}."
         )
-    raise ValueError(f"Points must be finite, got {value} in row {where[0]}, column {where[1]}.")
-
-
-def _dlpack_device(y: Any) -> int | None:
-    """DLPack's number of the kind of device that ``y`` lies on; None where it does not say."""
-    try:
-        return int(y.__dlpack_device__()[0])
-    except AttributeError:
-        return None
+    missing = " (a missing value)" if columns is not None and np.isnan(value) else ""
+    raise ValueError(f"Points must be finite, got {value}{missing} in {place_of(where, columns)}.")
 
 
 def count(data: Any) -> int:
@@ -173,17 +126,6 @@ def observations_of(size: int) -> int:
             f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
         )
     return n
-
-
-def check_not_negative(method: Method, condensed: Any) -> None:
-    """Ward, centroid and median square what they are given: the sign would be lost."""
-    with devices.device_of(condensed):
-        if method.on_squares and condensed.min() < 0:
-            where = int(condensed.argmin())
-            raise ValueError(
-                f"Method '{method.name}' requires Euclidean distances, which are not negative, got "
-                f"{condensed[where].item()} at index {where}."
-            )
 
 
 def _is_hollow(data: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpuclust.memory import format_bytes
 from gpuclust.plot_style import PALETTE
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 #: Stands where there is no number.
 NOTHING = "\N{EN DASH}"
@@ -37,7 +37,7 @@ def _readable(value: Any) -> Any:
     """What is filled in, without characters that no page may hold, or that mislead its reader."""
     from markupsafe import Markup
 
-    return value if not isinstance(value, str) or isinstance(value, Markup) else shown(value, keep="\n\t")
+    return value if not isinstance(value, str) or isinstance(value, Markup) else displayed(value, keep="\n\t")
 
 
 def render(template: str, **values: Any) -> str:

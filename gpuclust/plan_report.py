@@ -12,7 +12,7 @@ from gpuclust.memory import format_bytes
 from gpuclust.observations import observations_of
 from gpuclust.plan import Plan
 from gpuclust.terminal import console
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +50,7 @@ def show(plan: Plan, as_json: bool, how: str = "") -> None:
         print(json.dumps(record(plan), indent=2))
     else:
         if how:
-            console().print(shown(how), markup=False)
+            console().print(displayed(how), markup=False)
         console().print(_table(plan))
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gpuclust.cluster_colors import link_colors
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
+from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.plot_style import GREY, LINK_COLORS, axes_or_current, tidy
 from gpuclust.scatter import plot_clusters
 
@@ -77,7 +78,8 @@ def fancy_dendrogram(
     """
     from matplotlib.collections import EllipseCollection
 
-    merges = np.shape(Z)[0] if np.ndim(Z) else 0
+    Z = as_linkage(Z, cast=False)
+    merges = len(Z)
     options = dict(dendrogram_kwargs)
     if merges >= _FULL_UP_TO and "truncate_mode" not in options:
         options["truncate_mode"] = "lastp"

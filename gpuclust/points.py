@@ -22,7 +22,8 @@ Finish = Callable[[Any, Any, Any, Any, Any], Any]
 class Parameters:
     """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance.
 
-    ``centre``: the mean of all points, for a metric that takes VI.
+    ``centre``: the mean of all points, for a metric that takes VI. ``room``: exponents that the largest number of a
+    row may have, for a metric of directions (`gpuclust.frames.balanced`).
     """
 
     p: float | None = None
@@ -30,6 +31,7 @@ class Parameters:
     V: Array | None = None
     VI: Array | None = None
     centre: Array | None = None
+    room: int = 0
 
     @cached_property
     def factor(self) -> tuple[Array, Array | None]:
@@ -66,7 +68,15 @@ class Metric:
     euclidean_like : the distance never falls when ``abs(x - y)`` of a feature grows, so that a bounding box
         bounds it from below (kd-trees).
     monotone_of : a metric with the same order of pairs and a cheaper ``finish``.
+    shift : the distance of two points does not change if both are moved by the same vector.
+    degree : of points multiplied by c distances are multiplied by ``c ** degree`` (V and VI as they are given); None:
+        there is no such number, or each row may be multiplied by another, which ``prepare`` does.
+    squares : squares of features, or of their differences, are summed.
+    by_feature : features may be multiplied by different numbers, if V or VI are changed with them.
+    equality : only whether features are equal counts.
+    undefined : of which rows no distance is defined, and the summary that tells them.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
+    wide_form : the metric to use instead where a sum of powers would overflow or underflow.
     """
 
     name: str
@@ -82,7 +92,14 @@ class Metric:
     boolean: bool = False
     euclidean_like: bool = False
     monotone_of: str | None = None
+    shift: bool = False
+    degree: int | None = None
+    squares: bool = False
+    by_feature: bool = False
+    equality: bool = False
+    undefined: tuple[str, float] | None = None
     weighted_form: Metric | None = None
+    wide_form: Metric | None = None
 
     @property
     def accepts_weights(self) -> bool:
@@ -101,6 +118,7 @@ class Points:
     summary : (n,) array, one number a point for ``finish`` (zeros if the metric has no use for it).
     weights : (m,) array or None.
     p : NumPy scalar of the working dtype, for ``step`` and ``finish``.
+    exponent : distances of these points are those of the points that were given, times two to the power of this.
     """
 
     metric: Metric
@@ -108,6 +126,7 @@ class Points:
     summary: Array
     weights: Array | None
     p: Any
+    exponent: int = 0
 
     @property
     def n(self) -> int:
@@ -119,7 +138,8 @@ class Points:
         array = array_module(self.features)
         there = which if isinstance(which, slice) else array.asarray(which)
         features = array.ascontiguousarray(self.features[:, there])
-        return Points(self.metric, features, np.ascontiguousarray(self.summary[which]), self.weights, self.p)
+        summary = np.ascontiguousarray(self.summary[which])
+        return Points(self.metric, features, summary, self.weights, self.p, self.exponent)
 
 
 def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """run.json: what a job was, what it found, and whether what lies in a folder is its complete result.
 
-A result is identified by the content of the input and by the options that can change what is written; not by the
-device, the memory or the number of threads, which change nothing.
+It is sealed: it holds the SHA-256 of every file beside it, and of its own content. A result is identified by the
+content of the input and by the options that can change what is written; not by the device, the memory or the number
+of threads, which change nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuclust.errors import InputFileError
-from gpuclust.files import DataSet, check_is_file, sha256_of, split_key
-from gpuclust.output import atomic_write
-from gpuclust.results import ELBOW_MERGES
+from gpuclust.files import DataSet, split_key
+from gpuclust.opening import open_regular, sha256_of, sha256_of_open
+from gpuclust.ownership import RECORD, hash_of, read_sealed
+from gpuclust.results import ELBOW_MERGES, RESULTS
 
 if TYPE_CHECKING:
     from gpuclust.job import Job, Result
@@ -29,7 +31,7 @@ PACKAGES = ("gpuclust", "numpy", "numba", "llvmlite", "matplotlib", "cupy-cuda12
 #: Counts up when what is written for the same input and options changes: earlier results are then made anew.
 RESULT_FORMAT = 2
 #: Options that change nothing of a result.
-_NO_MATTER = ("data", "out", "device", "memory_limit", "plots")
+_NO_MATTER = ("data", "out", "device", "memory_limit", "plots", "overwrite")
 #: Sizes of clusters that are recorded, the first ones or the largest.
 _MOST_SIZES = 1000
 
@@ -52,25 +54,38 @@ class Source:
             There is no such file, or it cannot be read.
         """
         path, _ = split_key(job.data)
-        check_is_file(path)
         try:
-            state = _state(path)
-            return cls(path, sha256_of(path), state)
+            with open_regular(path) as file:
+                state = _state(os.fstat(file.fileno()))
+                return cls(path, sha256_of_open(file), state)
         except OSError as error:
             raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     def check_unchanged(self) -> None:
         """``InputFileError`` if the file has changed, or vanished, since it was hashed."""
         try:
-            changed = _state(self.path) != self.state
+            changed = _state(os.stat(self.path)) != self.state
         except OSError as error:
             raise InputFileError(f"{self.path}: vanished while it was being read ({error.strerror})") from error
         if changed:
             raise InputFileError(f"{self.path}: was changed while it was being read")
 
+    def check_content(self) -> None:
+        """``InputFileError`` if the file that was hashed has another content by now.
 
-def _state(path: Path) -> tuple[int, int, int]:
-    found = os.stat(path)
+        A file that has been removed or replaced by another one is none that could have changed: what was mapped into
+        memory stays as it was.
+        """
+        try:
+            if os.stat(self.path).st_ino != self.state[0]:
+                return
+        except OSError:
+            return
+        if sha256_of(self.path) != self.sha256:
+            raise InputFileError(f"{self.path}: was changed while it was being read")
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -82,39 +97,37 @@ def identity(job: Job, source: Source) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What run.json holds; None if there is none, or none of ours."""
-    try:
-        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    """What run.json holds; None if there is none, or if it is not as it was written."""
+    found = read_sealed(folder / RECORD)
+    return found if found is not None and "identity" in found else None
 
 
-def complete_record(folder: Path, identity: str) -> dict[str, Any] | None:
-    """The record of a result, if it is this one, and each of its files is there in full."""
+def complete_record(folder: Path, identity: str) -> tuple[dict[str, Any] | None, list[str]]:
+    """The record of a result, if it is this one, and each of its files is as it was written.
+
+    Otherwise None, and what is wrong, if it was a result of ours.
+    """
     found = read_record(folder)
-    if found is None or found.get("identity") != identity:
-        return None
-    sizes = found.get("bytes")
-    if not isinstance(sizes, dict):
-        return None
-    try:
-        whole = all(os.stat(folder / name).st_size == size for name, size in sizes.items())
-    except OSError:
-        return None
-    return found if whole else None
+    if found is None:
+        there = os.path.lexists(folder / RECORD)
+        return None, ["run.json is damaged, or was changed"] if there else []
+    if found["identity"] != identity:
+        return None, []
+    wrong = changed_files(folder, found)
+    return (None if wrong else found), [f"{name} is damaged, or was changed" for name in wrong]
 
 
-def list_files(record: dict[str, Any], folder: Path, files: list[str]) -> None:
-    """Put into a record which files there are beside it, and how long they are."""
-    record["bytes"] = {name: os.stat(folder / name).st_size for name in files}
-    record["files"] = [*files, "run.json"]
+def changed_files(folder: Path, record: dict[str, Any]) -> list[str]:
+    """Names of the files of a result that are missing, or not as they were written."""
+    hashes = record.get("hashes", {})
+    return [name for name, digest in hashes.items() if name not in RESULTS or hash_of(folder / name) != digest]
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """run.json: written last, it makes a result complete."""
-    with atomic_write(folder / "run.json", "w") as file:
-        file.write(json.dumps(record, indent=2, allow_nan=False) + "\n")
+def list_files(record: dict[str, Any], folder: Path, hashes: dict[str, str]) -> None:
+    """Put into a record which files there are beside it, how long they are, and their SHA-256."""
+    record["bytes"] = {name: os.stat(folder / name).st_size for name in hashes}
+    record["hashes"] = dict(hashes)
+    record["files"] = [*hashes, RECORD]
 
 
 def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gpuclust.pages import render
 from gpuclust.plot_style import PALETTE
 from gpuclust.results import FEWEST_FOR_ELBOW
 from gpuclust.svg import dendrogram_svg, elbow_svg, scatter_svg
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.job import Job, Result
@@ -40,7 +41,7 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     points, view = to_scatter(job, data)
     page = render(
         "report.html",
-        title=folder.name,
+        title=displayed(job.out.resolve().name),
         record=record,
         cut=describe_cut(job),
         sizes=_sizes(labels),
@@ -106,7 +107,13 @@ def command(job: Job) -> str:
         parts += ["--dtype", job.dtype]
     if job.labels_format != "csv":
         parts += ["--labels-format", job.labels_format]
-    return shlex.join([*parts, "--report", "--out", str(job.out)])
+    return " ".join(map(_quoted, [*parts, "--report", "--out", str(job.out)]))
+
+
+def _quoted(part: str) -> str:
+    """For a shell; names that are no text as bash and zsh take them."""
+    shown = displayed(part.replace("\\", "\\\\").replace("'", "\\'"))
+    return shlex.quote(part) if displayed(part) == part else f"$'{shown}'"
 
 
 def program(job: Job) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.hierarchy.suggest import acceleration
-from gpuclust.output import OutputError, atomic_write, discard_left_behind, save_figure
-from gpuclust.text import guarded, shown
+from gpuclust.output import OutputError, atomic_write, save_figure
+from gpuclust.text import displayed, guarded
 
 if TYPE_CHECKING:
     from gpuclust.as_clustered import View
@@ -28,6 +27,8 @@ ANNOTATED = 12
 #: The elbow looks for a change of growth in so many of the last merges, and needs a few.
 ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
 
+#: Levels of a tree, and sizes of clusters, are numbers of at most 31 bits.
+MOST = 2**31 - 1
 #: Files that a job may leave beside run.json.
 RESULTS = (
     "Z.npy",
@@ -55,6 +56,8 @@ class Cut:
             raise ValueError(f"the threshold of a cut must be a number >= 0, got {self.threshold:g}")
         if self.depth < 1:
             raise ValueError(f"the depth of inconsistency must be at least 1, got {self.depth}")
+        if self.depth > MOST:
+            raise ValueError(f"the depth of inconsistency must be at most {MOST:,}, got {self.depth}")
 
 
 def suggest_clusters(Z: NDArray[np.float64]) -> int | None:
@@ -150,7 +153,7 @@ def draw(
     # Without a cut there are no clusters, and no colours of clusters.
     options |= {"color_threshold": 0.0} if labels is None else {"clusters": labels}
     if names is not None:
-        options["labels"] = [shown(name, most=LONGEST_NAME) for name in names]
+        options["labels"] = [displayed(name, most=LONGEST_NAME) for name in names]
     pictures: dict[str, tuple[Callable[[Any], Any], tuple[float, float]]] = {
         "dendrogram.png": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
     }
@@ -197,25 +200,3 @@ def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
     above = float(heights[len(heights) - clusters + 1])
     below = float(heights[len(heights) - clusters]) if clusters <= len(heights) else 0.0
     return (above + below) / 2
-
-
-def forget_earlier(folder: Path, everything: bool = False) -> None:
-    """Delete what an earlier run recorded as its own, so that the folder never mixes two runs' results.
-
-    ``everything``: the folder is one that is made for results. Whatever has the name of one goes too, and what a
-    killed process has left half-written.
-    """
-    record = folder / "run.json"
-    try:
-        listed = json.loads(record.read_text(encoding="utf-8")).get("files", [])
-    except (OSError, ValueError, AttributeError):
-        listed = []  # no record, or not one of ours: nothing here is known to be a result
-    else:
-        record.unlink(missing_ok=True)
-    if everything:
-        record.unlink(missing_ok=True)
-        listed = RESULTS
-        discard_left_behind(folder)
-    for name in listed:
-        if name in RESULTS:
-            (folder / name).unlink(missing_ok=True)

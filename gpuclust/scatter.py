@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gpuclust.as_clustered import AS_THEY_ARE, View
 from gpuclust.cluster_colors import cluster_colors
 from gpuclust.plot_style import axes_or_current, tidy
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,7 +181,9 @@ def in_the_plane(
 ) -> tuple[np.ndarray, tuple[str, str]]:
     """Two coordinates for each point, and what they are; ``columns`` are the names of the features."""
     points = points.astype(np.float64)
-    names = [f"feature {i}" for i in range(2)] if columns is None else [shown(name, most=60) for name in columns[:2]]
+    names = (
+        [f"feature {i}" for i in range(2)] if columns is None else [displayed(name, most=60) for name in columns[:2]]
+    )
     if points.shape[1] == 1:
         return np.column_stack((points[:, 0], cluster)), (names[0], "cluster, in order of its label")
     if points.shape[1] == 2:

@@ -18,7 +18,7 @@ from gpuclust.hierarchy.dendrogram import dendrogram
 from gpuclust.hierarchy.suggest import acceleration
 from gpuclust.plot_style import PALETTE
 from gpuclust.scatter import in_the_plane
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 #: A dendrogram of more observations is contracted to this many leaves; labels of more leaves are left out.
 _FULL_UP_TO, _LEAVES, _MOST_LABELS = 60, 40, 80
@@ -44,7 +44,7 @@ def dendrogram_svg(
         options["labels"] = names
     colors = (lambda node: _ABOVE) if labels is None else link_colors(Z, labels, _ABOVE)
     tree = dendrogram(Z, no_plot=True, link_color_func=colors, **options)
-    leaves = [shown(name, most=18) for name in tree["ivl"]]
+    leaves = [displayed(name, most=18) for name in tree["ivl"]]
     longest = max(map(len, leaves))
     below = 20 + 6 * min(longest, 18) if len(leaves) <= _MOST_LABELS else 24
     top = max(float(np.max(tree["dcoord"])), height or 0.0, 0.0)

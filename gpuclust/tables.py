@@ -19,18 +19,17 @@ fault is (`gpuclust.table_faults`).
 from __future__ import annotations
 
 import csv
-import gzip
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.errors import ClusterWarning, InputFileError, unknown_name
+from gpuclust.errors import ClusterWarning, InputFileError, unknown_name, warn
+from gpuclust.opening import open_text, rows_that_fit
 from gpuclust.table_cells import are_names, may_name_rows, names_rows, to_boolean, to_number
 from gpuclust.table_faults import find_fault, rows_of, undecodable
 from gpuclust.table_layout import BLANKS, Layout, layout_of
@@ -69,6 +68,7 @@ def read_table(
     header: bool | None = None,
     index: str | int | None = None,
     distances: bool = False,
+    limit: int | None = None,
 ) -> Table:
     """Read a table.
 
@@ -85,6 +85,8 @@ def read_table(
         The column that names the rows, or ``"none"``; by default that is found out.
     distances : bool
         The table is a square matrix, which tells whether a header and names stand beside it.
+    limit : int, optional
+        Bytes that the values may take, by default what is available.
 
     Raises
     ------
@@ -96,11 +98,11 @@ def read_table(
         if columns is not None:
             chosen = choose_columns(path, columns, layout.heads, layout.width)
             layout = layout.choosing(chosen)
-        values, names, layout = _load(path, layout, index)
+        values, names, layout = _load(path, layout, index, limit)
         if distances and 1 not in values.shape and header is None and index is None:
             better = _squared(values.shape, layout)
             if better:
-                return read_table(path, separator, columns, **better)
+                return read_table(path, separator, columns, limit=limit, **better)
             if values.shape[0] == values.shape[1]:
                 layout = replace(layout, doubt=None)
     except UnicodeDecodeError as error:
@@ -112,7 +114,7 @@ def read_table(
         headings = [layout.heads[cell] if layout.heads is not None else str(cell) for cell in layout.cells]
         doubts += identifiers(values, headings, [i for i, cell in enumerate(layout.cells) if cell in layout.whole])
     for doubt in doubts:
-        warnings.warn(f"{path}: {doubt}", ClusterWarning, stacklevel=4)
+        warn(f"{path}: {doubt}", ClusterWarning)
     heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in layout.cells]
     first = "first line is the header" if layout.header else "no header" if heads is None else "header in a comment"
     return Table(values, names, heads, describe(path, values.shape, heads, first, layout.named, layout.heads))
@@ -161,7 +163,7 @@ def table_shape(
 ) -> tuple[int, int]:
     """About how many rows, and how many columns, a table has, from its first lines and the size of its file."""
     layout = _layout_of(path, separator, header, index)
-    with _open_text(path) as file:
+    with open_text(path) as file:
         lines = list(islice(file, 200))
     size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text shrinks to about a third
     length = sum(map(len, lines)) / len(lines)
@@ -189,11 +191,10 @@ def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width:
             raise InputFileError(f"{path}: several columns are named {column!r}; give their numbers, from 0")
         place = list(names).index(column)
         if number is not None and number < width and number != place:
-            warnings.warn(
+            warn(
                 f"{path}: {column} is taken for the column of that name, number {place}, and not for column number "
                 f"{number} ({names[number]!r})",
                 ClusterWarning,
-                stacklevel=6,
             )
         return place
     if number is not None:
@@ -208,26 +209,28 @@ def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width:
 
 
 def _load(
-    path: Path, layout: Layout, index: str | int | None
+    path: Path, layout: Layout, index: str | int | None, limit: int | None
 ) -> tuple[NDArray[np.float64], list[str] | None, Layout]:
     """Values and names of rows. What the whole file tells against the layout's first lines is heeded."""
     if not layout.cells:
         raise InputFileError(f"{path}: holds names of rows only, and no numbers")
     names: list[str] = []
     try:
-        values = _load_numbers(path, layout, names)
+        values = _load_numbers(path, layout, names, limit)
+    except InputFileError:
+        raise
     except ValueError as error:
         if _names_after_all(path, layout, index):
-            return _load(path, replace(layout, named=0), index)
+            return _load(path, replace(layout, named=0), index, limit)
         raise InputFileError(f"{path}: {_fault(path, layout) or error}") from error
     if values.shape[1] != len(layout.cells) + (layout.named is not None) or not np.isfinite(values).all():
         if _names_after_all(path, layout, index):
-            return _load(path, replace(layout, named=0), index)
+            return _load(path, replace(layout, named=0), index, limit)
         raise InputFileError(f"{path}: {_fault(path, layout) or 'holds values that are not finite'}")
     if layout.named is None:
         return values, None, layout
     if layout.tentative and not _identify(names):
-        return _load(path, replace(layout, named=None, tentative=False), index)
+        return _load(path, replace(layout, named=None, tentative=False), index, limit)
     return np.ascontiguousarray(values[:, 1:]), [unguarded(name) for name in names], layout
 
 
@@ -235,7 +238,7 @@ def _names_after_all(path: Path, layout: Layout, index: str | int | None) -> boo
     """Whether the first column, taken for numbers by its first cells, holds names."""
     if index is not None or layout.named is not None or layout.width < 2 or layout.chosen is not None:
         return False
-    with _open_text(path) as file:
+    with open_text(path) as file:
         return are_names([row[0] for _, row in rows_of(file, layout) if row[0]])
 
 
@@ -276,7 +279,7 @@ def _are_distances(values: NDArray[Any]) -> bool:
     return values.shape[0] == values.shape[1] and not values.diagonal().any() and bool((values == values.T).all())
 
 
-def _load_numbers(path: Path, layout: Layout, names: list[str]) -> NDArray[np.float64]:
+def _load_numbers(path: Path, layout: Layout, names: list[str], limit: int | None) -> NDArray[np.float64]:
     first = () if layout.named is None else (layout.named,)
     wanted: tuple[int, ...] | None = (*first, *layout.cells)
     if wanted == tuple(range(layout.width)) and not layout.trailing:
@@ -285,8 +288,9 @@ def _load_numbers(path: Path, layout: Layout, names: list[str]) -> NDArray[np.fl
     if layout.named is not None:
         converters[layout.named] = _collector(names)
     blanks = layout.separator == BLANKS
-    with _open_text(path) as file:
-        lines = (line for line in islice(file, layout.skip, None) if not line.isspace())
+    with open_text(path) as file:
+        rows = (line for line in islice(file, layout.skip, None) if not line.isspace())
+        lines = rows_that_fit(rows, path, len(layout.cells) + (layout.named is not None), limit)
         return np.loadtxt(
             lines if wanted is None and not blanks else _even(lines, layout),
             usecols=wanted,
@@ -324,17 +328,13 @@ def _layout_of(path: Path, separator: str | None, header: bool | None, index: st
     lines: list[str] = []
     size = filled = 0
     ends = True
-    with _open_text(path) as file:
+    with open_text(path) as file:
         for line in file:
             lines.append(line)
             size, filled = size + len(line), filled + (not line.isspace())
             if size > _SAMPLE and filled > _FEWEST:
                 ends = False
                 break
-    if any("\0" in line for line in lines):
-        raise InputFileError(
-            f"{path}: is not a table in UTF-8: it holds null characters, as UTF-16 and binary files do"
-        )
     try:
         layout = layout_of(lines, separator, header, index, ends)
     except ValueError as error:
@@ -347,11 +347,5 @@ def _layout_of(path: Path, separator: str | None, header: bool | None, index: st
 
 
 def _fault(path: Path, layout: Layout) -> str | None:
-    with _open_text(path) as file:
+    with open_text(path) as file:
         return find_fault(file, layout)
-
-
-def _open_text(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return open(path, encoding="utf-8-sig")

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpuclust.errors import GpuclustError, InputFileError
 from gpuclust.output import OutputError, discard_unfinished
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 #: Exit codes: what was given is at fault, or something else is. 128 + the signal's number for a signal.
 BAD_INPUT, FAILED = 2, 1
+
+#: What stops a command; the last is not known everywhere.
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 #: A bar appears when a job has lasted this long; where there is no terminal, a line is written every so often.
 SHOW_AFTER, LINE_EVERY = 1.0, 10.0
@@ -135,13 +138,17 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
+        except BrokenPipeError:  # who reads what is printed here has seen enough: `| head -1`
+            if debug:
+                raise
+            raise SystemExit(128 + signal.SIGPIPE) from None
         except (GpuclustError, ValueError, TypeError, OSError, MemoryError) as error:
             if debug:
                 raise
-            text = " ".join(str(error).split()) or type(error).__name__
+            text = displayed(" ".join(str(error).split())) or type(error).__name__
             if isinstance(error, MemoryError) and not isinstance(error, GpuclustError):
                 text = f"out of memory: {text}"
-            print(f"gpuclust: error: {shown(text)}", file=sys.stderr, flush=True)
+            print(f"gpuclust: error: {text}", file=sys.stderr, flush=True)
             raise SystemExit(BAD_INPUT if _is_bad_input(error) else FAILED) from None
 
 
@@ -157,7 +164,7 @@ def _one_line_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"gpuclust: warning: {shown(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
+    print(f"gpuclust: warning: {displayed(' '.join(str(message).split()))}", file=sys.stderr, flush=True)
 
 
 def stoppable(work: Callable[[], int]) -> int:
@@ -188,8 +195,8 @@ def stoppable(work: Callable[[], int]) -> int:
         received.append(number)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A job started in the background by a shell ignores Ctrl-C; leave it so.
+    for number in STOPPING:
+        # A job started in the background by a shell ignores Ctrl-C, one by nohup the end of its terminal; leave it so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
     try:
@@ -197,7 +204,7 @@ def stoppable(work: Callable[[], int]) -> int:
         while not over.wait(0.5):
             pass
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
         _stop(worker, over)
         os._exit(128 + received[0])
@@ -205,6 +212,13 @@ def stoppable(work: Callable[[], int]) -> int:
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def say_how_to_stop() -> None:
+    """Tell a user on stderr what stops this process, where Ctrl-C does not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        text = f"Ctrl-C (SIGINT) is ignored, as in the background of a shell: stop with kill {os.getpid()}"
+        print(f"gpuclust: {text}", file=sys.stderr, flush=True)
 
 
 def allow_unwinding(seconds: float) -> None:
@@ -220,6 +234,6 @@ def _stop(worker: threading.Thread, over: threading.Event) -> None:
     over.wait(_unwind_seconds)
     discard_unfinished(for_good=True)
     show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
-    print(f"{show_cursor}gpuclust: stopped", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # of a terminal that is gone
+        print(f"{show_cursor}gpuclust: stopped", file=sys.stderr, flush=True)
         sys.stdout.flush()

@@ -1,52 +1,41 @@
-"""Text from elsewhere (names of rows, columns, files, data sets) where it is shown, or written for other programs."""
+"""Names and messages as they can be shown, and as they are written into tables that spreadsheets open."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from contextlib import suppress
 
-#: Characters that turn the direction of the text around them.
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: Control characters, separators of lines, and half of a pair (what Python makes of a file name that is not UTF-8).
-_HIDDEN = ("Cc", "Cs", "Zl", "Zp")
+#: Control characters, marks that change the direction of what follows, separators of lines, and lone surrogates.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
-def shown(text: object, keep: str = "", most: int | None = None) -> str:
-    """A text as it may be printed or drawn: what would act on a terminal, or mislead a reader, is escaped.
+def displayed(name: object, keep: str = "", most: int | None = None) -> str:
+    r"""A path, name or message for people: what cannot be shown is escaped; for the file system use the name itself.
 
-    Parameters
-    ----------
-    text : object
-        Anything; its ``str`` is taken.
-    keep : str
-        Characters that stay, such as line ends.
-    most : int, optional
-        Longer texts are cut, and end in an ellipsis.
+    Names of files are bytes. Those that are not UTF-8 come from the system with lone surrogates in place of these
+    bytes, which no terminal and no file in UTF-8 takes.
 
-    Returns
-    -------
-    str
-        Control characters, line separators, marks that turn the direction of text, and surrogates are written as in
-        Python's string literals: ``\\x1b``, ``\\u202e``, ``\\udcff``.
+    Characters of ``keep`` stay (line ends, say). A text of more than ``most`` characters is cut, and ends in an
+    ellipsis.
+
+    >>> displayed("caf\udce9.csv")
+    'caf\\xe9.csv'
     """
-    given = str(text)
-    if given.isascii() and given.isprintable():
-        result = given
-    else:
-        result = "".join(char if char in keep or not _acts(char) else _escaped(char) for char in given)
-    return result if most is None or len(result) <= most else result[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    text = str(name)
+    if not (text.isascii() and text.isprintable()):
+        with suppress(UnicodeEncodeError):  # surrogates that stand for no byte
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        text = _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found), text)
+    return text if most is None or len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _acts(char: str) -> bool:
-    return char in _TURNING or unicodedata.category(char) in _HIDDEN
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def guarded(cell: object) -> object:
@@ -59,7 +48,7 @@ def guarded(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     if any("\ud800" <= char <= "\udfff" for char in cell):
-        cell = "".join(_escaped(char) if "\ud800" <= char <= "\udfff" else char for char in cell)
+        cell = re.sub("[\ud800-\udfff]", lambda found: displayed(found[0]), cell)
     if not _FORMULA.match(cell):
         return cell
     return cell if _NUMBER.fullmatch(cell) else "'" + cell

@@ -166,6 +166,31 @@ def compare(run: Tutorial) -> list[Comparison]:
     ]
 
 
+#: Names of the plots, in the tutorial's order.
+PICTURES = tuple(
+    f"{number:02d}-{name}.png"
+    for number, name in enumerate(
+        (
+            "points",
+            "first-three-merged",
+            "next-three-merged",
+            "dendrogram",
+            "dendrogram-truncated-no-counts",
+            "dendrogram-truncated",
+            "dendrogram-heights",
+            "dendrogram-cut-at-50",
+            "dendrogram-cut-at-16",
+            "elbow",
+            "points-five-groups",
+            "dendrogram-five-groups",
+            "elbow-five-groups",
+            "clusters",
+        ),
+        1,
+    )
+)
+
+
 def draw(run: Tutorial, folder: Path) -> list[Path]:
     """All of the tutorial's plots, as PNG files in ``folder``, numbered in its order."""
     X, Z = run.X, run.Z
@@ -175,7 +200,8 @@ def draw(run: Tutorial, folder: Path) -> list[Path]:
     written: list[Path] = []
 
     def page(name: str, size: tuple[float, float], paint: Callable[[Any], Any], *titles: str) -> None:
-        path = folder / f"{len(written) + 1:02d}-{name}.png"
+        path = folder / PICTURES[len(written)]
+        assert path.stem[3:] == name
         save_figure(path, paint, size, *titles)
         written.append(path)
 

@@ -9,13 +9,22 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import children
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from lockstep import install
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-settings.register_profile("default", deadline=None, max_examples=40, derandomize=True, print_blob=True)
+# No deadline, no limit for making examples: on a loaded machine both are missed without a fault.
+settings.register_profile(
+    "default",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=40,
+    derandomize=True,
+    print_blob=True,
+)
 settings.load_profile("default")
 
 #: Whether kernels for CUDA run on the host: simulated, or compiled and emulated. See gpuclust/kernels/cuda/launch.py.
@@ -29,6 +38,8 @@ ON_DEVICE = [] if EMULATED else [pytest.mark.gpu]
 BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=ON_DEVICE)]
 #: Tests of what runs on CUDA: with ``-m emulated`` these only.
 EMULATED_TESTS = ("test_backends.py", "test_cuda_*.py", "test_device*.py")
+#: Seconds for a test of the long sweeps; for all others see pyproject.toml.
+SWEEP_TIMEOUT = 3600
 
 
 METHODS = ("single", "complete", "average", "weighted", "centroid", "median", "ward")
@@ -70,8 +81,10 @@ def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what to run when emulated."""
+    """Mark what to run when emulated, and how long sweeps may take."""
     for item in items:
+        if item.get_closest_marker("sweep") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SWEEP_TIMEOUT))
         if any(item.path.match(pattern) for pattern in EMULATED_TESTS):
             item.add_marker("emulated")
             if EMULATED and find_spec("numba_cuda") is None:
@@ -94,6 +107,12 @@ def every_kernel_that_was_launched_is_in_the_catalogue() -> Iterator[None]:
     listed = {of(kernel) for kernel in catalogue.kernels().values()}
     ours = {of(kernel) for kernel in launch.launched.values() if kernel.function.__module__.startswith("gpuclust.")}
     assert ours <= listed, ours - listed
+
+
+@pytest.fixture(autouse=True)
+def no_child_outlives_its_test() -> Iterator[None]:
+    yield
+    children.end_all()
 
 
 @pytest.fixture

@@ -72,6 +72,9 @@ class DeviceArray:
     def __int__(self) -> int:
         return int(self.data)
 
+    def __setitem__(self, where: Any, value: Any) -> None:
+        self.data[where] = value.data if isinstance(value, DeviceArray) else value
+
     def __getitem__(self, where: Any) -> DeviceArray:
         assert not isinstance(where, np.ndarray), "indices must be on the device"
         return self._wrap(self.data[where.data if isinstance(where, DeviceArray) else where])
@@ -94,6 +97,8 @@ for _name in (
     "le",
     "gt",
     "ge",
+    "eq",
+    "ne",
     "and",
     "or",
     "invert",
@@ -134,7 +139,8 @@ def _cupy() -> types.ModuleType:
         return call
 
     names = (
-        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty from_dlpack"
+        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty from_dlpack "
+        "sort concatenate"
     )
     for name in names.split(" "):
         setattr(module, name, function(name))

@@ -42,7 +42,7 @@ def test_not_finite_in_a_large_array():
         (np.ones(7), "got 7.*6 for n = 4"),
         (np.ones((4, 2)) + 1j, "complex128"),
         (np.array([["a", "b"], ["c", "d"]]), "dtype <U1"),
-        (np.array([[1, None], [2, 3]]), "dtype object"),
+        (np.array([[1, None], [2, 3]]), "row 0, column 1 is missing"),
         (np.zeros((3, 2), dtype="datetime64[s]"), "datetime64"),
     ],
 )

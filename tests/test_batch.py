@@ -9,10 +9,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as reference
@@ -135,7 +135,7 @@ def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path):
     assert files["table"] == {"scatter.png"}
     assert files["square"] == {"labels.csv"}
     assert files["left out"] == {"labels.parquet", "scatter.png"}
-    assert set(os.listdir(out)) == {*found, "summary.csv", "index.html", ".gpuclust.lock"}
+    assert set(os.listdir(out)) == {*found, "summary.csv", "index.html", ".gpuclust.lock", ".gpuclust.json"}
     for name, outcome in found.items():
         assert all(size == (out / name / file).stat().st_size for file, size in outcome.record["bytes"].items())
         page = Page(out / name / "report.html")
@@ -234,7 +234,7 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "labels_format": "parquet",
         "report": True,
     }
-    same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False}
+    same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False, "overwrite": True}
     assert {*other, *same} == {field.name for field in dataclasses.fields(Job)}
     identities = {identity(dataclasses.replace(job, **{name: value}), source) for name, value in other.items()}
     assert len({identity(job, source), *identities}) == len(other) + 1
@@ -373,18 +373,17 @@ def test_options_that_do_not_suit_fail_alone(tmp_path, data):
 
 
 def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, data):
-    with open(data / "huge.npy", "wb") as file:  # 16 GB of zeros that take no room
+    rows, columns = 20_000_000, 50_000
+    with open(data / "huge.npy", "wb") as file:  # 8 TB of zeros that take no room, and an hour to read
         np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f8", "fortran_order": False, "shape": (20_000_000, 100)}
+            file, {"descr": "<f8", "fortran_order": False, "shape": (rows, columns)}
         )
-        file.truncate(file.tell() + 8 * 100 * 20_000_000)
+        file.truncate(file.tell() + 8 * rows * columns)
     np.save(data / "a.npy", POINTS)
-    began = time.monotonic()
     found = run(data, tmp_path / "out", memory_limit="1GB", method="ward")
     assert statuses(found) == {"a": "done", "huge": "failed"}
     assert found["huge"].kind == "DoesNotFit"
     assert "1 GB may be used" in found["huge"].error
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("kind", ["asymmetric", "diagonal", "negative", "nan", "oblong"])
@@ -639,7 +638,7 @@ def test_bars_for_a_person_at_a_terminal(tmp_path, data):
         "COLUMNS": "120",
     }
     command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", tmp_path / "out", "--plots", "none"]
-    process = subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    process = children.start([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
     seen = b""
     try:
@@ -647,7 +646,7 @@ def test_bars_for_a_person_at_a_terminal(tmp_path, data):
             seen += part
     except OSError:  # the other end is closed
         pass
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=children.PATIENCE)
     os.close(ours)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
     assert process.returncode == 1, shown
@@ -693,5 +692,5 @@ def test_batch_needs_no_guard_in_a_script(tmp_path, data):
         f"print([o.status for o in batch.run({str(data)!r}, {str(tmp_path / 'out')!r}, plots='none', workers=1)])\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.stdout == "['done']\n", done.stderr

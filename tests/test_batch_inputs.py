@@ -154,7 +154,7 @@ def test_tables_of_numbers_are_no_manifests(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,2\n")
     assert not is_manifest(tmp_path / "t.csv")
     assert not is_manifest(tmp_path / "none.csv")
-    with pytest.raises(InputFileError, match="cannot be read"):
+    with pytest.raises(InputFileError, match="does not exist"):
         read_manifest(tmp_path / "none.csv")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -11,15 +12,16 @@ import subprocess
 import sys
 import time
 
+import children
 import numpy as np
 import pytest
 
 from gpuclust import batch
 from gpuclust.batch.lock import locked
 
-FILES, KILLS = 160, 20
-#: What two runs of the same job may differ in.
-TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes")
+FILES = 160
+#: What two runs of the same job may differ in: times, and the hashes of what tells them.
+TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes", "hashes", "sha256")
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +34,13 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(data, out, *options):
-    """A batch in a process group of its own."""
+def start(data, out, *options, ignoring=()):
+    """A batch in a process group of its own, which hears Ctrl-C whatever started the tests."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", out, "--clusters", "3", *options]
     command += ["--plots", "none"]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
+    return children.start(
+        command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
 
 
@@ -61,7 +58,7 @@ def contents(out):
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        if path.is_dir() or name in ("index.html", ".gpuclust.lock"):
+        if path.is_dir() or name in ("index.html", ".gpuclust.lock", ".gpuclust.json"):
             continue
         if path.name in ("run.json", "error.json"):
             record = json.loads(path.read_text())
@@ -80,7 +77,7 @@ def contents(out):
     return found
 
 
-def wait_for(condition, process, seconds=200.0):
+def wait_for(condition, process, seconds=children.PATIENCE):
     """Whether the condition came true before the process ended."""
     until = time.monotonic() + seconds
     while not condition():
@@ -91,21 +88,48 @@ def wait_for(condition, process, seconds=200.0):
     return True
 
 
-def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path):
+def workers_of(process):
+    """Numbers of the worker processes that a batch has just now."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+            main = [int(number) for number in file.read().split()]
+        for task in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{task}/children") as file:
+                main += [int(number) for number in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return sorted(set(main))
+
+
+def kill_a_worker(process, rng):
+    """Kill one that is at work; the batch goes on without it."""
+    found = workers_of(process)
+    if found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found[rng.integers(len(found))], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.sweep)])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path, kills):
+    """The whole batch, and in every third round one of its workers before."""
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     batch.run(data, undisturbed, workers=2, plots="none", clusters=3)
     rng = np.random.default_rng(3)
     seen = {}
     progress = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         before = len(complete(out))
         process = start(data, out, "--workers", str(1 + kill % 2))
         if kill % 5 == 0:  # in its beginning
             time.sleep(rng.uniform(0.0, 0.8))
         else:  # in its work: after some more results, and a moment that may be anywhere in the next
-            more = before + int(rng.integers(1, 10))
+            more = before + int(rng.integers(1, 1 + FILES // (2 * kills)))
             wait_for(lambda more=more: len(complete(out)) >= more, process)
             time.sleep(rng.uniform(0.0, 0.02))
+            if kill % 3 == 0:
+                kill_a_worker(process, rng)
+                wait_for(lambda more=more: len(complete(out)) > more, process)
+                time.sleep(rng.uniform(0.0, 0.02))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         now = complete(out)
@@ -114,10 +138,10 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_nothing_had_been(data, tm
         )
         seen = now
         progress.append(len(seen))
-    assert 20 < progress[-1] < FILES, progress
-    assert len(set(progress)) > 10, progress
+    assert kills <= progress[-1] < FILES, progress
+    assert len(set(progress)) > kills // 2, progress
     process = start(data, out, "--workers", "2")
-    process.communicate(timeout=120)
+    process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 1, "one file is bad"
     assert {name: state for name, state in complete(out).items() if name in seen} == seen
     expected, found = contents(undisturbed), contents(out)
@@ -132,7 +156,7 @@ def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
     process = start(data, out, "--workers", "2", "--no-reports")
     assert wait_for(lambda: len(complete(out)) > 5, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=100)
+    _, said = process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "gpuclust: stopped"
     assert "Traceback" not in said
@@ -145,12 +169,39 @@ def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
         pass
 
 
+@pytest.mark.parametrize("told", ["its process", "all of them"])
+def test_in_the_background_it_says_what_stops_it_and_stops(data, tmp_path, told):
+    """Ctrl-C is ignored there; SIGTERM ends it and its workers, whether they hear of it too or not."""
+    out = tmp_path / "out"
+    process = start(data, out, "--workers", "2", "--no-reports", ignoring=[signal.SIGINT])
+    assert wait_for(lambda: len(complete(out)) > 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    there = len(complete(out))
+    assert wait_for(lambda: len(complete(out)) > there + 2, process)
+    (os.kill if told == "its process" else os.killpg)(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=children.PATIENCE)
+    assert process.returncode == 143
+    assert said.splitlines()[0] == (
+        f"gpuclust: Ctrl-C (SIGINT) is ignored, as in the background of a shell: stop with kill {process.pid}"
+    )
+    assert said.splitlines()[-1] == "gpuclust: stopped"
+    assert "Traceback" not in said
+    assert "failed" not in said.replace("failed: bad", "")
+    with pytest.raises(ProcessLookupError):  # no worker is left
+        os.killpg(process.pid, 0)
+    assert list(out.rglob("*.tmp")) == []
+    with open(out / "summary.csv", newline="") as file:
+        status = [row["status"] for row in csv.DictReader(file)]
+    assert {*status} <= {"done", "failed", "not run"}
+    assert status.count("not run") >= FILES - len(complete(out))
+
+
 def test_workers_end_when_their_batch_is_gone(data, tmp_path):
     out = tmp_path / "out"
     process = start(data, out, "--workers", "2", "--no-reports")
     assert wait_for(lambda: len(complete(out)) > 2, process)
     process.kill()  # not its workers
-    process.communicate(timeout=100)
+    process.communicate(timeout=children.PATIENCE)
     with locked(out):
         there = complete(out)
         time.sleep(0.3)

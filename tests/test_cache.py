@@ -5,11 +5,18 @@ Hit by later processes, never with another kernel's code, wherever it may be.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import numba
+import pytest
+
+from gpuclust.kernels import disk_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -117,3 +124,165 @@ print(sum(tree_kernel(np.dtype("float64")).stats.cache_hits.values()))
     assert done.stdout.strip() == "1"
     assert not list(site.rglob("*.nbi"))
     assert list(home.rglob("*.nbi"))
+
+
+# Who may write what is run
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Makes a small kernel as a new process would: hits of the cache, its folder, and what was warned of."""
+    source = tmp_path / "twice.py"
+    source.write_text(
+        "from gpuclust.kernels.cpu.launch import compiled\n\n\n@compiled\ndef kernel(x):\n    return 2 * x\n"
+    )
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+
+    def call():
+        disk_cache.refusal.cache_clear()
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            found = importlib.util.spec_from_file_location("twice", source)
+            module = importlib.util.module_from_spec(found)
+            found.loader.exec_module(module)
+            assert [module.kernel(21), module.kernel(21)] == [42, 42]
+        stats = module.kernel.stats
+        folder = None if stats.cache_path is None else Path(stats.cache_path)
+        return sum(stats.cache_hits.values()), folder, [str(warning.message) for warning in heard]
+
+    yield call
+    disk_cache.refusal.cache_clear()
+
+
+def files_of(folder):
+    return sorted(path for path in folder.iterdir() if path.suffix in (".nbi", ".nbc"))
+
+
+def test_folders_of_kernels_are_private(kernel):
+    umask = os.umask(0)
+    try:
+        assert kernel()[0] == 0
+    finally:
+        os.umask(umask)
+    hits, folder, said = kernel()
+    assert (hits, said) == (1, [])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in files_of(folder)] == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o720])
+def test_a_folder_that_others_can_write_is_not_used(kernel, mode, monkeypatch):
+    """Kernels are pickles: whoever writes them has any code run."""
+    _, folder, _ = kernel()
+    folder.chmod(mode)
+    os.chown(folder, -1, 12345 if os.geteuid() == 0 else os.getegid())
+    if os.geteuid() and mode == 0o720:
+        pytest.skip("the user's own group is private")
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    hits, shown, said = kernel()
+    assert (hits, shown) == (0, None)
+    (line,) = said
+    assert line.startswith(f"{folder}: compiled kernels are neither read from there nor kept there")
+    assert "chmod go-w" in line
+    assert "NUMBA_CACHE_DIR" in line
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    monkeypatch.setenv("GPUCLUST_TRUST_KERNELS", "1")
+    assert kernel()[0] == 1
+    monkeypatch.delenv("GPUCLUST_TRUST_KERNELS")
+    folder.chmod(0o700)
+    assert kernel()[0] == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
+def test_what_another_user_owns_is_not_used(kernel):
+    _, folder, _ = kernel()
+    for path in files_of(folder):
+        os.chown(path, 12345, -1)
+        assert kernel()[0] == 0
+        assert path.stat().st_uid == 0, "written anew"
+        assert kernel()[0] == 1
+    os.chown(folder, 12345, -1)
+    hits, _, (said,) = kernel()
+    assert hits == 0
+    assert "another user (number 12345) owns it" in said
+
+
+def test_files_that_others_can_write_are_not_used(kernel):
+    _, folder, _ = kernel()
+    for path in files_of(folder):
+        path.chmod(0o666)
+        assert kernel()[0] == 0
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert kernel()[0] == 1
+
+
+def test_damaged_kernels_are_compiled_anew(kernel):
+    """Cut short, garbage, one bit changed, empty, a pickle that runs code, gone, a link, a folder in the way."""
+    _, folder, _ = kernel()
+    index, data = sorted(files_of(folder), key=lambda path: path.suffix, reverse=True)
+    bomb = b"cos\nsystem\n(S'touch " + os.fsencode(folder / "ran") + b"'\ntR."
+    for path in (index, data):
+        whole = path.read_bytes()
+        flipped = whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:]
+        for content in (
+            b"",
+            whole[:20],
+            whole[: len(whole) // 2],
+            b"garbage" * 100,
+            flipped,
+            bomb,
+            whole[:32] + bomb,
+        ):
+            path.write_bytes(content)
+            assert kernel()[0] == 0, content[:40]
+            assert kernel()[0] == 1
+        path.unlink()
+        path.symlink_to("/dev/zero")
+        assert kernel()[0] == 0
+        assert kernel()[0] == 1
+        assert not path.is_symlink()
+    assert not (folder / "ran").exists()
+    index.unlink()
+    index.mkdir()
+    assert kernel()[0] == 0, "and nothing can be kept"
+
+
+def test_many_processes_may_compile_at_once(tmp_path):
+    program = (
+        "import numpy as np\nfrom gpuclust.kernels.cpu.launch import compiled\n"
+        "@compiled\ndef kernel(x):\n    return x.sum()\n"
+        "for kind in ('f8', 'f4', 'i8', 'i4', 'u1'):\n    assert kernel(np.ones(3, kind)) == 3\n"
+        "print(sum(kernel.stats.cache_hits.values()))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "program.py")]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    for _ in range(3):
+        started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        said = [process.communicate(timeout=300)[0] for process in started]
+        assert [process.returncode for process in started] == [0, 0, 0]
+    assert said == ["5\n"] * 3
+
+
+def test_the_private_group_of_a_user(monkeypatch):
+    import grp
+    import pwd
+    from types import SimpleNamespace as Entry
+
+    def unsafe(**state):
+        disk_cache._is_private.cache_clear()
+        return disk_cache.unsafe(Entry(**{"st_uid": 1000, "st_gid": 1000, "st_mode": 0o40775, **state}))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: Entry(pw_gid=1000, pw_name="ann"))
+    members = []
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: Entry(gr_name="ann" if gid == 1000 else "lab", gr_mem=members))
+    assert unsafe() is None, "umask 002, of many systems"
+    assert unsafe(st_uid=0, st_mode=0o40755) is None, "an installation of root's"
+    assert "group (number 2000)" in unsafe(st_gid=2000)
+    members.append("bob")
+    assert "group (number 1000)" in unsafe()
+    assert "another user (number 1001)" in unsafe(st_uid=1001)
+    assert "all users" in unsafe(st_mode=0o40757)
+    disk_cache._is_private.cache_clear()

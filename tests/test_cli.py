@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as reference
@@ -19,9 +20,9 @@ from typer.testing import CliRunner
 
 from gpuclust import demo, results, tutorial
 from gpuclust.cli import app
-from gpuclust.files import sha256_of
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 from gpuclust.job import Job
+from gpuclust.opening import sha256_of
 from gpuclust.results import Cut
 from gpuclust.terminal import stoppable
 
@@ -371,36 +372,43 @@ def stuck():
     with atomic_write(sys.argv[1], "w") as file:
         file.write("half")
         print("ready", flush=True)
-        time.sleep(30)
+        time.sleep(100_000)
 
 sys.exit(stoppable({"unwinding": unwinding, "stuck": stuck}[sys.argv[2]]))
 """
 
 
 @pytest.mark.parametrize("work", ["unwinding", "stuck"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_the_work_and_leaves_no_half_files(tmp_path, work, number, code):
     command = [sys.executable, "-c", STOPPED, str(tmp_path / "a.txt"), work]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        _, said = process.communicate(timeout=20)  # far below the 30 seconds of "stuck"
+    process = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=children.PATIENCE)  # "stuck" by itself would never end
     assert process.returncode == code
     assert said == "gpuclust: stopped\n"
     assert os.listdir(tmp_path) == []
 
 
-def test_ctrl_c_during_a_run(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
+    """With SIGTERM as in the background of a shell, where Ctrl-C is ignored."""
     np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(40_000, 16)))
     out = tmp_path / "o"
     command = [sys.executable, "-m", "gpuclust.cli", "run", tmp_path / "big.npy", "--method", "single", "--out", out]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not out.exists():  # made just before the data are read
-            assert process.poll() is None
-            time.sleep(0.02)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 130
+    ignoring = [signal.SIGINT] if number == signal.SIGTERM else []
+    process = children.start(
+        command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not out.exists():  # made just before the data are read
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    for ignored in ignoring:
+        process.send_signal(ignored)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=children.PATIENCE)
+    assert process.returncode == code
     assert said == "gpuclust: stopped\n"
     assert not out.exists() or os.listdir(out) == []  # in time, the folder made for the results goes too

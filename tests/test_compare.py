@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as reference
@@ -118,16 +119,14 @@ def test_a_program_that_is_wrong(points, instead):
     [
         ("def linkage(X, *rest):\n    raise ValueError('no such luck')\n", 600, "failed", "ValueError: no such luck"),
         ("import os\nos.kill(os.getpid(), 9)\n", 600, "failed", "was ended by SIGKILL (out of memory?)"),
-        ("import time\ntime.sleep(600)\n", 1, "timeout", "stopped after 1 s"),
+        ("import time\ntime.sleep(100_000)\n", 1, "timeout", "stopped after 1 s"),
     ],
 )
 def test_a_program_that_fails_or_hangs(points, instead, code, timeout, status, reason):
     instead(code)
     options = Options(timeout=timeout)
-    started = time.monotonic()
     found, tree = compare._measure("fastcluster", Task("single"), points, 90, options)
     assert (found.status, found.reason, tree) == (status, reason, None)
-    assert time.monotonic() - started < 300
     ours = compare.Run("gpuclust", None, "done", seconds=1.0, times=1.0)
     record = compare.Comparison(Task("single"), 90, 3, 2, True, 1.0, 0.0, [ours, found])
     assert not record.ok
@@ -172,20 +171,21 @@ def test_what_is_refused(points, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_program_outlives_us(points, instead, tmp_path, number):
     note = tmp_path / "pid"
-    instead(f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(60)\n")
+    instead(f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(100_000)\n")
     command = [sys.executable, "-m", "gpuclust.cli", "compare", str(points), "--against", "fastcluster"]
     path = os.pathsep.join([str(Path(compare.__file__).parents[1]), os.environ["PYTHONPATH"]])
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
+    process = children.start(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
+    pid = _wait_for(lambda: note.exists() and note.read_text().endswith(".") and int(note.read_text()[:-1]))
+    process.send_signal(number)
+    process.wait(timeout=children.PATIENCE)
     try:
-        pid = _wait_for(lambda: note.exists() and note.read_text().endswith(".") and int(note.read_text()[:-1]))
-        process.send_signal(number)
-        process.wait(timeout=100)
         _wait_for(lambda: not _runs(pid))
-    finally:
-        process.kill()
+    except pytest.fail.Exception:
+        os.kill(pid, signal.SIGKILL)
+        raise
 
 
-def _wait_for(condition, seconds=200):
+def _wait_for(condition, seconds=children.PATIENCE):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():

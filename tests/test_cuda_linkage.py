@@ -84,6 +84,17 @@ def test_tied_data(phases, size, method):
     np.testing.assert_array_equal(cuda.Z, cpu.Z)
 
 
+@pytest.mark.parametrize("method", ["centroid", "median"])
+@pytest.mark.parametrize("algorithm", ["generic", "generic, stored"])
+def test_copies_and_last_bits(phases, size, method, algorithm):
+    """Copies merge at 0, and centroids have two parts, as on the CPU."""
+    rng = np.random.default_rng(5)
+    X = rng.choice([-3.0, 3.0], (size, 1)) + np.spacing(3.0) * rng.integers(0, 5, (size, 2))
+    cpu, cuda = (compute(X, method, device=device, algorithm=algorithm) for device in ("cpu", "cuda"))
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+    assert np.count_nonzero(cuda.Z[:, 2] == 0) == size - len(np.unique(X, axis=0))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [2, 3])
 def test_hardly_any_points(method, n):

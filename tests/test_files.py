@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuclust.errors import InputFileError
-from gpuclust.files import read_points, sha256_of, split_key
+from gpuclust.files import read_points, split_key
+from gpuclust.opening import sha256_of
 from gpuclust.output import (
     OutputError,
     atomic_write,
@@ -280,13 +281,16 @@ def test_atomic_write_survives_a_kill(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_atomic_write_through_a_link(tmp_path):
+def test_atomic_write_replaces_a_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "real").mkdir()
-    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "a.txt")
-    with atomic_write(tmp_path / "link.txt", "w") as file:
-        file.write("text")
-    assert (tmp_path / "link.txt").is_symlink()
-    assert (tmp_path / "real" / "a.txt").read_text() == "text"
+    write(tmp_path / "real" / "a.txt", "old")
+    for name, target in (("link.txt", "a.txt"), ("other.txt", "none.txt")):
+        (tmp_path / name).symlink_to(tmp_path / "real" / target)
+        with atomic_write(tmp_path / name, "w") as file:
+            file.write("text")
+        assert not (tmp_path / name).is_symlink()
+        assert (tmp_path / name).read_text() == "text"
+    assert [path.read_text() for path in (tmp_path / "real").iterdir()] == ["old"]
 
 
 def test_atomic_write_says_why_it_cannot(tmp_path):

@@ -27,7 +27,27 @@ def points_of(kind: str, n: int, m: int) -> np.ndarray:
         "line": uniform[:, :1] * np.arange(1, m + 1),
         "far away": uniform + 1e8,
         "nearly nothing": uniform * 1e-160,
+        "at both ends": rng.choice([-1e8, 1e8], (n, 1)) + uniform,
+        "tight groups": rng.integers(-3, 4, (40, m))[rng.integers(0, 40, n)] + uniform * 1e-9,
+        "last bits": rng.choice([-3.0, 3.0], (n, 1)) + np.spacing(3.0) * rng.integers(0, 40, (n, m)),
+        "two are away": np.append(uniform[2:], [[1e15] * m, [1.1e15] * m], axis=0),
     }[kind]
+
+
+KINDS = (
+    "normal",
+    "grid",
+    "heap",
+    "equal",
+    "cauchy",
+    "line",
+    "far away",
+    "nearly nothing",
+    "at both ends",
+    "tight groups",
+    "last bits",
+    "two are away",
+)
 
 
 def merges(engine, n):
@@ -37,7 +57,7 @@ def merges(engine, n):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("method", ["centroid", "median"])
-@pytest.mark.parametrize("kind", ["normal", "grid", "heap", "equal", "cauchy", "line", "far away", "nearly nothing"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_bits_of_passes_over_all_clusters(kind, method, dtype):
     rule = methods.METHODS[method]
     for n, m in ((2, 1), (3, 2), (16, 1), (17, 2), (900, 1), (900, 2), (700, 3), (500, 5), (300, 8), (100, 33)):

@@ -1,11 +1,11 @@
-"""Ctrl-C is heard within two seconds in every phase, and what comes after works; a bar is told of long passes."""
+"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; a bar is told of long passes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
+import children
 import numpy as np
 import pytest
 
@@ -15,7 +15,8 @@ from gpuclust.kernels.cpu.launch import run
 from gpuclust.linkage import compute
 
 #: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
-#: how long after the signal KeyboardInterrupt came; None if the work was over before.
+#: how long after the signal KeyboardInterrupt came; None if the work was over before. That is in seconds by the clock
+#: or of processor time, whichever are fewer: another program may take the processors for any time in between.
 PROGRAM = """
 import json, os, signal, sys, threading, time
 import numpy as np
@@ -84,8 +85,11 @@ PHASES = {
     "inconsistency": lambda size: (lambda Z=tree(1_000_000 if size else 100): inconsistent(Z, 40)),
 }
 
+def now():
+    return np.array([time.perf_counter(), time.process_time()])
+
 def kill(sent):
-    sent.append(time.perf_counter())
+    sent.append(now())
     os.kill(os.getpid(), signal.SIGINT)
 
 for name, phase in PHASES.items():
@@ -101,7 +105,7 @@ for name, phase in PHASES.items():
                 timer.cancel()
                 timer.join()
             except KeyboardInterrupt:
-                late = time.perf_counter() - sent[0]
+                late = float((now() - sent[0]).min())
         except KeyboardInterrupt:  # between the end of the work and of the timer
             pass
         print(json.dumps([name, delay, late]), flush=True)
@@ -109,10 +113,11 @@ for name, phase in PHASES.items():
 """
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("delays", [(0.3,), pytest.param((0.1, 0.7, 2.0), marks=pytest.mark.sweep)])
 def test_ctrl_c_is_heard_in_every_phase(delays):
     command = [sys.executable, "-c", PROGRAM, json.dumps(delays)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = children.run(command, timeout=1400)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == 24 * len(delays)

@@ -28,7 +28,7 @@ from gpuclust.plot_style import GREY, PALETTE
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
 from gpuclust.results import Cut
 from gpuclust.svg import dendrogram_svg, scatter_svg
-from gpuclust.text import guarded, shown, unguarded
+from gpuclust.text import displayed, guarded, unguarded
 
 #: Names that mean something to a program that draws, prints or reads them.
 NAMES = [
@@ -181,14 +181,14 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
 # Names are text
 
 
-def test_shown_and_guarded():
-    assert shown("plain ü 漢 \N{GREEK SMALL LETTER ALPHA}") == "plain ü 漢 \N{GREEK SMALL LETTER ALPHA}"
-    assert shown("\x1b[2J\r\n\t\x7f\x9b") == r"\x1b[2J\r\n\t\x7f\x9b"
-    assert shown("a\u202eb\u2066c\u200fd\u2028e") == r"a\u202eb\u2066c\u200fd\u2028e"
-    assert shown("\udcff") == r"\udcff"
-    assert shown("a\nb", keep="\n") == "a\nb"
-    assert shown("abcdef", most=4) == "abc…"
-    assert shown(Path("a\x07")) == r"a\x07"
+def test_displayed_and_guarded():
+    assert displayed("plain ü 漢 \N{GREEK SMALL LETTER ALPHA}") == "plain ü 漢 \N{GREEK SMALL LETTER ALPHA}"
+    assert displayed("\x1b[2J\r\n\t\x7f\x9b") == r"\x1b[2J\x0d\x0a\x09\x7f\x9b"
+    assert displayed("a\u202eb\u2066c\u200fd\u2028e") == r"a\u202eb\u2066c\u200fd\u2028e"
+    assert displayed("\udcff") == r"\xff"
+    assert displayed("a\nb", keep="\n") == "a\nb"
+    assert displayed("abcdef", most=4) == "abc…"
+    assert displayed(Path("a\x07")) == r"a\x07"
     for name in ("=1", "+a", "-a", "@x", "\ta", "\ra", "'=1", "''@"):
         assert guarded(name) == "'" + name
         assert unguarded(guarded(name)) == name
@@ -196,7 +196,7 @@ def test_shown_and_guarded():
         assert guarded(name) == unguarded(name) == name
     assert guarded(-5) == -5
     assert guarded("-1+cmd|'/C calc'!A0").startswith("'-")
-    assert guarded("\udcff") == r"\udcff"
+    assert guarded("\udcff") == r"\xff"
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -208,7 +208,7 @@ def test_names_of_rows_are_drawn_as_text(tmp_path):
     ax = Figure().add_subplot()
     fancy_dendrogram(Z, ax=ax, labels=[*names[:9], "y"])
     texts = [text.get_text() for text in ax.get_xticklabels()]
-    assert {"df$x_1_2$y", "R$10-R$20", r"a\x1b[31mred", r"\u202egnp.exe", r"l1\nl2"} <= set(texts)
+    assert {"df$x_1_2$y", "R$10-R$20", r"a\x1b[31mred", r"\u202egnp.exe", r"l1\x0al2"} <= set(texts)
     assert not any(text.get_parse_math() for text in ax.get_xticklabels())
     ax.figure.canvas.draw()
 
@@ -217,7 +217,7 @@ def test_svg_and_pages_are_well_formed_whatever_names_are(tmp_path):
     Z = reference.linkage(np.arange(9.0)[:, np.newaxis] ** 1.5, "average")
     tree = ElementTree.fromstring(dendrogram_svg(Z, 1.0, NAMES, np.ones(9, int)))
     leaves = {node.text for node in tree.iter() if node.get("class") == "leaf"}
-    assert {"<b>&\"'</b>", r"a\x1b[31mred", r"nul\x00", r"\udcff", "df$x_1_2$y"} <= leaves
+    assert {"<b>&\"'</b>", r"a\x1b[31mred", r"nul\x00", r"\xff", "df$x_1_2$y"} <= leaves
     view = view_of(POINTS[:, :2], "euclidean", columns=NAMES[2:4])
     texts = {node.text for node in ElementTree.fromstring(scatter_svg(POINTS[:, :2], None, view)).iter()}
     assert {"<b>&\"'</b>", r"a\x1b[31mred"} <= texts
@@ -257,10 +257,11 @@ def test_names_reach_no_terminal_as_they_are(tmp_path):
 
 
 def test_cells_of_summary_csv_are_no_formulas(tmp_path):
-    from gpuclust.batch.summary import write_summary
+    from gpuclust.batch.summary import FILES, write_summary
+    from gpuclust.ownership import OutputFolder
 
     failures = [Outcome(0, "=cmd", "-x.csv", tmp_path / "=cmd", "failed", error="@SUM(1)", kind="E")]
-    write_summary(tmp_path, failures, 1.0)
+    write_summary(OutputFolder(tmp_path, FILES), failures, 1.0)
     line = (tmp_path / "summary.csv").read_text().splitlines()[1]
     assert line.startswith("'=cmd,failed,'-x.csv,")
     assert ",'@SUM(1),'=cmd," in line
@@ -293,9 +294,7 @@ def _raise(*arguments, **options):
 def test_a_picture_that_fails_costs_no_result(table, tmp_path, monkeypatch, module, name, lost):
     monkeypatch.setattr(module, name, _raise)
     out = tmp_path / "o"
-    with pytest.warns(
-        PictureWarning, match="could not be made .ValueError: x_1_2 . Double subscript"
-    ) as said:
+    with pytest.warns(PictureWarning, match="could not be made .ValueError: x_1_2 . Double subscript") as said:
         found = job.run(Job(str(table), out, cut=Cut("maxclust", 3), report=True))
     assert {str(warning.message).partition(" ")[0] for warning in said} == lost
     np.testing.assert_allclose(np.load(out / "Z.npy"), reference.linkage(POINTS, "average"), rtol=1e-12)

@@ -37,7 +37,7 @@ def test_acceleration_of_small_trees() -> None:
     assert len(acceleration(Z).counts) == 3
     with pytest.raises(ValueError, match="at least 3 merges, but Z has 2"):
         acceleration(random_linkage(3, 0))
-    with pytest.raises(ValueError, match="last must be at least 3"):
+    with pytest.raises(ValueError, match="last must be a whole number >= 3, got 2"):
         acceleration(Z, last=2)
 
 
@@ -97,13 +97,17 @@ def test_heights_with_inversions_are_cut_as_fcluster_cuts() -> None:
     Z = random_linkage(40, 3, inversions=True)
     k = suggest_k(Z, max_k=40)["largest gap"].k
     heights = np.unique(scipy_hierarchy.maxdists(Z))
-    gap = np.diff(heights, prepend=0).argmax()
-    below = heights[gap - 1] if gap else -1.0
+    below = heights[np.diff(heights).argmax()]
     assert scipy_hierarchy.fcluster(Z, below, "distance").max() == k
 
 
 def test_methods_without_an_answer_are_absent() -> None:
     assert suggest_k([[0, 1, 0.0, 2]]) == {}
+    assert suggest_k(scipy_hierarchy.linkage([[0.0], [1.0]])) == {}  # the gap below the first merge does not count
+    for step in (1.0, 0.1):  # equal heights, and equal ones but for rounding
+        for n in (3, 9, 10, 11, 30):
+            Z = scipy_hierarchy.linkage(np.arange(n)[:, None] * step)
+            assert suggest_k(Z) == {}, (n, step)
     level = random_linkage(20, 0)
     level[:, 2] = 1.0
     assert "inconsistency" not in suggest_k(level)
@@ -114,7 +118,7 @@ def test_methods_without_an_answer_are_absent() -> None:
 def test_bad_arguments() -> None:
     Z = random_linkage(10, 0)
     for kwargs in ({"max_k": 1}, {"sample": 1}):
-        with pytest.raises(ValueError, match="at least 2"):
+        with pytest.raises(ValueError, match="must be a whole number >= 2, got 1"):
             suggest_k(Z, **kwargs)
     for X in (np.zeros((9, 2)), np.zeros(10)):
         with pytest.raises(ValueError, match="X must hold the 10 points"):

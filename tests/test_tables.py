@@ -201,7 +201,7 @@ def test_columns_count_as_the_file_counts(tmp_path):
         (",0.5\n1.5,2.5\n", "line 1, column 1: the cell is empty"),
         ("a,b\n1,2\n3,4\n,\n", r"line 4, column 1: the cell is empty \(the line holds separators only"),
         ("a,b\n1,2\n".encode("utf-16"), r"but in UTF-16: save it as UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "null characters, as UTF-16"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "byte 1 is NUL.; is it in UTF-16"),
         ("näme,b\n1,2\n".encode("latin-1"), r"not text in UTF-8.*Latin-1 or a Windows code page, convert it"),
         ("a,b\n1,2\n# note\n3,4\n", "line 3 has 1 cell.*comments are allowed above the table only"),
         ("3\nA 0 1 2\nB 1 0 3\nC 2 3 0\n", "a matrix in PHYLIP form"),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuclust import cli_options as options
-from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors
-from gpuclust.text import shown
+from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors, say_how_to_stop
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.batch.outcome import Outcome
@@ -23,8 +23,12 @@ gpuclust batch "runs/*.npy" extra.csv --out out/runs --distance 2.5 --plots none
 
 gpuclust batch manifest.toml --out out/study --dry-run
 
+gpuclust batch --verify out/study
+
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
-done again. Exit codes: 0 all complete, 1 some data set failed, 2 nothing could be begun, 130 stopped by Ctrl-C."""
+done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete,
+1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C,
+143 by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0
@@ -34,15 +38,17 @@ _LISTED = 10
 
 def batch(
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="INPUT...",
             help="Files (.npy, .npz, .csv, .tsv, .txt, .parquet, .feather), patterns, folders (with all folders in "
             "them), and manifests: .toml, or .csv with a column named path.",
             show_default=False,
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel="Output")],
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel="Output")
+    ] = None,
     method: options.Method = "average",
     metric: options.Metric = "euclidean",
     p: options.P = None,
@@ -84,6 +90,15 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan of every data set, and do nothing.")
     ] = False,
+    overwrite: options.Overwrite = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="OUT",
+            help="Compute nothing: check that all files of a finished batch are as they were written.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -93,6 +108,9 @@ def batch(
     scatter.png, run.json and report.html, a page that needs no other file.
     summary.csv and index.html cover all of them. A data set that fails gets
     error.json, and stops no other one.
+
+    Files that gpuclust did not write are neither replaced nor removed, unless
+    --overwrite says so; a link in --out is not followed.
 
     Options are defaults: a manifest may say otherwise for each data set, by
     the columns or keys path, name, method, metric, p, weights, columns,
@@ -113,7 +131,15 @@ def batch(
         "dtype": dtype,
         "labels_format": labels_format,
     }
+    if verify is not None:
+        with plain_errors(debug):
+            well = _verify(verify, inputs, out)
+        if not well:
+            raise typer.Exit(FAILED)
+        return
     with plain_errors(debug):
+        if not inputs or out is None:
+            raise ValueError(f"{'a data set' if out else '--out'} is missing; see gpuclust batch --help")
         from gpuclust.batch.engine import iterate
         from gpuclust.batch.log import listener_for
         from gpuclust.batch.options import Entry
@@ -127,12 +153,14 @@ def batch(
             given["precomputed"] = True
         defaults = {key: value for key, value in given.items() if value is not None}
         Entry("", defaults, "").job(out).check()
-        settings = Settings(workers, memory_limit, device, plots, not no_reports, defaults)
+        settings = Settings(workers, memory_limit, device, plots, not no_reports, overwrite, defaults)
         if dry_run:
             well = _print_plan(inputs, out, settings, log_format)
         else:
             listener = listener_for(log_format, quiet)
             allow_unwinding(_UNWIND_SECONDS)
+            if not quiet:
+                say_how_to_stop()
             outcomes = sorted(
                 iterate(
                     inputs,
@@ -142,6 +170,7 @@ def batch(
                     device=device,
                     plots=plots,
                     reports=not no_reports,
+                    overwrite=overwrite,
                     listener=listener,
                     **defaults,
                 ),
@@ -154,6 +183,19 @@ def batch(
         raise typer.Exit(FAILED)
 
 
+def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:
+    """Print what is not as it was written in the folder of a batch; whether all is."""
+    from gpuclust.batch.verify import verify
+
+    if inputs or other is not None:
+        raise ValueError("--verify takes the folder of a finished batch, and neither data sets nor --out")
+    wrong, complete = verify(out)
+    for line in wrong:
+        print(displayed(line))
+    print(f"{complete:,} data sets are as they were written{f'; {len(wrong):,} files are not' if wrong else ''}")
+    return not wrong
+
+
 def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: str) -> bool:
     """What each data set would take; whether nothing speaks against any."""
     import json
@@ -161,12 +203,15 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
     from rich.table import Table
     from rich.text import Text
 
+    from gpuclust.batch.folders import Folders
     from gpuclust.batch.inputs import collect
-    from gpuclust.batch.prepare import prepare
+    from gpuclust.batch.prepare import inputs_of, prepare
     from gpuclust.memory import format_bytes
 
     settings.check()
-    tasks, refused = prepare(collect(inputs, settings.defaults, out), out, settings)
+    named = collect(inputs, settings.defaults, out)
+    folders = Folders(out, overwrite=settings.overwrite, inputs=inputs_of(named, inputs))
+    tasks, refused = prepare(named, out, settings, folders)
     table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
     for head in ("data set", "data", "method", "cut", "algorithm", "device", "memory"):
         table.add_column(head, justify="right" if head == "memory" else "left", overflow="fold")
@@ -186,22 +231,22 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
             device = "cpu" if plan is None else plan.device
             print(json.dumps({**planned, "device": device, "memory": task.estimate.memory}))
         elif plan is None:
-            table.add_row(Text(shown(task.name)), "cannot be looked at: reading it will tell", job.method, cut)
+            table.add_row(Text(displayed(task.name)), "cannot be looked at: reading it will tell", job.method, cut)
         else:
             shape = f"{plan.n:,} x {plan.m:,}" if plan.m is not None else f"{plan.n:,}, distances"
             memory = format_bytes(task.estimate.memory)
-            table.add_row(Text(shown(task.name)), shape, job.method, cut, plan.algorithm, plan.device, memory)
+            table.add_row(Text(displayed(task.name)), shape, job.method, cut, plan.algorithm, plan.device, memory)
     for outcome, _ in refused:
         if log_format == "json":
             print(json.dumps({"event": "refused", "name": outcome.name, "message": outcome.error}))
         else:
-            table.add_row(Text(shown(outcome.name)), Text(shown(f"refused: {outcome.error}")))
+            table.add_row(Text(displayed(outcome.name)), Text(displayed(f"refused: {outcome.error}")))
     if log_format != "json":
         screen = console()
         screen.print(table)
         workers = "one process a core" if settings.workers is None else f"{settings.workers} processes"
         screen.print(
-            f"{len(tasks):,} data sets to {shown(out)}, the largest first, {workers}, "
+            f"{len(tasks):,} data sets to {displayed(out)}, the largest first, {workers}, "
             f"{format_bytes(settings.limit)} of memory for all that run together.",
             markup=False,
         )
@@ -216,7 +261,7 @@ def _print_summary(outcomes: list[Outcome], out: Path) -> None:
     print(f"{len(outcomes):,} data sets: {said}")
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad[:_LISTED]:
-        print(shown(f"  {outcome.name}: {outcome.error}"))
+        print(displayed(f"  {outcome.name}: {outcome.error}"))
     if len(bad) > _LISTED:
         print(f"  and {len(bad) - _LISTED:,} more: see summary.csv")
-    print(shown(f"results: {out / 'index.html'}"))
+    print(displayed(f"results: {out / 'index.html'}"))

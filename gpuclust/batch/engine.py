@@ -5,28 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from gpuclust import devices, speed
+from gpuclust.batch.folders import Folders
 from gpuclust.batch.inputs import Input, collect
 from gpuclust.batch.lock import locked
 from gpuclust.batch.log import Listener
 from gpuclust.batch.options import Entry
 from gpuclust.batch.outcome import NOT_RUN, Failure, Outcome, write_error
 from gpuclust.batch.pool import Worker, WorkerError
-from gpuclust.batch.prepare import Settings, failed, prepare
+from gpuclust.batch.prepare import Settings, failed, inputs_of, prepare
 from gpuclust.batch.schedule import Queue, Task
-from gpuclust.batch.summary import write_summary
-from gpuclust.output import OutputError, atomic_write, check_output_folder, discard_left_behind
+from gpuclust.output import OutputError, atomic_write, check_output_folder, discard_left_behind, staging
 
 #: Seconds between two versions of the summary, while the batch is under way.
 _SUMMARY_EVERY = 30.0
-#: A file written to see whether there is room.
-_PROBE = ".room"
 #: Workers in succession that may die before they begin.
 _STILLBORN = 2
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -35,8 +33,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, err
 class Batch:
     """A batch under way in a locked output folder."""
 
-    def __init__(self, out: Path, settings: Settings, listener: Listener, inherited: Sequence[int]) -> None:
-        self.out, self._settings, self._listener = out, settings, listener
+    def __init__(
+        self, out: Path, settings: Settings, listener: Listener, folders: Folders, inherited: Sequence[int]
+    ) -> None:
+        self.out, self._settings, self._listener, self._folders = out, settings, listener, folders
         self._inherited = inherited
         self._workers: list[Worker] = []
         self._queue = Queue([], 0)
@@ -51,7 +51,7 @@ class Batch:
         wanted = self._settings.workers or self._cores
         if not devices.cards():  # then all work is the host's: workers start, which takes a second, while we look
             self._start(min(wanted, len(named)))
-        tasks, refused = prepare(named, self.out, self._settings)
+        tasks, refused = prepare(named, self.out, self._settings, self._folders)
         self._tasks = {task.index: task for task in tasks}
         self._queue = Queue(tasks, self._settings.limit)
         for outcome, job in refused:
@@ -114,6 +114,7 @@ class Batch:
             content.failure and content.failure.message,
             content.failure and content.failure.kind,
             content.seconds,
+            tuple(content.said),
         )
         yield outcome
         if outcome.kind == "OutputError":
@@ -151,9 +152,8 @@ class Batch:
     def _check_disk(self) -> None:
         """End the batch where nothing can be written any more; the error of one folder is no reason."""
         try:
-            with atomic_write(self.out / _PROBE) as file:
+            with staging(self.out) as scratch, atomic_write(scratch / "room") as file:
                 file.write(bytes(2**20))
-            (self.out / _PROBE).unlink()
         except OutputError as error:
             cause = error.__cause__
             reason = cause.strerror if isinstance(cause, OSError) and cause.errno in _FULL else None
@@ -177,6 +177,8 @@ class Batch:
         self.disconnect()
         for worker in self._workers:
             worker.stop()
+            for index in worker.jobs:  # of one that had to be killed
+                discard_left_behind(self._tasks[index].job.out)
         self._workers.clear()
 
 
@@ -189,6 +191,7 @@ def iterate(
     device: str = "auto",
     plots: str = "auto",
     reports: bool = True,
+    overwrite: bool = False,
     listener: Listener | None = None,
     **defaults: Any,
 ) -> Iterator[Outcome]:
@@ -197,16 +200,19 @@ def iterate(
     The batch goes on while the caller is busy with one, but nothing new is begun. Closing the generator, or leaving
     the loop, ends the batch; what is complete stays, and is not done again.
     """
-    folder, listener = Path(out), listener or Listener()
-    settings = Settings(workers, memory_limit, device, plots, reports, defaults)
+    listener = listener or Listener()
+    settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults)
     settings.check()
-    named = collect(jobs, defaults, folder)
+    given = [jobs] if isinstance(jobs, (str, os.PathLike, Mapping)) else list(jobs)
+    named = collect(given, defaults, Path(out))
     seen: dict[int, Outcome] = {}
     with ExitStack() as stack:
-        check_output_folder(folder)
-        batch = Batch(folder, settings, listener, [stack.enter_context(locked(folder))])
+        folder = check_output_folder(out)
+        lock = stack.enter_context(locked(folder))
         discard_left_behind(folder)
-        (folder / _PROBE).unlink(missing_ok=True)
+        folders = Folders(folder, overwrite=overwrite, inputs=inputs_of(named, given))
+        folders.begin(name for name, _ in named)
+        batch = Batch(folder, settings, listener, folders, [lock])
         stack.callback(batch.close)
         began = written = time.monotonic()
         finished = False
@@ -216,7 +222,7 @@ def iterate(
                 listener.finished(outcome)
                 yield outcome
                 if time.monotonic() - written >= _SUMMARY_EVERY:
-                    write_summary(folder, list(seen.values()), time.monotonic() - began)
+                    folders.write_summary(list(seen.values()), time.monotonic() - began)
                     written = time.monotonic()
             finished = True
         finally:
@@ -225,7 +231,7 @@ def iterate(
             every = sorted([*seen.values(), *rest], key=lambda outcome: outcome.index)
             try:
                 if every:
-                    write_summary(folder, every, time.monotonic() - began)
+                    folders.write_summary(every, time.monotonic() - began)
             except OSError:
                 if finished:
                     raise
@@ -265,6 +271,11 @@ def run(
         "auto": for batches of up to 200. Reports have their own drawings in any case.
     reports : bool
         Whether report.html is written.
+    overwrite : bool
+        Whether results may replace files that gpuclust did not write; never an input. Otherwise a data set whose
+        folder holds such a file by the name of a result fails, and a summary.csv or index.html of another origin ends
+        the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
+        file is kept under another name.
     **options
         Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, header,
         index, key (of .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size,

@@ -12,14 +12,16 @@ from typing import Any
 from gpuclust.batch.lock import NAME as LOCK
 from gpuclust.batch.manifest import is_manifest, read_manifest
 from gpuclust.batch.options import Entry, merged, parse_options
+from gpuclust.batch.summary import FILES
 from gpuclust.errors import InputFileError
 from gpuclust.files import ENDINGS, split_key
+from gpuclust.text import displayed
 
 #: A data set: a path (a pattern, a folder, a manifest), or a mapping with ``path`` and options.
 Input = str | os.PathLike[str] | Mapping[str, Any]
 
 #: Names in the output folder that are not those of data sets.
-RESERVED = ("index.html", "summary.csv")
+RESERVED = FILES
 _LONGEST = 120
 
 
@@ -78,7 +80,9 @@ def _entries(path: str, own: Mapping[str, Any], defaults: Mapping[str, Any], out
     elif glob.has_magic(path) and not os.path.exists(path):
         base, key = split_key(path)
         pattern = str(base)
-        files = [file for file in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(file)]
+        # What is no file by its kind, but a data set by its name, is not left out in silence: it fails.
+        matching = sorted(glob.glob(pattern, recursive=True))
+        files = [file for file in matching if not os.path.isdir(file) or file.lower().endswith(ENDINGS)]
         if not files:
             raise InputFileError(f"{path}: no file matches")
         suffix = "" if key is None else f":{key}"
@@ -139,11 +143,13 @@ def unique_names(entries: list[Entry]) -> list[str]:
     taken: set[str] = set(RESERVED)
     wanted = {name.casefold() for name in names}
     result = []
+    last: dict[str, int] = {}  # the number given last, by name: thousands may have the same
     for name in names:
-        chosen, number = name, 1
+        chosen, number = name, last.get(name.casefold(), 1)
         while chosen.casefold() in taken or (number > 1 and chosen.casefold() in wanted):
             number += 1
             chosen = f"{name}-{number}"
+        last[name.casefold()] = number
         taken.add(chosen.casefold())
         result.append(chosen)
     return result
@@ -163,6 +169,7 @@ def _with_folder(entry: Entry, ending: bool = False) -> str:
 
 def _clean(name: str) -> str:
     """A name that every file system takes, and that is no path."""
-    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name).strip().lstrip(".").rstrip(". ")
+    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name)
+    name = displayed(name).replace("\\", "_").strip().lstrip(".").rstrip(". ")
     encoded = name.encode("utf-8", "replace")[:_LONGEST]
     return encoded.decode("utf-8", "ignore") or "_"

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,10 +22,13 @@ from pathlib import Path
 
 from gpuclust.errors import FallbackWarning
 from gpuclust.output import OutputError
+from gpuclust.ownership import OutputRefused
 
 NAME = ".gpuclust.lock"
 #: Workers of a killed batch may take a moment to end.
 PATIENCE_SECONDS = 3.0
+#: The longest note in a lock, in bytes: process, host, time.
+_NOTE = 4096
 
 
 @contextlib.contextmanager
@@ -34,14 +38,18 @@ def locked(folder: Path) -> Iterator[int]:
     Raises
     ------
     OutputError
-        Another batch holds it, or the folder cannot be written.
+        Another batch holds it, or the folder cannot be written, or something of that name is none of our locks.
     """
     path = folder / NAME
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+            raise _refused(path) from None
         raise OutputError(f"{folder}: the folder cannot be written: {error.strerror}") from error
     try:
+        if not _is_ours(descriptor):
+            raise _refused(path)
         _acquire(descriptor, folder)
         holder = {
             "pid": os.getpid(),
@@ -72,9 +80,21 @@ def _acquire(descriptor: int, folder: Path) -> None:
         time.sleep(0.05)
 
 
+def _is_ours(descriptor: int) -> bool:
+    """Whether an open file may be written into: it is empty, or holds a note of ours, which may be cut short."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    content = os.pread(descriptor, _NOTE + 1, 0)
+    return len(content) <= _NOTE and content.startswith(b'{"pid": '[: len(content)])
+
+
+def _refused(path: Path) -> OutputRefused:
+    return OutputRefused(f"{path}: is no lock of gpuclust (a link, or a file of another origin). Move it away")
+
+
 def _holder(descriptor: int) -> str:
     try:
-        note = json.loads(os.pread(descriptor, 4096, 0))
+        note = json.loads(os.pread(descriptor, _NOTE, 0))
         return (
             f": process {note['pid']} on {note['host']}, since {note['since']}. Wait for it, or name another folder"
         )

@@ -12,13 +12,15 @@ Paths are relative to the manifest; they may be patterns and folders. An empty c
 from __future__ import annotations
 
 import csv
+import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gpuclust.batch.options import OPTIONS, merged, parse_options
 from gpuclust.errors import InputFileError, unknown_name
+from gpuclust.opening import check_is_file, open_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,6 +29,8 @@ else:
 
 #: A row of a manifest: the path as it stands there, and the options of the data set.
 Row = tuple[str, dict[str, Any]]
+#: The largest manifest that is read, in bytes.
+_LARGEST = 2**28
 
 
 def is_manifest(path: Path) -> bool:
@@ -36,10 +40,14 @@ def is_manifest(path: Path) -> bool:
     if path.suffix.lower() != ".csv":
         return False
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with _open(path) as file:
             return "path" in _head(file.readline(4096))
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError, csv.Error):
         return False
+
+
+def _open(path: Path) -> IO[str]:
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="")
 
 
 def read_manifest(path: Path) -> list[Row]:
@@ -52,6 +60,9 @@ def read_manifest(path: Path) -> list[Row]:
     ValueError
         A key that there is not, or a value of the wrong kind; the message names file and line or entry.
     """
+    check_is_file(path)
+    if path.stat().st_size > _LARGEST:
+        raise InputFileError(f"{path}: is no manifest: it has {path.stat().st_size:,} bytes, of {_LARGEST:,} at most")
     try:
         return _read_toml(path) if path.suffix.lower() == ".toml" else _read_csv(path)
     except OSError as error:
@@ -62,15 +73,16 @@ def read_manifest(path: Path) -> list[Row]:
 
 def _read_csv(path: Path) -> list[Row]:
     rows: list[Row] = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with _open(path) as file:
         table = csv.reader(file)
-        head = [cell.strip() for cell in next(table, [])]
+        lines = _rows_of(path, table)
+        head = [cell.strip() for cell in next(lines, [])]
         for name in head:
             if name != "path" and name not in OPTIONS:
                 raise ValueError(f"{path}, line 1: {unknown_name('column', name, ['path', *OPTIONS])}")
         if len(set(head)) < len(head):
             raise ValueError(f"{path}, line 1: a column is there twice")
-        for row in table:
+        for row in lines:
             where = f"{path}, line {table.line_num}"
             if not any(cell.strip() for cell in row):
                 continue
@@ -81,11 +93,27 @@ def _read_csv(path: Path) -> list[Row]:
     return rows
 
 
+def _rows_of(path: Path, table: Any) -> Iterator[list[str]]:
+    """The rows of a table; an error of the reader with the line where it is."""
+    while True:
+        try:
+            row = next(table, None)
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {table.line_num}: is no row of a manifest ({error})") from error
+        if row is None:
+            return
+        yield row
+
+
 def _read_toml(path: Path) -> list[Row]:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             content = tomllib.load(file)
-        except tomllib.TOMLDecodeError as error:
+        except UnicodeDecodeError:
+            raise
+        except RecursionError as error:
+            raise InputFileError(f"{path}: is not TOML that can be read: it is nested too deeply") from error
+        except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
             raise InputFileError(f"{path}: is not TOML ({error})") from error
     for key in content:
         if key not in ("defaults", "dataset"):
@@ -105,6 +133,8 @@ def _row(given: Mapping[str, Any], where: str) -> Row:
     path = options.pop("path", None)
     if not isinstance(path, str) or not path.strip():
         raise ValueError(f"{where}: path is missing")
+    if "\0" in path:
+        raise ValueError(f"{where}: path holds a NUL character, got {path!r}")
     return path.strip(), parse_options(options, where)
 
 

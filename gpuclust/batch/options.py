@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,28 +11,38 @@ from typing import Any
 
 from gpuclust.errors import unknown_name
 from gpuclust.job import Job
-from gpuclust.results import Cut
+from gpuclust.results import MOST, Cut
+
+#: Characters of a wrong value that a message shows.
+_SHOWN = 80
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be text")
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("must be text without NUL characters")
     return value.strip()
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, infinite: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a number")
     try:
-        return float(value)
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         raise ValueError("must be a number") from None
+    if not math.isfinite(number) and not infinite:
+        raise ValueError("must be a finite number")
+    return number
+
+
+def _exponent(value: Any) -> float:
+    return _number(value, infinite=True)
 
 
 def _whole(value: Any) -> int:
     number = _number(value)
-    if number != int(number):
-        raise ValueError("must be a whole number")
+    if number != int(number) or abs(number) > MOST:
+        raise ValueError(f"must be a whole number of at most {MOST:,}")
     return int(number)
 
 
@@ -73,7 +84,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "method": _text,
     "metric": _text,
-    "p": _number,
+    "p": _exponent,
     "weights": _weights,
     "columns": _columns,
     "header": _flag,
@@ -101,8 +112,16 @@ def parse_options(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         try:
             found[key] = OPTIONS[key](value)
         except ValueError as error:
-            raise ValueError(f"{where}: {key} {error}, got {value!r}") from None
+            raise ValueError(f"{where}: {key} {error}, got {_shortened(value)}") from None
     return found
+
+
+def _shortened(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested lists
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import traceback
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from gpuclust.errors import GpuclustError
 from gpuclust.job import Job
-from gpuclust.output import OutputError, atomic_write
+from gpuclust.ownership import OutputRefused, read_sealed, write_sealed
 from gpuclust.results import read_labels
+from gpuclust.text import displayed
 
+ERROR = "error.json"
 DONE, UNCHANGED, FAILED, NOT_RUN = "done", "unchanged", "failed", "not run"
 
 
@@ -42,6 +45,8 @@ class Outcome:
         What went wrong, and the class of the error.
     seconds : float
         Spent on it this time.
+    said : tuple of str
+        What was found damaged or changed of an earlier result, and what became of it.
     """
 
     index: int
@@ -53,6 +58,7 @@ class Outcome:
     error: str | None = None
     kind: str | None = None
     seconds: float = 0.0
+    said: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -83,7 +89,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """An expected error by its message; any other one with where it was raised."""
-        message = " ".join(str(error).split())
+        message = displayed(" ".join(str(error).split()))
         if isinstance(error, MemoryError) and not isinstance(error, GpuclustError):
             return cls("MemoryError", f"out of memory{': ' + message if message else ''}")
         expected = isinstance(error, (GpuclustError, ValueError, OSError))
@@ -92,15 +98,32 @@ class Failure:
 
 
 def write_error(job: Job, failure: Failure) -> None:
-    """error.json in the folder of a job; nothing where that cannot be written: the summary has the error too."""
+    """error.json in the folder of a job; nothing where that cannot be written: the summary has the error too.
+
+    Nor where something of the user's is in the way.
+    """
+    if failure.kind == OutputRefused.__name__ or (os.path.lexists(job.out / ERROR) and not _is_ours(job.out)):
+        return
     record = {
         "error": failure.kind,
         "message": failure.message,
         "traceback": failure.trace,
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "parameters": {**asdict(job), "out": str(job.out)},
+        # Options may be numbers that are none in JSON.
+        "parameters": json.loads(json.dumps({**asdict(job), "out": str(job.out)}), parse_constant=str),
     }
-    with contextlib.suppress(OSError, OutputError):
+    with contextlib.suppress(OSError):
         job.out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(job.out / "error.json", "w") as file:
-            file.write(json.dumps(record, indent=2) + "\n")
+        write_sealed(job.out / ERROR, record)
+
+
+def forget_error(folder: Path) -> None:
+    """Delete error.json of an earlier attempt."""
+    if os.path.lexists(folder / ERROR) and _is_ours(folder):
+        with contextlib.suppress(OSError):
+            (folder / ERROR).unlink()
+
+
+def _is_ours(folder: Path) -> bool:
+    found = read_sealed(folder / ERROR)
+    return found is not None and "error" in found

@@ -19,6 +19,7 @@ from typing import Any
 
 from gpuclust.errors import GpuclustError
 from gpuclust.job import Job
+from gpuclust.terminal import STOPPING
 
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from gpuclust.batch.worker import main; main({descriptor})"
 #: Libraries whose threads would come on top of ours.
@@ -114,6 +115,8 @@ class Worker:
         self._said.close()
         if code == -signal.SIGKILL:
             return "was killed (signal 9), as the system does when memory runs out", last
+        if code > 128 and code - 128 in STOPPING:  # it heard that signal, and put itself in order
+            code = 128 - code
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"{how}{'; it said last: ' + last.splitlines()[-1] if last else ''}", last
 

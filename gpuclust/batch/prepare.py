@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from gpuclust import devices, speed
 from gpuclust.backends import parse_device
 from gpuclust.batch.estimate import Estimate, estimate
+from gpuclust.batch.folders import Folders
 from gpuclust.batch.options import Entry
 from gpuclust.batch.outcome import FAILED, Failure, Outcome
 from gpuclust.batch.schedule import Task
+from gpuclust.files import split_key
 from gpuclust.job import Job
 from gpuclust.memory import available_memory, parse_bytes
+from gpuclust.ownership import Inode, inodes
 
 #: With ``plots="auto"``, pictures are drawn for batches of at most so many data sets.
 PICTURES_UP_TO = 200
@@ -32,6 +36,7 @@ class Settings:
     device: str = "auto"
     plots: str = "auto"
     reports: bool = True
+    overwrite: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -56,19 +61,22 @@ class Settings:
 
 
 def prepare(
-    named: Sequence[tuple[str, Entry]], out: Path, settings: Settings
+    named: Sequence[tuple[str, Entry]], out: Path, settings: Settings, folders: Folders | None = None
 ) -> tuple[list[Task], list[tuple[Outcome, Job]]]:
     """The tasks of a batch with their plans, and what cannot be tried at all."""
+    folders = folders or Folders(out, overwrite=settings.overwrite, inputs=inputs_of(named))
     limit = settings.limit
     few = len(named) <= PICTURES_UP_TO
     plots = settings.plots == "all" or (settings.plots == "auto" and few)
     machine = {"device": settings.device, "plots": plots, "report": settings.reports}
+    machine["overwrite"] = settings.overwrite
     tasks, refused = [], []
     for index, (name, entry) in enumerate(named):
         job = Job(entry.path, out / name)
         try:
             job = entry.job(out / name, **machine)
             job.check()
+            folders.check(name)
             found = estimate(job, limit)
             if found.refusal is not None:
                 raise found.refusal
@@ -77,6 +85,12 @@ def prepare(
         else:
             tasks.append(Task(index, name, _placed(job, found, limit), found, _card(job, found)))
     return tasks, refused
+
+
+def inputs_of(named: Sequence[tuple[str, Entry]], given: Iterable[Any] = ()) -> dict[Inode, str]:
+    """The files that a batch reads: data sets, and manifests among what was given."""
+    paths = [os.fspath(path) for path in given if isinstance(path, (str, os.PathLike))]
+    return inodes([*paths, *(split_key(entry.path)[0] for _, entry in named)])
 
 
 def _placed(job: Job, found: Estimate, limit: int) -> Job:

@@ -12,11 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from gpuclust.batch.outcome import FAILED, NOT_RUN, Outcome
-from gpuclust.output import atomic_write
+from gpuclust.output import atomic_write, staging
+from gpuclust.ownership import OutputFolder
 from gpuclust.pages import render
-from gpuclust.text import guarded
+from gpuclust.text import displayed, guarded
 from gpuclust.version import __version__
 
+#: Names of the files.
+FILES = ("summary.csv", "index.html")
 COLUMNS = (
     "name", "status", "data", "kind", "n", "features", "method", "metric", "cut", "clusters", "largest_cluster",
     "left_out", "suggested_clusters", "last_height", "cophenetic_correlation", "algorithm", "device", "dtype",
@@ -27,7 +30,7 @@ COLUMNS = (
 def row_of(outcome: Outcome) -> dict[str, Any]:
     """A line of the summary; None where there is nothing to say."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(name=outcome.name, status=outcome.status, data=outcome.data, folder=outcome.name)
+    row.update(name=outcome.name, status=outcome.status, data=displayed(outcome.data), folder=outcome.name)
     row.update(error_kind=outcome.kind, error=outcome.error)
     if not outcome.ok:
         return row
@@ -52,7 +55,7 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
         dtype=options["dtype"],
         seconds=record["seconds"]["total"],
         peak_memory_bytes=record["peak_memory_bytes"],
-        warnings=" ".join(record["warnings"]) or None,
+        warnings=displayed(" ".join([*record["warnings"], *record["kept"]])) or None,
         sha256=given["sha256"],
     )
     return row
@@ -65,8 +68,8 @@ def _cut_in_words(cut: dict[str, Any] | None) -> str | None:
     return f"{words} {cut['threshold']:g}"
 
 
-def write_summary(out: Path, outcomes: Sequence[Outcome], seconds: float) -> None:
-    """Both files, for the outcomes in the order given.
+def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: float, **notes: Any) -> None:
+    """Both files, for the outcomes in the order given; ``notes`` go into the ledger.
 
     Raises
     ------
@@ -74,12 +77,14 @@ def write_summary(out: Path, outcomes: Sequence[Outcome], seconds: float) -> Non
         They cannot be written.
     """
     rows = [row_of(outcome) for outcome in outcomes]
-    with atomic_write(out / "summary.csv", "w") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
-    with atomic_write(out / "index.html", "w") as file:
-        file.write(index_page(out, outcomes, rows, seconds))
+    with staging(results.path) as staged:
+        with atomic_write(staged / "summary.csv", "w") as file:
+            table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            table.writeheader()
+            table.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
+        with atomic_write(staged / "index.html", "w") as file:
+            file.write(index_page(results.path, outcomes, rows, seconds))
+        results.commit(staged, FILES, **notes)
 
 
 def index_page(out: Path, outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]], seconds: float) -> str:
@@ -90,7 +95,7 @@ def index_page(out: Path, outcomes: Sequence[Outcome], rows: Sequence[dict[str, 
     lines = [{**row, "link": _link(outcome), "flagged": bool(row["warnings"])} for outcome, row in listed]
     return render(
         "index.html",
-        title=out.resolve().name,
+        title=displayed(out.resolve().name),
         lines=lines,
         counts=counts,
         total=len(outcomes),

@@ -18,16 +18,20 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Failure, write_error
+from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Failure, forget_error, write_error
 from gpuclust.job import Job, add_pictures
 from gpuclust.job import run as run_job
 from gpuclust.memory import forget_peak
 from gpuclust.output import discard_unfinished
+from gpuclust.ownership import OutputFolder, check_folder
 from gpuclust.record import Source, complete_record, identity, read_record
-from gpuclust.results import forget_earlier
+from gpuclust.results import RESULTS
+from gpuclust.terminal import STOPPING
 
 #: Seconds between two messages about how far a job is.
 _INTERVAL = 0.2
+#: Seconds in which the batch's process, if it was told to stop as well, ends its workers.
+_PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,15 @@ class Attempt:
     seconds: float
     record: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
+    said: list[str] = field(default_factory=list)
 
 
 def main(descriptor: int) -> None:
     """Serve the process at the other end of a socket until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the batch's process decides
+    stopping = {number for number in STOPPING if signal.getsignal(number) is signal.SIG_DFL}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    threading.Thread(target=_end_when_told, args=(stopping,), daemon=True).start()
     faulthandler.enable()
     connection = Connection(descriptor)
     orders: SimpleQueue[tuple[int, Job]] = SimpleQueue()
@@ -53,6 +61,17 @@ def main(descriptor: int) -> None:
         index, job = orders.get()
         attempt = do(job, _Messenger(connection, index))
         connection.send(("finished", index, attempt))
+
+
+def _end_when_told(stopping: set[signal.Signals]) -> None:
+    """Wait for one of these signals, and end this process without leaving half-written files.
+
+    It may have been sent to the whole group. Then the batch's process ends its workers, and takes none for dead.
+    """
+    number = signal.sigwait(stopping)
+    time.sleep(_PATIENCE)
+    discard_unfinished(for_good=True)
+    os._exit(128 + number)
 
 
 def _listen(connection: Connection, orders: SimpleQueue[Any]) -> None:
@@ -84,27 +103,30 @@ def do(job: Job, observer: Any = None) -> Attempt:
     forget_peak()
     known = None
     try:
+        check_folder(job.out)
         job.check()
         source = Source.of(job)
         known = identity(job, source)
-        record = complete_record(job.out, known)
+        record, said = complete_record(job.out, known)
         if record is None:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")
                 record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
             status = DONE
-        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record.get("failed_pictures", {})}:
+            said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
+        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record["failed_pictures"]}:
             record, status = add_pictures(job, record), DONE
         else:
             status = UNCHANGED
-        (job.out / "error.json").unlink(missing_ok=True)
-        return Attempt(status, time.perf_counter() - start, record)
+        forget_error(job.out)
+        return Attempt(status, time.perf_counter() - start, record, said=said)
     except Exception as error:
         failure = Failure.of(error)
-    earlier = read_record(job.out)
-    if known is not None and earlier is not None and earlier.get("identity") != known:
-        with contextlib.suppress(OSError):  # results, but not of this input and these options
-            forget_earlier(job.out, everything=True)
+    with contextlib.suppress(OSError):
+        earlier = read_record(job.out)
+        if known is not None and earlier is not None and earlier["identity"] != known:
+            # Results, but not of this input and these options.
+            OutputFolder(job.out, RESULTS, is_run=True).forget_all()
     write_error(job, failure)
     return Attempt(FAILED, time.perf_counter() - start, failure=failure)
 

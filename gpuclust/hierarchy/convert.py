@@ -5,19 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.launch import compiled
-
-
-@compiled
-def _fill_sizes(Z: np.ndarray) -> None:
-    """Set column 3 to the number of leaves of each row's cluster; ids that cannot be right count as leaves."""
-    n = Z.shape[0] + 1
-    for i in range(n - 1):
-        Z[i, 3] = 0.0
-        for side in range(2):
-            child = Z[i, side]
-            Z[i, 3] += Z[np.int64(child) - n, 3] if n <= child < n + i else 1.0
+from gpuclust.hierarchy.validity import as_linkage, fill_sizes
+from gpuclust.real_arrays import real_array, to_host
 
 
 def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
@@ -37,6 +26,8 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        Not real numbers.
     ValueError
         Not two-dimensional, not three columns, or not a linkage matrix after conversion (messages then count
         clusters from 0).
@@ -45,7 +36,7 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     -----
     O(n) time and memory.
     """
-    given = np.array(Z, dtype=np.float64, order="C")
+    given = np.array(to_host(real_array(Z, "Z", TypeError)), dtype=np.float64, order="C")
     if given.shape in ((), (0,)):
         return given
     if given.ndim != 2:
@@ -61,7 +52,7 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     converted = np.empty((rows, 4))
     converted[:, :2] = given[:, :2] - 1
     converted[:, 2] = given[:, 2]
-    _fill_sizes(converted)
+    fill_sizes(converted)
     return as_linkage(converted, "Z, counted from 0,")
 
 
@@ -89,7 +80,7 @@ def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     -----
     O(n) time and memory.
     """
-    given = np.asarray(Z)
+    given = to_host(real_array(Z, "Z", TypeError, numbers=False))
     if given.shape in ((), (0,)):
         return np.array(given, dtype=np.float64)
     given = as_linkage(given)

@@ -20,7 +20,7 @@ from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.cophenetic import condensed_rows, correlate_tiles
 from gpuclust.kernels.cpu.launch import aside
-from gpuclust.observations import as_array, to_host
+from gpuclust.real_arrays import real_array, to_host
 
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
 
@@ -82,9 +82,7 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
         return to_output(condensed_rows(LeafTree(Z), np.empty(0), 0.0)[0], output)
     from gpuclust.distance import num_obs_y
 
-    given = to_host(as_array(Y))
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"Condensed distance matrix 'Y' must hold real numbers, got dtype {given.dtype}.")
+    given = to_host(real_array(Y, "Y", TypeError))
     if num_obs_y(given) != len(Z) + 1:
         raise ValueError(
             f"'Y' has {len(given)} distances, which are not those of the {len(Z) + 1} observations of Z."
@@ -150,7 +148,7 @@ def cophenetic_correlation(
     from gpuclust.metrics import check_points, prepare
 
     tree = LeafTree(as_linkage(Z))
-    given = check_points(to_host(as_array(X)))
+    given = check_points(to_host(real_array(X, "X", numbers=not callable(metric))), "X", not callable(metric))
     if len(given) != tree.n:
         raise ValueError(f"X holds {len(given)} points, but Z has {tree.n} observations.")
     rows = aside(lambda: given[tree.leaves])
@@ -159,7 +157,7 @@ def cophenetic_correlation(
         if parse_device(device)[0] == "auto":
             device, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
         backend = select(device)
-        points = prepare(rows, metric, **kwargs)
+        points = prepare(rows, metric, power=2, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():
             return float(

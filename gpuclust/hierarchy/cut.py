@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.arguments import real_number, real_numbers, whole_number
 from gpuclust.devices import check_output, to_output
 from gpuclust.errors import unknown_name
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below, matched
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.launch import compiled, run
+from gpuclust.real_arrays import real_array, to_host
 
 _CRITERIA = ("inconsistent", "distance", "maxclust", "monocrit", "maxclust_monocrit")
 
@@ -47,10 +49,11 @@ def fcluster(
           have a cophenetic distance above ``t``;
         - 'maxclust': as 'distance', for the smallest height that leaves no more than ``t`` clusters;
         - 'monocrit': if ``monocrit[i] <= t`` for it (and it is not part of a larger cluster);
-        - 'maxclust_monocrit': as 'monocrit', for the smallest of the values of ``monocrit`` that leaves no more
-          than ``t`` clusters.
+        - 'maxclust_monocrit': as 'monocrit', for a value of ``monocrit`` that leaves no more than ``t`` clusters:
+          the smallest such value where ``monocrit`` does not decrease from row to row, otherwise the one that
+          SciPy's bisection of the rows ends at.
     depth : int, optional
-        Levels for the inconsistency coefficient; no meaning for the other criteria.
+        Levels for the inconsistency coefficient, >= 0; no meaning for the other criteria.
     R : array_like, optional
         Inconsistency matrix for 'inconsistent', shape (n-1, 4); computed if not given.
     monocrit : array_like, optional
@@ -70,19 +73,25 @@ def fcluster(
     Raises
     ------
     TypeError
-        ``Z`` or ``R`` does not hold numbers, or ``t`` is not one.
+        ``Z``, ``R`` or ``monocrit`` does not hold numbers, or ``t``, ``depth`` or ``min_size`` is not one.
     ValueError
         ``Z`` or ``R`` is not valid, ``R`` or ``monocrit`` has another number of rows or is missing, ``t`` is NaN or
-        (as a number of clusters) below 1, ``min_size`` is below 1, or the criterion or ``output`` is unknown.
+        (as a number of clusters) below 1, ``depth`` is not a whole number >= 0, ``min_size`` is below 1, or the
+        criterion or ``output`` is unknown.
     BackendUnavailable
         CuPy is asked for and not here.
 
     Notes
     -----
-    O(n) time, whatever the depth of the tree ('maxclust': O(n log n) where there are inversions).
+    O(n) time, whatever the depth of the tree ('maxclust': O(n log n) where rows are not in the order of heights).
+
+    The rows of ``Z`` may come in any order in which children precede their parents. Where a merge is lower than one
+    below it (an inversion, as centroid and median linkage have them) 'distance' and 'maxclust' go by the largest
+    height within each cluster (`maxdists`), as SciPy's do. SciPy's 'maxclust' bisects the rows also where these
+    heights do not increase along them, and may then leave fewer clusters than ``t`` allows.
     """
     check_output(output)
-    T = fcluster_many(Z, [float(t)], criterion, depth, R, monocrit, min_size=min_size)[0]
+    T = fcluster_many(Z, [real_number(t, "t")], criterion, depth, R, monocrit, min_size=min_size)[0]
     return to_output(T, output)
 
 
@@ -123,24 +132,22 @@ def fcluster_many(
     Z = as_linkage(Z)
     if criterion not in _CRITERIA:
         raise ValueError(f"Invalid cluster formation criterion: {unknown_name('criterion', criterion, _CRITERIA)}")
-    if min_size != int(min_size) or min_size < 1:
-        raise ValueError(f"min_size must be a whole number >= 1, got {min_size}.")
-    wanted = np.asarray(t, dtype=np.float64)
+    n = Z.shape[0] + 1
+    min_size = min(whole_number(min_size, "min_size", 1, fraction=True), n + 1)
+    depth = whole_number(depth, "depth", 0, fraction=True)
+    wanted = real_numbers(t, "t")
     if wanted.ndim != 1:
         raise ValueError(f"t must be one-dimensional, got shape {wanted.shape}.")
-    if np.isnan(wanted).any():
-        raise ValueError("t must be a number, got NaN.")
 
-    n = Z.shape[0] + 1
     level = _levels(Z, criterion, depth, R, monocrit)
     order, barrier = leaf_runs(Z, level)
     thresholds = wanted
     if criterion.startswith("maxclust"):
-        thresholds = _thresholds(level, barrier, wanted, n)
+        thresholds = _thresholds(level, barrier, wanted, criterion)
 
     T = np.empty((len(wanted), n), dtype=np.int32)
     run(
-        lambda j: label_runs(order, barrier, float(thresholds[j]), int(min_size), T[j]),
+        lambda j: label_runs(order, barrier, float(thresholds[j]), min_size, T[j]),
         ((j,) for j in range(len(wanted))),
     )
     if criterion.startswith("maxclust"):  # SciPy numbers the observations themselves, not their sequence
@@ -158,7 +165,7 @@ def _levels(Z: np.ndarray, criterion: str, depth: int, R: ArrayLike | None, mono
         return largest_below(Z, inconsistency(Z, depth), 3)
     if monocrit is None:
         raise ValueError(f"criterion {criterion!r} needs monocrit, one number for each merge.")
-    level = np.ascontiguousarray(monocrit, dtype=np.float64)
+    level = np.ascontiguousarray(to_host(real_array(monocrit, "monocrit", TypeError)), dtype=np.float64)
     if level.shape != (Z.shape[0],):
         raise ValueError(f"monocrit must have shape ({Z.shape[0]},), one number for each merge, got {level.shape}.")
     if criterion == "maxclust_monocrit" and np.isnan(level).any():
@@ -168,7 +175,7 @@ def _levels(Z: np.ndarray, criterion: str, depth: int, R: ArrayLike | None, mono
 
 @compiled
 def _search(level: np.ndarray, barriers: np.ndarray, wanted: np.ndarray, found: np.ndarray) -> None:
-    """SciPy's search for each ``wanted``: halve the rows of Z, as if ``level`` increased along them.
+    """SciPy's search for each ``wanted``: bisect the rows of Z, as if ``level`` increased along them.
 
     A threshold leaves as many clusters as there are barriers above it, plus one (``barriers`` are sorted). Where
     ``level`` does not increase the row found is not always the best one, but it is the one that SciPy finds. The
@@ -186,12 +193,15 @@ def _search(level: np.ndarray, barriers: np.ndarray, wanted: np.ndarray, found: 
         found[j] = level[enough]
 
 
-def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, n: int) -> np.ndarray:
+def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, criterion: str) -> np.ndarray:
     """The threshold for each wanted number of clusters."""
     if (wanted < 1).any():
         raise ValueError(f"t must be at least 1 for a maxclust criterion, got {wanted.min():g}.")
-    found = np.empty(len(wanted))
     increasing = (level[1:] >= level[:-1]).all()  # then the levels are the barriers, in order
+    if criterion == "maxclust":  # of largest heights, which never decrease from child to parent
+        ordered = level if increasing else np.sort(level)
+        return ordered[len(ordered) - np.minimum(np.floor(wanted), len(ordered)).astype(np.int64)]
+    found = np.empty(len(wanted))
     _search(level, level if increasing else np.sort(barrier), np.floor(wanted), found)
     return found
 
@@ -229,7 +239,7 @@ def fclusterdata(
     Raises
     ------
     TypeError
-        ``X`` is not two-dimensional.
+        ``X`` is not two-dimensional, ``metric`` is neither a name nor callable, or as `fcluster`.
     ValueError
         As `gpuclust.linkage` and `fcluster`.
 
@@ -239,13 +249,12 @@ def fclusterdata(
     """
     from gpuclust.linkage import linkage
 
-    X = np.asarray(X)
-    if X.ndim != 2:
-        raise TypeError(f"The observation matrix X must be an n by m array, got {X.ndim} dimensions.")
-    points: Any = X
+    points: Any = real_array(X, "X")
+    if points.ndim != 2:
+        raise TypeError(f"The observation matrix X must be an n by m array, got {points.ndim} dimensions.")
     if method in ("centroid", "median", "ward") and metric != "euclidean":
         # From points these methods mean Euclidean distance; this function, like SciPy's, takes any metric.
         from gpuclust.distance import pdist
 
-        points = pdist(X, metric)
+        points = pdist(points, metric)
     return fcluster(linkage(points, method, metric), t, criterion, depth, R, min_size=min_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.arguments import real_numbers
 from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
 from gpuclust.hierarchy.validity import as_linkage
@@ -68,17 +69,21 @@ def _merge_times(Z: np.ndarray) -> np.ndarray:
     """When each merge is done: a permutation of 0 to n-2 as float64, children before parents.
 
     By height; equal heights as SciPy takes them, deeper merges first and from left to right. Where some cluster is
-    lower than one inside it no order by height is possible: then the order of the rows.
+    lower than one inside it, by the largest height within each, and of equal ones in the order of the rows.
     """
     heights = np.ascontiguousarray(Z[:, 2])
     merges = len(heights)
     by_row = np.arange(merges, dtype=np.float64)
-    if (heights[1:] > heights[:-1]).all() or (largest_below(Z, Z, 2) != heights).any():
+    if (heights[1:] > heights[:-1]).all():
         return by_row
+    times = np.empty(merges)
+    largest = largest_below(Z, Z, 2)
+    if (largest != heights).any():
+        times[np.argsort(largest, kind="stable")] = by_row
+        return times
     queue = np.empty(merges, dtype=np.int32)
     _breadth_first(Z, queue)
     deepest_first = queue[::-1]
-    times = np.empty(merges)
     times[deepest_first[np.argsort(heights[deepest_first], kind="stable")]] = by_row
     return times
 
@@ -106,18 +111,19 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
     Raises
     ------
     TypeError
-        ``Z`` does not hold numbers.
+        ``Z``, ``n_clusters`` or ``height`` does not hold numbers.
     ValueError
         ``Z`` is not a valid linkage matrix, both ``n_clusters`` and ``height`` are given, a number of clusters is
         not whole or below 1, a height is NaN, or either has more than one dimension.
 
     Notes
     -----
-    k clusters are what n-k merges leave. They are done by height, equal heights in the order in which SciPy takes
-    them. In a tree with inversions (centroid and median linkage) a merge can be lower than those it rests on; merges
-    are then done in the order of the rows of ``Z``, and a cut at a height keeps those clusters whose merges are all
-    below it, as ``fcluster(criterion="distance")`` does. SciPy's results for such trees are not partitions of the
-    tree (SciPy issues 7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
+    k clusters are what n-k merges leave. They are done by height, whatever the order of the rows; equal heights in the
+    order in which SciPy takes them. In a tree with inversions (centroid and median linkage) a merge can be lower than
+    those it rests on; merges are then done by the largest height within each cluster (`maxdists`), of equal ones in
+    the order of the rows, and a cut at a height keeps those clusters whose merges are all below it, as
+    ``fcluster(criterion="distance")`` does. SciPy's results for such trees are not partitions of the tree (SciPy issues
+    7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
 
     O(n) time for each column, on all threads.
     """
@@ -126,14 +132,12 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
     if n_clusters is not None and height is not None:
         raise ValueError("At least one of either height or n_clusters must be None")
     if height is not None:
-        heights = _row_of(height, "height")
-        if np.isnan(heights).any():
-            raise ValueError("height must be a number, got NaN.")
+        heights = np.atleast_1d(real_numbers(height, "height"))
         level = largest_below(Z, Z, 2)
         thresholds = np.nextafter(heights, -np.inf)
     else:
-        wanted = np.arange(n, 0, -1.0) if n_clusters is None else _row_of(n_clusters, "n_clusters")
-        refused = ~((wanted >= 1) & (wanted == np.floor(wanted)))
+        wanted = np.arange(n, 0, -1.0) if n_clusters is None else np.atleast_1d(real_numbers(n_clusters, "n_clusters", nan=True))
+        refused = ~((wanted >= 1) & (wanted == np.floor(wanted)) & (wanted < np.inf))
         if refused.any():
             raise ValueError(f"n_clusters must be whole numbers >= 1, got {wanted[refused][0]:g}.")
         level = _merge_times(Z)
@@ -163,11 +167,3 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
 
     run(merge_on, ranges(n, max(1, 16 * _LEAVES_PER_PIECE // n)))
     return groups.T
-
-
-def _row_of(values: ArrayLike, name: str) -> np.ndarray:
-    """A number or a list of numbers as float64, shape (c,)."""
-    row = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if row.ndim != 1:
-        raise ValueError(f"{name} must be a number or one-dimensional, got shape {row.shape}.")
-    return row

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuclust.text import shown
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ def _label_leaves(
         style["rotation"] = rotation
     elif upright:
         style["rotation"] = _by_count(_ROTATIONS, len(labels))
-    axis.set_ticklabels([shown(label) for label in labels], **style)
+    axis.set_ticklabels([displayed(label) for label in labels], **style)
 
 
 def _by_count(table: tuple[tuple[float, float], ...], count: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.arguments import whole_number
 from gpuclust.hierarchy.validity import as_inconsistency, as_linkage
 from gpuclust.kernels.cpu.launch import compiled, ranges, run
 
@@ -72,8 +73,7 @@ def _largest_below(Z: np.ndarray, table: np.ndarray, column: int, result: np.nda
 
 def inconsistency(Z: np.ndarray, d: int) -> np.ndarray:
     """`inconsistent` of a checked ``Z``."""
-    if d != np.floor(d) or d < 0 or d == np.inf:
-        raise ValueError(f"The depth d must be a nonnegative integer value, got {d}.")
+    d = whole_number(d, "d (the depth)", 0, fraction=True)
     rows = Z.shape[0]
     R = np.empty((rows, 4))
     levels = int(max(1, min(d, rows)))
@@ -205,11 +205,7 @@ def maxRstat(Z: ArrayLike, R: ArrayLike, i: int) -> np.ndarray:
     O(n) time.
     """
     Z, R = matched(Z, R)
-    if not isinstance(i, (int, np.integer)):
-        raise TypeError(f"The third argument must be an integer, got {i!r}.")
-    if not 0 <= i <= 3:
-        raise ValueError(f"i must be an integer between 0 and 3 inclusive, got {i}.")
-    return largest_below(Z, R, int(i))
+    return largest_below(Z, R, whole_number(i, "i", 0, 3))
 
 
 def matched(Z: ArrayLike, R: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

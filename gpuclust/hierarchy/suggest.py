@@ -13,12 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.arguments import whole_number
 from gpuclust.hierarchy.cut import fcluster_many
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below
 from gpuclust.hierarchy.validity import as_linkage
+from gpuclust.real_arrays import real_array
 
 _DEPTH = 5  # levels that the inconsistency hint compares, as in the table that it is known from
 _FEWEST_MERGES = 3  # a second difference takes three heights
+#: Heights that differ by less than this, as a part of the largest, differ by rounding: they say nothing.
+_ROUNDING = 1e-9
 
 CAVEATS = {
     "acceleration": (
@@ -92,7 +96,8 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     Z : array_like
         Linkage matrix, shape (n-1, 4).
     last : int, optional
-        How many merges to look at, at least 3; all of them if there are fewer.
+        How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest, whatever
+        the order of the rows of ``Z``.
 
     Returns
     -------
@@ -102,22 +107,27 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     Raises
     ------
     TypeError
-        ``Z`` does not hold numbers.
+        ``Z`` does not hold numbers, or ``last`` is not a whole number.
     ValueError
         ``Z`` is not a valid linkage matrix or has fewer than 3 merges, or ``last`` is below 3.
 
     Notes
     -----
-    O(n) time, for the check of ``Z``.
+    O(n) time, O(n log n) where the rows of ``Z`` are not in the order of heights.
     """
     Z = as_linkage(Z)
-    if last < _FEWEST_MERGES:
-        raise ValueError(f"last must be at least {_FEWEST_MERGES}, to have a second difference, got {last}.")
+    last = whole_number(last, "last", _FEWEST_MERGES)  # to have a second difference
     if len(Z) < _FEWEST_MERGES:
         raise ValueError(f"An elbow takes at least {_FEWEST_MERGES} merges, but Z has {len(Z)}.")
-    heights = Z[-last:, 2][::-1].copy()
+    heights = Z[_by_height(Z)[-last:], 2][::-1].copy()
     rates = np.diff(heights, 2)
     return Acceleration(np.arange(1, len(heights) + 1), heights, rates, int(rates.argmax()) + 2)
+
+
+def _by_height(Z: np.ndarray) -> np.ndarray:
+    """The merges in the order in which they are done: by the largest height in each cluster, of equal ones by row."""
+    levels = largest_below(Z, Z, 2)
+    return np.arange(len(Z)) if (levels[1:] >= levels[:-1]).all() else np.argsort(levels, kind="stable")
 
 
 def suggest_k(
@@ -154,17 +164,18 @@ def suggest_k(
 
         - "acceleration": the largest second difference of heights (see `acceleration`);
         - "inconsistency": the clusters before the merge with the largest inconsistency coefficient, of depth 5;
-        - "largest gap": the clusters at the widest range of heights without a merge;
+        - "largest gap": the clusters at the widest range of heights, between two merges, without a merge;
         - "silhouette": the largest mean silhouette of the sampled points [1]_.
 
-        A method that has nothing to say (too few merges, heights all equal, no ``X``) is absent.
+        A method that has nothing to say (too few merges, heights all equal but for rounding, no ``X``) is absent.
 
     Raises
     ------
     TypeError
-        ``Z`` does not hold numbers.
+        ``Z`` does not hold numbers, or ``max_k``, ``sample`` or ``seed`` is not a whole number.
     ValueError
-        ``Z`` is not a valid linkage matrix, ``X`` is not n points, or ``max_k`` or ``sample`` is below 2.
+        ``Z`` is not a valid linkage matrix, ``X`` is not n points, ``max_k`` or ``sample`` is below 2, or ``seed`` is
+        negative.
 
     Notes
     -----
@@ -176,8 +187,8 @@ def suggest_k(
        Journal of Computational and Applied Mathematics 20 (1987).
     """
     Z = as_linkage(Z)
-    if max_k < 2 or sample < 2:
-        raise ValueError(f"max_k and sample must be at least 2, got {max_k} and {sample}.")
+    max_k, sample = whole_number(max_k, "max_k", 2), whole_number(sample, "sample", 2)
+    seed = whole_number(seed, "seed", 0)
     n = len(Z) + 1
     most = min(max_k, n)
     found: dict[str, tuple[int, float]] = {}
@@ -186,20 +197,23 @@ def suggest_k(
         found["acceleration"] = elbow.k, elbow.rates[elbow.k - 2]
 
     # The merges after which 1, 2, ... most - 1 clusters are left.
-    coefficients = inconsistency(Z, _DEPTH)[::-1, 3][: most - 1]
+    R = inconsistency(Z, _DEPTH)[_by_height(Z)[::-1][: most - 1]]
+    noise = _ROUNDING * Z[:, 2].max()
+    coefficients = np.where(R[:, 1] > noise, R[:, 3], 0.0)
     found["inconsistency"] = int(coefficients.argmax()) + 2, coefficients.max()
-    heights = np.concatenate(([0.0], np.sort(largest_below(Z, Z, 2))))
-    gaps = np.diff(heights)[::-1][: most - 1]
-    found["largest gap"] = int(gaps.argmax()) + 2, gaps.max()
+    gaps = np.diff(np.sort(largest_below(Z, Z, 2)))[::-1][: most - 1]  # none below the first merge: n clusters
+    if len(gaps):
+        found["largest gap"] = int(gaps.argmax()) + 2, gaps.max()
+    least = {"acceleration": noise, "largest gap": noise, "inconsistency": 0.0, "silhouette": -np.inf}
     if X is not None:
-        best = _best_silhouette(Z, np.asarray(X), most, metric, sample, seed)
+        best = _best_silhouette(Z, real_array(X, "X"), most, metric, sample, seed)
         if best is not None:
             found["silhouette"] = best
 
     return {
         method: Suggestion(method, k, float(score), CAVEATS[method])
         for method, (k, score) in found.items()
-        if score > 0 or method == "silhouette"
+        if score > least[method]
     }
 
 

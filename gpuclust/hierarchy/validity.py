@@ -1,8 +1,8 @@
 """Is this a linkage matrix? The checks that every function of the namespace makes before it trusts a ``Z``.
 
-SciPy's checks and error classes, plus three that SciPy leaves out and that would make later results silently wrong:
-ids that are not whole numbers, heights that are NaN, and sizes that are not the sum of the two children's.
-Messages name the first row that is wrong.
+SciPy's checks and error classes, plus two that SciPy leaves out and that would make later results silently wrong:
+ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from the
+ids: where they do not add up (trees of scikit-learn are often given made-up ones) they are computed anew, with a warning.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.errors import ClusterWarning
+from gpuclust.errors import ClusterWarning, LinkageWarning, warn
 from gpuclust.kernels.cpu.launch import compiled
+from gpuclust.real_arrays import real_array, to_host
 from gpuclust.sizes import MOST
 
 _SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZE, _TOO_LARGE, _SIZE = range(9)
+#: Faults of sizes, which follow from the ids.
+_SIZES = (_NEGATIVE_SIZE, _TOO_LARGE, _SIZE)
 
 
 @compiled
 def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
-    """``(kind, row)`` of the first fault. ``size``: (2n-1,) int32 of ones; an id that has a parent becomes 0."""
+    """``(kind, row)`` of the first fault; of a wrong size only if all the rest is right.
+
+    ``size``: (2n-1,) int32 of ones; an id that has a parent becomes 0.
+    """
     rows = Z.shape[0]
     n = rows + 1
+    wrong_size, where = _SOUND, -1
     for i in range(rows):
         total = np.int32(0)
         for side in range(2):
@@ -41,12 +48,23 @@ def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
             size[child] = 0
         if not Z[i, 2] >= 0:
             return _HEIGHT, i
-        if Z[i, 3] != total:
-            if Z[i, 3] < 0:
-                return _NEGATIVE_SIZE, i
-            return (_TOO_LARGE if Z[i, 3] > n else _SIZE), i
+        if Z[i, 3] != total and wrong_size != _NEGATIVE_SIZE and wrong_size != _TOO_LARGE:
+            kind = _NEGATIVE_SIZE if Z[i, 3] < 0 else (_TOO_LARGE if Z[i, 3] > n else _SIZE)
+            if kind != _SIZE or wrong_size == _SOUND:
+                wrong_size, where = kind, i
         size[n + i] = total
-    return _SOUND, -1
+    return wrong_size, where
+
+
+@compiled
+def fill_sizes(Z: np.ndarray) -> None:
+    """Set column 3 to the number of leaves of each row's cluster; ids that cannot be right count as leaves."""
+    n = Z.shape[0] + 1
+    for i in range(n - 1):
+        Z[i, 3] = 0.0
+        for side in range(2):
+            child = Z[i, side]
+            Z[i, 3] += Z[np.int64(child) - n, 3] if n <= child < n + i else 1.0
 
 
 def _explain(Z: np.ndarray, fault: int, row: int, label: str) -> str:
@@ -77,15 +95,21 @@ def _explain(Z: np.ndarray, fault: int, row: int, label: str) -> str:
         return f"Linkage {label}contains negative counts {where}."
     if fault == _TOO_LARGE:
         return f"Linkage {label}contains excessive observations in a cluster {where}: there are {n} in all."
-    expected = sum(1 if child < n else int(Z[int(child) - n, 3]) for child in (first, second))
-    return f"Linkage {label}contains wrong counts {where}: the two clusters joined hold {expected} observations."
+    return f"Linkage {label}contains counts that are not the sum of those of the two clusters joined {where}."
 
 
-def _as_table(values: ArrayLike, kind: str, cast: bool) -> np.ndarray:
-    """``values`` as a C-contiguous float64 array with four columns. ``kind`` begins the messages."""
+def _as_table(values: ArrayLike, kind: str, cast: bool, as_scipy: bool = False) -> np.ndarray:
+    """``values`` as a C-contiguous float64 array with four columns. ``kind`` begins the messages.
+
+    ``as_scipy``: only what SciPy takes. Otherwise objects that are all real numbers will do (a nullable data frame).
+    """
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{kind}must be a plain array; masked arrays are not supported.")
-    table = np.asarray(values)
+    table = to_host(real_array(values, kind.strip(), TypeError, numbers=False))
+    if table.dtype == object:
+        real_array(values, kind.strip(), TypeError)  # raises, and names the first cell that is no number
+    if as_scipy and getattr(values, "dtype", None) == object:
+        raise TypeError(f"{kind}must contain doubles, got dtype object.")
     if table.dtype != np.float64 and (not cast or table.dtype.kind not in "biuf"):
         raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")
     if table.ndim != 2:
@@ -96,6 +120,17 @@ def _as_table(values: ArrayLike, kind: str, cast: bool) -> np.ndarray:
         raise ValueError(f"{kind}must have at most {MOST - 1:,} rows, got {len(table):,}.")
     table = np.ascontiguousarray(table, dtype=np.float64)
     return table if table.flags.writeable else table.copy()  # compiled code has one array type
+
+
+def _examined(Z: ArrayLike, label: str, cast: bool, as_scipy: bool = False) -> tuple[np.ndarray, int, int]:
+    """The table of a linkage matrix, the kind of its first fault (`_SOUND`: it has none), and the row of that."""
+    table = _as_table(Z, f"Linkage matrix {label}", cast, as_scipy)
+    if table.shape[0] == 0:
+        raise ValueError("Linkage must be computed on at least two observations.")
+    if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, its own tests give 4
+        table = table.copy()
+        table[0, 3] = 2.0
+    return table, *_first_fault(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
 
 
 def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np.ndarray:
@@ -109,7 +144,8 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     name : str or None
         What the caller calls it; used in messages.
     cast : bool
-        Accept other real dtypes (most functions of the namespace do). With False the dtype must be float64.
+        Accept other real dtypes (most functions of the namespace do). With False the dtype must be float64, or
+        that of objects which are all real numbers.
 
     Returns
     -------
@@ -121,27 +157,33 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     TypeError
         Not real numbers, or (without ``cast``) not float64.
     ValueError
-        Wrong shape, or a bad row: ids negative, fractional, used twice or before they are formed, heights negative
-        or NaN, wrong sizes.
+        Wrong shape, or a bad row: ids negative, fractional, used twice or before they are formed, or heights negative
+        or NaN.
+
+    Warns
+    -----
+    LinkageWarning
+        Sizes that do not follow from the ids; in what is returned they do.
 
     Notes
     -----
     O(n) time, 8 n bytes. The size in a ``Z`` of one row, which can only be 2, is not looked at but set.
     """
     label = f"{name!r} " if name else ""
-    table = _as_table(Z, f"Linkage matrix {label}", cast)
-    if table.shape[0] == 0:
-        raise ValueError("Linkage must be computed on at least two observations.")
-    if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, its own tests give 4
+    table, fault, row = _examined(Z, label, cast)
+    if fault in _SIZES:
+        said = _explain(table, fault, row, label).rstrip(".")
         table = table.copy()
-        table[0, 3] = 2.0
-    fault, row = _first_fault(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
-    if fault != _SOUND:
+        fill_sizes(table)
+        warn(f"{said}. The sizes are taken from the ids of the clusters instead.", LinkageWarning)
+    elif fault != _SOUND:
         raise ValueError(_explain(table, fault, row, label))
     return table
 
 
-def as_inconsistency(R: ArrayLike, name: str | None = "R", *, cast: bool = True) -> np.ndarray:
+def as_inconsistency(
+    R: ArrayLike, name: str | None = "R", *, cast: bool = True, as_scipy: bool = False
+) -> np.ndarray:
     """
     Check an inconsistency matrix (see `inconsistent`) and return it as C-contiguous float64, shape (n-1, 4).
 
@@ -153,7 +195,7 @@ def as_inconsistency(R: ArrayLike, name: str | None = "R", *, cast: bool = True)
         Wrong shape, no row, or a negative mean, standard deviation or link count; the message names the row.
     """
     label = f"{name!r} " if name else ""
-    table = _as_table(R, f"Inconsistency matrix {label}", cast)
+    table = _as_table(R, f"Inconsistency matrix {label}", cast, as_scipy)
     if table.shape[0] < 1:
         raise ValueError(f"Inconsistency matrix {label}must have at least one row.")
     names = ("link height means", "link height standard deviations", "link counts")
@@ -188,7 +230,8 @@ def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, n
     ----------
     Z : array_like
         Linkage matrix: float64, shape (n-1, 4). Row i joins the clusters ``Z[i, 0]`` and ``Z[i, 1]`` (ids below
-        n+i, each used once) at height ``Z[i, 2] >= 0`` into cluster n+i of ``Z[i, 3]`` observations.
+        n+i, each used once) at height ``Z[i, 2] >= 0`` into cluster n+i of ``Z[i, 3]`` observations. Rows need
+        not be in the order of heights.
     warning : bool, optional
         Issue a `ClusterWarning` if it is not valid.
     throw : bool, optional
@@ -209,10 +252,15 @@ def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, n
 
     Notes
     -----
-    Stricter than SciPy, which accepts fractional ids, NaN heights and sizes that do not add up. O(n).
+    SciPy's verdicts, but that ids which are not whole numbers and heights that are NaN are refused. Sizes that do not
+    add up are accepted as long as none is negative or above n; functions that take a linkage matrix compute them
+    anew, with a `LinkageWarning`. O(n).
     """
+    label = f"{name!r} " if name else ""
     try:
-        as_linkage(Z, name, cast=False)
+        table, fault, row = _examined(Z, label, cast=False, as_scipy=True)
+        if fault not in (_SOUND, _SIZE):
+            raise ValueError(_explain(table, fault, row, label))
     except (TypeError, ValueError) as error:
         return _refused(error, warning, throw)
     return True
@@ -249,7 +297,7 @@ def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: 
     O(n) time.
     """
     try:
-        as_inconsistency(R, name, cast=False)
+        as_inconsistency(R, name, cast=False, as_scipy=True)
     except (TypeError, ValueError) as error:
         return _refused(error, warning, throw)
     return True

@@ -5,7 +5,9 @@ bound is searched again until its bound is exact; then it is the closest pair (M
 takes the row of the later cluster; earlier rows learn of it if it is nearer than their bound.
 
 The algorithm is the same for two sources of distances: cluster centroids, from which a row is computed, and a stored
-matrix of squares, whose rows are updated.
+matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.centroids`). A row is computed from the
+rounded ones; where that, and how far they are rounded, leaves open which distance is smaller, both are computed anew
+from both parts, and those are compared (`gpuclust.kernels.cpu.rounded`).
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import methods, metrics
-from gpuclust.kernels.cpu import launch, pairwise, tiles
+from gpuclust import centroids, methods, metrics
+from gpuclust.kernels.cpu import launch, pairwise, rounded, tiles
 from gpuclust.kernels.cpu.fill import SMALL
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
+from gpuclust.kernels.cpu.rounded import bounds
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, write_row
 from gpuclust.methods import Method
@@ -30,8 +33,30 @@ from gpuclust.metrics import Metric, Points
 BLOCK = 512
 
 
-#: distances(state, x, first, out), unite(state, a, b, d, sa, sb, size, out, other), modules they are made of, name.
-Source = tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...], str]
+class Source(NamedTuple):
+    """Where distances come from; functions for compiled code.
+
+    Attributes
+    ----------
+    name : str
+    distances : ``distances(state, x, first, out)``: those of row x, from row ``first`` on, into ``out``.
+    unite : ``unite(state, a, b, d, sa, sb, size, out, other)``: row b becomes the union, its distances go into ``out``.
+    rounds : bool
+        These distances are of rounded centroids; otherwise they are what is compared.
+    error : ``error(state, x)``: how far the centroid of row x may be from the rounded one, plus the most of any row.
+    errors : ``errors(state, x, y)``: how far those of rows x and y are, added up.
+    precise : ``precise(state, x, y)``: the distance from both parts of the centroids.
+    modules : what the functions are made of.
+    """
+
+    name: str
+    distances: Callable[..., Any]
+    unite: Callable[..., Any]
+    rounds: bool
+    error: Callable[..., Any]
+    errors: Callable[..., Any]
+    precise: Callable[..., Any]
+    modules: tuple[Any, ...]
 
 
 class Search(NamedTuple):
@@ -71,33 +96,62 @@ class Search(NamedTuple):
 
 @cache
 def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
-    """Distances from centroids. State: (features, summary, p, scratch)."""
+    """Squared distances from centroids. State: (high, low, error, largest error, summary, p, scratch)."""
     row_of_distances = pairwise.row_kernel(metric, False)
+    united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
+    zero = dtype.type(0)
 
     @uncounted
     @named(metric.name, dtype)
     def distances(state, x, first, out):
-        features, summary, p, scratch = state
-        n = features.shape[1]
+        high, _, _, _, summary, p, scratch = state
+        n = high.shape[1]
         for begin in range(first, n, BLOCK):
             end = min(begin + BLOCK, n)
-            row_of_distances(features, summary, x, features, summary, begin, end, summary, p, out[begin:end], scratch)
+            row_of_distances(high, summary, x, high, summary, begin, end, summary, p, out[begin:end], scratch)
 
     @uncounted
     @named(metric.name, dtype)
     def unite(state, a, b, d, sa, sb, size, out, other):
-        features = state[0]
-        for k in range(features.shape[0]):
-            features[k, b] = (sa * features[k, a] + sb * features[k, b]) / (sa + sb)
+        high, low, error, largest = state[:4]
+        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one is moved less
+        total = zero
+        for k in range(high.shape[0]):
+            high[k, b], low[k, b] = united(high[k, x], low[k, x], high[k, y], low[k, y], sx, sy)
+            total += abs(low[k, b])
+        error[b] = total
+        largest[0] = max(largest[0], total)
         distances(state, b, 0, out)
 
-    return distances, unite, (metrics, pairwise), f"centroids_{metric.name}_{dtype}"
+    @uncounted
+    @named(metric.name, dtype)
+    def error(state, x):
+        return state[2][x] + state[3][0]
+
+    @uncounted
+    @named(metric.name, dtype)
+    def errors(state, x, y):
+        return state[2][x] + state[2][y]
+
+    @uncounted
+    @named(metric.name, dtype)
+    def precise(state, x, y):
+        high, low = state[:2]
+        total = zero
+        for k in range(high.shape[0]):
+            d = difference(high[k, x], low[k, x], high[k, y], low[k, y])
+            total += d * d
+        return total
+
+    modules = (centroids, metrics, pairwise)
+    return Source(f"centroids_{metric.name}_{dtype}", distances, unite, True, error, errors, precise, modules)
 
 
 @cache
 def stored_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a tiled matrix. State: (matrix, tile rows)."""
     update = register_jitable(method.update)
+    zero = dtype.type(0)
 
     @uncounted
     @named(method.name, dtype)
@@ -115,50 +169,90 @@ def stored_source(method: Method, dtype: np.dtype) -> Source:
             out[k] = update(out[k], other[k], d, sa, sb, size[k])
         write_row(matrix, rows, b, out)
 
-    return distances, unite, (methods, tiles), f"stored_{method.name}_{dtype}"
+    @uncounted
+    @named(method.name, dtype)
+    def none(state, x):
+        return zero
+
+    @uncounted
+    @named(method.name, dtype)
+    def none_of_two(state, x, y):
+        return zero
+
+    name = f"stored_{method.name}_{dtype}"
+    return Source(name, distances, unite, False, none, none_of_two, none_of_two, (methods, tiles))
 
 
 @cache
 def kernels(
-    source: Source,
+    source: Source, dtype: np.dtype
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The compiled ``search_rows`` and ``merge`` for a source of distances."""
-    distances, unite, modules, source_name = source
-    stamp = launch.stamp(tiles, *modules)
+    distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
+    error_of, errors_of = source.error, source.errors
+    factors_of, farther = bounds(dtype)
+    infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
+    stamp = launch.stamp(rounded, tiles, *source.modules)
 
     @uncounted
-    @named(source_name)
-    def search(state, x, search_state, out):
-        """The nearest of row x among later rows."""
+    @named(source.name)
+    def nearest(state, x, out, order, m):
+        """The nearest of row x among later rows, and its distance; ``out`` has those of rounded centroids."""
+        first = x + 1
+        found, _, place = nearest_in(out[first:], order, infinity, -1, -1)
+        if rounds and place >= 0:
+            error = error_of(state, x)
+            if error > zero:
+                factors = factors_of(m)
+                limit = farther(farther(found, error, factors), error, factors)
+                found, place = infinity, -1
+                for begin in range(first, out.size, TILE):
+                    block = out[begin : begin + TILE]
+                    hits = 0
+                    for k in range(block.size):
+                        hits += block[k] <= limit
+                    if hits == 0:
+                        continue
+                    for k in range(block.size):
+                        if not (block[k] <= limit and block[k] < infinity):
+                            continue
+                        y = begin + k
+                        if block[k] <= farther(found, errors_of(state, x, y), factors):
+                            value = precise(state, x, y)
+                            if value < found:
+                                found, place = value, y - first
+        return found, first + place
+
+    @uncounted
+    @named(source.name)
+    def search(state, x, search_state, out, m):
+        """Look for the nearest of row x among later rows."""
         _, _, near, bound, exact, gone, order = search_state
-        infinity = gone.dtype.type(np.inf)
         distances(state, x, x + 1, out)
         values = out[x + 1 : gone.size]
         away = gone[x + 1 :]
         for k in range(values.size):
             values[k] += away[k]
-        low, _, place = nearest_in(values, order, infinity, -1, -1)
-        bound[x] = low
-        near[x] = x + 1 + place
+        bound[x], near[x] = nearest(state, x, out, order, m)
         exact[x] = True
 
     @compiled
-    @named(source_name)
-    def search_rows(state, search_state, begin, end):
+    @named(source.name)
+    def search_rows(state, search_state, begin, end, m):
         stamp  # noqa: B018
         out = np.full(search_state[5].size, np.inf, search_state[5].dtype)
         for x in range(begin, end):
-            search(state, x, search_state, out)
+            search(state, x, search_state, out, m)
 
     @compiled
-    @named(source_name)
-    def merge(state, search_state, counted, next_id, wanted, pairs, heights):
+    @named(source.name)
+    def merge(state, search_state, counted, next_id, wanted, m, pairs, heights):
         """Make ``wanted`` merges; returns the number of rows searched, -1 if distances are infinite."""
         stamp  # noqa: B018
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
         other = np.empty(gone.size, gone.dtype)
-        infinity = gone.dtype.type(np.inf)
+        factors = factors_of(m)
         scans = 0
         for done in range(wanted):
             while True:
@@ -167,7 +261,7 @@ def kernels(
                     return -1  # every distance has overflowed
                 if exact[a]:
                     break
-                search(state, a, search_state, out)
+                search(state, a, search_state, out, m)
                 scans += 1
             b = near[a]
             d = bound[a]
@@ -184,30 +278,36 @@ def kernels(
             for k in range(out.size):
                 out[k] += gone[k]
             # Earlier rows: the union may be nearer than what they know, and it replaces a or b.
+            wider, room = one, zero  # as in ``farther``
+            if rounds and error_of(state, b) > zero:
+                room = farther(zero, error_of(state, b), factors)
+                wider = factors[0]
             for begin in range(0, b, TILE):
                 end = min(begin + TILE, b)
                 values, bounds, nears = out[begin:end], bound[begin:end], near[begin:end]
                 hits = 0
                 for k in range(values.size):
-                    hits += ((values[k] <= bounds[k]) & (values[k] < infinity)) | (nears[k] == a) | (nears[k] == b)
+                    reached = (values[k] <= bounds[k] * wider + room) & (values[k] < infinity)
+                    hits += reached | (nears[k] == a) | (nears[k] == b)
                 if hits > 0:
                     for k in range(values.size):
                         x = begin + k
                         if ids[x] < 0:
                             continue
-                        if values[k] < bounds[k]:
-                            bound[x] = values[k]
+                        value = values[k]
+                        if rounds and value < infinity and value <= farther(bounds[k], errors_of(state, b, x), factors):
+                            value = precise(state, b, x)
+                        if value < bounds[k]:
+                            bound[x] = value
                             near[x] = b
                             exact[x] = True
                         elif nears[k] == a or nears[k] == b:
                             # Still exact if b was the nearest, and the union is as near: nothing earlier is.
-                            exact[x] = exact[x] and nears[k] == b and values[k] == bounds[k]
+                            exact[x] = exact[x] and nears[k] == b and value == bounds[k]
                             near[x] = b
-                        elif values[k] == bounds[k] and exact[x] and b < nears[k]:
+                        elif value == bounds[k] and exact[x] and b < nears[k]:
                             near[x] = b
-            low, _, place = nearest_in(out[b + 1 :], order, infinity, -1, -1)
-            bound[b] = low
-            near[b] = b + 1 + place
+            bound[b], near[b] = nearest(state, b, out, order, m)
             exact[b] = True
         return scans
 
@@ -221,8 +321,8 @@ PIECE = 64
 class Generic:
     """The state of the generic algorithm on the CPU (see `gpuclust.backends.Generic`)."""
 
-    def __init__(self, source: Any, state: tuple[Any, ...], search: Search, counted: bool) -> None:
-        self.search_rows, self.merge_kernel = kernels(source)
+    def __init__(self, source: Source, state: tuple[Any, ...], search: Search, counted: bool) -> None:
+        self.search_rows, self.merge_kernel = kernels(source, search.bound.dtype)
         self.state = state
         self.search = search
         self.counted = counted
@@ -239,16 +339,18 @@ class Generic:
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.dtype)
-        scans = self.merge_kernel(self.state, self.search, self.counted, next_id, wanted, pairs, heights)
+        scans = self.merge_kernel(self.state, self.search, self.counted, next_id, wanted, self.width, pairs, heights)
         return pairs, heights, scans
 
 
 class CentroidGeneric(Generic):
-    """On centroids, which are moved as clusters merge: O(n m) memory."""
+    """On centroids in two parts, which are moved as clusters merge: O(n m) memory."""
 
     def __init__(self, points: Points, method: Method) -> None:
-        scratch = np.empty(BLOCK, points.features.dtype)
-        state = (points.features.copy(), points.summary, points.p, scratch)
+        high = centroids.without_offset(points.features)
+        scratch = np.empty(BLOCK, high.dtype)
+        error, largest = np.zeros(points.n, high.dtype), np.zeros(1, high.dtype)
+        state = (high, np.zeros_like(high), error, largest, points.summary, points.p, scratch)
         super().__init__(
             centroid_source(points.metric, scratch.dtype),
             state,
@@ -257,7 +359,7 @@ class CentroidGeneric(Generic):
         )
         run(
             self.search_rows,
-            [(self._own_scratch(), self.search, *piece) for piece in ranges(points.n, PIECE)],
+            [(self._own_scratch(), self.search, *piece, self.width) for piece in ranges(points.n, PIECE)],
             threads=points.n > SMALL,
         )
 
@@ -266,12 +368,16 @@ class CentroidGeneric(Generic):
         return int(self.state[0].shape[0])
 
     def _own_scratch(self) -> tuple[Any, ...]:
-        return (*self.state[:3], np.empty(BLOCK, self.dtype))
+        return (*self.state[:-1], np.empty(BLOCK, self.dtype))
 
     def compact(self) -> None:
         rows, self.search = self.search.compact()
-        features, summary, p, scratch = self.state
-        self.state = (np.ascontiguousarray(features[:, rows]), summary[: rows.size], p, scratch)
+        high, low, error, *rest = self.state
+        self.state = ()  # one old array is there at a time
+        high = np.take(high, rows, axis=1)
+        low = np.take(low, rows, axis=1)
+        largest, summary, p, scratch = rest
+        self.state = (high, low, error[rows], largest, summary[: rows.size], p, scratch)
 
 
 class StoredGeneric(Generic):

@@ -6,9 +6,10 @@ otherwise it is raised. A union may be nearer to others than their bounds say: t
 too, since each node knows the largest bound in it. So a merge costs some walks down the tree instead of a pass over
 all clusters.
 
-Distances and ties are those of `gpuclust.kernels.cpu.generic`: from centroids, feature by feature; of equal distances
-the pair with the earliest row, then the earliest partner. Gaps of boxes are summed in the same order, so that
-rounding keeps them bounds.
+Distances and ties are those of `gpuclust.kernels.cpu.generic`: from both parts of centroids, feature by feature; of
+equal distances the pair with the earliest row, then the earliest partner. Boxes are around rounded centroids. Gaps of
+boxes are summed in the order of the features, so that they bound the distances of rounded centroids; what those tell
+of the others is in `gpuclust.kernels.cpu.rounded`.
 
 Muellner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1.
 """
@@ -21,8 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.kernels.cpu import kdtree, launch, summary_space
+from gpuclust import centroids
+from gpuclust.kernels.cpu import kdtree, launch, pairwise, rounded, summary_space
 from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
+from gpuclust.kernels.cpu.rounded import bounds
 from gpuclust.kernels.cpu.summary_space import LEAF, leaf_of
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
@@ -41,9 +44,11 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    centers : ndarray, shape (n, m)
-    size, bound : ndarray, shape (n,)
+    centers : ndarray, shape (n, 2 m)
+        Centroids in two parts: all ``high``, then all ``low``.
+    size, bound, error : ndarray, shape (n,)
         ``bound`` is no more than the squared distance to the nearest; infinite where there is no cluster any more.
+        ``error`` is how far the centroid may be from the rounded one.
     ids, outer : ndarray of int64, shape (n,)
         The id of each cluster (-1: none any more), and its row, by which ties are decided.
     """
@@ -53,6 +58,7 @@ class Rows(NamedTuple):
     bound: np.ndarray
     ids: np.ndarray
     outer: np.ndarray
+    error: np.ndarray
 
 
 class Nodes(NamedTuple):
@@ -64,6 +70,8 @@ class Nodes(NamedTuple):
         Corners of the box of each.
     farthest : ndarray, shape (nodes,)
         The largest bound, of clusters that are there.
+    error : ndarray, shape (nodes,)
+        The largest error.
     earliest : ndarray of int64, shape (nodes,)
         The smallest row.
     best : ndarray of int64, shape (nodes,)
@@ -75,6 +83,7 @@ class Nodes(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     farthest: np.ndarray
+    error: np.ndarray
     earliest: np.ndarray
     best: np.ndarray
     starts: np.ndarray
@@ -89,8 +98,11 @@ class TreeGeneric:
         n, dtype = points.n, points.features.dtype
         self.counted = method.counted
         self.dtype = dtype
-        centers = np.ascontiguousarray(points.features.T)
-        self.rows = Rows(centers, np.ones(n, dtype), np.full(n, -np.inf, dtype), np.arange(n), np.arange(n))
+        centers = np.zeros((n, 2 * len(points.features)), dtype)
+        centers[:, : len(points.features)] = centroids.without_offset(points.features).T
+        bound, ids = np.full(n, -np.inf, dtype), np.arange(n)
+        self.rows = Rows(centers, np.ones(n, dtype), bound, ids, ids.copy(), np.zeros(n, dtype))
+        del centers
         self._arrange()
         search_all = _kernels(dtype)[1]
         run(search_all, [(self.rows, self.nodes, *piece) for piece in ranges(n, PIECE)])
@@ -108,15 +120,15 @@ class TreeGeneric:
 
     def _arrange(self) -> None:
         """Put rows in the order of a new tree."""
-        n, m = self.rows.centers.shape
-        order = kdtree.build(np.ascontiguousarray(self.rows.centers.T), LEAF).order
+        n, m = self.rows.centers.shape[0], self.rows.centers.shape[1] // 2
+        order = kdtree.build(np.ascontiguousarray(self.rows.centers[:, :m].T), LEAF).order
         self.rows = Rows(*(part[order] for part in self.rows))
         leaves = 1 << kdtree.depth_for(n, LEAF)
         nodes = 2 * leaves - 1
-        corners = np.empty((2, nodes, m), self.dtype)
+        corners, most = np.empty((2, nodes, m), self.dtype), np.empty((2, nodes), self.dtype)
         whole = np.empty((2, nodes), np.int64)
         starts = n * np.arange(leaves + 1) // leaves
-        self.nodes = Nodes(corners[0], corners[1], np.empty(nodes, self.dtype), whole[0], whole[1], starts)
+        self.nodes = Nodes(corners[0], corners[1], most[0], most[1], whole[0], whole[1], starts)
         _kernels(self.dtype)[0](self.rows, self.nodes)
 
 
@@ -130,7 +142,9 @@ def pays(points: Points) -> bool:
 def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     """``fit(rows, nodes)``, ``search_all(rows, nodes, begin, end)`` and ``merge(...)``."""
     infinity, zero = dtype.type(np.inf), dtype.type(0)
-    stamp = launch.stamp(kdtree, summary_space)
+    united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
+    factors_of, farther = bounds(dtype)
+    stamp = launch.stamp(centroids, kdtree, rounded, summary_space)
 
     @uncounted
     @named(dtype)
@@ -146,13 +160,13 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     @uncounted
     @named(dtype)
     def fit_leaf(rows, nodes, leaf):
-        centers, _, bound, ids, outer = rows
-        low, high, farthest, earliest, best, starts = nodes
+        centers, _, bound, ids, outer, error = rows
+        low, high, farthest, most, earliest, best, starts = nodes
         node = starts.size - 2 + leaf
-        m = centers.shape[1]
+        m = low.shape[1]
         for k in range(m):
             low[node, k], high[node, k] = infinity, -infinity
-        farthest[node], earliest[node], best[node] = -infinity, 2**62, -1
+        farthest[node], most[node], earliest[node], best[node] = -infinity, zero, 2**62, -1
         for x in range(starts[leaf], starts[leaf + 1]):
             if ids[x] < 0:
                 continue
@@ -160,18 +174,20 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
                 low[node, k] = min(low[node, k], centers[x, k])
                 high[node, k] = max(high[node, k], centers[x, k])
             farthest[node] = max(farthest[node], bound[x])
+            most[node] = max(most[node], error[x])
             earliest[node] = min(earliest[node], outer[x])
             best[node] = first(rows, best[node], x)
 
     @uncounted
     @named(dtype)
     def fit_node(rows, nodes, node):
-        low, high, farthest, earliest, best, _ = nodes
+        low, high, farthest, most, earliest, best, _ = nodes
         a, b = 2 * node + 1, 2 * node + 2
         for k in range(low.shape[1]):
             low[node, k] = min(low[a, k], low[b, k])
             high[node, k] = max(high[a, k], high[b, k])
         farthest[node] = max(farthest[a], farthest[b])
+        most[node] = max(most[a], most[b])
         earliest[node] = min(earliest[a], earliest[b])
         best[node] = first(rows, best[a], best[b])
 
@@ -179,7 +195,7 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     @named(dtype)
     def renew(rows, nodes, x):
         """Bring what nodes know of the place x up to date."""
-        starts = nodes[5]
+        starts = nodes[6]
         leaf = leaf_of(starts, x)
         fit_leaf(rows, nodes, leaf)
         node = starts.size - 2 + leaf
@@ -190,7 +206,7 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     @uncounted
     @named(dtype)
     def gap(centers, x, nodes, node):
-        """The squared distance of a centroid to a box; infinite if the box is empty."""
+        """The squared distance of a rounded centroid to a box; infinite if the box is empty."""
         low, high = nodes[0], nodes[1]
         total = zero
         for k in range(low.shape[1]):
@@ -202,18 +218,19 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     @uncounted
     @named(dtype)
     def square(centers, x, y):
+        m = centers.shape[1] // 2
         total = zero
-        for k in range(centers.shape[1]):
-            d = centers[x, k] - centers[y, k]
+        for k in range(m):
+            d = difference(centers[x, k], centers[x, m + k], centers[y, k], centers[y, m + k])
             total += d * d
         return total
 
     @uncounted
     @named(dtype)
-    def nearest(rows, nodes, x, stack, gaps):
+    def nearest(rows, nodes, x, factors, stack, gaps):
         """Place of the nearest of x, of equally near ones that with the smallest row, and its squared distance."""
-        centers, _, _, ids, outer = rows
-        earliest, starts = nodes[3], nodes[5]
+        centers, _, _, ids, outer, error = rows
+        most, earliest, starts = nodes[3], nodes[4], nodes[6]
         leaves = starts.size - 2
         found, at = infinity, -1
         stack[0], gaps[0] = 0, zero
@@ -221,7 +238,10 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
         while top > 0:
             top -= 1
             node = stack[top]
-            if gaps[top] > found or (gaps[top] == found and (at < 0 or earliest[node] > outer[at])):
+            limit = farther(found, error[x] + most[node], factors)
+            # Nothing is nearer than found if that is zero, or at the limit where there is no error.
+            tied = found == zero or (gaps[top] == found and limit == found)
+            if not gaps[top] < infinity or gaps[top] > limit or (tied and at >= 0 and earliest[node] > outer[at]):
                 continue
             if node < leaves:
                 a, b = 2 * node + 1, 2 * node + 2
@@ -242,17 +262,17 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
 
     @uncounted
     @named(dtype)
-    def tell(rows, nodes, x, stack):
+    def tell(rows, nodes, x, factors, stack):
         """Lower the bounds of all that the cluster x is nearer to."""
-        centers, _, bound, ids, _ = rows
-        farthest, starts = nodes[2], nodes[5]
+        centers, _, bound, ids, _, error = rows
+        farthest, most, starts = nodes[2], nodes[3], nodes[6]
         leaves = starts.size - 2
         stack[0] = 0
         top = 1
         while top > 0:
             top -= 1
             node = stack[top]
-            if not gap(centers, x, nodes, node) < farthest[node]:
+            if not gap(centers, x, nodes, node) < farther(farthest[node], error[x] + most[node], factors):
                 continue
             if node < leaves:
                 stack[top], stack[top + 1] = 2 * node + 2, 2 * node + 1
@@ -272,13 +292,15 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     @uncounted
     @named(dtype)
     def merge_all(rows, nodes, counted, next_id, pairs, heights, stack, gaps):
-        centers, size, bound, ids, outer = rows
-        best = nodes[4]
+        centers, size, bound, ids, outer, error = rows
+        best = nodes[5]
+        m = nodes[0].shape[1]
+        factors = factors_of(m)
         scans = 0
         for done in range(heights.size):
             while True:
                 x = best[0]
-                y, d = nearest(rows, nodes, x, stack, gaps)
+                y, d = nearest(rows, nodes, x, factors, stack, gaps)
                 scans += 1
                 if not d < infinity:
                     return -1  # every distance has overflowed
@@ -289,25 +311,29 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
             a, b = (x, y) if outer[x] < outer[y] else (y, x)
             pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
             heights[done] = d
-            sa, sb = size[a], size[b]
-            for k in range(centers.shape[1]):
-                centers[b, k] = (sa * centers[a, k] + sb * centers[b, k]) / (sa + sb)
+            x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger one is moved less
+            sx, sy = size[x], size[y]
+            error[b] = zero
+            for k in range(m):
+                high, low = united(centers[x, k], centers[x, m + k], centers[y, k], centers[y, m + k], sx, sy)
+                centers[b, k], centers[b, m + k] = high, low
+                error[b] += abs(low)
             if counted:
-                size[b] += sa
+                size[b] = sx + sy
             ids[a], ids[b] = -1, next_id + done
             bound[a] = bound[b] = infinity
             renew(rows, nodes, a)
             renew(rows, nodes, b)
-            _, bound[b] = nearest(rows, nodes, b, stack, gaps)
+            _, bound[b] = nearest(rows, nodes, b, factors, stack, gaps)
             renew(rows, nodes, b)
-            tell(rows, nodes, b, stack)
+            tell(rows, nodes, b, factors, stack)
         return scans
 
     @compiled
     @named(dtype)
     def fit(rows, nodes):
         stamp  # noqa: B018
-        starts = nodes[5]
+        starts = nodes[6]
         for leaf in range(starts.size - 1):
             fit_leaf(rows, nodes, leaf)
         for node in range(starts.size - 3, -1, -1):
@@ -318,8 +344,9 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     def search_all(rows, nodes, begin, end):
         stamp  # noqa: B018
         stack, gaps = np.empty(2 * STACK, np.int64), np.empty(2 * STACK, dtype)
+        factors = factors_of(nodes[0].shape[1])
         for x in range(begin, end):
-            _, rows[2][x] = nearest(rows, nodes, x, stack, gaps)
+            _, rows[2][x] = nearest(rows, nodes, x, factors, stack, gaps)
 
     @compiled
     @named(dtype)

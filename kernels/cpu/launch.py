@@ -20,6 +20,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.kernels.disk_cache import has_place, protect
 from gpuclust.progress import passing
 
 __all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
@@ -28,12 +29,14 @@ __all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count
 def compiled(function: Callable[..., Any]) -> Any:
     """Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so loops vectorise).
 
-    Where neither the install folder nor the user's cache folder can be written, nothing is kept, and all works.
+    Where neither the install folder nor the user's cache folder can be written, or where others can write there,
+    nothing is kept, and all works.
     """
     kernel = njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # "no locator available"
-        kernel.enable_caching()
-    return kernel
+        if has_place(function.__code__.co_filename):
+            kernel.enable_caching()
+    return protect(kernel)
 
 
 def uncounted(function: Callable[..., Any]) -> Any:

@@ -31,9 +31,13 @@ LAST = 4096
 
 
 class Lists(NamedTuple):
-    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.summaries`."""
+    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.summaries`.
+
+    ``low`` has no rows: there are no second parts.
+    """
 
     centers: np.ndarray
+    low: np.ndarray
     size: np.ndarray
     scatter: np.ndarray
     ids: np.ndarray
@@ -42,7 +46,7 @@ class Lists(NamedTuple):
     limit: np.ndarray
 
 
-def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
+def search_all(method: Method, lists: Lists, ready: Screen) -> None:
     """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
 
     Of a list that has something a search by boxes looks no farther than that, and meetings would go on from there.
@@ -54,7 +58,7 @@ def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
     everyone = np.arange(starts[-1])
     homes = [(b + i, b + j, 1) for b, e in itertools.pairwise(starts) for i, j in ranges(e - b, ROWS)]
     within = screen_kernel(method, dtype)
-    run(within, [(*lists, ready, largest, unit, everyone, *piece) for piece in homes])
+    run(within, [(*lists, ready, largest, everyone, *piece) for piece in homes])
     meet, finish = _kernels(method, dtype)
     roots, worst = np.empty(starts[-1]), np.empty(boxes)
     tour, width = TOUR, int(np.diff(starts).max())
@@ -63,8 +67,8 @@ def search_all(method: Method, lists: Lists, ready: Screen, unit: Any) -> None:
     blocks = boxes // tour
     for step in range(blocks):
         pieces = [(block, block ^ step) for block in range(blocks) if block <= block ^ step]
-        run(meet, [(*lists[:6], ready, largest, roots, worst, tour, step == 0, *piece) for piece in pieces])
-    run(finish, [(*lists, largest, unit, *piece) for piece in ranges(starts[-1], LAST)])
+        run(meet, [(tuple(lists[:7]), ready, largest, roots, worst, tour, step == 0, *piece) for piece in pieces])
+    run(finish, [(*lists, largest, *piece) for piece in ranges(starts[-1], LAST)])
 
 
 @cache
@@ -109,7 +113,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @uncounted
     @named(method.name, dtype)
-    def pass_by(centers, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers):
+    def pass_by(centers, low, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers):
         """The rows of box ``mine`` compared with another box."""
         features, other, least, middle, extent, radius, starts, scale = ready
         group, ours, gaps, values, factors, limits_there, todo = buffers
@@ -160,7 +164,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                             at = start + lowest_bit(bits)
                             bits &= bits - np.uint64(1)
                             y = left + at
-                            value = compared(centers, size, scatter, x, y)
+                            value = compared(centers, low, size, scatter, x, y)
                             if value <= held[x, last]:
                                 insert(near[x], held[x], ids, y, value)
                                 roots[x] = root(held[x, last], reach(size[x], largest), m, precise)
@@ -173,8 +177,9 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @compiled
     @named(method.name, dtype)
-    def meet(centers, size, scatter, ids, near, held, ready, largest, roots, worst, tour, first, block, other_block):
+    def meet(points, ready, largest, roots, worst, tour, first, block, other_block):
         stamp  # noqa: B018
+        centers, _, size, _, _, _, held = points
         m, width = centers.shape[1], ready[0].shape[2]
         buffers = (
             np.empty((m, ROWS), centers.dtype),
@@ -193,18 +198,18 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 box = mine - block * tour ^ step
                 box += other_block * tour
                 if mine < box or block < other_block:
-                    pass_by(centers, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers)
+                    pass_by(*points, ready, largest, roots, worst, mine, box, buffers)
         for place in range(tour):
             look(size, held, ready, largest, roots, worst, block * tour + place)
             look(size, held, ready, largest, roots, worst, other_block * tour + place)
 
     @compiled
     @named(method.name, dtype)
-    def finish(centers, size, scatter, ids, near, held, limit, largest, unit, begin, end):
+    def finish(centers, low, size, scatter, ids, near, held, limit, largest, begin, end):
         stamp  # noqa: B018
-        n, m = centers.shape
+        n = centers.shape[0]
         last = held.shape[1] - 1
         for x in range(begin, end):
-            limit[x] = lowered(held[x, last], size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
+            limit[x] = lowered(held[x, last], centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     return meet, finish

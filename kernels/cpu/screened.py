@@ -80,8 +80,8 @@ class Screened:
         """
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
-        own = self._rows, self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
-        search_all(METHODS["centroid"], Lists(*own), self._ready, dtype.type(0))
+        own = self._rows, self._rows[:0], self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
+        search_all(METHODS["centroid"], Lists(*own), self._ready)
         return near, held
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:

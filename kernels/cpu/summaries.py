@@ -3,7 +3,7 @@
 Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every cluster keeps a
 list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.summary_kernels`). As long as the
 first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin for
-rounding. A union's list is made of those of its parts. Only where nothing is proven a cluster is searched
+rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven a cluster is searched
 (`gpuclust.kernels.cpu.summary_search`), and then all computed dissimilarities are compared.
 """
 
@@ -44,14 +44,16 @@ class Summaries:
     Attributes
     ----------
     n, scanned, nearest, distance
-        As in the protocol. Of pairs that merge, ``distance`` is computed from both parts of the centroids.
+        As in the protocol.
     outer : ndarray of int64, shape (n,)
         The caller's number of each row.
     centers, low : ndarray, shape (n, m)
-        Centroids in two parts (`gpuclust.centroids`).
+        Centroids in two parts (`gpuclust.centroids`). Until something has merged ``low`` has no rows: all are zero.
+    total : float
+        All sizes together, which no cluster's exceeds.
     near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)
         The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
-        dissimilarities as compared: of rounded centroids; and what all others are at least away.
+        dissimilarities, and what all others are at least away.
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
@@ -69,7 +71,6 @@ class Summaries:
                 squares += values * values
             longest = np.sqrt(squares.max())
             del squares
-        self.unit = dtype.type(longest * np.finfo(dtype).eps)
         if not np.isfinite(longest):
             self.scanned = self.n
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
@@ -78,9 +79,10 @@ class Summaries:
         self.leaves = Leaves(self.n, LEAF)
         self.centers = kdtree.rows_of(features, self.outer)
         del features
-        self.low = np.zeros_like(self.centers)
+        self.low = self.centers[:0]
         self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
         self.size = size[self.outer]
+        self.total = self.size.sum()
         shape = self.n, LISTED
         self.near, self.held = np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype)
         self.limit = np.zeros(self.n, dtype)
@@ -112,7 +114,8 @@ class Summaries:
         place = np.full(self.n, -1, np.int32)  # the new row of each old one, unions having that of both parts
         place[kept] = np.arange(kept.size)
         place[partner[fresh]] = fresh
-        smallest, largest = self.size.min(), self.size.max()
+        smallest = self.size.min()
+        self._two_parts()
         pieces = ranges(kept.size, LISTS)
         own = self.centers, self.low, self.size, self.scatter
         run(kernel.unite, [(*own, kept, partner, *piece) for piece in pieces])
@@ -122,17 +125,23 @@ class Summaries:
         self.scatter = self.scatter[kept]
         near, held = np.empty((kept.size, LISTED), np.int32), np.empty((kept.size, LISTED), self.held.dtype)
         limit = np.empty(kept.size, held.dtype)
-        old = self.size, smallest, largest, self.unit, self.near, self.held, self.limit
+        old = self.size, smallest, self.total, self.near, self.held, self.limit
         ids, self.n, self.outer, self.size = new_id[outer], kept.size, outer, new_size[outer]
-        common = (self.centers, self.size, self.scatter, ids, kept, partner, place, between[outer], *old)
+        own = self.centers, self.low, self.size, self.scatter
+        common = (*own, ids, kept, partner, place, between[outer], *old)
         run(kernel.carry, [(*common, near, held, limit, *piece) for piece in pieces])
         self.near, self.held, self.limit = near, held, limit
-        del old, common
+        del old, own, common
         self.leaves.keep(kept)
         if self.leaves.worn:
             self._arrange()
             ids = new_id[self.outer]
         self._know(ids, np.flatnonzero(~(self.held[:, 0] < self.limit)))
+
+    def _two_parts(self) -> None:
+        """Make room for what second parts of centroids unions will have."""
+        if len(self.low) < self.n:
+            self.low = np.zeros_like(self.centers)
 
     def _arrange(self) -> None:
         """Put rows in the order of a new tree."""
@@ -148,32 +157,28 @@ class Summaries:
         self.scanned = unknown.size
         if self.n > 1 and unknown.size:
             self._search(ids, unknown)
-        nearest, distance = self.near[:, 0].astype(np.int64), self.held[:, 0].copy()
-        refine = kernels(self.method, self.held.dtype).refine
-        own = self.centers, self.low, self.size, self.scatter, self.near, distance
-        run(refine, [(*own, *piece) for piece in ranges(self.n, LISTS)])
-        self.nearest, self.distance = np.empty_like(nearest), np.empty_like(distance)
-        self.nearest[self.outer] = self.outer[nearest]
-        self.distance[self.outer] = distance
+        self.nearest, self.distance = np.empty(self.n, np.int64), np.empty(self.n, self.held.dtype)
+        self.nearest[self.outer] = self.outer[self.near[:, 0]]
+        self.distance[self.outer] = self.held[:, 0]
 
     def _search(self, ids: np.ndarray, rows: np.ndarray) -> None:
         dtype = self.held.dtype
-        own = self.centers, self.size, self.scatter, ids, self.near, self.held, self.limit
-        margin = self.size.max(), self.unit
+        own = self.centers, self.low, self.size, self.scatter, ids, self.near, self.held, self.limit
+        largest = self.size.max()
         if self.walks:
             tree = self._boxes(LEAF)
             kernel = walk_kernel(self.method, dtype)
-            run(kernel, [(*own, tree, *margin, rows, *piece) for piece in ranges(rows.size, ROWS)])
+            run(kernel, [(*own, tree, largest, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
         ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
-        new = rows.size == self.n and not (self.near >= 0).any() and not self.scatter.any()
+        new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
         if new and ready.least.size > 1:
-            search_all(self.method, Lists(*own), ready, self.unit)
+            search_all(self.method, Lists(*own), ready)
             return
         length = rows_a_piece(self.n, self.width, ROWS)
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // length))]
         kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, ready, *margin, rows, *piece, self.n) for piece in ranges(rows.size, length)])
+        run(kernel, [(*own, ready, largest, rows, *piece, self.n) for piece in ranges(rows.size, length)])
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)
@@ -182,9 +187,10 @@ class Summaries:
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
         if self.state is None:
+            self._two_parts()
             own = self.centers, self.low, self.size, self.scatter, ids[self.outer]
             rows = Rows(*own, self.near, self.held, self.limit)
-            self.state = Chain(method, rows, self.outer, self.unit, self._boxes(LEAF) if self.walks else None)
+            self.state = Chain(method, rows, self.outer, self._boxes(LEAF) if self.walks else None)
         made = self.state.merge(next_id, wanted)
         size[self.outer], ids[self.outer] = self.size, self.state.ids
         return made

@@ -60,7 +60,7 @@ class Progress(NamedTuple):
     gone : ndarray, shape (n,)
         Infinite where there is no cluster any more.
     features : ndarray, shape (m, n)
-        Rounded centroids, for rows of dissimilarities; without columns where searches are walks.
+        First parts of the centroids, for rows of dissimilarities; without columns where searches are walks.
     inner, outer : ndarray of int64, shape (n,)
         The row of each cluster by the caller's number, and the other way round.
     link, link_id : ndarray of int64, shape (n,)
@@ -84,7 +84,7 @@ class Progress(NamedTuple):
 class Chain:
     """The chain between two rounds: clusters merge in place, and no row moves."""
 
-    def __init__(self, method: Method, rows: Rows, outer: np.ndarray, unit: Any, tree: Boxes | None) -> None:
+    def __init__(self, method: Method, rows: Rows, outer: np.ndarray, tree: Boxes | None) -> None:
         n, m = rows.centers.shape
         dtype = rows.size.dtype
         self.walks = tree is not None
@@ -111,7 +111,7 @@ class Chain:
         )
         live = rows.size[rows.ids >= 0]
         self.kernels = _kernels(method, dtype)
-        self.state = rows, progress, tree, self.walks, live.min(), live.sum(), unit
+        self.state = rows, progress, tree, self.walks, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         """As in `gpuclust.backends.Stored.chain`; in calls of well below a second, so that Ctrl-C is heard."""
@@ -144,8 +144,8 @@ class Chain:
 def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
-    between, compared, precise, join = pair.between, pair.compared, pair.precise, pair.join
-    lowered, united = limits(method, dtype)
+    between, compared, join = pair.between, pair.compared, pair.join
+    lowered, slack, loosened, united = limits(method, dtype)
     _, walk = box_functions(method, dtype)
     counted = method.counted
     stamp = launch.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, summary_space)
@@ -154,7 +154,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @named(method.name, dtype)
     def gather(rows, progress, x, a, b, values, which):
         """The list of x from those of rows a and b (-1: none); what it has no room for is at least so far."""
-        centers, _, size, scatter, ids, near, held, _ = rows
+        centers, low, size, scatter, ids, near, held, _ = rows
         parent, entry_id = progress[0], progress[1]
         listed = near.shape[1]
         count = 0
@@ -176,7 +176,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 if known:
                     continue
                 same = b < 0 and y == old and ids[y] == entry_id[row, entry]
-                value = held[row, entry] if same else compared(centers, size, scatter, x, y)
+                value = held[row, entry] if same else compared(centers, low, size, scatter, x, y)
                 at = count
                 while at > 0 and (
                     value < values[at - 1] or (value == values[at - 1] and ids[y] < ids[which[at - 1]])
@@ -194,23 +194,22 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @uncounted
     @named(method.name, dtype)
-    def limit_now(rows, progress, x, largest, unit):
+    def limit_now(rows, progress, x, largest):
         """The limit of x after the unions made since it was found: some levels deep, or so many."""
         centers, _, size, _, _, _, _, limit = rows
         count = progress[5]
         steps = min(count[1], count[0] - progress[3][x])
-        return lowered(limit[x], size[x], largest, unit, centers.shape[1], steps + 1)
+        return lowered(limit[x], centers[x], size[x], largest, steps + 1)
 
     @uncounted
     @named(method.name, dtype)
-    def update(rows, progress, x, largest, unit, values, which):
+    def update(rows, progress, x, largest, values, which):
         """Bring the list of x up to date; whether it proves the first to be the nearest."""
         centers, _, size, _, _, near, held, limit = rows
-        m = centers.shape[1]
         left_out = gather(rows, progress, x, x, -1, values, which)
-        most = limit_now(rows, progress, x, largest, unit)
+        most = limit_now(rows, progress, x, largest)
         if left_out < np.inf:
-            most = min(most, lowered(left_out, size[x], largest, unit, m, 1))
+            most = min(most, lowered(left_out, centers[x], size[x], largest, 1))
         limit[x] = most
         progress[3][x] = progress[5][0]
         if near[x, 0] < 0 or not held[x, 0] < most:
@@ -223,37 +222,41 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @uncounted
     @named(method.name, dtype)
-    def search(rows, progress, tree, walks, x, largest, unit, out, scratch, stack, bounds):
+    def search(rows, progress, tree, walks, x, largest, out, scratch, stack, bounds):
         """All that is nearest to x, from computed dissimilarities."""
-        centers, _, size, scatter, ids, near, held, limit = rows
+        centers, low, size, scatter, ids, near, held, limit = rows
         entry_id, gone, features = progress[1], progress[6], progress[7]
         n, m = centers.shape
         last = near.shape[1] - 1
         left = progress[5][2]
         far = horizon(held[x], left)
         if walks:
-            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], far, tree, stack, bounds)
+            walk(x, low, ids, near[x], held[x], far, tree, largest, stack, bounds)
         else:
+            more = slack(centers[x], size[x], largest)
             for begin in range(0, n, BLOCK):
                 end = min(begin + BLOCK, n)
-                row_of_distances(features, size, x, features, size, begin, end, size, unit, out, scratch)
+                row_of_distances(features, size, x, features, size, begin, end, size, size[x], out, scratch)
                 values = out[: end - begin]
                 for k in range(values.size):
                     values[k] = between(values[k], size, scatter, x, begin + k) + gone[begin + k]
-                most = min(far, held[x, last])
+                most = loosened(min(far, held[x, last]), more, m)
                 hits = 0
                 for k in range(values.size):
                     hits += values[k] <= most
                 if hits > 0:
                     for k in range(values.size):
-                        if values[k] <= most and begin + k != x:
-                            insert(near[x], held[x], ids, begin + k, values[k])
+                        y = begin + k
+                        if values[k] <= most and values[k] < np.inf and y != x:
+                            value = compared(centers, low, size, scatter, x, y)
+                            if value <= far:
+                                insert(near[x], held[x], ids, y, value)
         for entry in range(last + 1):
             y = near[x, entry]
             entry_id[x, entry] = ids[y] if y >= 0 else -1
         progress[3][x] = progress[5][0]
         far = min(far, held[x, last])
-        limit[x] = lowered(far, size[x], largest, unit, m, 1) if left - 1 > last + 1 else np.inf
+        limit[x] = lowered(far, centers[x], size[x], largest, 1) if left - 1 > last + 1 else np.inf
 
     @uncounted
     @named(method.name, dtype)
@@ -299,7 +302,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @compiled
     @named(method.name, dtype)
-    def chain(rows, progress, tree, walks, smallest, largest, unit, next_id, pairs, heights):
+    def chain(rows, progress, tree, walks, smallest, largest, next_id, pairs, heights):
         """Returns the number of rows searched, -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
         centers, low, size, scatter, ids, near, held, limit = rows
@@ -325,8 +328,8 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 for side in range(2):
                     z = x if side == 0 else y
                     if known_at[z] != count[0]:
-                        if not update(rows, progress, z, largest, unit, values, which):
-                            search(rows, progress, tree, walks, z, largest, unit, out, scratch, stack, bounds)
+                        if not update(rows, progress, z, largest, values, which):
+                            search(rows, progress, tree, walks, z, largest, out, scratch, stack, bounds)
                             scans += 1
                         if near[z, 0] < 0 or not held[z, 0] < np.inf:
                             return -1  # every dissimilarity has overflowed
@@ -340,9 +343,9 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 length += 1
             a, b = (x, y) if outer[x] < outer[y] else (y, x)
             pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
-            heights[done] = precise(centers, low, size, scatter, a, b)
-            ours = limit_now(rows, progress, a, largest, unit)
-            theirs = limit_now(rows, progress, b, largest, unit)
+            heights[done] = compared(centers, low, size, scatter, a, b)
+            ours = limit_now(rows, progress, a, largest)
+            theirs = limit_now(rows, progress, b, largest)
             most = united(ours, theirs, heights[done], size[a], size[b], smallest, largest)
             join(centers, low, size, scatter, a, b)
             if counted:
@@ -356,7 +359,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             move(rows, progress, tree, walks, a, b)
             left_out = gather(rows, progress, a, a, b, values, which)
             if left_out < np.inf:
-                most = min(most, lowered(left_out, size[a], largest, unit, centers.shape[1], 1))
+                most = min(most, lowered(left_out, centers[a], size[a], largest, 1))
             limit[a], set_at[a] = most, count[0]
             if count[2] == 1:
                 break
@@ -365,12 +368,12 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
 
     @compiled
     @named(method.name, dtype)
-    def settle(rows, progress, tree, walks, smallest, largest, unit):
+    def settle(rows, progress, tree, walks, smallest, largest):
         stamp  # noqa: B018
         ids, near = rows[4], rows[5]
         values, which = np.empty(2 * near.shape[1], rows[0].dtype), np.empty(2 * near.shape[1], np.int64)
         for x in range(near.shape[0]):
             if ids[x] >= 0:
-                update(rows, progress, x, largest, unit, values, which)
+                update(rows, progress, x, largest, values, which)
 
     return chain, settle

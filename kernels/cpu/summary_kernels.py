@@ -1,10 +1,14 @@
 """What is compiled for clusters as summaries (`gpuclust.kernels.cpu.summaries`): pairs, unions, and neighbour lists.
 
-The list of a cluster holds its nearest clusters by (dissimilarity, id), as computed from rounded centroids, and comes
-with a limit: every cluster that is not listed is at least so far, in exact arithmetic, from what is known of the two
-to more than working precision. So a listed cluster below the limit comes before all that are not listed, and that
-stays so when clusters merge. Of an unlisted cluster and a union, the Lance-Williams update of the limits of its parts
-bounds the dissimilarity: it grows with both, and with the size of the third cluster it only grows or only falls.
+All comparisons are of dissimilarities computed from both parts of the centroids (`Pair.compared`), which are right to
+some last bits of themselves, however close two clusters are. Where many clusters are passed over, that is decided by
+the first parts alone, with a margin for the second (`Limits.loosened`).
+
+The list of a cluster holds its nearest clusters by (dissimilarity, id), and comes with a limit: every cluster that is
+not listed is at least so far, by its two centroids in exact arithmetic. So a listed cluster below the limit comes
+before all that are not listed, and that stays so when clusters merge. Of an unlisted cluster and a union, the
+Lance-Williams update of the limits of its parts bounds the dissimilarity: it grows with both, and with the size of
+the third cluster it only grows or only falls. The margins for rounding are derived in docs/summaries-exactness.md.
 """
 
 from __future__ import annotations
@@ -24,18 +28,19 @@ from gpuclust.methods import Method
 class Pair(NamedTuple):
     """Functions for compiled code; centroids are rows of ``centers``, (n, m), and of ``low``.
 
+    As long as all second parts are zero, since nothing has merged, ``low`` may have no rows.
+
     Attributes
     ----------
     between : ``between(square, size, scatter, x, y)``: the dissimilarity, from the squared distance of two centroids.
-    compared : ``compared(centers, size, scatter, x, y)``: the dissimilarity that comparisons are of.
-    precise : ``precise(centers, low, size, scatter, x, y)``: the same from both parts of the centroids.
+    compared : ``compared(centers, low, size, scatter, x, y)``: the dissimilarity, from both parts of the centroids; to
+        the last bit the same with x and y exchanged.
     join : ``join(centers, low, size, scatter, x, y)``: makes x the union in place, but for its size.
     reach : ``reach(size, largest)``: the most that a dissimilarity is of the square, for a cluster of this size.
     """
 
     between: Callable[..., Any]
     compared: Callable[..., Any]
-    precise: Callable[..., Any]
     join: Callable[..., Any]
     reach: Callable[..., Any]
 
@@ -68,36 +73,34 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
 
     @uncounted
     @named(method.name, dtype)
-    def compared(centers, size, scatter, x, y):
+    def square(centers, low, x, y):
+        total = centers.dtype.type(0)
         a, b = centers[x], centers[y]
-        total = centers.dtype.type(0)
+        if low.shape[0] == 0:
+            for k in range(a.size):
+                d = a[k] - b[k]
+                total += d * d
+            return total
+        rest_a, rest_b = low[x], low[y]
         for k in range(a.size):
-            d = a[k] - b[k]
-            total += d * d
-        return between(total, size, scatter, x, y)
-
-    @uncounted
-    @named(method.name, dtype)
-    def exact_square(centers, low, x, y):
-        total = centers.dtype.type(0)
-        for k in range(centers.shape[1]):
-            d = difference(centers[x, k], low[x, k], centers[y, k], low[y, k])
+            d = difference(a[k], rest_a[k], b[k], rest_b[k])
             total += d * d
         return total
 
     @uncounted
     @named(method.name, dtype)
-    def precise(centers, low, size, scatter, x, y):
-        return between(exact_square(centers, low, x, y), size, scatter, x, y)
+    def compared(centers, low, size, scatter, x, y):
+        return between(square(centers, low, x, y), size, scatter, x, y)
 
     @uncounted
     @named(method.name, dtype)
     def join(centers, low, size, scatter, x, y):
-        sx, sy = size[x], size[y]
         if spread:
-            scatter[x] = scatter_of(exact_square(centers, low, x, y), scatter[x], scatter[y], sx, sy)
+            scatter[x] = scatter_of(square(centers, low, x, y), scatter[x], scatter[y], size[x], size[y])
+        a, b = (x, y) if size[x] >= size[y] else (y, x)  # the larger moves less, and so is rounded less
+        sa, sb = size[a], size[b]
         for k in range(centers.shape[1]):
-            centers[x, k], low[x, k] = united(centers[x, k], low[x, k], centers[y, k], low[y, k], sx, sy)
+            centers[x, k], low[x, k] = united(centers[a, k], low[a, k], centers[b, k], low[b, k], sa, sb)
 
     @uncounted
     @named(method.name, dtype)
@@ -105,21 +108,26 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
         return geometric(centers_type(1), size, largest)
 
     centers_type = np.dtype(dtype).type
-    return Pair(between, compared, precise, join, reach)
+    return Pair(between, compared, join, reach)
 
 
 class Limits(NamedTuple):
-    """Functions for compiled code.
+    """Functions for compiled code. ``largest`` is what the size of no other cluster exceeds, now and in this step.
 
     Attributes
     ----------
-    lowered : ``lowered(limit, size, largest, unit, m, steps)``: what is left of a limit after so many steps of
-        rounding. ``unit`` is the last bit of the longest centroid.
+    lowered : ``lowered(limit, center, size, largest, steps)``: what is left of a limit of a cluster after so many
+        steps of rounding.
+    slack : ``slack(center, size, largest)``: what `loosened` adds for a cluster.
+    loosened : ``loosened(far, slack, m)``: if the dissimilarity of a pair is at most ``far``, this is at least the
+        dissimilarity from the first parts of the two centroids alone, and the other way round.
     united : ``united(a, b, between, sa, sb, smallest, largest)``: the limit of a union, for all third clusters whose
         size lies between the smallest and the largest.
     """
 
     lowered: Callable[..., Any]
+    slack: Callable[..., Any]
+    loosened: Callable[..., Any]
     united: Callable[..., Any]
 
 
@@ -127,24 +135,45 @@ class Limits(NamedTuple):
 def limits(method: Method, dtype: np.dtype) -> Limits:
     reach, update = pair_functions(method, dtype).reach, pairwise.jitable(method.update)
     number = np.dtype(dtype).type
-    eps = np.finfo(dtype).eps
+    eps, denormal = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)
+    slack_of, growth = pairwise.jitable(centroids.slack), pairwise.jitable(centroids.growth)
+    loosened_by = pairwise.jitable(centroids.loosened)
 
     @uncounted
     @named(method.name, dtype)
-    def lowered(limit, size, largest, unit, m, steps):
-        # In terms of the root a rounded centroid is off by half a unit, times the root of what the squared distance
-        # is multiplied by. A step compares computed dissimilarities (2 units), merges pairs that are nearest by
-        # those (8 units for a third cluster) and computes a union's limit from one (4 units).
-        margin = number(steps) * number(eps) * number(64 + m)
-        root = np.sqrt(limit) * (number(1) - margin) - number(16 * steps) * unit * np.sqrt(reach(size, largest))
-        return root * root if root > number(0) else number(0)
+    def length(center):
+        total = 0.0
+        for k in range(center.size):
+            total += abs(center[k])
+        return total
+
+    @uncounted
+    @named(method.name, dtype)
+    def lowered(limit, center, size, largest, steps):
+        m, factor = center.size, reach(size, largest)
+        root = np.sqrt(float(limit)) * (1 - steps * eps * (64 + 2 * m))
+        root -= 16 * steps * eps * eps * length(center) * np.sqrt(factor)
+        if not root > 0:
+            return number(0)
+        rest = root * root - steps * denormal * (2 * m + 8) * (1 + factor)
+        return number(max(rest * (1 - eps), 0.0))  # eps, in case that rounds up
+
+    @uncounted
+    @named(method.name, dtype)
+    def slack(center, size, largest):
+        return number(slack_of(length(center), float(reach(size, largest)), center.size, eps, denormal))
+
+    @uncounted
+    @named(method.name, dtype)
+    def loosened(far, slack, m):
+        return number(loosened_by(far, slack, growth(m, eps)))
 
     @uncounted
     @named(method.name, dtype)
     def united(a, b, between, sa, sb, smallest, largest):
         return min(update(a, b, between, sa, sb, smallest), update(a, b, between, sa, sb, largest))
 
-    return Limits(lowered, united)
+    return Limits(lowered, slack, loosened, united)
 
 
 @cache
@@ -178,14 +207,13 @@ class Kernels(NamedTuple):
 
     unite: Callable[..., Any]
     carry: Callable[..., Any]
-    refine: Callable[..., Any]
 
 
 @cache
 def kernels(method: Method, dtype: np.dtype) -> Kernels:
     pair = pair_functions(method, dtype)
-    compared, precise, join = pair.compared, pair.precise, pair.join
-    lowered, united = limits(method, dtype)
+    compared, join = pair.compared, pair.join
+    lowered, _, _, united = limits(method, dtype)
     stamp = launch.stamp(centroids, methods, pairwise)
 
     @compiled
@@ -201,6 +229,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
     @named(method.name, dtype)
     def carry(
         centers,
+        low,
         size,
         scatter,
         ids,
@@ -211,7 +240,6 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
         old_size,
         smallest,
         largest,
-        unit,
         old_near,
         old_held,
         old_limit,
@@ -223,12 +251,11 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
     ):
         """Lists and limits of the new rows ``begin`` to ``end - 1``, from those of their parts.
 
-        ``place`` is the new row of each old one. What is not below the limit is taken off a list, unless that is all:
+        ``place`` is the new row of each old one, and sizes lie between ``smallest`` and ``largest`` before and after. What is not below the limit is taken off a list, unless that is all:
         then the list says how near something is at least.
         """
         stamp  # noqa: B018
         listed = near.shape[1]
-        m = centers.shape[1]
         which = np.empty(2 * listed, near.dtype)
         values = np.empty(2 * listed, held.dtype)
         new_id = np.empty(2 * listed, np.int64)
@@ -237,7 +264,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             most = old_limit[a]
             if b >= 0:
                 most = united(most, old_limit[b], between[row], old_size[a], old_size[b], smallest, largest)
-            most = lowered(most, size[row], largest, unit, m, 1)
+            most = lowered(most, centers[row], size[row], largest, 1)
             count = 0
             if b < 0:  # most often nothing on the list has merged
                 while count < listed and old_near[a, count] >= 0 and second[place[old_near[a, count]]] < 0:
@@ -260,7 +287,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                     if known:
                         continue
                     same = b < 0 and second[y] < 0
-                    value = old_held[x, entry] if same else compared(centers, size, scatter, row, y)
+                    value = old_held[x, entry] if same else compared(centers, low, size, scatter, row, y)
                     at = count
                     while at > 0 and (
                         value < values[at - 1] or (value == values[at - 1] and ids[y] < new_id[at - 1])
@@ -270,7 +297,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                     values[at], which[at], new_id[at] = value, y, ids[y]
                     count += 1
             if count > listed:  # what does not fit on the list is not listed
-                most = min(most, lowered(values[listed], size[row], largest, unit, m, 1))
+                most = min(most, lowered(values[listed], centers[row], size[row], largest, 1))
                 count = listed
             if count > 0 and values[0] < most:
                 while not values[count - 1] < most:
@@ -279,14 +306,4 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             near[row, :count], held[row, :count] = which[:count], values[:count]
             near[row, count:], held[row, count:] = -1, np.inf
 
-    @compiled
-    @named(method.name, dtype)
-    def refine(centers, low, size, scatter, near, distance, begin, end):
-        """Of pairs that are each other's first, the dissimilarity from both parts of the centroids."""
-        stamp  # noqa: B018
-        for x in range(begin, end):
-            y = near[x, 0]
-            if y >= 0 and near[y, 0] == x:
-                distance[x] = precise(centers, low, size, scatter, x, y)
-
-    return Kernels(unite, carry, refine)
+    return Kernels(unite, carry)

@@ -1,7 +1,8 @@
 """Searches for the nearest clusters of a cluster, by boxes: a walk down a tree, or fused tiles.
 
 Both find the first few by (dissimilarity, id) among all computed dissimilarities, to the last bit; a box is passed
-over when what its corner says is farther than the last on the list. In few dimensions most boxes are, and a walk
+over when what its corner says is farther than the last on the list. Boxes are of the first parts of the centroids, so
+that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.summary_kernels`). In few dimensions most boxes are, and a walk
 looks at some dozens of clusters. In many few are, and what counts is the time a pair takes: then boxes of some
 hundred clusters are screened in single precision, several rows at a time, relative to the middle of the box. What is
 near enough for a proven bound of the error is then computed and compared as always.
@@ -30,20 +31,22 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     """For compiled code: ``apart``, a lower bound for all of a node; ``walk``, a search down the tree."""
     spread = method.scatter is not None
     geometric = factor(method)
-    insert = list_functions(dtype)
+    insert, compared = list_functions(dtype), pair_functions(method, dtype).compared
+    limited = limits(method, dtype)
+    slack, loosened = limited.slack, limited.loosened
     number = np.dtype(dtype).type
     shy = number(1 - 16 * np.finfo(dtype).eps)
 
     @uncounted
     @named(method.name, dtype)
-    def apart(center, size, scatter, node, low, high, least_size, least_scatter):
-        """No computed dissimilarity to a cluster of the node is below this; where it has none, infinite.
+    def apart(center, size, scatter, node, lowest, highest, least_size, least_scatter):
+        """No dissimilarity computed from first parts, to a cluster of the node, is below this; of none, infinite.
 
         Each term is rounded as for a pair, and rounding is monotone; a factor of sizes is right to some bits.
         """
         total = number(0)
         for k in range(center.size):
-            d = max(low[node, k] - center[k], center[k] - high[node, k])
+            d = max(lowest[node, k] - center[k], center[k] - highest[node, k])
             d = max(d, number(0))
             total += d * d
         if total == np.inf:
@@ -54,29 +57,32 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
 
     @uncounted
     @named(method.name, dtype)
-    def walk(x, center, size, scatter, ids, near, held, far, tree, stack, bounds):
+    def walk(x, low, ids, near, held, far, tree, largest, stack, bounds):
         """Put what is nearest to cluster x, and not farther than ``far``, on its list."""
-        centers, sizes, scatters, low, high, least_size, least_scatter, starts = tree
-        last = held.size - 1
+        centers, sizes, scatters, lowest, highest, least_size, least_scatter, starts = tree
+        center, size, scatter = centers[x], sizes[x], scatters[x]
+        m, last = center.size, held.size - 1
+        more = slack(center, size, largest)
+        reached = loosened(far, more, m)
         leaves = starts.size - 2
         stack[0], bounds[0] = 0, number(0)
         top = 1
         while top > 0:
             top -= 1
             node = stack[top]
-            if bounds[top] > far:
+            if bounds[top] > reached:
                 continue
             while node < leaves:
                 a, b = 2 * node + 1, 2 * node + 2
-                da = apart(center, size, scatter, a, low, high, least_size, least_scatter)
-                db = apart(center, size, scatter, b, low, high, least_size, least_scatter)
+                da = apart(center, size, scatter, a, lowest, highest, least_size, least_scatter)
+                db = apart(center, size, scatter, b, lowest, highest, least_size, least_scatter)
                 if db < da:
                     a, b, da, db = b, a, db, da
-                if db <= far:
+                if db <= reached:
                     stack[top], bounds[top] = b, db
                     top += 1
                 node = a
-                if da > far:
+                if da > reached:
                     break
             if node < leaves:
                 continue
@@ -85,13 +91,17 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                 if y == x or ids[y] < 0:
                     continue
                 total = number(0)
-                for k in range(center.size):
+                for k in range(m):
                     d = center[k] - centers[y, k]
                     total += d * d
                 value = total + (scatter + scatters[y]) if spread else geometric(total, size, sizes[y])
-                if value <= far:
-                    insert(near, held, ids, y, value)
-                    far = min(far, held[last])
+                if value <= reached:
+                    if low.shape[0] > 0:
+                        value = compared(centers, low, sizes, scatters, x, y)
+                    if value <= far:
+                        insert(near, held, ids, y, value)
+                        far = min(far, held[last])
+                        reached = loosened(far, more, m)
 
     return apart, walk
 
@@ -125,18 +135,18 @@ def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
     @compiled
     @named(method.name, dtype)
-    def search_by_walks(centers, size, scatter, ids, near, held, limit, tree, largest, unit, rows, begin, end):
+    def search_by_walks(centers, low, size, scatter, ids, near, held, limit, tree, largest, rows, begin, end):
         stamp  # noqa: B018
-        n, m = centers.shape
+        n = centers.shape[0]
         stack = np.empty(64, np.int64)
         bounds = np.empty(64, centers.dtype)
         last = held.shape[1] - 1
         for spot in range(begin, end):
             x = rows[spot]
             far = horizon(held[x], n)
-            walk(x, centers[x], size[x], scatter[x], ids, near[x], held[x], far, tree, stack, bounds)
+            walk(x, low, ids, near[x], held[x], far, tree, largest, stack, bounds)
             far = min(far, held[x, last])
-            limit[x] = lowered(far, size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
+            limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     return search_by_walks
 
@@ -152,7 +162,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     geometric = factor(method)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     compared, reach = pair.compared, pair.reach
-    lowered = limits(method, dtype).lowered
+    lowered, slack, loosened, _ = limits(method, dtype)
     one, nothing = np.float32(1), np.float32(0)
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     stamp = launch.stamp(*_modules())
@@ -176,26 +186,31 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(method.name, dtype)
-    def root(most, x, size, scatter, largest, m, scale):
-        """The root of what the square of a pair's distance, times the factor, is at most, for a row of the pair."""
+    def root(most, more, x, size, scatter, largest, m, scale):
+        """The root of what the square of a pair's distance, times the factor, is at most, for a row of the pair.
+
+        The distance of the first parts of their centroids; ``more`` is the row's slack.
+        """
+        most = loosened(most, more, m)
         lost = denormal * (m + 2) * (1.0 + float(reach(size[x], largest)))
         return root_of(most, lost, float(scatter[x]) if spread else 0.0, scale)
 
     @uncounted
     @named(method.name, dtype)
-    def search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers):
+    def search(centers, low, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers):
         features, other, least, middle, extent, radius, starts, scale = ready
         n, m = centers.shape
         last = held.shape[1] - 1
         boxes, _, width = features.shape
-        group, ours, gaps, values, factors, lowest, few, todo, roots, spreading, own_sizes, caps = buffers
+        group, ours, gaps, values, factors, lowest, few, todo, roots, spreading, own_sizes, slacks, caps = buffers
         precise_scale = float(scale)
         for place in range(end - begin):
             x = rows[begin + place]
             for k in range(m):
                 group[k, place] = centers[x, k]
             caps[place] = horizon(held[x], n)
-            roots[place] = root(caps[place], x, size, scatter, largest, m, precise_scale)
+            slacks[place] = slack(centers[x], size[x], largest)
+            roots[place] = root(caps[place], slacks[place], x, size, scatter, largest, m, precise_scale)
             spreading[place] = 2 * eps * np.sqrt(float(reach(size[x], largest)))
             own_sizes[place] = size[x]
         home = leaf_of(starts, rows[begin])
@@ -231,11 +246,12 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                             factors[k] = geometric(one, own, sizes[k])
                     error = spreading[place] * radius[box]
                     theirs, mine, known = values[side], near[x], held[x]
-                    most = known[last]
+                    most, more = known[last], slacks[place]
                     if roots[place] == np.inf and last + 2 <= LANES:
                         # The row itself may be among them, so that one more is counted.
                         far = bounded(rank(theirs, own_factors, lowest, few), error, m) / precise_scale
-                        roots[place] = root(far * far + scatter[x], x, size, scatter, largest, m, precise_scale)
+                        far = loosened(far * far + scatter[x], more, m)
+                        roots[place] = root(far, more, x, size, scatter, largest, m, precise_scale)
                     near_enough = threshold(roots[place], error, m)
                     for start in range(0, width, LANES):
                         if spread:
@@ -249,17 +265,17 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                             bits &= bits - np.uint64(1)
                             y = left + start + at
                             if y != x:
-                                insert(mine, known, ids, y, compared(centers, size, scatter, x, y))
+                                insert(mine, known, ids, y, compared(centers, low, size, scatter, x, y))
                         if known[last] < most:
                             most = known[last]
-                            reached = root(most, x, size, scatter, largest, m, precise_scale)
+                            reached = root(most, more, x, size, scatter, largest, m, precise_scale)
                             roots[place] = min(roots[place], reached)
                             near_enough = threshold(roots[place], error, m)
 
     @compiled
     @named(method.name, dtype)
     def search_by_tiles(
-        centers, size, scatter, ids, near, held, limit, ready, largest, unit, rows, begin, end, steps
+        centers, low, size, scatter, ids, near, held, limit, ready, largest, rows, begin, end, steps
     ):
         stamp  # noqa: B018
         n, m = centers.shape
@@ -279,11 +295,12 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             np.empty(count),
             np.empty(count, np.float32),
             np.empty(count, centers.dtype),
+            np.empty(count, centers.dtype),
         )
-        search(centers, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers)
+        search(centers, low, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers)
         for place in range(begin, end):
             x = rows[place]
             far = min(held[x, last], buffers[-1][place - begin])
-            limit[x] = lowered(far, size[x], largest, unit, m, 1) if n - 1 > last + 1 else np.inf
+            limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     return search_by_tiles

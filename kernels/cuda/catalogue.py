@@ -41,7 +41,7 @@ from gpuclust.kernels.cuda.inspection import (
 )
 from gpuclust.kernels.cuda.launch import Kernel
 from gpuclust.methods import METHODS
-from gpuclust.metrics import METRICS
+from gpuclust.metrics import METRICS, WIDE_FORMS
 
 #: Kernels that a worker takes at a time.
 CHUNK = 8
@@ -82,7 +82,7 @@ def form(name: str) -> Form:
         word = parts[-1]
         if re.fullmatch(r"(float|int)(32|64)", word):
             dtype = word
-        elif word in METRICS or word in METHODS:
+        elif word in METRICS or word in METHODS or word in (metric.name for metric in WIDE_FORMS):
             made_for.insert(0, word)
         elif word == "True":
             made_for.insert(0, "weighted")

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import methods, metrics, points
+from gpuclust import centroids, methods
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_signature
-from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
+from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.tiles import entry, tile_rows
 from gpuclust.methods import Method
-from gpuclust.metrics import Metric, Points
+from gpuclust.metrics import Points
 
 
 class Source(NamedTuple):
@@ -44,44 +44,47 @@ class Source(NamedTuple):
 
 
 @cache
-def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
-    """Distances from centroids, features (m, n)."""
-    step, finish = terms(metric, False, dtype)
+def centroid_source(dtype: np.dtype) -> Source:
+    """Squared distances from both parts of centroids, (2 m, n): all ``high``, then all ``low`` (`gpuclust.centroids`)."""
+    united, difference = translated(centroids.united, dtype), translated(centroids.difference, dtype)
     mul = arithmetic(dtype).mul
     zero = dtype.type(0)
 
     @device
-    @named(metric.name, dtype)
+    @named(dtype)
     def distance(data, p, x, k):
-        a = zero
-        b = zero
-        for f in range(data.shape[0]):
-            a, b = step(a, b, data[f, x], data[f, k], zero, p)
-        return finish(a, b, zero, zero, p)
+        m = data.shape[0] // 2
+        total = zero
+        for f in range(m):
+            d = difference(data[f, x], data[m + f, x], data[f, k], data[m + f, k])
+            total += mul(d, d)
+        return total
 
     @device
-    @named(metric.name, dtype)
+    @named(dtype)
     def place(data, union, a, b, sa, sb, me, threads):
-        for f in range(me, data.shape[0], threads):
-            union[f] = (mul(sa, data[f, a]) + mul(sb, data[f, b])) / (sa + sb)
+        m = data.shape[0] // 2
+        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one is moved less
+        for f in range(me, m, threads):
+            union[f], union[m + f] = united(data[f, x], data[m + f, x], data[f, y], data[m + f, y], sx, sy)
 
     @device
-    @named(metric.name, dtype)
+    @named(dtype)
     def unite(data, union, p, a, b, k, d, sa, sb, sk):
-        s = zero
-        t = zero
-        for f in range(data.shape[0]):
-            s, t = step(s, t, union[f], data[f, k], zero, p)
-        return finish(s, t, zero, zero, p)
+        m = data.shape[0] // 2
+        total = zero
+        for f in range(m):
+            d = difference(union[f], union[m + f], data[f, k], data[m + f, k])
+            total += mul(d, d)
+        return total
 
     @device
-    @named(metric.name, dtype)
+    @named(dtype)
     def settle(data, union, b, me, threads):
         for f in range(me, data.shape[0], threads):
             data[f, b] = union[f]
 
-    modules = (metrics, points, scalar)
-    return Source(f"centroids_{metric.name}", real(dtype)[:, ::1], distance, place, unite, settle, modules)
+    return Source("centroids_sqeuclidean", real(dtype)[:, ::1], distance, place, unite, settle, (centroids, scalar))
 
 
 @cache
@@ -363,27 +366,29 @@ class Generic:
 
 
 class CentroidGeneric(Generic):
-    """On centroids, which are moved as clusters merge: O(n m) memory."""
+    """On centroids in two parts, which are moved as clusters merge: O(n m) memory."""
 
     def __init__(self, points: Points, method: Method) -> None:
         where = DevicePoints(points)
-        super().__init__(centroid_source(points.metric, where.dtype), where.dtype, points.n, method.counted)
-        self.features, self.p = where.features.copy(), points.p
-        self.union = launch.full(max(1, len(points.features)), 0, where.dtype)
+        super().__init__(centroid_source(where.dtype), where.dtype, points.n, method.counted)
+        m = len(points.features)
+        self.centers = launch.full((2 * m, points.n), 0, where.dtype)
+        self.centers[:m] = centroids.without_offset(where.features)
+        self.union = launch.full(max(1, 2 * m), 0, where.dtype)
         search_kernel(self.source, where.dtype)(
-            points.n, self.features, self.p, points.n, self.bound, self.near, self.exact
+            points.n, self.centers, 0, points.n, self.bound, self.near, self.exact
         )
 
     @property
     def data(self) -> tuple[Any, Any]:
-        return self.features, self.p
+        return self.centers, 0
 
     @property
     def width(self) -> int:
-        return int(self.features.shape[0])
+        return int(self.centers.shape[0])
 
     def move(self, kept: np.ndarray, rows: Any) -> None:
-        self.features = xp.take(self.features, rows, axis=1)
+        self.centers = xp.take(self.centers, rows, axis=1)
 
 
 class StoredGeneric(Generic):
@@ -411,9 +416,9 @@ class StoredGeneric(Generic):
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
     for dtype in (np.dtype("float64"), np.dtype("float32")):
-        centroids = centroid_source(metrics.METRICS["sqeuclidean"], dtype)
-        yield search_kernel(centroids, dtype)
+        points = centroid_source(dtype)
+        yield search_kernel(points, dtype)
         for method in methods.METHODS.values():
             if not method.reducible:
-                yield merge_kernel(centroids, method.counted, dtype)
+                yield merge_kernel(points, method.counted, dtype)
                 yield merge_kernel(stored_source(method, dtype), method.counted, dtype)

@@ -23,14 +23,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuclust.devices import numba_cuda
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.kernels.disk_cache import protect
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 EMULATED = SIMULATED or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
 
-from numba import cuda as _cuda  # noqa: E402 (the simulator is chosen when numba.cuda is imported)
+_cuda = numba_cuda()  # the simulator is chosen when it is imported
+
 from numba.cuda import types  # noqa: E402
 from numba.cuda.extending import register_jitable  # noqa: E402
 
@@ -107,7 +110,7 @@ class Kernel:
     def compiled(self) -> Any:
         if SIMULATED:
             return _cuda.jit(_quiet(self.function))
-        return _cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function)
+        return protect(_cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function))
 
     def __call__(self, blocks: int, *arguments: Any) -> None:
         if blocks == 0:

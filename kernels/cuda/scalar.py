@@ -21,7 +21,7 @@ from numba.cuda import libdevice
 
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import device, named
-from gpuclust.metrics import METRICS
+from gpuclust.metrics import METRICS, WIDE_FORMS
 from gpuclust.points import Metric
 
 
@@ -124,7 +124,7 @@ def terms(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = False) 
 
 def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
     """Every (metric, weighted, dtype) that points can be prepared for: what kernels must be there for."""
-    for metric in METRICS.values():
+    for metric in (*METRICS.values(), *WIDE_FORMS):
         for dtype in (np.dtype("float64"), np.dtype("float32")):
             if metric.name != "seuclidean":  # its variances are weights
                 yield metric, False, dtype

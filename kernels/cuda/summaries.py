@@ -4,7 +4,8 @@ Dissimilarities are computed when they are needed. A row keeps its nearest clust
 new clusters can be nearer, and those are searched anyway, which tells how near they come to every other row; rows for
 which that is near enough look at the new clusters again. So a round searches the new clusters, and rows whose nearest
 has merged. (The CPU keeps four clusters a row and searches fewer rows; here lists would cost more registers than
-searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of computed dissimilarities.
+searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of dissimilarities computed from
+both parts of the centroids, and what tiles of first parts pass over is farther by a margin for the second parts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
 from gpuclust.kernels.cuda.summary_kernels import (
     chain_kernel,
-    refine_kernel,
     search_kernel,
     unite_kernel,
 )
@@ -38,16 +38,16 @@ class Summaries:
     Attributes
     ----------
     n, scanned, nearest, distance
-        As in the protocol. ``distance`` is computed with both parts of the centroids.
+        As in the protocol.
     features, low, held
-        On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest`` as compared, which is
-        of rounded centroids.
+        On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest``.
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.n = self.scanned = points.n
         self.width = len(points.features)
         self.metric, self.p = points.metric, points.p
+        self.total = size.sum()
         moved = replace(points, features=centroids.without_offset(points.features))
         self.features = launch.upload(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
@@ -60,7 +60,7 @@ class Summaries:
         self.held = launch.full(self.n, np.inf, self.dtype)
         sizes, near = launch.upload(size), launch.full(self.n, -1, np.int64)
         self._search(method, sizes, near, rows, rows[:0], rows)
-        self._refine(method, sizes, near)
+        self._tell(near)
 
     @property
     def dtype(self) -> np.dtype:
@@ -90,25 +90,35 @@ class Summaries:
         sizes = launch.upload(new_size)
         least = self._search(method, sizes, nearest_row, empty, fresh, kept)
         rows = launch.upload(kept)
-        again = kept[launch.download(xp.flatnonzero(least < xp.take(self.held, rows)))]
+        reached = centroids.loosened(xp.take(self.held, rows), self._slack(method, rows, sizes), self.growth)
+        again = kept[launch.download(xp.flatnonzero(least <= reached))]
         self._search(method, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
         self.n, self.scanned = first.size, empty.size + fresh.size
-        self._refine(method, sizes, nearest_row)
+        self._tell(nearest_row)
 
-    def _refine(self, method: Method, sizes: Any, near: Any) -> None:
+    def _tell(self, near: Any) -> None:
         """The nearest of each cluster, and how far it is, for the host."""
-        distance = launch.empty(self.n, self.dtype)
-        refine_kernel(method, self.dtype)(
-            launch.blocks_for(self.n), self.features, self.low, sizes, self.scatter, near, distance
-        )
-        self.nearest, self.distance = launch.download(near), launch.download(distance)
+        self.nearest, self.distance = launch.download(near), launch.download(self.held)
+
+    def _slack(self, method: Method, rows: Any, sizes: Any) -> Any:
+        """Of some clusters: see `gpuclust.centroids.slack`."""
+        kind = np.finfo(self.dtype)
+        reach = method.geometric(1, xp.take(sizes, rows), self.total) if method.geometric is not None else 1
+        length = abs(xp.take(self.features, rows, axis=1)).sum(axis=0)
+        slack = centroids.slack(length, reach, self.width, float(kind.eps), float(kind.smallest_subnormal))
+        return slack.astype(self.dtype)
+
+    @property
+    def growth(self) -> Any:
+        """See `gpuclust.centroids.loosened`."""
+        return self.dtype.type(centroids.growth(self.width, float(np.finfo(self.dtype).eps)))
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
         """The centroids of the new rows, and their scatter."""
         shape = (self.width, first.size)
         features, low = launch.empty(shape, self.dtype), launch.empty(shape, self.dtype)
         scatter = launch.empty(first.size, self.dtype)
-        unite_kernel(method, self.dtype)(
+        unite_kernel(self.metric, method, self.dtype)(
             launch.blocks_for((self.width + 1) * first.size),
             self.features,
             self.low,
@@ -135,8 +145,8 @@ class Summaries:
         run = search_kernel(self.metric, method, self.dtype)
         shape = geometry(self.metric, self.dtype)
         columns = launch.upload(others)
-        G, size_G = xp.take(self.features, columns, axis=1), xp.take(sizes, columns)
-        scatter_G = xp.take(self.scatter, columns)
+        G, low_G = (xp.take(part, columns, axis=1) for part in (self.features, self.low))
+        size_G, scatter_G = xp.take(sizes, columns), xp.take(self.scatter, columns)
         across = -(-others.size // shape.columns)
         for which, note in ((rows, False), (noted, True)):
             # So many rows at a time that the minima of columns, of each row of tiles, have room.
@@ -151,13 +161,17 @@ class Summaries:
                 run(
                     down * chunks,
                     xp.take(self.features, part, axis=1),
+                    xp.take(self.low, part, axis=1),
                     xp.take(sizes, part),
                     xp.take(self.scatter, part),
+                    self._slack(method, part, sizes),
                     part,
                     G,
+                    low_G,
                     size_G,
                     scatter_G,
                     columns,
+                    self.growth,
                     self.p,
                     note,
                     value,
@@ -189,7 +203,6 @@ class Summaries:
             self.features,
             self.low,
             union,
-            self.p,
             sizes[:n],
             self.scatter,
             whole[:n],

@@ -22,13 +22,17 @@ from gpuclust.metrics import Metric
 def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Nearest of clusters G for a tile of clusters F, in one chunk of tile columns a block.
 
+    Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and ``growth``
+    are those of `gpuclust.centroids.loosened`) is computed again, from both parts.
+
     ``label_F`` and ``label_G`` are row numbers: a cluster doesn't meet itself. Chunk c of ``chunks`` (the slots of
-    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G
-    goes to its slot of ``least``.
+    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G, by
+    first parts, goes to its slot of ``least``.
     """
     distances = distance_tile(metric, False, dtype)
     spread = method.scatter is not None
     geometric = translated(method.geometric or unchanged, dtype)
+    square, loosened = squares(metric, dtype), translated(centroids.loosened, dtype)
     mul = arithmetic(dtype).mul
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
@@ -37,17 +41,21 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     pool = SIDE * max(pitches(dtype, rows, columns))
     number = real(dtype)
     one, infinity = dtype.type(1), dtype.type(np.inf)
-    stamp = launch.stamp(methods, metrics, nearest, points, scalar, tile)
+    stamp = launch.stamp(centroids, methods, metrics, nearest, points, scalar, tile)
 
     @kernel(
         number[:, ::1],
+        number[:, ::1],
+        number[::1],
         number[::1],
         number[::1],
         INT[::1],
         number[:, ::1],
+        number[:, ::1],
         number[::1],
         number[::1],
         INT[::1],
+        number,
         number,
         types.boolean,
         number[:, ::1],
@@ -56,11 +64,30 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         resident=1 if dtype.itemsize == 8 else 2,  # in float64 two take more registers than there are
     )
     @named(metric.name, method.name, dtype)
-    def search(F, size_F, scatter_F, label_F, G, size_G, scatter_G, label_G, p, note, value, index, least):
+    def search(
+        F,
+        low_F,
+        size_F,
+        scatter_F,
+        slack_F,
+        label_F,
+        G,
+        low_G,
+        size_G,
+        scatter_G,
+        label_G,
+        growth,
+        p,
+        note,
+        value,
+        index,
+        least,
+    ):
         stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
         values = cuda.local.array((down, across), number)
         pool_value = cuda.shared.array(pool, number)
         pool_index = cuda.shared.array(pool, types.int32)
+        reached = cuda.shared.array(rows, number)
         count = np.int64(F.shape[1])
         n = np.int64(G.shape[1])
         chunks = np.int64(value.shape[0])
@@ -68,6 +95,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         chunk = np.int64(cuda.blockIdx.x) % chunks
         tile_row = np.int64(cuda.blockIdx.x) // chunks
         row = tile_row * rows
+        slack = slack_F[min(row + (thread & (rows - 1)), count - 1)]
         best = infinity
         which = np.int32(-1)
         for column in range(chunk * columns, n, chunks * columns):
@@ -85,13 +113,33 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                         values[i, j] += own + scatter_G[y]
                     else:
                         values[i, j] = mul(geometric(one, own, size_G[y]), values[i, j])
-            low, at = of_rows(values, pool_value, pool_index)
-            if low < infinity:
-                best, which = smaller(best, which, low, np.int32(column + at))
             if note:
                 low, at = of_columns(values, pool_value, pool_index)
                 if thread < columns and column + thread < n:
                     least[tile_row, column + thread] = low
+            low, at = of_rows(values, pool_value, pool_index)
+            if thread < rows:  # the nearest is no farther than this, and by first parts no farther than that
+                reached[thread] = loosened(min(best, loosened(low, slack, growth)), slack, growth)
+            cuda.syncthreads()
+            found = 0
+            for i in range(down):
+                most = reached[thread // SIDE + SIDE * i]
+                for j in range(across):
+                    if not (values[i, j] <= most and values[i, j] < infinity):
+                        values[i, j] = infinity
+                        continue
+                    found = 1
+                    x = min(row + thread // SIDE + SIDE * i, count - 1)
+                    y = min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1)
+                    total = square(F, low_F, x, G, low_G, y)
+                    if spread:
+                        values[i, j] = total + (scatter_F[x] + scatter_G[y])
+                    else:
+                        values[i, j] = geometric(total, size_F[x], size_G[y])
+            if cuda.syncthreads_or(np.int32(found)):
+                low, at = of_rows(values, pool_value, pool_index)
+                if low < infinity:
+                    best, which = smaller(best, which, low, np.int32(column + at))
         if thread < rows and row + thread < count:
             value[chunk, row + thread] = best
             index[chunk, row + thread] = which
@@ -110,19 +158,21 @@ def nothing(square, va, vb, sa, sb):
 
 
 @cache
-def squares(dtype: np.dtype):
-    """The device function that gives the squared distance of two centroids from both parts of them."""
+def squares(metric: Metric, dtype: np.dtype):
+    """The device function that gives the squared distance of two centroids from both parts of them.
+
+    Summed as in a tile of distances, so that of points, which have no second part, it has the same bits.
+    """
     difference = translated(centroids.difference, dtype)
-    mul = arithmetic(dtype).mul
+    step = terms(metric, False, dtype, fused=True).step
     zero = dtype.type(0)
 
     @device
-    @named(dtype)
-    def square(features, low, x, y):
+    @named(metric.name, dtype)
+    def square(F, low_F, x, G, low_G, y):
         total = zero
-        for f in range(features.shape[0]):
-            d = difference(features[f, x], low[f, x], features[f, y], low[f, y])
-            total += mul(d, d)
+        for f in range(F.shape[0]):
+            total, _ = step(total, zero, difference(F[f, x], low_F[f, x], G[f, y], low_G[f, y]), zero, zero, zero)
         return total
 
     return square
@@ -145,7 +195,7 @@ def dissimilarities(method: Method, dtype: np.dtype):
 
 
 @cache
-def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
+def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Centroids and scatter of the new rows: those of ``first``, united with ``second`` unless that is -1.
 
     A thread a coordinate, and for the scatter one more a row.
@@ -153,9 +203,9 @@ def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
     united = translated(centroids.united, dtype)
     spread = method.scatter is not None
     scatter_of = translated(method.scatter or nothing, dtype)
-    square = squares(dtype)
+    square = squares(metric, dtype)
     number = real(dtype)
-    stamp = launch.stamp(centroids, methods, scalar)
+    stamp = launch.stamp(centroids, methods, metrics, points, scalar)
 
     @kernel(
         number[:, ::1],
@@ -168,7 +218,7 @@ def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
         number[:, ::1],
         number[::1],
     )
-    @named(method.name, dtype)
+    @named(metric.name, method.name, dtype)
     def unite(features, low, size, scatter, first, second, new_features, new_low, new_scatter):
         stamp  # noqa: B018
         place = np.int64(cuda.grid(1))
@@ -181,9 +231,11 @@ def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
         if f == features.shape[0]:
             spreads = scatter[a]
             if spread and b >= 0:
-                spreads = scatter_of(square(features, low, a, b), spreads, scatter[b], size[a], size[b])
+                spreads = scatter_of(square(features, low, a, features, low, b), spreads, scatter[b], size[a], size[b])
             new_scatter[row] = spreads
             return
+        if b >= 0 and size[b] > size[a]:  # the larger moves less, and so is rounded less
+            a, b = b, a
         high, rest = features[f, a], low[f, a]
         if b >= 0:
             high, rest = united(high, rest, features[f, b], low[f, b], size[a], size[b])
@@ -194,57 +246,26 @@ def unite_kernel(method: Method, dtype: np.dtype) -> Kernel:
 
 
 @cache
-def refine_kernel(method: Method, dtype: np.dtype) -> Kernel:
-    """Dissimilarities of every row and its nearest from both parts of the centroids; infinite where there is none."""
-    square, between = squares(dtype), dissimilarities(method, dtype)
-    number = real(dtype)
-    infinity = dtype.type(np.inf)
-    stamp = launch.stamp(centroids, methods, scalar)
-
-    @kernel(number[:, ::1], number[:, ::1], number[::1], number[::1], INT[::1], number[::1])
-    @named(method.name, dtype)
-    def refine(features, low, size, scatter, near, distance):
-        stamp  # noqa: B018
-        x = np.int64(cuda.grid(1))
-        if x < near.size:
-            y = near[x]
-            distance[x] = between(square(features, low, x, y), size, scatter, x, y) if y >= 0 else infinity
-
-    return refine
-
-
-@cache
 def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """As in `gpuclust.kernels.cpu.summary_kernels`, by all threads: see `gpuclust.kernels.cuda.chain`.
 
     ``scans[0]`` becomes the number of rows searched, -1 if dissimilarities are infinite. A search costs two
     synchronisations of the grid, and a merge two and a search.
     """
-    step, finish = terms(metric, False, dtype)
     spread = method.scatter is not None
     scatter_of = translated(method.scatter or nothing, dtype)
     united = translated(centroids.united, dtype)
-    square, between = squares(dtype), dissimilarities(method, dtype)
+    square, between = squares(metric, dtype), dissimilarities(method, dtype)
     minimum = grid_minimum(dtype)
     counted = method.counted
     number = real(dtype)
     zero, infinity = dtype.type(0), dtype.type(np.inf)
     stamp = launch.stamp(centroids, methods, metrics, points, reduce, scalar)
 
-    @device
-    @named(metric.name, method.name, dtype)
-    def dissimilarity(features, p, size, scatter, x, k):
-        a = zero
-        b = zero
-        for f in range(features.shape[0]):
-            a, b = step(a, b, features[f, x], features[f, k], zero, p)
-        return between(finish(a, b, size[x], size[k], p), size, scatter, x, k)
-
     @kernel(
         number[:, ::1],
         number[:, ::1],
         number[:, ::1],
-        number,
         number[::1],
         number[::1],
         INT[::1],
@@ -265,7 +286,6 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         features,
         low,
         union,
-        p,
         size,
         scatter,
         ids,
@@ -332,7 +352,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                 place = np.int64(-1)
                 for k in range(me, n, threads):
                     if ids[k] >= 0 and k != x:
-                        value = dissimilarity(features, p, size, scatter, x, k)
+                        value = between(square(features, low, x, features, low, k), size, scatter, x, k)
                         if value < best or (value == best and ids[k] < key):
                             best = value
                             key = ids[k]
@@ -370,10 +390,13 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
             if me == 0:
                 pairs[done, 0] = ids[a]
                 pairs[done, 1] = ids[b]
-                total = square(features, low, a, b)
+                total = square(features, low, a, features, low, b)
                 heights_made[done] = between(total, size, scatter, a, b)
             for f in range(me, features.shape[0], threads):
-                union[0, f], union[1, f] = united(features[f, a], low[f, a], features[f, b], low[f, b], sa, sb)
+                if sa >= sb:  # the larger moves less, and so is rounded less
+                    union[0, f], union[1, f] = united(features[f, a], low[f, a], features[f, b], low[f, b], sa, sb)
+                else:
+                    union[0, f], union[1, f] = united(features[f, b], low[f, b], features[f, a], low[f, a], sb, sa)
             cuda.cg.this_grid().sync()
             for f in range(me, features.shape[0], threads):
                 features[f, a] = union[0, f]
@@ -404,6 +427,5 @@ def kernels() -> Iterator[Kernel]:
         for method in methods.METHODS.values():
             if method.geometric is not None or method.scatter is not None:
                 yield search_kernel(metric, method, dtype)
-                yield unite_kernel(method, dtype)
-                yield refine_kernel(method, dtype)
+                yield unite_kernel(metric, method, dtype)
                 yield chain_kernel(metric, method, dtype)

@@ -54,7 +54,7 @@ def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
 
 
 #: Metrics whose step or finish takes so many registers that two blocks do not fit on a multiprocessor.
-CROWDED = ("chebyshev", "correlation", "cosine", "dice", "jaccard", "sokalsneath", "yule")
+CROWDED = ("chebyshev", "correlation", "cosine", "dice", "jaccard", "minkowskiwide", "sokalsneath", "yule")
 
 
 def resident(metric: Metric) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from gpuclust import centroids
 from gpuclust.kernels.reference import pairwise
 from gpuclust.kernels.reference.stored import Stored, unite
 from gpuclust.methods import Method
@@ -46,18 +48,20 @@ class Generic:
 
 
 def from_points(points: Points, method: Method) -> Generic:
-    """On centroids."""
-    features = points.features.copy()
+    """On centroids in two parts; the larger of two clusters, or the earlier one, is moved to their union."""
+    high = centroids.without_offset(points.features)
+    low = np.zeros_like(high)
 
     def union(a: int, b: int, d: np.floating, size: np.ndarray) -> None:
-        features[:, b] = (size[a] * features[:, a] + size[b] * features[:, b]) / (size[a] + size[b])
-        difference = features - features[:, [b]]
-        total = np.zeros(points.n, features.dtype)
-        for squares in difference * difference:
-            total += squares
+        x, y = (a, b) if size[a] >= size[b] else (b, a)
+        high[:, b], low[:, b] = centroids.united(high[:, x], low[:, x], high[:, y], low[:, y], size[x], size[y])
+        total = np.zeros(points.n, high.dtype)
+        for difference in centroids.difference(high, low, high[:, [b]], low[:, [b]]):
+            total += difference * difference
         engine.square[b] = engine.square[:, b] = total
 
-    engine = Generic(pairwise.pairwise(points, points), union, method)
+    moved = replace(points, features=high)
+    engine = Generic(pairwise.pairwise(moved, moved), union, method)
     return engine
 
 

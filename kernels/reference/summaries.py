@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gpuclust import centroids
-from gpuclust.kernels.reference import pairwise
 from gpuclust.kernels.reference.stored import nearest_to
 from gpuclust.methods import Method
 from gpuclust.metrics import Points
@@ -18,7 +16,7 @@ class Summaries:
     """See `gpuclust.backends.Stored`; centroids in two parts as in `gpuclust.centroids`."""
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
-        self.points, self.method = points, method
+        self.method = method
         self.width = len(points.features)
         self.high = centroids.without_offset(points.features)
         self.low = np.zeros_like(self.high)
@@ -30,10 +28,12 @@ class Summaries:
         return self.high.shape[1]
 
     def dissimilarities(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Of all clusters to all others, as they are compared; infinite to itself and to rows not in use."""
-        points = replace(self.points, features=self.high, summary=size)
+        """Of all clusters to all others, from both parts of their centroids; infinite to rows not in use."""
+        square = np.zeros((self.n, self.n), self.high.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            square = pairwise.pairwise(points, points)
+            for high, low in zip(self.high, self.low, strict=True):
+                d = centroids.difference(high[:, None], low[:, None], high[None, :], low[None, :])
+                square += d * d
             if self.method.geometric is not None:
                 square = self.method.geometric(square, size[:, None], size[None, :])
             else:
@@ -49,12 +49,6 @@ class Summaries:
             total += d * d
         return total
 
-    def height(self, size: np.ndarray, x: int, y: int) -> Any:
-        """The dissimilarity of two clusters from both parts of their centroids."""
-        if self.method.geometric is not None:
-            return self.method.geometric(self.square(x, y), size[x], size[y])
-        return self.square(x, y) + (self.scatter[x] + self.scatter[y])
-
     def find_nearest(self, size: np.ndarray, ids: np.ndarray) -> None:
         square = self.dissimilarities(size, ids)
         others = ~np.eye(self.n, dtype=bool)
@@ -63,14 +57,15 @@ class Summaries:
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, size.dtype)
             return
         self.nearest = np.array([nearest_to(row, ids) for row in square])
-        self.distance = np.array([self.height(size, x, y) for x, y in enumerate(self.nearest.tolist())], size.dtype)
+        self.distance = square[np.arange(self.n), self.nearest]
 
     def unite(self, a: int, b: int, size: np.ndarray) -> None:
         """Move centroid a to that of the union of a and b."""
         high, low, scatter = self.high, self.low, self.scatter
         if self.method.scatter is not None:
             scatter[a] = self.method.scatter(self.square(a, b), scatter[a], scatter[b], size[a], size[b])
-        high[:, a], low[:, a] = centroids.united(high[:, a], low[:, a], high[:, b], low[:, b], size[a], size[b])
+        x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger moves less, and so is rounded less
+        high[:, a], low[:, a] = centroids.united(high[:, x], low[:, x], high[:, y], low[:, y], size[x], size[y])
 
     def merge(
         self,
@@ -114,7 +109,7 @@ class Summaries:
                 continue
             a, b = min(x, y), max(x, y)
             pairs.append((ids[a], ids[b]))
-            heights.append(self.height(size, a, b))
+            heights.append(square[a, b])
             self.unite(a, b, size)
             if method.counted:
                 size[a] += size[b]

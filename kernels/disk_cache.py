@@ -1,0 +1,203 @@
+"""Compiled kernels on disk: Numba's cache, made safe.
+
+Its files are pickles, so whoever can write them can have any code run. They are used only where they, and the folder
+they are in, belong to the user or to root and nobody else can write there. A file begins with the SHA-256 of what
+follows: one that is damaged, or was written by another version, is compiled anew.
+
+GPUCLUST_TRUST_KERNELS=1 uses the folder whoever can write there, for machines with one user (a container, say).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import stat
+import uuid
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from typing import IO, Any
+
+from numba.core.caching import NullCache
+
+from gpuclust.errors import FallbackWarning
+
+TRUST = "GPUCLUST_TRUST_KERNELS"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def protect(kernel: Any) -> Any:
+    """Let a dispatcher of Numba, with its cache enabled, use it only as far as it is safe; the dispatcher."""
+    folder = kernel.stats.cache_path
+    if folder is None:
+        return kernel
+    if refusal(str(folder)) is None:
+        files = kernel._cache._cache_file
+        files.__class__ = _checked(type(files))
+    else:
+        kernel._cache = NullCache()
+    return kernel
+
+
+def has_place(source: str) -> bool:
+    """Whether Numba can find a folder for what it compiles of a source file.
+
+    Without a home folder it would make one called ``~`` in the working directory.
+    """
+    return (
+        bool(os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME"))
+        or os.path.isabs(os.path.expanduser("~"))
+        or os.access(os.path.dirname(source), os.W_OK)
+    )
+
+
+def trusted() -> bool:
+    """Whether the folder is used whoever can write there."""
+    return os.environ.get(TRUST, "0") not in ("", "0")
+
+
+@cache
+def refusal(folder: str) -> str | None:
+    """Why kernels are neither read from a folder nor kept there, which is warned of; None if they are."""
+    if trusted():
+        return None
+    try:
+        state = os.stat(folder)
+        if state.st_uid == os.geteuid() and os.path.basename(folder) != "__pycache__" and not os.listdir(folder):
+            os.chmod(folder, 0o700)  # made just now
+            state = os.stat(folder)
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror})"
+    reason = unsafe(state)
+    if reason is not None:
+        warnings.warn(
+            f"{folder}: compiled kernels are neither read from there nor kept there, since {reason}, and could have "
+            f"other code run by you. Every process compiles anew. Let only yourself write there (chmod go-w), or set "
+            f"NUMBA_CACHE_DIR to a folder of your own ({TRUST}=1 if nobody else uses this machine)",
+            FallbackWarning,
+            stacklevel=2,
+        )
+    return reason
+
+
+def unsafe(state: os.stat_result) -> str | None:
+    """Why others than the user and root could have written a file or folder; None if they could not."""
+    if state.st_uid not in (os.geteuid(), 0):
+        return f"another user (number {state.st_uid}) owns it"
+    if state.st_mode & stat.S_IWOTH:
+        return "all users can write there"
+    if state.st_mode & stat.S_IWGRP and not _is_private(state.st_gid):
+        return f"a group (number {state.st_gid}) can write there"
+    return None
+
+
+@cache
+def _is_private(group: int) -> bool:
+    """Whether nobody else is in a group: many systems give each user one of the same name."""
+    import grp
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
+
+
+@cache
+def _checked(kind: Any) -> Any:
+    """Numba's class for the index and the data of a kernel, reading and writing as this module says."""
+    return type("CheckedFiles", (_Checks, kind), {})
+
+
+class _Checks:
+    """Methods in place of those of numba.core.caching.IndexDataCacheFile."""
+
+    _index_path: str
+    _version: str
+    _source_stamp: Any
+
+    def load(self, key: Any) -> Any:
+        """What is kept under a key; None if there is nothing, or if it cannot be used."""
+        try:
+            return super().load(key)  # type: ignore[misc]
+        except Exception:  # a pickle may raise anything
+            with contextlib.suppress(OSError):
+                self.flush()  # type: ignore[attr-defined]
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep something under a key; nothing is kept where it cannot be written."""
+        try:
+            super().save(key, data)  # type: ignore[misc]
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.flush()  # type: ignore[attr-defined]
+                super().save(key, data)  # type: ignore[misc]
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            content = _read(self._index_path)
+        except FileNotFoundError:
+            return {}
+        version, rest = pickle.loads(content)
+        if version != self._version:
+            return {}
+        stamp, overloads = pickle.loads(rest)
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        rest = self._dump((self._source_stamp, overloads))  # type: ignore[attr-defined]
+        _write(self._index_path, pickle.dumps((self._version, rest)))
+
+    def _load_data(self, name: str) -> Any:
+        path = self._data_path(name)  # type: ignore[attr-defined]
+        found = pickle.loads(_read(path))
+        _log("[cache] data loaded from %r", path)
+        return found
+
+    def _save_data(self, name: str, data: Any) -> None:
+        path = self._data_path(name)  # type: ignore[attr-defined]
+        _write(path, self._dump(data))  # type: ignore[attr-defined]
+        _log("[cache] data saved to %r", path)
+
+
+def _read(path: str) -> bytes:
+    """The content of a file that is safe and as it was written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or (unsafe(state) is not None and not trusted()):
+            raise ValueError(f"{path}: others can write it")
+        digest, content = file.read(_DIGEST), file.read()
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{path}: is damaged")
+    return content
+
+
+def _write(path: str, content: bytes) -> None:
+    with _replacing(path) as file:
+        file.write(hashlib.sha256(content).digest())
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[IO[bytes]]:
+    """A file that takes its name when it is whole: other processes read and write there too."""
+    scratch = f"{path}.tmp.{uuid.uuid4().hex[:16]}"
+    mode = 0o666 if trusted() else 0o600
+    try:
+        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+            yield file
+        os.replace(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch)
+        raise
+
+
+def _log(text: str, *arguments: Any) -> None:
+    if os.environ.get("NUMBA_DEBUG_CACHE", "0") not in ("", "0"):
+        print(text % arguments)

@@ -1,0 +1,103 @@
+"""Runs the CPU's kernels as plain Python, with block sizes small enough for a few dozen points to fill many blocks.
+
+Nothing is compiled, so an edit of a kernel takes effect at once and every line can be traced: that is what mutation
+tests and coverage of kernels need. `install` must be called before any kernel module is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+#: Block sizes that kernels are compiled with: modules, names and values. Set before other modules import them.
+SMALL = [
+    ("gpuclust.sizes", "TILE", 4),
+    ("gpuclust.kernels.cpu.kdtree", "LEAF", 4),
+    ("gpuclust.kernels.cpu.kdtree", "ROWS", 3),
+    ("gpuclust.kernels.cpu.summary_space", "LEAF", 3),
+    ("gpuclust.kernels.cpu.lanes", "LANES", 4),
+    ("gpuclust.kernels.cpu.lanes", "TOGETHER", 2),
+    ("gpuclust.kernels.cpu.lanes", "ACROSS", 4),
+]
+#: The same, that only the module itself reads.
+OWN = [
+    ("gpuclust.kernels.cpu.generic", "BLOCK", 8),  # a multiple of TILE
+    ("gpuclust.kernels.cpu.knn", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.nearest", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.summary_chain", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.pairwise", "_BLOCK", 5),
+    ("gpuclust.kernels.cpu.pairwise", "_ROWS", 3),
+]
+
+
+def install() -> None:
+    """Make kernel modules that are imported from now on plain Python."""
+    assert "gpuclust.kernels.cpu.pairwise" not in sys.modules, "kernels are compiled already"
+    np.seterr(all="ignore")  # as compiled code does
+    warnings.simplefilter("ignore", RuntimeWarning)  # in other threads, where the line above has no effect
+    launch: Any = importlib.import_module("gpuclust.kernels.cpu.launch")
+    launch.compiled = lambda function: function
+    launch.stamp = lambda *modules: ""
+    metrics: Any = importlib.import_module("gpuclust.metrics")
+    metrics.sqrt = np.sqrt  # of a float32 a float32, as in compiled code
+    for module, name, value in SMALL:
+        found = importlib.import_module(module)
+        assert hasattr(found, name), f"{module} has no {name}"
+        setattr(found, name, value)
+    kdtree: Any = importlib.import_module("gpuclust.kernels.cpu.kdtree")
+    for function in (kdtree.depth_for, kdtree.build):
+        function.__defaults__ = (kdtree.LEAF,)
+    lanes: Any = importlib.import_module("gpuclust.kernels.cpu.lanes")
+    for function in (products_at_most, products_at_most_either, sums_at_most, others, lowest_bit, squares):
+        assert hasattr(lanes, function.__name__)
+        setattr(lanes, function.__name__, function)
+    for module, name, value in OWN:
+        found = importlib.import_module(module)
+        assert hasattr(found, name), f"{module} has no {name}"
+        setattr(found, name, value)
+
+
+def _lanes(array: np.ndarray, start: int) -> np.ndarray:
+    width: int = importlib.import_module("gpuclust.kernels.cpu.lanes").LANES
+    part = array[start : start + width]
+    assert part.size == width, "read past the end of an array"
+    return part
+
+
+def _bits(found: np.ndarray) -> np.uint64:
+    return np.uint64(sum(1 << int(k) for k in np.flatnonzero(found)))
+
+
+def products_at_most(values, factors, start, limit):  # type: ignore[no-untyped-def]
+    return _bits(_lanes(values, start) * _lanes(factors, start) <= limit)
+
+
+def products_at_most_either(values, factors, start, limit, limits):  # type: ignore[no-untyped-def]
+    return _bits(_lanes(values, start) * _lanes(factors, start) <= np.maximum(_lanes(limits, start), limit))
+
+
+def sums_at_most(values, terms, start, limit):  # type: ignore[no-untyped-def]
+    return _bits(_lanes(values, start) + _lanes(terms, start) <= limit)
+
+
+def others(numbers, start, own):  # type: ignore[no-untyped-def]
+    return _bits(_lanes(numbers, start) != own)
+
+
+def lowest_bit(bits):  # type: ignore[no-untyped-def]
+    value = int(bits)
+    return (value & -value).bit_length() - 1 if value else 64
+
+
+def squares(features, ours, places, first, out):  # type: ignore[no-untyped-def]
+    together: int = importlib.import_module("gpuclust.kernels.cpu.lanes").TOGETHER
+    for r in range(together):
+        d = features - ours[:, places[first + r]][:, None]
+        total = np.zeros(features.shape[1], features.dtype)
+        for row in d:
+            total = total + row * row
+        out[r, : total.size] = total

@@ -1,0 +1,199 @@
+"""Mutation test of the CPU's kernels: planted bugs that the fuzzer must find (``make test-mutants``).
+
+Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, an entry kept that is
+stale. Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
+one fails. What survives is a missing test, or is listed as equivalent with the reason. Some need minutes::
+
+    python tests/mutants.py                    # all
+    python tests/mutants.py --only tree_knn    # those with this in the name or the file
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.machinery
+import importlib.util
+import io
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from mutants_list import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Which methods of the fuzzer reach a file: the beginning of its name, the longest first.
+REACHED_BY = {
+    "gpuclust/algorithms/candidates": ("complete", "average", "weighted"),
+    "gpuclust/algorithms/equal": ("complete", "average", "weighted", "ward"),
+    "gpuclust/algorithms/generic": ("centroid", "median"),
+    "gpuclust/algorithms/hybrid": ("complete", "average", "weighted"),
+    "gpuclust/algorithms/outgoing": ("single",),
+    "gpuclust/algorithms/spanning_tree": ("single",),
+    "gpuclust/algorithms/stored": ("ward", "complete", "average", "weighted"),
+    "gpuclust/hierarchy/assemble": ("average", "ward", "single"),
+    "kernels/cpu/candidates": ("clusters", "complete", "average"),
+    "kernels/cpu/chain": ("ward", "complete", "average", "weighted"),
+    "kernels/cpu/cluster_search": ("clusters", "complete", "average"),
+    "kernels/cpu/cluster_tree": ("clusters", "complete", "average", "weighted"),
+    "kernels/cpu/extremes": ("clusters", "complete"),
+    "kernels/cpu/fill": ("clusters", "complete", "ward", "average"),
+    "kernels/cpu/generic": ("centroid", "median"),
+    "kernels/cpu/kdtree": ("neighbours", "single", "clusters"),
+    "kernels/cpu/knn": ("neighbours", "complete"),
+    "kernels/cpu/nearest": ("single",),
+    "kernels/cpu/outgoing": ("single",),
+    "kernels/cpu/rounds": ("ward", "complete", "average", "weighted"),
+    "kernels/cpu/screen": ("neighbours", "single", "ward", "average"),
+    "kernels/cpu/spanning": ("single",),
+    "kernels/cpu/stored": ("clusters", "ward", "complete"),
+    "kernels/cpu/summar": ("ward", "average", "weighted"),
+    "kernels/cpu/tiles": ("ward", "complete", "centroid"),
+    "kernels/cpu/tree_knn": ("neighbours", "single"),
+    "kernels/cpu/tree_outgoing": ("single",),
+    "kernels/cpu/tree_points": ("neighbours", "single"),
+}
+#: Seeds of each method: a few first, and many for what survives. Points in one place, ties and ulps more often.
+FEW, MANY = 60, 1200
+HARD = ("ulps", "one place of ulps", "lattice", "decimals", "hub", "duplicates", "offset", "groups")
+
+
+def methods_for(file: str) -> tuple[str, ...]:
+    fitting = [start for start in REACHED_BY if file.startswith(start)]
+    return REACHED_BY[max(fitting, key=len)]
+
+
+class Finder:
+    """Imports one module from a changed text."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.path = ROOT / mutant.file
+        self.name = "gpuclust." + mutant.file.removesuffix(".py").removeprefix("gpuclust/").replace("/", ".")
+        text = self.path.read_text()
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"{mutant.name}: its text is {text.count(mutant.old)} times in {mutant.file}, not once")
+        self.code = compile(text.replace(mutant.old, mutant.new), str(self.path), "exec")
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(name, self.path, loader=Loader(name, self.path, self.code))
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    def __init__(self, name: str, path: Path, code: CodeType) -> None:
+        super().__init__(name, str(path))
+        self.code = code
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.code
+
+
+def failures(
+    mutant: Mutant | None, plan: Sequence[tuple[str, str | None, int]], skip: set[Any], stop: bool
+) -> list[Any]:
+    """The cases that fail, (method, kind, seed) and what is wrong; only the first with ``stop``. In this process."""
+    if mutant is not None:
+        sys.meta_path.insert(0, Finder(mutant))
+    import fuzzing
+    import interpreted
+
+    interpreted.install()
+    found = []
+    for method, kind, count in plan:
+        for seed in range(count):
+            if (method, kind, seed) in skip:
+                continue
+            case = fuzzing.draw(seed, True, {"method": method, "kind": kind})
+            wrong = fuzzing.failure(case)
+            if wrong is not None:
+                found.append(((method, kind, seed), f"{case}: {wrong.splitlines()[-1].strip()}"))
+                if stop:
+                    return found
+    return found
+
+
+def in_child(*arguments: Any, seconds: int) -> list[Any]:
+    """`failures` in a child process, which has imported no kernel; a time limit counts as a failure."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        signal.alarm(20 * seconds)  # where it waits for ever
+        with redirect_stdout(io.StringIO()):
+            try:
+                found = failures(*arguments)
+            except Exception as error:
+                found = [(None, f"import or set-up failed: {error!r}")]
+        with os.fdopen(writing, "wb") as pipe:
+            pickle.dump(found, pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status) or not data:
+        return [(None, f"ended by signal {os.WTERMSIG(status)}, or runs for ever")]
+    return list(pickle.loads(data))
+
+
+def plans(methods: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    few = [(method, None, FEW) for method in methods]
+    return few, [(method, kind, MANY // len(HARD)) for method in methods for kind in HARD] + [
+        (method, None, MANY) for method in methods
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Planted bugs that the fuzzer must find; the exit code is 1 if not.")
+    parser.add_argument("--only", default="", help="mutants with this in their name or file")
+    parser.add_argument("--from", type=int, default=1, dest="start", help="the number of the first")
+    parser.add_argument("--quick", action="store_true", help="the few first seeds only")
+    chosen = parser.parse_args(arguments)
+    wanted = [mutant for mutant in MUTANTS if chosen.only in mutant.name or chosen.only in mutant.file]
+    wanted = wanted[chosen.start - 1 :]
+    import numpy
+    import scipy.spatial.distance
+
+    import gpuclust  # noqa: F401
+
+    del numpy, scipy
+    every = sorted({method for mutant in wanted for method in methods_for(mutant.file)})
+    skip: set[Any] = set()
+    for stage in plans(every)[: 1 if chosen.quick else 2]:  # what fails without a mutant says nothing
+        found = in_child(None, stage, set(), False, seconds=36000)
+        skip |= {case for case, _ in found}
+        for case, wrong in found:
+            print(f"without a mutant: {case}: {wrong}", flush=True)
+    survived, gone = 0, 0
+    for number, mutant in enumerate(wanted, chosen.start):
+        started = time.monotonic()
+        found: list[Any] = []
+        few, many = plans(methods_for(mutant.file))
+        try:
+            found = in_child(mutant, few, skip, True, seconds=25)
+            if not (found or chosen.quick or mutant.equivalent):
+                found = in_child(mutant, many, skip, True, seconds=3600)
+        except ValueError as error:
+            print(f"{number:3} MISSING    {error}", flush=True)
+            gone += 1
+            continue
+        verdict = "killed" if found else "equivalent" if mutant.equivalent else "SURVIVED"
+        survived += verdict == "SURVIVED"
+        detail = found[0][1] if found else mutant.equivalent or mutant.breaks
+        seconds = time.monotonic() - started
+        print(f"{number:3} {verdict:10} {mutant.name} ({mutant.file}, {seconds:.0f} s): {detail[:300]}", flush=True)
+    print(f"{len(wanted)} mutants: {survived} survived, {gone} whose text is gone.")
+    return 1 if survived or gone else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

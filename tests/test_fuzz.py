@@ -1,0 +1,90 @@
+"""Seeds of the fuzzer (`fuzzing.py`, which also repeats one): a few hundred here, any number in the sweep.
+
+``GPUCLUST_FUZZ_CASES`` is how many seeds the sweep runs of each kind, ``GPUCLUST_FUZZ_FIRST`` where they begin.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fuzzing
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CASES = int(os.environ.get("GPUCLUST_FUZZ_CASES", "20000"))
+FIRST = int(os.environ.get("GPUCLUST_FUZZ_FIRST", "1000000"))
+
+
+def by_program(*arguments: object) -> str:
+    """What the fuzzer prints as a program of its own; it is an error if a case fails."""
+    command = [sys.executable, str(HERE / "fuzzing.py"), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600 * 12, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("method", [*fuzzing.METHODS, "neighbours", "clusters"])
+def test_kernels_as_plain_python(method):
+    """In small blocks, so that every state is reached with few points; all metrics and both types."""
+    assert "0 of 60 cases failed" in by_program("--interpreted", "--method", method, "--count", 60)
+
+
+@pytest.mark.parametrize("method", [*fuzzing.METHODS, "neighbours", "clusters"])
+def test_compiled_kernels(method):
+    """Of one metric, so that little is compiled for this test alone."""
+    for seed in range(25):
+        case = fuzzing.draw(seed, only={"method": method, "metric": "euclidean"})
+        if case.dtype == "float64":
+            wrong = fuzzing.failure(case)
+            assert wrong is None, f"{case}\n{wrong}"
+
+
+@pytest.mark.sweep
+def test_many_cases_as_plain_python():
+    by_program("--interpreted", "--first", FIRST, "--count", CASES)
+
+
+@pytest.mark.sweep
+def test_many_compiled_cases():
+    by_program("--first", FIRST, "--count", CASES)
+
+
+def test_a_seed_determines_its_case():
+    one, other = fuzzing.draw(5), fuzzing.draw(5)
+    assert one.in_full() == other.in_full()
+    np.testing.assert_array_equal(one.X, other.X)
+
+
+def test_one_seed_is_repeated_and_printed_in_full():
+    printed = by_program("--seed", 3, "--interpreted")
+    assert "X = np.array(" in printed
+    assert "seed 3: " in printed
+    assert "gpuclust.algorithms.stored." in printed
+
+
+def test_every_constant_that_is_drawn_exists_and_is_put_back():
+    """A constant that was renamed would no longer be drawn."""
+    case = fuzzing.draw(0, only={"method": "single"})
+    case.settings = {
+        (module, name): values[0] for module, names in fuzzing.SETTINGS.items() for name, values in names.items()
+    }
+    before = dict(np.geterr())
+    with fuzzing.constants(case):
+        pass
+    assert np.geterr() == before
+    with (
+        pytest.raises(AttributeError),
+        fuzzing.constants(fuzzing.Case(**vars(case) | {"settings": {("gpuclust.sizes", "NO_SUCH"): 1}})),
+    ):
+        pass
+
+
+def test_a_failing_case_is_told():
+    case = fuzzing.draw(0, only={"method": "single", "metric": "euclidean"})
+    case.settings[("gpuclust.sizes", "NO_SUCH")] = 1
+    assert "NO_SUCH" in str(fuzzing.failure(case))

@@ -126,9 +126,8 @@ class _Bounded(io.RawIOBase):
             self._wide = block[:2] in (b"\xff\xfe", b"\xfe\xff") or block[:4] == b"\0\0\xfe\xff"
         at = -1 if self._wide else block.find(b"\0")
         if at >= 0:
-            raise InputFileError(
-                f"{self._path}: is not text in UTF-8 (byte {self._read + at:,} is NUL, as in UTF-16)"
-            )
+            said = f"is not text in UTF-8 (byte {self._read + at:,} is NUL); is it in UTF-16?"
+            raise InputFileError(f"{self._path}: {said}")
         self._read += len(block)
         lines = block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
         solid = len(block.translate(None, b" \t\r\n\v\f"))

@@ -162,7 +162,7 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
         options = {"data": str(table), "out": tmp_path / "o", "report": True, **options}
         work = Job(**options)
         data = job.load(work)
-        assert job._draw(work, Z, None, data, None)[1] == {}
+        assert job._draw(work, tmp_path, Z, None, data, None)[1] == {}
         return kept.get("scatter.png")
 
     Z = reference.linkage(POINTS, "ward")

@@ -115,4 +115,4 @@ def _link(outcome: Outcome) -> str:
     page = (
         "error.json" if not outcome.ok else "report.html" if "report.html" in outcome.record["files"] else "run.json"
     )
-    return f"{quote(outcome.name)}/{page}"
+    return f"{quote(os.fsencode(outcome.name))}/{page}"

@@ -143,7 +143,12 @@ def separator_of(lines: Sequence[str], expected: str | None) -> str:
     for mark in (*_MARKS, BLANKS):
         if mark == BLANKS and best is not None:
             break
-        rows = parse(lines, mark)
+        if not any(mark in line for line in lines):
+            continue
+        try:
+            rows = parse(lines, mark)
+        except csv.Error:  # a line is one cell longer than any cell may be: this is not what separates
+            continue
         body = rows[1:] or rows
         width = len(body[0])
         counted = len(rows[0]) == 1 and rows[0][0].isdigit()  # the number of rows above a matrix: a fault to be told

@@ -233,6 +233,11 @@ def test_the_whole_file_decides(tmp_path):
         assert read_points(write(tmp_path / "twice.csv", repeated)).values.shape == (80_000, 2)
 
 
+def test_a_line_may_be_longer_than_a_cell(tmp_path):
+    row = ",".join(["0.125"] * 60_000)
+    assert read_points(write(tmp_path / "wide.csv", f"{row}\n" * 5)).values.shape == (5, 60_000)
+
+
 def test_columnar_files(tmp_path):
     arrow, feather = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.feather")
     table = {"index": [7, 8, 9], "a": [1.0, 2.0, 9.0], "__index_level_0__": [3, 1, 2]}

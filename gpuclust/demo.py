@@ -27,6 +27,7 @@ from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.scatter import plot_clusters
 from gpuclust.terminal import ProgressBar, console
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,7 +101,8 @@ def run(
     if not equal:
         screen.print("[bold red]Some figures differ; see above.[/bold red]")
     # Not through rich: a path must stay one line, to be copied.
-    print(f"The pictures are in {folder.resolve()} (the tutorial's in {folder / 'tutorial'})", file=screen.file)
+    where = displayed(f"{folder.resolve()} (the tutorial's in {folder / 'tutorial'})")
+    print(f"The pictures are in {where}", file=screen.file)
     return equal
 
 
@@ -133,7 +135,10 @@ def show_digits(screen: Console, results: OutputFolder, examples: Path, device: 
         pixels = read_points(examples / "digits.npz", "pixels").values
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
-        screen.print(f"Left out: {error}. The data are in examples/ of the repository; --examples says where.")
+        screen.print(
+            f"Left out: {escape(displayed(error))}. The data are in examples/ of the repository; "
+            "--examples says where."
+        )
         return True
     with ProgressBar() as bar, staging(results.path) as folder:
         bar.phase("clustering the digits")

@@ -279,9 +279,9 @@ def run(
         the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
         file is kept under another name.
     **options
-        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, key (of
-        .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size, dtype,
-        labels_format ("csv" or "parquet").
+        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, header,
+        index, key (of .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size,
+        dtype, labels_format ("csv" or "parquet").
 
     Returns
     -------

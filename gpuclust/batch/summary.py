@@ -15,7 +15,7 @@ from gpuclust.batch.outcome import FAILED, NOT_RUN, Outcome
 from gpuclust.output import atomic_write, staging
 from gpuclust.ownership import OutputFolder
 from gpuclust.pages import render
-from gpuclust.text import displayed
+from gpuclust.text import displayed, guarded
 from gpuclust.version import __version__
 
 #: Names of the files.
@@ -82,7 +82,7 @@ def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: f
         with atomic_write(staged / "summary.csv", "w") as file:
             table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             table.writeheader()
-            table.writerows(rows)
+            table.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
         with atomic_write(staged / "index.html", "w") as file:
             file.write(index_page(results.path, outcomes, rows, seconds))
         results.commit(staged, FILES, **notes)

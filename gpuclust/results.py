@@ -103,8 +103,7 @@ def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
     if form == "parquet":
         from gpuclust.columnar import read_columnar
 
-        values, _, _ = read_columnar(folder / "labels.parquet", ["label"])
-        return values[:, 0]
+        return read_columnar(folder / "labels.parquet", ["label"]).values[:, 0]
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
         return np.array([int(row["label"]) for row in csv.DictReader(file)])
 

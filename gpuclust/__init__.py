@@ -15,7 +15,7 @@ work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hi
 distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
 many data sets            gpuclust.batch: run, iterate
 pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters
-errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning
+errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning, LinkageWarning
 command line              ``gpuclust --help``
 ========================  =======================================================================
 

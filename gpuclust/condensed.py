@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.arguments import one_of
+from gpuclust.arguments import one_of, real_number
 from gpuclust.memory import result_array
-from gpuclust.real_arrays import real_array, to_host
+from gpuclust.real_arrays import real_array, to_host, typed_array
 from gpuclust.rounded import check_square
 
 Array = np.ndarray
@@ -27,7 +27,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Parameters
     ----------
     X : array_like
-        Condensed (n (n - 1) / 2,) or square (n, n), of real numbers.
+        Condensed (n (n - 1) / 2,) or square (n, n), of numbers of any type.
     force : {"no", "tomatrix", "tovector"}
         Require that X is condensed, or that it is square.
     checks : bool
@@ -44,8 +44,8 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     TypeError
         If ``force`` is no text.
     ValueError
-        For an X that does not hold real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not symmetric or has a diagonal other than
-        zero, or an X that is not what ``force`` says.
+        For objects that are not all real numbers, a length that is no n (n - 1) / 2, a matrix that is not square, not
+        symmetric or has a diagonal other than zero, or an X that is not what ``force`` says.
     DoesNotFit
         If the square matrix is larger than the memory that is available.
 
@@ -58,7 +58,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     -----
     O(n²) time, and memory for the result.
     """
-    X = np.ascontiguousarray(to_host(real_array(X, "X")))
+    X = np.ascontiguousarray(to_host(typed_array(X, "X")))
     force = one_of(force.lower() if isinstance(force, str) else force, "force", ("no", "tomatrix", "tovector"))
     if force == "tomatrix" and X.ndim != 1:
         raise ValueError(f"force='tomatrix', but X is not a distance vector: its shape is {X.shape}.")
@@ -159,9 +159,12 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     O(n²) time, block by block; no copy of the matrix is made.
     """
     D = to_host(real_array(D, name or "D", numbers=False))
+    tol = real_number(tol, "tol", 0)
     called = f"Distance matrix '{name}'" if name else "Distance matrix"
     problem = ""
-    if D.ndim != 2:
+    if D.dtype.kind not in "biufc":
+        problem = f"{called} must hold numbers, got dtype {D.dtype}."
+    elif D.ndim != 2:
         problem = f"{called} must have shape=2 (i.e. be two-dimensional), got {D.ndim} dimensions."
     elif D.shape[0] != D.shape[1]:
         problem = f"{called} must be symmetric, got shape {D.shape}."
@@ -258,7 +261,7 @@ def num_obs_y(Y: Any) -> int:
     Y = to_host(real_array(Y, "Y", numbers=False))
     is_valid_y(Y, throw=True, name="Y")
     if len(Y) == 0:
-        raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
+        raise ValueError("Y: the number of observations cannot be determined on an empty distance matrix.")
     return _count(len(Y))
 
 

@@ -19,6 +19,7 @@ from gpuclust.memory import format_bytes, result_array
 from gpuclust.metric_arguments import for_function, table_arguments
 from gpuclust.neighbors import nearest_neighbors as nearest_neighbors
 from gpuclust.observations import holder, place, to_host
+from gpuclust.plan import working_type
 from gpuclust.points import check_points
 from gpuclust.real_arrays import real_array
 
@@ -89,7 +90,7 @@ def pdist(
     -----
     O(n² m) time, on all processors.
     """
-    dtype = dtype or "float64"
+    dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
     points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
     n, m = points.shape
@@ -143,7 +144,7 @@ def cdist(
     -----
     O(nA nB m) time, on all processors.
     """
-    dtype = dtype or "float64"
+    dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
     table = not callable(metric)
     A, B = (check_points(real_array(X, name, numbers=table), name, table) for X, name in ((XA, "XA"), (XB, "XB")))

@@ -42,6 +42,10 @@ class FallbackWarning(UserWarning):
     """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
 
 
+class PictureWarning(UserWarning):
+    """A picture or report could not be made; the results, which do not depend on it, are complete."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning for the line that called gpuclust, however deep inside it this is."""
     level, frame = 2, sys._getframe(1)  # level 2 is what called this function
@@ -51,7 +55,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def unknown_name(kind: str, got: object, allowed: Iterable[str], hint: str = "") -> ValueError:
-    """``ValueError`` for a name that is not in a table, with the nearest allowed one as a suggestion, or a ``hint``."""
+    """``ValueError`` for a name that is not in a table, with the nearest one, or a ``hint``, as a suggestion."""
     names = sorted(set(allowed))
     near = difflib.get_close_matches(str(got).lower(), names, n=1, cutoff=0.5)
     if hint or near:

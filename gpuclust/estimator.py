@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust import methods
+from gpuclust import methods, metrics
+from gpuclust.arguments import real_number, real_numbers
 from gpuclust.devices import is_device_array
 from gpuclust.linkage import compute
-from gpuclust.observations import check_observations, to_host
+from gpuclust.metric_arguments import table_arguments
+from gpuclust.observations import check_observations
+from gpuclust.real_arrays import real_array, to_host
 
 try:
     from sklearn.base import BaseEstimator, ClusterMixin
@@ -164,6 +167,8 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            ``metric`` is neither a name nor callable, ``metric_params`` is no dict, or X is sparse.
         ValueError
             A parameter that is not allowed or does not fit the others, or an X that is not a matrix of finite numbers
             with at least two rows, or not one of distances.
@@ -226,7 +231,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
             rank = np.arange(len(Z), dtype=np.float64)
             labels = fcluster_many(Z, len(Z) - np.atleast_1d(wanted), "monocrit", monocrit=rank)
         else:
-            wanted = np.asarray(distance_threshold, dtype=np.float64)
+            wanted = real_numbers(distance_threshold, "distance_threshold", nan=True)
             for threshold in wanted.ravel().tolist():
                 _check_threshold(threshold)
             # `fcluster` merges up to and including a height.
@@ -235,6 +240,13 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         return labels if wanted.ndim else labels[0]
 
     def _check_parameters(self) -> None:
+        if not isinstance(self.metric, str) and not callable(self.metric):
+            raise TypeError(
+                "metric must be the name of a metric, 'precomputed' or a callable, got "
+                f"{self.metric!r}. Names: {', '.join((*metrics.METRICS, *ALIASES))}."
+            )
+        if self.metric_params is not None and not isinstance(self.metric_params, dict):
+            raise TypeError(f"metric_params must be a dict or None, got {self.metric_params!r}.")
         rule = methods.resolve(self.linkage)
         _check_one_of(self.n_clusters, self.distance_threshold)
         if self.n_clusters is not None:
@@ -246,7 +258,8 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
                 "connectivity must be None: gpuclust lets every pair of clusters merge. Where only neighbours may, "
                 "sklearn.cluster.AgglomerativeClustering takes such a graph."
             )
-        if not isinstance(self.compute_full_tree, (bool, np.bool_)) and self.compute_full_tree != "auto":
+        full = self.compute_full_tree
+        if not (isinstance(full, (bool, np.bool_)) or (isinstance(full, str) and full == "auto")):
             raise ValueError(f"compute_full_tree must be 'auto', True or False, got {self.compute_full_tree!r}.")
         if self.distance_threshold is not None and not self.compute_full_tree:
             raise ValueError("compute_full_tree must be True or 'auto' if distance_threshold is set, got False.")
@@ -259,7 +272,14 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
     def _read(self, X: Any) -> Any:
         """X as an array of numbers; what lies on a device stays there."""
         if not is_device_array(X):
-            return validate_data(self, X, ensure_min_samples=2)
+            if self._precomputed and len(getattr(X, "shape", np.shape(X) if isinstance(X, list) else ())) == 1:
+                raise ValueError(
+                    f"X must be a square matrix of distances, got shape {np.shape(X)}. If these are condensed, "
+                    "gpuclust.distance.squareform makes a matrix of them; gpuclust.linkage takes them as they are."
+                )
+            numbers = validate_data(self, X, ensure_min_samples=2)
+            real_array(X, "X")  # scikit-learn reads text as numbers, and what lies under a mask
+            return real_array(numbers, "X")
         X = check_observations(X)
         if X.ndim != 2:
             raise ValueError(f"X must have shape (n_samples, n_features), got {X.shape}.")
@@ -292,12 +312,14 @@ def _tree(
     """The linkage matrix; a function of its own, so that ``memory`` can keep what it returns."""
     options: dict[str, Any] = {"device": device, "dtype": dtype, "memory_limit": memory_limit}
     if isinstance(metric, str) and metric != "precomputed":
+        table_arguments(metric_params)
         return compute(X, linkage, ALIASES.get(metric, metric), **options, **metric_params).Z
     if callable(metric) and _takes_pairs(metric):
         return compute(X, linkage, metric, **options, **metric_params).Z
     if metric_params:
         raise ValueError(f"metric_params must be empty where X is not measured here, got {metric_params!r}.")
     distances = metric(X) if callable(metric) else X
+    distances = real_array(distances, "What metric(X) gave" if callable(metric) else "X")
     if np.shape(distances) != (len(X), len(X)):
         got = f"{'a callable that gave' if callable(metric) else 'X of'} shape {np.shape(distances)}"
         raise ValueError(f"Distances must have shape (n_samples, n_samples), here {(len(X), len(X))}; got {got}.")
@@ -344,5 +366,7 @@ def _check_count(n_clusters: Any, n: int | None = None) -> None:
 
 
 def _check_threshold(threshold: Any) -> None:
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not float(threshold) >= 0:
-        raise ValueError(f"distance_threshold must be a number >= 0, got {threshold!r}.")
+    allowed = "distance_threshold must be a number >= 0"
+    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not threshold >= 0:
+        raise ValueError(f"{allowed}, got {threshold!r}.")
+    real_number(threshold, "distance_threshold", 0)

@@ -107,7 +107,8 @@ def linkage(
           up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)
         - centroid and median: ``"generic"`` (from points, on centroids), ``"generic, stored"``
 
-        All of them give the same tree. No other is tried if memory runs out.
+        All of them give the same tree where no two dissimilarities are equal. Where some are, each gives one of the
+        right ones. No other is tried if memory runs out.
 
     Returns
     -------
@@ -137,12 +138,16 @@ def linkage(
 
     Notes
     -----
-    Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the
-    others merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers
-    of memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
+    Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the others
+    merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers of
+    memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
     with more, half of the square of the clusters that the first rounds leave (`gpuclust.plan` tells). Heights of
-    single and complete linkage are SciPy's bits, those of the others agree to 1e-12. Where dissimilarities are equal
-    the tree is not unique: the smaller id merges first.
+    single linkage are SciPy's bits; where no two dissimilarities are equal those of complete linkage are too, and
+    those of the others agree to 1e-12. Where some are equal the tree is not unique, and but for single linkage its
+    heights are not either: a pair of the smallest dissimilarity is merged at each step, the same one on each run,
+    whatever the number of threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to
+    512 points, has SciPy's rows also then; of more points rows of equal height come by (smaller, larger) end of the
+    edge of the spanning tree.
 
     Examples
     --------

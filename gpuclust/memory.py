@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from math import isfinite, prod
+from math import prod
+from numbers import Real
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,8 +20,11 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 def parse_bytes(text: int | str) -> int:
     """Bytes from a number or from text such as ``"8GB"``, ``"512 MiB"``, ``"1.5g"``."""
     if not isinstance(text, str):
-        if isinstance(text, bool) or not isfinite(text) or text <= 0:
-            raise ValueError(f"memory_limit must be a positive number of bytes or text such as '8GB', got {text!r}.")
+        allowed = "memory_limit must be a positive number of bytes or text such as '8GB'"
+        if not isinstance(text, Real):
+            raise TypeError(f"{allowed}, got {text!r}.")
+        if isinstance(text, bool) or not 0 < text < 2**63:
+            raise ValueError(f"{allowed}, got {text!r:.40}.")
         return int(text)
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kmgt]?i?)b?\s*", text, re.IGNORECASE)
     unit = _UNITS.get(match[2].upper()) if match else None

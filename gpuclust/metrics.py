@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust import blocks
+from gpuclust.arguments import real_number
 from gpuclust.devices import array_module, is_device_array
 from gpuclust.errors import unknown_name
 from gpuclust.frames import Frame, balanced, coded, framed, row_room, times_power
@@ -36,6 +37,7 @@ from gpuclust.points import (
     check_weights,
     on_arrays,
 )
+from gpuclust.real_arrays import real_array, to_host
 
 Dissimilarity = Callable[..., float]
 
@@ -203,7 +205,7 @@ def _distributions(X: Array, given: Parameters) -> Prepared:
 
 
 def _standardised(X: Array, given: Parameters) -> Prepared:
-    V = np.asarray(given.V, dtype=np.float64)
+    V = np.asarray(given.V)
     if V.ndim != 1:
         raise ValueError(f"Variance vector V must be one-dimensional, got shape {V.shape}.")
     if len(V) != X.shape[1]:
@@ -376,6 +378,21 @@ WIDE_FORMS = tuple(metric.wide_form for metric in _ALL if metric.wide_form is no
 #: The same, and by its aliases.
 BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
 
+#: Names that other programs know, and what to do instead.
+OTHER_NAMES: Mapping[str, str] = {
+    "haversine": (
+        "It is not supported yet: give condensed great-circle distances (scikit-learn's haversine_distances and "
+        "gpuclust.distance.squareform), or project the coordinates onto a plane, or onto the unit sphere in space, "
+        "where euclidean distances have the same order."
+    ),
+    "precomputed": "Give condensed distances instead of points; gpuclust.distance.squareform condenses a matrix.",
+    "manhattan": "Here it is called 'cityblock'.",
+    "l1": "Here it is called 'cityblock'.",
+    "l2": "Here it is called 'euclidean'.",
+    "pearson": "Here it is called 'correlation'.",
+    "nan_euclidean": "Missing values are not supported: fill them or drop the rows.",
+}
+
 
 def bounded_by_boxes(metric: str) -> bool:
     """Whether a metric is one of those that kd-trees are for (`Metric.euclidean_like`)."""
@@ -408,9 +425,12 @@ def _named(metric: Any) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if not isinstance(metric, str):
-        raise TypeError(f"metric must be the name of a metric, or where allowed a function, got {metric!r}.")
+        raise TypeError(
+            f"metric must be the name of a metric, or where allowed a function of two points, got {metric!r}. "
+            f"Allowed: {', '.join(METRICS)}."
+        )
     if metric.lower() not in BY_ALIAS:
-        raise unknown_name("metric", metric, BY_ALIAS)
+        raise unknown_name("metric", metric, BY_ALIAS, OTHER_NAMES.get(metric.lower(), ""))
     return BY_ALIAS[metric.lower()]
 
 
@@ -420,9 +440,10 @@ def _simplest(metric: Metric, p: float | None) -> Metric:
         return metric
     if p is None:
         return METRICS["euclidean"]
+    p = real_number(p, "p")
     if not p > 0:
         raise ValueError(f"p must be greater than 0, got {p}.")
-    return METRICS[{1.0: "cityblock", 2.0: "euclidean", inf: "chebyshev"}.get(float(p), "minkowski")]
+    return METRICS[{1.0: "cityblock", 2.0: "euclidean", inf: "chebyshev"}.get(p, "minkowski")]
 
 
 def prepare(
@@ -645,7 +666,7 @@ def _prepare(
         asked = asked.weighted_form or asked
     for name, least in (("V", 1), ("VI", 2)):
         if name in given:
-            given[name] = np.array(given[name], dtype=np.float64, ndmin=least)
+            given[name] = np.array(to_host(real_array(given[name], name)), dtype=np.float64, ndmin=least)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         asked, frame, exponent = framed(asked, sets, work, given, power)
         if asked.equality:

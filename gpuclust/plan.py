@@ -226,6 +226,8 @@ def plan_for(
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
     if n > MOST:
         raise ValueError(f"n must be at most {MOST:,}, got {n:,}: indices on a card have 32 bits.")
+    if m is not None and m > MOST:
+        raise ValueError(f"m must be at most {MOST:,}, got {m:,}.")
     if m is not None:
         found = metric if isinstance(metric, metrics.Metric) else metrics.resolve(metric)
         metric = found.name if isinstance(found, metrics.Metric) else "callable"

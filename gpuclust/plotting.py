@@ -6,11 +6,14 @@ setting of Matplotlib is changed.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpuclust.arguments import axes, label_list, real_number
+from gpuclust.cluster_colors import link_colors
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
@@ -35,6 +38,7 @@ def fancy_dendrogram(
     annotate_above: float = 0.0,
     ax: Axes | None = None,
     title: str | None = None,
+    clusters: npt.ArrayLike | None = None,
     **dendrogram_kwargs: Any,
 ) -> dict[str, Any]:
     """Draw a dendrogram with the heights of its merges, and with the line at which it is cut.
@@ -52,6 +56,9 @@ def fancy_dendrogram(
         Where to draw; by default pyplot's current axes.
     title : str, optional
         By default it says how many observations and merges are shown; ``""`` for none.
+    clusters : array_like of int, shape (n,), optional
+        Cluster of each observation, 0 for those in none: links within a cluster get its colour, the one that
+        `plot_clusters` gives it, and the others are grey.
     **dendrogram_kwargs
         Any other argument of `dendrogram`. Other defaults than there: with more than 100 observations
         ``truncate_mode="lastp"``; ``show_contracted=True``; ``no_labels=True`` with more than 300 leaves; links above
@@ -65,7 +72,7 @@ def fancy_dendrogram(
     Raises
     ------
     ValueError, TypeError
-        As `dendrogram`.
+        As `dendrogram`, and for a ``max_d`` or ``annotate_above`` that is no number.
 
     Notes
     -----
@@ -73,7 +80,17 @@ def fancy_dendrogram(
     """
     from matplotlib.collections import EllipseCollection
 
+    axes(ax)
+    max_d = None if max_d is None else real_number(max_d, "max_d", finite=True)
+    annotate_above = real_number(annotate_above, "annotate_above")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title must be a str or None, got {title!r}.")
+    unknown = set(dendrogram_kwargs) - set(signature(dendrogram).parameters)
+    if unknown:
+        raise TypeError(f"dendrogram takes no argument {min(unknown)!r}.")
     Z = as_linkage(Z, cast=False)
+    if dendrogram_kwargs.get("labels") is not None:  # an iterator can be read once
+        dendrogram_kwargs["labels"] = label_list(dendrogram_kwargs["labels"], len(Z) + 1)
     merges = len(Z)
     options = dict(dendrogram_kwargs)
     if merges >= _FULL_UP_TO and "truncate_mode" not in options:
@@ -81,11 +98,13 @@ def fancy_dendrogram(
         options.setdefault("p", _LEAVES)
     options.setdefault("show_contracted", True)
     options.setdefault("above_threshold_color", GREY)
+    if clusters is not None:
+        options.setdefault("link_color_func", link_colors(Z, clusters, options["above_threshold_color"]))
     if palette_is_default():
         options.setdefault("palette", LINK_COLORS)
     if max_d is not None:
         # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
-        options.setdefault("color_threshold", np.nextafter(float(max_d), np.inf))
+        options.setdefault("color_threshold", np.nextafter(max_d, np.inf))
     if options.get("no_plot"):
         return dendrogram(Z, **options)
     if "no_labels" not in options:
@@ -145,8 +164,8 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     Raises
     ------
-    ValueError
-        As `gpuclust.hierarchy.suggest.acceleration`.
+    ValueError, TypeError
+        As `gpuclust.hierarchy.suggest.acceleration`, and if ``ax`` is no axes.
 
     Notes
     -----
@@ -158,6 +177,7 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     from gpuclust.hierarchy.suggest import acceleration
 
+    axes(ax)
     counts, heights, rates, k = acceleration(Z, last)
     ax = axes_or_current(ax)
     rate_counts = np.asarray(counts)[: len(rates)] + 1

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.devices import array_module, is_device_array
+from gpuclust.real_arrays import real_array
 
 Array = np.ndarray
 Step = Callable[[Any, Any, Any, Any, Any, Any], tuple[Any, Any]]
@@ -164,7 +165,7 @@ def check_points(X: Any, name: str = "X", numbers: bool = True) -> Array:
 
 def check_weights(w: Any, m: int) -> Array:
     """Feature weights as (m,) float64, or a ``ValueError``: none may be negative."""
-    w = np.asarray(w, dtype=np.float64)
+    w = real_array(w, "w").astype(np.float64)
     if w.ndim != 1:
         raise ValueError(f"Weights must be a vector (ndim = 1), got shape {w.shape}.")
     if len(w) != m:

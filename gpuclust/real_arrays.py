@@ -1,8 +1,8 @@
 """Arrays of real numbers from what callers give: the type of every input is judged here, by its content.
 
-A data frame of columns of different types, nullable or backed by Arrow, is an array of objects to NumPy, and so is a list
-with a large integer or a ``Decimal`` in it. What counts is what the cells are: if all are real numbers, they are taken as
-float64; otherwise the first that is not is named by its row and column.
+A data frame of columns of different types, nullable or backed by Arrow, is an array of objects to NumPy, and so is a
+list with a large integer or a ``Decimal`` in it. What counts is what the cells are: if all are real numbers, they are
+taken as float64; otherwise the first that is not is named by its row and column.
 """
 
 from __future__ import annotations
@@ -129,6 +129,14 @@ def _dlpack_device(y: Any) -> int | None:
         return None
 
 
+def typed_array(values: Any, name: str, wrong: type[Exception] = ValueError) -> Any:
+    """As `real_array`, but an array of another type than objects (complex numbers, text) is returned as it is."""
+    array = real_array(values, name, wrong, numbers=False)
+    if array.dtype == object:
+        real_array(values, name, wrong)  # raises, and names the first cell that is no number
+    return array
+
+
 def refuse_sparse(values: Any, name: str) -> None:
     """``TypeError`` for a sparse matrix or array, of SciPy or another library."""
     module = type(values).__module__.split(".")[:2]
@@ -170,8 +178,8 @@ def _refuse_masked(values: Any, name: str) -> None:
         mask = np.ma.getmaskarray(values)
         first = place_of(tuple(int(k) for k in np.argwhere(mask)[0]) if mask.ndim else ())
         raise ValueError(
-            f"{name} has {int(mask.sum())} masked values (the first: {first}), which no dissimilarity is defined for; "
-            "fill or drop them."
+            f"{name} has {int(mask.sum())} masked values (the first: {first}), which no dissimilarity is defined "
+            "for; fill or drop them."
         )
 
 
@@ -254,6 +262,6 @@ def _as_float(cell: Any) -> tuple[str, float]:
         return "is too large for float64", np.nan
     except ValueError:  # a signalling NaN
         return f"is {_short.repr(cell)}", np.nan
-    if np.isinf(value) and not (cell == value):
+    if np.isinf(value) and cell != value:
         return f"is {_short.repr(cell)}, too large for float64", np.nan
     return "", value

@@ -71,6 +71,41 @@ def test_a_bad_guess_of_the_mean_does_not_cost_precision() -> None:
     assert abs(cophenet(Z, far)[0] - exact) < 1e-13
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0, 1e-200])
+def test_heights_and_distances_that_differ_in_their_last_bits(scale: float) -> None:
+    """Within [-1, 1], and right to nearly all digits: means are not rounded to the bits that make the difference."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(3, 9))
+        Z = random_linkage(n, seed)
+        Z[:, 2] = scale
+        Z[:, 2] += np.sort(rng.integers(0, 3, n - 1)) * np.spacing(scale)
+        Y = scale + rng.integers(0, 3, n * (n - 1) // 2) * np.spacing(scale)
+        d = scipy_hierarchy.cophenet(Z)
+        y, z = ((values - scale) / np.spacing(scale) for values in (Y, d))  # small whole numbers
+        with np.errstate(all="ignore"):
+            found = cophenet(Z, Y)[0]
+            if y.std() == 0 or z.std() == 0:
+                assert np.isnan(found)
+            elif scale > 1e-100:  # squares of smaller ones underflow
+                assert -1 <= found <= 1
+                assert abs(found - np.corrcoef(y, z)[0, 1]) < 1e-13, seed
+
+
+def test_streamed_correlation_stays_within_bounds() -> None:
+    """Three points with heights 1 and 1 + 2^-52."""
+    for step in (1, 2, 3):
+        X = np.array([[0.0], [1.0], [2.0 + step * np.spacing(1.0) * 2]])
+        for method in ("single", "average", "complete"):
+            Z = scipy_hierarchy.linkage(X, method)
+            found, exact = (
+                cophenetic_correlation(Z, X),
+                np.corrcoef(pdist(X) - 1, scipy_hierarchy.cophenet(Z) - 1)[0, 1],
+            )
+            assert -1 <= found <= 1
+            assert abs(found - exact) < 1e-12
+
+
 def test_tutorial_figure() -> None:
     X, _ = data_sets()
     Z = scipy_hierarchy.linkage(X, "ward")
@@ -128,8 +163,13 @@ def test_streaming_over_many_tiles(tree: np.ndarray, monkeypatch: pytest.MonkeyP
 
 def test_constant_distances_have_no_correlation() -> None:
     Z = random_linkage(10, 0)
-    with pytest.warns(RuntimeWarning, match="invalid value"):
-        assert np.isnan(cophenet(Z, np.ones(45))[0])
+    for constant in (1.0, 0.1, 1e300 / 3):
+        with pytest.warns(RuntimeWarning, match="invalid value"):
+            assert np.isnan(cophenet(Z, np.full(45, constant))[0])
+        level = Z.copy()
+        level[:, 2] = constant
+        with pytest.warns(RuntimeWarning, match="invalid value"):
+            assert np.isnan(cophenet(level, np.arange(45.0))[0])
     assert np.isnan(cophenet(Z, np.where(np.arange(45) == 7, np.nan, np.arange(45.0)))[0])
 
 

@@ -98,7 +98,7 @@ def test_bad_arguments() -> None:
     for function in (maxinconsts, lambda Z, R: maxRstat(Z, R, 1)):
         with pytest.raises(ValueError, match="different number of rows: 8 and 9"):
             function(Z, R[1:])
-    with pytest.raises(TypeError, match="i must be a whole number from 0 to 3, got 1.0"):
+    with pytest.raises(TypeError, match=r"i must be a whole number from 0 to 3, got 1\.0"):
         maxRstat(Z, R, 1.0)
     for column in (-1, 4):
         with pytest.raises(ValueError, match="i must be a whole number from 0 to 3"):

@@ -301,12 +301,17 @@ def test_distinct_colors(count):
     [
         (np.zeros(5), np.ones(5, int), None, "points x features, got shape"),
         (np.zeros((0, 2)), np.ones(0, int), None, "points x features, got shape"),
-        (np.array([["a", "b"]]), np.ones(1, int), None, "X must be a table of numbers"),
+        (np.array([["a", "b"]]), np.ones(1, int), None, "X must hold real numbers, got dtype <U1"),
         (np.zeros((5, 2)), np.ones(4, int), None, "labels must be 5 whole numbers"),
         (np.zeros((5, 2)), np.ones(5), None, "labels must be 5 whole numbers"),
         (np.array([[0, 1], [np.nan, 0]]), np.ones(2, int), None, "point 1 holds NaN"),
         (np.zeros((5, 2)), np.ones(5, int), [5], "the index 5, but there are 5 points"),
-        (np.zeros((5, 2)), np.ones(5, int), [0.5], "highlight must be indices"),
+        (
+            np.zeros((5, 2)),
+            np.ones(5, int),
+            [0.5],
+            "highlight must be a sequence of indices of points.*got shape .1,., float64",
+        ),
     ],
 )
 def test_clusters_refuses(ax, X, labels, highlight, message):

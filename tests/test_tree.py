@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 
 import numpy as np
@@ -73,6 +75,24 @@ def test_bad_nodes(arguments: dict, message: str) -> None:
         scipy_hierarchy.ClusterNode(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"id": "a"}, "id must be a number, got 'a'"),
+        ({"id": None}, "id must be a number, got None"),
+        ({"id": 0, "dist": 1j}, "dist must be a number"),
+        ({"id": 0, "count": [1]}, "count must be a number"),
+        ({"id": 2, "left": 0, "right": 1}, "left must be a ClusterNode or None, got 0"),
+        ({"id": 2, "left": ClusterNode(0), "right": "b"}, "right must be a ClusterNode or None, got 'b'"),
+    ],
+)
+def test_nodes_of_other_types(arguments: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ClusterNode(**arguments)
+    with pytest.raises(TypeError, match="func must be callable, got 3"):
+        ClusterNode(0).pre_order(3)  # type: ignore[arg-type]
+
+
 def test_bad_matrix() -> None:
     with pytest.raises(ValueError, match="row 1"):
         to_tree([[0.0, 1, 1, 2], [2, 4, 2, 3]])
@@ -86,6 +106,61 @@ def test_deep_trees_do_not_recurse() -> None:
     assert leaves[0] == 49_999
     assert sys.getrecursionlimit() == limit
     del root
+
+
+def _same_tree(mine: ClusterNode, other: ClusterNode) -> None:
+    """Node by node, without recursion."""
+    waiting = [(mine, other)]
+    while waiting:
+        a, b = waiting.pop()
+        assert a is not b
+        assert type(a) is type(b)
+        assert (a.id, a.dist, a.count, a.is_leaf()) == (b.id, b.dist, b.count, b.is_leaf())
+        if not a.is_leaf():
+            waiting += [(a.left, b.left), (a.right, b.right)]
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "Python's pickler": lambda node: pickle.loads(pickle._dumps(node, 4)),  # type: ignore[attr-defined]
+    **{
+        f"pickle, protocol {protocol}": lambda node, protocol=protocol: pickle.loads(pickle.dumps(node, protocol))
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("tree", [caterpillar(5_000), caterpillar(5_000)[:, [1, 0, 2, 3]], balanced(500)])
+def test_deep_trees_are_pickled_and_copied(how: str, tree: np.ndarray) -> None:
+    """A node anywhere in the tree carries what is below it, and nothing else; identities stay."""
+    root, nodes = to_tree(tree, rd=True)
+    for node in (root, nodes[0], root.left, root.right, nodes[len(nodes) * 3 // 4]):
+        _same_tree(COPIES[how](node), node)
+    new_root, again, new_nodes = COPIES[how]((root, root, nodes))
+    assert new_root is again is new_nodes[-1]
+    assert new_nodes[-1].left is new_nodes[nodes[-1].left.id]
+    _same_tree(new_root, root)
+    assert len(pickle.dumps(nodes[0])) < 300
+    assert len(pickle.dumps((root, nodes))) < 150 * len(nodes)
+    nodes[len(tree) + 1].extra = [1, nodes[0]]  # what users add comes with it
+    found = COPIES[how]((nodes[0], root))
+    waiting = found[1]
+    while waiting.id != len(tree) + 1:
+        waiting = waiting.left if waiting.right.is_leaf() or waiting.left.id == len(tree) + 1 else waiting.right
+        if waiting.is_leaf():
+            break
+    assert waiting.id != len(tree) + 1 or waiting.extra == [1, found[0]]
+
+
+def test_copy_of_a_node_shares_its_children() -> None:
+    root = to_tree(caterpillar(5_000))
+    twin = copy.copy(root)
+    assert twin is not root
+    assert twin == root
+    assert twin.left is root.left
+    assert "ClusterNode" in repr(root)
+    assert not root < twin
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from treegen import balanced, caterpillar, random_linkage
 
 from gpuclust import hierarchy
-from gpuclust.errors import ClusterWarning, LinkageWarning
+from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy import validity
 
 N = 20
@@ -42,8 +42,6 @@ FAULTS = {
     "used twice": (used_twice(), r"same cluster more than once .*first in row 2"),
 }
 SCIPY_ACCEPTS = {"NaN id", "fraction", "NaN height"}
-#: Sizes follow from the ids: only the verdict is SciPy's, functions repair them (tests/test_foreign_linkage.py).
-REPAIRED = {"negative count", "count too large"}
 SHAPES = {
     "one dimension": (np.zeros(4), ValueError),
     "three columns": (np.zeros((3, 3)), ValueError),
@@ -69,10 +67,6 @@ def test_bad_rows_are_named(fault: str) -> None:
         with pytest.raises(ValueError):
             scipy_hierarchy.is_valid_linkage(Z, throw=True)
     for function in (validity.is_monotonic, validity.num_obs_linkage, validity.as_linkage):
-        if fault in REPAIRED:
-            with pytest.warns(LinkageWarning, match=message):
-                function(Z)
-            continue
         with pytest.raises(ValueError, match=message):
             function(Z)
 

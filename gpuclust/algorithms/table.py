@@ -42,7 +42,7 @@ class Option(NamedTuple):
 def options(problem: Problem, asked: str = AUTO, device: Device = CPU) -> list[Option]:
     """The algorithms that apply to a problem, the fastest first; if one is ``asked`` for, only that.
 
-    All give the same tree.
+    Where no two dissimilarities are equal all give the same tree.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def options(problem: Problem, asked: str = AUTO, device: Device = CPU) -> list[O
     """
     known = [algorithm for algorithm in ALGORITHMS.values() if algorithm.applies(problem)]
     known.sort(key=lambda algorithm: algorithm.rank(problem, device))
-    if asked == AUTO:
+    if isinstance(asked, str) and asked == AUTO:
         return [Option(algorithm, algorithm.reason(problem)) for algorithm in known]
-    if asked not in ALGORITHMS:
+    if not isinstance(asked, str) or asked not in ALGORITHMS:
         raise unknown_name("algorithm", asked, (AUTO, *ALGORITHMS))
     if ALGORITHMS[asked] not in known:
         what = "condensed dissimilarities" if problem.condensed else f"points ({problem.metric})"

@@ -13,6 +13,10 @@ beside                  DisjointSet
 ======================  ==========================================================================
 
 What stands after a semicolon is not in SciPy. Names are imported when first used.
+
+Linkage matrices of other programs: rows may come in any order in which children precede their parents, in arrays,
+nested lists or data frames. Sizes that do not follow from the ids are computed anew, with a
+`gpuclust.errors.LinkageWarning`.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     -----
     O(n) time and memory.
     """
-    given = to_host(real_array(Z, "Z", TypeError, numbers=False))
+    given = to_host(real_array(Z, "Z", TypeError))
     if given.shape in ((), (0,)):
         return np.array(given, dtype=np.float64)
     given = as_linkage(given)

@@ -26,13 +26,20 @@ from gpuclust.real_arrays import real_array, to_host
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
 
 
-def _correlation(tree: LeafTree, sums: Callable[[float], Array], guess: float) -> np.float64:
-    """Correlation from sums about a guess of the mean of y; about the mean itself if the guess was a bad one."""
+def _correlation(tree: LeafTree, sums: Callable[[float], Array], sample: Array) -> np.float64:
+    """Correlation from sums about a guess of the mean of y; about the mean itself if the guess was a bad one.
+
+    The guess is the value of a ``sample`` that is nearest to its mean: values that differ from it in their last bits
+    are subtracted exactly, and of a constant y nothing is left.
+    """
+    values = np.ravel(sample)
+    guess = float(values[np.abs(values - values.mean()).argmin()])
     pairs = tree.n * (tree.n - 1) / 2
     total, squares, product = sums(guess)
     if total * total > 0.5 * squares * pairs:
         total, squares, product = sums(guess + total / pairs)
-    return product / (np.sqrt(squares - total * total / pairs) * np.sqrt(tree.scatter))
+    covariance = product - tree.offset * total
+    return np.clip(covariance / (np.sqrt(squares - total * total / pairs) * np.sqrt(tree.scatter)), -1.0, 1.0)
 
 
 def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy") -> Any:
@@ -51,8 +58,8 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
     Returns
     -------
     c : float
-        Cophenetic correlation: Pearson's, of ``Y`` and the cophenetic distances. Only with ``Y``. NaN (and a
-        RuntimeWarning, as from SciPy) where one of the two is constant.
+        Cophenetic correlation: Pearson's, of ``Y`` and the cophenetic distances, from -1 to 1. Only with ``Y``. NaN
+        (and a RuntimeWarning, as from SciPy) where one of the two is constant.
     d : ndarray
         Cophenetic distances, condensed: float64, shape (n(n-1)/2,).
 
@@ -99,8 +106,7 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
         result, found = condensed_rows(tree, distances, shift)
         return found
 
-    guess = distances[:: max(1, len(distances) // SAMPLE)].mean()
-    return _correlation(tree, sums, guess), to_output(result, output)
+    return _correlation(tree, sums, distances[:: max(1, len(distances) // SAMPLE)]), to_output(result, output)
 
 
 def cophenetic_correlation(
@@ -130,7 +136,7 @@ def cophenetic_correlation(
     Returns
     -------
     float
-        ``cophenet(Z, pdist(X, metric))[0]``.
+        ``cophenet(Z, pdist(X, metric))[0]``, from -1 to 1; NaN where one of the two is constant.
 
     Raises
     ------
@@ -162,12 +168,10 @@ def cophenetic_correlation(
         points = prepare(rows, metric, power=2, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
         with backend.active():
-            return float(
-                _correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.mean), few.mean())
-            )
+            return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few))
 
     def tile(q0: int, q1: int, r0: int, r1: int) -> Array:
         return cdist(rows[q0:q1], rows[r0:r1], metric, **kwargs)
 
     few = cdist(rows[::some], rows[some // 2 :: some], metric, **kwargs)
-    return float(_correlation(tree, lambda shift: correlate_tiles(tile, tree, shift, tree.mean), few.mean()))
+    return float(_correlation(tree, lambda shift: correlate_tiles(tile, tree, shift, tree.centre), few))

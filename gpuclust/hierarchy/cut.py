@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust import methods
 from gpuclust.arguments import real_number, real_numbers, whole_number
 from gpuclust.devices import check_output, to_output
 from gpuclust.errors import unknown_name
@@ -130,7 +131,7 @@ def fcluster_many(
     O(n) time for what the cuts have in common, then O(n) for each, on all threads.
     """
     Z = as_linkage(Z)
-    if criterion not in _CRITERIA:
+    if not isinstance(criterion, str) or criterion not in _CRITERIA:
         raise ValueError(f"Invalid cluster formation criterion: {unknown_name('criterion', criterion, _CRITERIA)}")
     n = Z.shape[0] + 1
     min_size = min(whole_number(min_size, "min_size", 1, fraction=True), n + 1)
@@ -249,10 +250,11 @@ def fclusterdata(
     """
     from gpuclust.linkage import linkage
 
+    rule = methods.resolve(method)
     points: Any = real_array(X, "X")
     if points.ndim != 2:
         raise TypeError(f"The observation matrix X must be an n by m array, got {points.ndim} dimensions.")
-    if method in ("centroid", "median", "ward") and metric != "euclidean":
+    if rule.on_squares and not (isinstance(metric, str) and metric == "euclidean"):
         # From points these methods mean Euclidean distance; this function, like SciPy's, takes any metric.
         from gpuclust.distance import pdist
 

@@ -118,12 +118,12 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
 
     Notes
     -----
-    k clusters are what n-k merges leave. They are done by height, whatever the order of the rows; equal heights in the
-    order in which SciPy takes them. In a tree with inversions (centroid and median linkage) a merge can be lower than
-    those it rests on; merges are then done by the largest height within each cluster (`maxdists`), of equal ones in
-    the order of the rows, and a cut at a height keeps those clusters whose merges are all below it, as
-    ``fcluster(criterion="distance")`` does. SciPy's results for such trees are not partitions of the tree (SciPy issues
-    7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
+    k clusters are what n-k merges leave. They are done by height, whatever the order of the rows; equal heights in
+    the order in which SciPy takes them. In a tree with inversions (centroid and median linkage) a merge can be lower
+    than those it rests on; merges are then done by the largest height within each cluster (`maxdists`), of equal ones
+    in the order of the rows, and a cut at a height keeps those clusters whose merges are all below it, as
+    ``fcluster(criterion="distance")`` does. SciPy's results for such trees are not partitions of the tree (SciPy
+    issues 7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
 
     O(n) time for each column, on all threads.
     """

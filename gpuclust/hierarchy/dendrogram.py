@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpuclust.arguments import axes, function_or_none, label_list, one_of, real_number
 from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy.dendrogram_drawing import draw_links
 from gpuclust.hierarchy.dendrogram_layout import Layout
@@ -22,6 +22,9 @@ _DEFAULT_PALETTE = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9")
 _palette: tuple[str, ...] = _DEFAULT_PALETTE
 
 _ORIENTATIONS = ("top", "left", "bottom", "right")
+#: Matplotlib's words for sizes and angles of text.
+_SIZES = ("xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "smaller", "larger")
+_TURNS = ("vertical", "horizontal")
 _TRUNCATIONS = {None: None, "none": None, "lastp": "lastp", "level": "level", "mtica": "level"}
 
 
@@ -102,8 +105,9 @@ def dendrogram(
         If false, ``'leaves'`` in the result is None.
     orientation : {'top', 'bottom', 'left', 'right'}
         The side on which the root is drawn.
-    labels : sequence of length n, optional
-        Labels of the observations; by default their indices.
+    labels : sequence of length n, Series or dict, optional
+        Labels of the observations; by default their indices. A Series is read by position, whatever its index, a dict
+        by the number of the observation; labels that are bytes are decoded.
     count_sort, distance_sort : bool or {'ascending', 'descending'}
         Which child of a link is drawn first. ``count_sort``: with 'ascending' (or True) the one with fewer
         observations. ``distance_sort``: with 'ascending' (or True) the one merged at the smaller height. By default
@@ -141,10 +145,10 @@ def dendrogram(
     ------
     ValueError
         If `Z` is not a linkage matrix, `labels` does not have n entries, `orientation` or `truncate_mode` is unknown,
-        or `palette` is empty.
+        `p` or `color_threshold` is NaN, or `palette` is empty.
     TypeError
-        If `Z` is not float64, `p` or `color_threshold` is not a number, or `link_color_func` returns or `palette`
-        holds something that is not a string.
+        If `Z` is not float64, `labels` is no sequence, `p` or `color_threshold` is not a number, `ax` is no axes, a
+        function is not callable, or `link_color_func` returns or `palette` holds something that is not a string.
 
     Warns
     -----
@@ -156,30 +160,35 @@ def dendrogram(
     Time and memory are O(links shown), besides a few vectorised passes over `Z`. Where `Z` has inversions (centroid,
     median) links cross.
     """
-    if orientation not in _ORIENTATIONS:
+    if not isinstance(orientation, str) or orientation not in _ORIENTATIONS:
         raise ValueError(f"orientation must be one of 'top', 'left', 'bottom', or 'right', got {orientation!r}")
-    if labels is not None:
-        shape, count = np.shape(Z), _length(labels)
-        if shape and count != shape[0] + 1:
-            raise ValueError(
-                f"Dimensions of Z and labels must be consistent. Got {count} labels for {shape[0] + 1} observations."
-            )
+    axes(ax)
+    for name, function in (("leaf_label_func", leaf_label_func), ("link_color_func", link_color_func)):
+        function_or_none(function, name)
+    for name, number, words, least in (
+        ("leaf_font_size", leaf_font_size, _SIZES, 0.0),
+        ("leaf_rotation", leaf_rotation, _TURNS, None),
+    ):
+        if isinstance(number, str):
+            one_of(number, name, words)
+        elif number is not None:
+            real_number(number, name, least, finite=True)
+    if not isinstance(above_threshold_color, str):
+        raise TypeError(f"above_threshold_color must be a Matplotlib color string, got {above_threshold_color!r}.")
     Z = as_linkage(Z, "Z", cast=False)
     n = Z.shape[0] + 1
+    names = None if labels is None else label_list(labels, n)
     highest = Z[:, 2].max()
     if color_threshold is None or (isinstance(color_threshold, str) and color_threshold == "default"):
         color_threshold = highest * 0.7
     if isinstance(color_threshold, str):
         raise TypeError(f"color_threshold must be a number, None or 'default', got {color_threshold!r}")
+    color_threshold = real_number(color_threshold, "color_threshold")
 
     tree = Layout(Z, _contraction(p, truncate_mode, n), _child_order(Z, count_sort, distance_sort))
-    tree.walk(
-        float(color_threshold), above_threshold_color, _palette if palette is None else _checked_palette(palette)
-    )
+    tree.walk(color_threshold, above_threshold_color, _palette if palette is None else _checked_palette(palette))
     if link_color_func is not None:
         tree.colors = [_checked_color(link_color_func(node)) for node in tree.links]
-
-    names = None if labels is None else list(labels)
 
     def label(node: int) -> Any:
         if leaf_label_func:
@@ -213,10 +222,8 @@ def dendrogram(
 
 def _contraction(p: float, mode: str | None, n: int) -> Callable[[int, int], bool]:
     """The rule that says whether a cluster, given its id and its level below the root, is contracted to a leaf."""
-    if not isinstance(p, Real):
-        raise TypeError(f"The second argument must be a number, got {p!r}")
-    p = int(p)
-    if mode not in _TRUNCATIONS:
+    p = int(real_number(p, "p", finite=True))
+    if not (mode is None or isinstance(mode, str)) or mode not in _TRUNCATIONS:
         raise ValueError(f"Invalid truncation mode. Got {mode!r}, allowed: None, 'none', 'lastp', 'level', 'mtica'")
     mode = _TRUNCATIONS[mode]
     if mode == "lastp" and 0 != p <= n:
@@ -287,10 +294,3 @@ def _checked_color(color: Any) -> str:
     if not isinstance(color, str):
         raise TypeError(f"link_color_func must return a matplotlib color string! Got {color!r}")
     return color
-
-
-def _length(labels: Any) -> int:
-    try:
-        return len(labels)
-    except TypeError:
-        return int(labels.shape[0])  # arrays of libraries that don't define len()

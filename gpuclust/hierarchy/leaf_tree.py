@@ -30,6 +30,10 @@ class LeafTree:
     height : ndarray of float64, shape (n - 1,)
     mean, scatter : float
         Of the cophenetic distances of all pairs: their mean, and the sum of squared deviations from it.
+    centre, offset : float
+        The height that is nearest to the mean, and how far the mean lies above it: together the mean with all its
+        digits where heights differ in their last bits only. Sums are taken about the centre, from which such heights
+        differ by what subtraction gives exactly.
     """
 
     def __init__(self, Z: Array) -> None:
@@ -44,8 +48,12 @@ class LeafTree:
         self.leaves[self.start[:n]] = np.arange(n)
         pairs = self.size[self.left].astype(np.float64) * self.size[self.right]
         with np.errstate(invalid="ignore"):  # an infinite height: the correlation is NaN
-            self.mean = (pairs * self.height).sum() / pairs.sum()
-            self.scatter = (pairs * (self.height - self.mean) ** 2).sum()
+            mean = (pairs * self.height).sum() / pairs.sum()
+            self.centre = float(self.height[np.abs(self.height - mean).argmin()])
+            deviations = self.height - self.centre
+            self.offset = float((pairs * deviations).sum() / pairs.sum())
+            self.mean = self.centre + self.offset
+            self.scatter = (pairs * (deviations - self.offset) ** 2).sum()
 
     @property
     def arrays(self) -> tuple[Array, Array, Array, Array, Array, Array]:

@@ -1,18 +1,21 @@
 """Linkage matrices to and from Newick, the text form of trees that phylogenetics programs read and write.
 
 ``((A:1,B:1):2,C:3);`` is the tree that merges A with B at height 1 and both with C at height 3: the number after a
-colon is how far the parent lies above.
+colon is how far the parent lies above. What lengths and brackets cannot say, `to_newick` writes into comments in the
+form of NHX, ``[&&NHX:row=5:height=0.3]``, which other programs pass over.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.arguments import label_list, real_number
+from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.ordering import leaf_positions
 from gpuclust.hierarchy.validity import as_linkage, children
 
@@ -28,14 +31,19 @@ _PART = re.compile(
     | (?=[^\s(\[\]':]|:\s*{_NUMBER}) (?P<name>{_WORD}(?:[ ]+{_WORD})*)?
                                      (?:\s*:\s*(?P<length>{_NUMBER}))?  (?:\s*(?P<mark>[,);]))?
     | '(?P<quoted>(?:[^']|'')*)'
-    | \[[^\]]*\]
+    | \[(?P<comment>[^\]]*)\]
     | (?P<stray>\S)
     )""",
     re.VERBOSE,
 )
 
 
-def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None) -> str:
+_NHX = "&&NHX:"
+#: A height in a comment is used if it is that of the branches but for so much of the largest height in the cluster.
+_ROUNDING = 1e-14
+
+
+def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str:
     """
     Write a tree in Newick form.
 
@@ -43,8 +51,12 @@ def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None)
     ----------
     Z : array_like
         Linkage matrix, shape (n-1, 4).
-    labels : sequence, optional
-        A name for each observation, length n; by default its number. Names that would be misread are quoted.
+    labels : sequence, Series or dict, optional
+        A name for each observation, length n (of a dict: by its number); by default its number. Names that would be
+        misread are quoted.
+    comments : bool, optional
+        Write the row of each merge into comments if `from_newick` would not find their order (it may not where
+        heights are equal), and the height where the sum of two lengths cannot be rounded to it.
 
     Returns
     -------
@@ -54,8 +66,10 @@ def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None)
 
     Raises
     ------
-    TypeError, ValueError
-        ``Z`` is not a linkage matrix, or there are not n labels.
+    TypeError
+        ``Z`` does not hold numbers, or ``labels`` is no sequence.
+    ValueError
+        ``Z`` is not a linkage matrix or has an infinite height, or there are not n labels.
 
     Notes
     -----
@@ -63,10 +77,17 @@ def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None)
     """
     Z = as_linkage(Z)
     n = Z.shape[0] + 1
-    names = [str(i) for i in range(n)] if labels is None else [_quoted(str(label)) for label in labels]
-    if len(names) != n:
-        raise ValueError(f"Z has {n} observations, but {len(names)} labels were given.")
-    lengths = [f":{length!r}" for length in _branch_lengths(Z).tolist()]
+    if labels is None:
+        names = [str(i) for i in range(n)]
+    else:
+        names = [_quoted(str(label)) for label in label_list(labels, n)]
+    infinite = np.isinf(Z[:, 2])
+    if infinite.any():
+        raise ValueError(
+            f"Newick text has no infinite lengths, but Z has an infinite height in row {infinite.argmax()}."
+        )
+    numbers = _branch_lengths(Z)
+    lengths = [f":{length!r}" for length in numbers.tolist()]
     lengths.append("")  # the root has no branch
 
     # From left to right: what opens at a leaf, the leaf, then the clusters that end with it, inner ones first.
@@ -75,6 +96,9 @@ def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None)
     opened = np.bincount(start[n:], minlength=n).tolist()
     ends = start[n:] + size[n:]  # how many leaves come before the closing bracket
     closing = np.argsort(ends, kind="stable")
+    if comments:
+        for row, comment in _comments(Z, numbers, closing).items():
+            lengths[n + row] += comment
     texts = np.empty(2 * n - 1, dtype=object)
     texts[np.arange(n) + np.searchsorted(ends[closing], np.arange(n), side="right")] = [
         "," + "(" * brackets + names[leaf] + lengths[leaf]
@@ -82,6 +106,26 @@ def to_newick(Z: ArrayLike, labels: Sequence[object] | np.ndarray | None = None)
     ]
     texts[np.arange(n - 1) + ends[closing]] = [")" + lengths[row + n] for row in closing.tolist()]
     return "".join(texts.tolist())[1:] + ";"
+
+
+def _comments(Z: np.ndarray, lengths: np.ndarray, closing: np.ndarray) -> dict[int, str]:
+    """By row, what `from_newick` would not find: rows where it orders merges otherwise, heights where it rounds.
+
+    ``closing`` are the rows in the order in which their brackets close.
+    """
+    peaks = largest_below(Z, Z, 2)
+    ordered = closing[np.argsort(peaks[closing], kind="stable")]
+    in_order = bool((ordered[1:] > ordered[:-1]).all())
+    left, right = children(Z)
+    height = np.concatenate((np.zeros(len(Z) + 1), Z[:, 2]))
+    found = np.maximum(height[left] + lengths[left], height[right] + lengths[right])
+    rounded = found != Z[:, 2]
+    texts = {}
+    for row in np.flatnonzero(rounded).tolist() if in_order else range(len(Z)):
+        parts = [] if in_order else [f"row={row}"]
+        parts += [f"height={float(Z[row, 2])!r}"] if rounded[row] else []
+        texts[row] = f"[{_NHX}{':'.join(parts)}]"
+    return texts
 
 
 def _quoted(name: str) -> str:
@@ -121,24 +165,33 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
     Returns
     -------
     Z : ndarray
-        Linkage matrix, float64, shape (n-1, 4). Rows are sorted by height, or by the largest height below where
-        there are inversions; children stand as in the text.
+        Linkage matrix, float64, shape (n-1, 4). Rows are in the order that comments of `to_newick` say; without them
+        sorted by height (by the largest height in the cluster where there are inversions), equal ones as they stand
+        in the text. Children stand as in the text.
     labels : list of str
-        The name of each observation. If the names are the numbers 0 to n-1 they say which observation a leaf is
-        (so ``from_newick(to_newick(Z))`` gives ``Z`` again); otherwise leaves are numbered as they come.
+        The name of each observation. If the names are the numbers 0 to n-1 they say which observation a leaf is;
+        otherwise leaves are numbered as they come.
 
     Raises
     ------
+    TypeError
+        ``text`` is no str, or ``tolerance`` no number.
     ValueError
         The text is not a Newick tree (the message says at which character, and what was expected), has fewer than
         two leaves, lacks a branch length, or has leaves unequally far below the root.
 
     Notes
     -----
-    O(n log n) time, no recursion. Names in quotes, comments in brackets and names of inner nodes (ignored) are
-    understood; underscores stay as they are. A node with more than two children becomes several merges at its
-    height; one with a single child is left out.
+    ``from_newick(to_newick(Z))`` gives ``Z`` again, to the last bit and row by row; with labels, with its leaves
+    numbered from left to right.
+
+    O(n log n) time, no recursion. Names in quotes, comments in brackets (those of `to_newick` are used, others
+    ignored) and names of inner nodes (ignored) are understood; underscores stay as they are. A node with more than
+    two children becomes several merges at its height; one with a single child is left out.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str that holds a Newick tree, got {type(text).__name__}.")
+    tolerance = real_number(tolerance, "tolerance", 0)
     tree = _Tree(text)
     tree.read()
     n = len(tree.names)
@@ -152,7 +205,7 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
             f"heights that differ by {tree.unequal:g}, more than tolerance={tolerance:g} times the largest height "
             f"({np.abs(heights).max():g}) allows. Such a tree has no linkage matrix."
         )
-    order = np.argsort(np.array(tree.peaks), kind="stable")  # children come first: their peaks are not above
+    order = tree.order()
     number = np.empty(2 * n - 1, dtype=np.int64)
     number[:n] = _observations(tree.names)
     number[n + order] = np.arange(n, 2 * n - 1)
@@ -189,6 +242,7 @@ class _Tree:
         self.heights: list[float] = []
         self.peaks: list[float] = []  # the largest height in each merge's cluster
         self.sizes: list[int] = []
+        self.rows: dict[int, int] = {}  # of merges, by comments
         self.unequal, self.unequal_at = 0.0, 0  # the largest disagreement about a height, and where
 
     def read(self) -> None:
@@ -196,12 +250,16 @@ class _Tree:
         open_at: list[int] = []  # for each open bracket, how many finished branches were there before
         clusters: list[int] = []  # of finished branches,
         tops: list[float] = []  # and the heights at which these end
-        node: int | None = None  # the cluster whose branch is being read
-        top = 0.0
+        node: int | None = None  # the cluster whose branch is being read,
+        base = length_of_branch = 0.0  # where that begins, and how long it is
         has_length = named = finished = False
         for part in _PART.finditer(self.text):
-            opening, name, length, mark, quoted, stray = part.groups()
-            if finished and part.lastindex:  # not a comment
+            opening, name, length, mark, quoted, comment, stray = part.groups()
+            if comment is not None:
+                if node is not None and node < 0 and comment.startswith(_NHX):
+                    base = self._told(node, base, comment)
+                continue
+            if finished and part.lastindex:
                 raise self._expected("nothing after the ';'", part)
             if stray:
                 wanted = {":": "a number after ':'", "'": "a closing quote", "[": "a closing ']'"}
@@ -223,8 +281,8 @@ class _Tree:
                     node = self._leaf("")
                 elif has_length:
                     raise self._expected("',', ')' or ';' after a branch length", part, "length")
-                top += float(length)
-                if not isfinite(top):
+                length_of_branch = float(length)
+                if not isfinite(base + length_of_branch):
                     raise self._expected("a finite length", part, "length")
                 has_length = named = True
             if mark:
@@ -240,12 +298,13 @@ class _Tree:
                 if not has_length:
                     raise self._expected("':' and a branch length", part, "mark")
                 clusters.append(node)
-                tops.append(top)
+                tops.append(base + length_of_branch)
+                length_of_branch = 0.0
                 if mark == ",":
-                    node, top, has_length, named = None, 0.0, False, False
+                    node, base, has_length, named = None, 0.0, False, False
                 else:
                     first = open_at.pop()
-                    node, top = self._merge(clusters[first:], tops[first:], part.start("mark"))
+                    node, base = self._merge(clusters[first:], tops[first:], part.start("mark"))
                     del clusters[first:], tops[first:]
                     has_length = named = False
         if not finished:
@@ -275,6 +334,34 @@ class _Tree:
             self.sizes.append(size)
             cluster = -len(self.heights)
         return cluster, height
+
+    def _told(self, cluster: int, height: float, comment: str) -> float:
+        """Note the row of a merge from a comment; returns its height, by the comment or as it is."""
+        merge = -cluster - 1
+        told = dict(part.partition("=")[::2] for part in comment[len(_NHX) :].split(":"))
+        if told.get("row", "").isdecimal() and len(told["row"]) < 12:
+            self.rows[merge] = int(told["row"])
+        try:
+            exact = float(told.get("height", "nan"))
+        except ValueError:
+            return height
+        if not abs(exact - height) <= _ROUNDING * max(self.peaks[merge], exact):
+            return height
+        below = [self.peaks[-child - 1] for child in self.joined[2 * merge : 2 * merge + 2] if child < 0]
+        self.heights[merge], self.peaks[merge] = exact, max([exact, *below])
+        return exact
+
+    def order(self) -> np.ndarray:
+        """The merges as they come in Z: by the rows that comments give, if these can be right, or by height."""
+        merges = len(self.heights)
+        rows = np.array([self.rows.get(merge, -1) for merge in range(merges)], dtype=np.int64)
+        if np.array_equal(np.sort(rows), np.arange(merges)):
+            below = np.array(self.joined, dtype=np.int64).reshape(merges, 2)
+            if (
+                np.where(below < 0, rows[np.where(below < 0, -below - 1, 0)], -1) < rows[:, None]
+            ).all():  # children come first
+                return np.argsort(rows)
+        return np.argsort(np.array(self.peaks), kind="stable")  # children's peaks are not above
 
     def _expected(self, what: str, part: re.Match[str], at_group: str = "") -> ValueError:
         at = part.start(at_group) if at_group else part.end() - len(part[0].lstrip())

@@ -21,8 +21,9 @@ from gpuclust.real_arrays import real_array
 
 _DEPTH = 5  # levels that the inconsistency hint compares, as in the table that it is known from
 _FEWEST_MERGES = 3  # a second difference takes three heights
-#: Heights that differ by less than this, as a part of the largest, differ by rounding: they say nothing.
-_ROUNDING = 1e-9
+#: Heights that differ by less than this, as a part of the largest, differ by rounding: they say nothing. Nor does a
+#: standard deviation below the second, which is the root of a difference of sums.
+_ROUNDING, _SPREAD = 1e-9, 1e-6
 
 CAVEATS = {
     "acceleration": (
@@ -96,8 +97,8 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     Z : array_like
         Linkage matrix, shape (n-1, 4).
     last : int, optional
-        How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest, whatever
-        the order of the rows of ``Z``.
+        How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest,
+        whatever the order of the rows of ``Z``.
 
     Returns
     -------
@@ -198,12 +199,13 @@ def suggest_k(
 
     # The merges after which 1, 2, ... most - 1 clusters are left.
     R = inconsistency(Z, _DEPTH)[_by_height(Z)[::-1][: most - 1]]
-    noise = _ROUNDING * Z[:, 2].max()
-    coefficients = np.where(R[:, 1] > noise, R[:, 3], 0.0)
+    highest = Z[:, 2].max()
+    coefficients = np.where(R[:, 1] > _SPREAD * highest, R[:, 3], 0.0)
     found["inconsistency"] = int(coefficients.argmax()) + 2, coefficients.max()
     gaps = np.diff(np.sort(largest_below(Z, Z, 2)))[::-1][: most - 1]  # none below the first merge: n clusters
     if len(gaps):
         found["largest gap"] = int(gaps.argmax()) + 2, gaps.max()
+    noise = _ROUNDING * highest
     least = {"acceleration": noise, "largest gap": noise, "inconsistency": 0.0, "silhouette": -np.inf}
     if X is not None:
         best = _best_silhouette(Z, real_array(X, "X"), most, metric, sample, seed)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
@@ -31,12 +34,15 @@ class ClusterNode:
 
     Raises
     ------
+    TypeError
+        A child is no node, or something else no number.
     ValueError
         ``id`` or ``dist`` is negative, ``count`` is below 1, or only one child is given.
 
     Notes
     -----
-    Nodes are compared by ``dist``; they are equal when these are, and so cannot be hashed.
+    Nodes are compared by ``dist``; they are equal when these are, and so cannot be hashed. They can be pickled and
+    copied, whatever the depth of the tree below them; what a pickle or a deep copy holds twice is the same node.
     """
 
     def __init__(
@@ -47,6 +53,12 @@ class ClusterNode:
         dist: float = 0.0,
         count: int = 1,
     ) -> None:
+        for name, number in (("id", id), ("dist", dist), ("count", count)):
+            if not isinstance(number, Real):
+                raise TypeError(f"{name} must be a number, got {number!r}.")
+        for name, child in (("left", left), ("right", right)):
+            if not (child is None or isinstance(child, ClusterNode)):
+                raise TypeError(f"{name} must be a ClusterNode or None, got {child!r}.")
         if id < 0:
             raise ValueError(f"The id must be non-negative, got {id}.")
         if dist < 0:
@@ -74,6 +86,27 @@ class ClusterNode:
         return self.dist == _node(node).dist
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.left is None or id(self) in _pickling.nodes:
+            return super().__reduce_ex__(protocol)
+        return _last, (_Below(self),)
+
+    def __copy__(self) -> ClusterNode:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ClusterNode:
+        for node in _children_first(self):
+            if id(node) in memo:
+                continue
+            memo[id(node)] = twin = copy.copy(node)
+            for name, value in node.__dict__.items():  # the children are in the memo
+                setattr(twin, name, copy.deepcopy(value, memo))
+        twin = memo[id(self)]
+        assert isinstance(twin, ClusterNode)
+        return twin
 
     def get_id(self) -> int:
         """Number of the cluster: below n an observation, ``n + i`` the cluster formed by row ``i``."""
@@ -113,6 +146,8 @@ class ClusterNode:
         -----
         No recursion: trees of any depth.
         """
+        if not callable(func):
+            raise TypeError(f"func must be callable, got {func!r}.")
         found = []
         waiting: list[Any] = [self]
         while waiting:
@@ -123,6 +158,66 @@ class ClusterNode:
                 waiting.append(node.right)
                 waiting.append(node.left)
         return found
+
+
+class _Pickling(threading.local):
+    """``nodes``: the ids of nodes that are being pickled after all nodes below them, and so are not deep."""
+
+    def __init__(self) -> None:
+        self.nodes: set[int] = set()
+
+
+_pickling = _Pickling()
+
+
+class _Below:
+    """What is pickled of a node: a list of the nodes below it, children before parents, of itself, and of an end.
+
+    A list's items are pickled one after the other; a node in a node, or in a state, would be pickled inside it.
+    """
+
+    def __init__(self, root: ClusterNode) -> None:
+        self.root = root
+        self.end = _End(set())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        nodes = _children_first(self.root)
+        self.end = _End({id(node) for node in nodes} - _pickling.nodes)
+        return list, (), None, iter([*nodes, self.end])
+
+    def __del__(self) -> None:  # pickling may have failed before the end
+        self.end.reached()
+
+
+class _End:
+    """The item after the nodes: when it is pickled, all of them have been."""
+
+    def __init__(self, nodes: set[int]) -> None:
+        self.nodes, self.known = nodes, _pickling.nodes
+        self.known |= nodes
+
+    def reached(self) -> None:
+        self.known -= self.nodes
+        self.nodes = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.reached()
+        return bool, ()
+
+
+def _last(nodes: list[ClusterNode]) -> ClusterNode:
+    return nodes[-2]  # the end comes after it
+
+
+def _children_first(root: ClusterNode) -> list[ClusterNode]:
+    """All nodes below a node, and itself last, each after its children."""
+    found, waiting = [], [root]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        if node.left is not None and node.right is not None:
+            waiting += (node.left, node.right)
+    return found[::-1]
 
 
 def _node(other: object) -> ClusterNode:

@@ -1,8 +1,9 @@
 """Is this a linkage matrix? The checks that every function of the namespace makes before it trusts a ``Z``.
 
 SciPy's checks and error classes, plus two that SciPy leaves out and that would make later results silently wrong:
-ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from the
-ids: where they do not add up (trees of scikit-learn are often given made-up ones) they are computed anew, with a warning.
+ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from
+the ids: where they do not add up (trees of scikit-learn are often given made-up ones), but none is negative or above
+n, which SciPy refuses too, they are computed anew, with a warning.
 """
 
 from __future__ import annotations
@@ -14,17 +15,15 @@ from numpy.typing import ArrayLike
 
 from gpuclust.errors import ClusterWarning, LinkageWarning, warn
 from gpuclust.kernels.cpu.launch import compiled
-from gpuclust.real_arrays import real_array, to_host
+from gpuclust.real_arrays import to_host, typed_array
 from gpuclust.sizes import MOST
 
 _SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZE, _TOO_LARGE, _SIZE = range(9)
-#: Faults of sizes, which follow from the ids.
-_SIZES = (_NEGATIVE_SIZE, _TOO_LARGE, _SIZE)
 
 
 @compiled
 def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
-    """``(kind, row)`` of the first fault; of a wrong size only if all the rest is right.
+    """``(kind, row)`` of the first fault; of a size that could be right only if all the rest is.
 
     ``size``: (2n-1,) int32 of ones; an id that has a parent becomes 0.
     """
@@ -48,10 +47,12 @@ def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
             size[child] = 0
         if not Z[i, 2] >= 0:
             return _HEIGHT, i
-        if Z[i, 3] != total and wrong_size != _NEGATIVE_SIZE and wrong_size != _TOO_LARGE:
-            kind = _NEGATIVE_SIZE if Z[i, 3] < 0 else (_TOO_LARGE if Z[i, 3] > n else _SIZE)
-            if kind != _SIZE or wrong_size == _SOUND:
-                wrong_size, where = kind, i
+        if Z[i, 3] < 0:
+            return _NEGATIVE_SIZE, i
+        if Z[i, 3] > n:
+            return _TOO_LARGE, i
+        if Z[i, 3] != total and wrong_size == _SOUND:
+            wrong_size, where = _SIZE, i
         size[n + i] = total
     return wrong_size, where
 
@@ -105,10 +106,8 @@ def _as_table(values: ArrayLike, kind: str, cast: bool, as_scipy: bool = False) 
     """
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{kind}must be a plain array; masked arrays are not supported.")
-    table = to_host(real_array(values, kind.strip(), TypeError, numbers=False))
-    if table.dtype == object:
-        real_array(values, kind.strip(), TypeError)  # raises, and names the first cell that is no number
-    if as_scipy and getattr(values, "dtype", None) == object:
+    table = to_host(typed_array(values, kind.strip(), TypeError))
+    if as_scipy and np.asarray(values).dtype.kind == "O":
         raise TypeError(f"{kind}must contain doubles, got dtype object.")
     if table.dtype != np.float64 and (not cast or table.dtype.kind not in "biuf"):
         raise TypeError(f"{kind}must contain doubles, got dtype {table.dtype}.")
@@ -157,13 +156,13 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     TypeError
         Not real numbers, or (without ``cast``) not float64.
     ValueError
-        Wrong shape, or a bad row: ids negative, fractional, used twice or before they are formed, or heights negative
-        or NaN.
+        Wrong shape, or a bad row: ids negative, fractional, used twice or before they are formed, heights negative
+        or NaN, sizes negative or above n.
 
     Warns
     -----
     LinkageWarning
-        Sizes that do not follow from the ids; in what is returned they do.
+        Other sizes that do not follow from the ids; in what is returned they do.
 
     Notes
     -----
@@ -171,7 +170,7 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     """
     label = f"{name!r} " if name else ""
     table, fault, row = _examined(Z, label, cast)
-    if fault in _SIZES:
+    if fault == _SIZE:
         said = _explain(table, fault, row, label).rstrip(".")
         table = table.copy()
         fill_sizes(table)

@@ -26,7 +26,7 @@ def condensed_rows(tree: LeafTree, Y: np.ndarray, shift: float) -> tuple[np.ndar
     n = tree.n
     out = result_array((n * (n - 1) // 2,), np.float64, None, "cophenet")
     sums = np.empty((n, 3) if len(Y) else (0, 3))
-    fixed = (tree.leaves, tree.arrays, Y, shift, tree.mean, out, sums)
+    fixed = (tree.leaves, tree.arrays, Y, shift, tree.centre, out, sums)
     run(lambda first, last: write_rows(first, last, *fixed), ranges(n, max(64, _PAIRS_PER_PIECE // n)))
     return out, sums.sum(axis=0)
 

@@ -131,6 +131,7 @@ class LeafTree(Protocol):
     gap: np.ndarray
     height: np.ndarray
     mean: float
+    centre: float
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import scipy.cluster.hierarchy as scipy_hierarchy
 import scipy.spatial.distance as scipy_distance
-from gpuclust.choice import SMALL
 
 import gpuclust
 from gpuclust import hierarchy
+from gpuclust.algorithms.spanning_tree import SMALL
 
 
 def lattice(n: int, seed: int, m: int = 2) -> np.ndarray:

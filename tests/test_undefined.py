@@ -109,7 +109,7 @@ def test_the_command_line(tmp_path):
     np.save(tmp_path / "X.npy", with_row(0.1))
     done = CliRunner().invoke(app, ["run", str(tmp_path / "X.npy"), "--metric", "correlation", "--method", "average",
                                     "--out", str(tmp_path / "out"), "--no-plots"])  # fmt: skip
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "Row 17 is constant" in " ".join(done.output.split())
 
 

@@ -28,11 +28,11 @@ from gpuclust.hierarchy.correspondence import adjusted_rand_index, is_isomorphic
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.memory import available_memory, format_bytes
 from gpuclust.observations import check_observations, count
-from gpuclust.rounded import not_negative
 from gpuclust.output import atomic_write
 from gpuclust.peers import PEERS, Size, Task, part_of
 from gpuclust.plan import check_euclidean, plan
 from gpuclust.results import suggest_clusters
+from gpuclust.rounded import not_negative
 from gpuclust.terminal import ProgressBar, console
 
 if TYPE_CHECKING:

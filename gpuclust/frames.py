@@ -1,8 +1,8 @@
 """Points moved and scaled before they are rounded and squared, so that neither loses what their distances need.
 
 Of a metric that does not change under translation a centre is taken away in float64 before points become float32. And
-where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two, and
-distances by its inverse: exact, so no bit changes where nothing over- or underflows.
+where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two,
+and distances by its inverse: exact, so no bit changes where nothing over- or underflows.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Span:
-    """How large numbers are, all together or by feature: the smallest but zero, and the largest, both without sign."""
+    """How large numbers are, all or those of a feature: the smallest but zero, and the largest, without sign."""
 
     smallest: Array
     largest: Array
@@ -92,7 +92,7 @@ class Room:
         return (span.low >= self.low) & (span.high <= self.high) | (span.largest == 0)
 
     def exponent(self, span: Span) -> Any:
-        """Of the power of two that brings numbers into the room: the largest to about one, unless small ones need more.
+        """Of the power of two that brings numbers into the room: the largest to about one, if the smallest then fit.
 
         Zero where they are in it. Where not all fit, it is the smallest that are lost.
         """
@@ -158,9 +158,7 @@ def framed(
     return metric, frame, (metric.degree or 0) * frame.exponent
 
 
-def _by_feature(
-    metric: Metric, X: Array, work: np.dtype, given: dict[str, Any], power: int
-) -> tuple[Frame, int]:
+def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any], power: int) -> tuple[Frame, int]:
     """The same for a metric whose features have variances: each is scaled by its own power of two."""
     if "V" in metric.parameters:
         room = room_for(2, work, len(X), X.shape[1], power=power)
@@ -226,9 +224,7 @@ def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
     return centre if bool((abs(centre) > 0).any()) else None
 
 
-def span_of(
-    sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None
-) -> Span:
+def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
     """How large the numbers of all sets together are, relative to a centre."""
     m, for_each = sets[0].shape[1], {"axis": 0} if by_feature else {}
     smallest, largest = (np.full(m if by_feature else (), end) for end in (inf, 0.0))
@@ -344,5 +340,3 @@ def _told_apart(X: Any, dtype: np.dtype) -> bool:
             if not ((again == rows) | (rows != rows)).all():
                 return False
     return True
-
-

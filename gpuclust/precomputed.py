@@ -26,10 +26,9 @@ def as_distances(data: DataSet) -> DataSet:
     values = data.values
     if values.ndim == 2 and 1 in values.shape and data.names is None:  # condensed, as a row or column of a table
         values = np.ravel(values)
-    if values.ndim == 2:
-        if values.shape[0] != values.shape[1]:
-            rows, columns = values.shape
-            raise InputFileError(f"{data.path}: a matrix of distances is square, got {rows:,} x {columns:,}")
+    if values.ndim == 2 and values.shape[0] != values.shape[1]:
+        rows, columns = values.shape
+        raise InputFileError(f"{data.path}: a matrix of distances is square, got {rows:,} x {columns:,}")
     try:
         values = condense(values) if values.ndim == 2 else not_negative(check_observations(values))
     except ValueError as error:

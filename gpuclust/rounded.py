@@ -100,7 +100,7 @@ def condense(square: Array) -> Array:
 
 
 def check_square(square: Array, name: str, sign: bool = True) -> None:
-    """Refuse a square matrix that is not symmetric, or its diagonal not zero, by more than rounding; warn of rounding.
+    """Refuse a matrix that is not symmetric, or its diagonal not zero, by more than rounding; warn of rounding.
 
     With ``sign`` numbers must not be negative.
     """
@@ -113,14 +113,17 @@ def check_square(square: Array, name: str, sign: bool = True) -> None:
         largest = max(largest, float(rows.max()), -float(rows.min()))
     allowed = TOLERANCE * largest
     noted = largest * DIGITS * (np.finfo(square.dtype).eps if square.dtype.kind == "f" else 0.0)
-    negative, mirrored = _Tally("negative and counted as zero"), _Tally("not symmetric and taken from the upper triangle")
+    negative, mirrored = (
+        _Tally("negative and counted as zero"),
+        _Tally("not symmetric and taken from the upper triangle"),
+    )
     diagonal = _Tally("not zero on the diagonal, which is left out")
     for rows, columns in mirrored_blocks(n):
         above, below = (np.asarray(part, np.float64) for part in (square[rows, columns], square[columns, rows].T))
         if sign:
             corner = (rows.start, columns.start)
             _refuse(above < -allowed, square, corner, NEGATIVE)
-            _refuse(below.T < -allowed, square, corner[::-1], NEGATIVE)
+            _refuse(-allowed > below.T, square, corner[::-1], NEGATIVE)
         gap = np.abs(above - below)
         _refuse(gap > allowed, square, (rows.start, columns.start), f"{name} must be symmetric", mirror=True)
         if rows == columns:

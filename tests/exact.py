@@ -1,4 +1,4 @@
-"""Distances and heights in decimal numbers of 100 digits, of the points as they are given: what results are held to."""
+"""Distances and heights in decimal numbers of 100 digits, from the points as they are given."""
 
 from __future__ import annotations
 
@@ -81,8 +81,7 @@ def variances(rows: list[list[Decimal]]) -> list[Decimal]:
     columns = list(zip(*rows, strict=True))
     means = [sum(column) / len(column) for column in columns]
     return [
-        sum((x - mean) ** 2 for x in column) / (len(column) - 1)
-        for column, mean in zip(columns, means, strict=True)
+        sum((x - mean) ** 2 for x in column) / (len(column) - 1) for column, mean in zip(columns, means, strict=True)
     ]
 
 

@@ -64,7 +64,9 @@ def test_more_points_than_are_stored():
 
 
 def test_labels_are_those_of_float64():
-    X = np.random.default_rng(3).normal(size=(300, 2)) * 3 + np.random.default_rng(4).uniform(0, 100, (10, 2)).repeat(30, 0)
+    X = np.random.default_rng(3).normal(size=(300, 2)) * 3 + np.random.default_rng(4).uniform(0, 100, (10, 2)).repeat(
+        30, 0
+    )
     for method in ("average", "ward"):
         labels = [
             gpuclust.hierarchy.fcluster(gpuclust.linkage(X + UTM, method, dtype=dtype), 3, "maxclust")

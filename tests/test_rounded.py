@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from conftest import METHODS
 from scipy.cluster import hierarchy as scipy_hierarchy
 from typer.testing import CliRunner
 
-import gpuclust
 import gpuclust.hierarchy as gh
 from gpuclust import AgglomerativeClustering
 from gpuclust.cli import app
@@ -48,7 +49,7 @@ def test_one_minus_a_cosine(dtype, method):
         np.testing.assert_allclose(Z[:, 2], right, rtol=1e-12, atol=1e-14)
 
 
-def test_every_entry_point_gives_one_tree(tmp_path):
+def test_every_entry_point_gives_one_tree(tmp_path, capsys):
     C = cosines()
     C[np.tril_indices(60, -1)] *= 1 + 1e-9
     with pytest.warns(RoundingWarning):
@@ -64,9 +65,13 @@ def test_every_entry_point_gives_one_tree(tmp_path):
     np.save(tmp_path / "y.npy", squareform(C, checks=False))
     np.savetxt(tmp_path / "C.csv", C, delimiter=",")
     for name in ("C.npy", "y.npy", "C.csv"):
-        with pytest.warns(RoundingWarning):
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
             done = run(tmp_path / name, tmp_path / "out" / name)
         assert done.exit_code == 0, done.output
+        said = capsys.readouterr().err + done.output
+        assert said.count("Distances rounded") == 1
+        assert "negative and counted as zero" in " ".join(said.split())
         np.testing.assert_array_equal(np.load(tmp_path / "out" / name / "Z.npy"), Z)
 
 
@@ -82,7 +87,10 @@ def changed(place: tuple[int, int], value: float) -> np.ndarray:
     [
         (changed((3, 1), -1.0), r"Negative values in data given as distances: got -1.0 in row 3, column 1"),
         (changed((1, 3), -1.0), r"Negative values in data given as distances: got -1.0 in row 1, column 3"),
-        (changed((1, 3), 6.0), r"Distances must be symmetric: got 6.0 in row 1, column 3, and 5.0 where it is mirrored"),
+        (
+            changed((1, 3), 6.0),
+            r"Distances must be symmetric: got 6.0 in row 1, column 3, and 5.0 where it is mirrored",
+        ),
         (changed((2, 2), 0.5), r"Distances diagonal must be zero: got 0.5 in row 2, column 2"),
     ],
 )
@@ -116,8 +124,12 @@ def test_the_border_is_the_same_everywhere():
         size = TOLERANCE * factor * 9
         for D in (changed((3, 1), 5 + size), changed((0, 0), size), changed((4, 3), 8 - size)):
             D[3, 4] = D[4, 3] = 9
-            for call in (condense, squareform, AgglomerativeClustering(2, metric="precomputed", linkage="single").fit):
-                if allowed and not np.array_equal(D, D.T) or allowed and D[0, 0]:
+            for call in (
+                condense,
+                squareform,
+                AgglomerativeClustering(2, metric="precomputed", linkage="single").fit,
+            ):
+                if (allowed and not np.array_equal(D, D.T)) or (allowed and D[0, 0]):
                     with pytest.warns(RoundingWarning):
                         call(D)
                 elif not allowed and (not np.array_equal(D, D.T) or D[0, 0]):

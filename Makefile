@@ -21,7 +21,7 @@ BENCH := $(call stamp,bench)
 NONE_CHOSEN := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sweep lint format bench test-gpu clean
+.PHONY: help demo test smoke test-sweep test-mutants lint format bench test-gpu clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -34,8 +34,21 @@ test: lint  ## Check style and types, then run the tests; those of CUDA in Numba
 	$(BIN)/python -m pytest -m "not gpu and not sweep" -n auto --dist loadfile $(ARGS)
 	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m emulated -n auto $(ARGS) $(NONE_CHOSEN)
 
+# As a make of their own, which runs as many at once as there are cores, and prints what each says as a whole.
+smoke: $(DEV)  ## A few tests on all other Pythons that are found, and with the lowest dependencies.
+	@each=$$(.ci/smoke --list) || exit 1; \
+	[ -n "$$each" ] || { echo "No other Python is found"; exit 0; }; \
+	.ci/smoke --wheel && \
+	    $(MAKE) --no-print-directory --keep-going --jobs=$$(nproc) --output-sync=target $$(printf 'smoke-%s ' $$each)
+
+smoke-%:
+	@.ci/smoke $*
+
 test-sweep: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.
 	$(BIN)/python -m pytest -m "sweep and not gpu" $(ARGS)
+
+test-mutants: $(DEV)  ## Plant bugs in the CPU's kernels, one at a time: which does the fuzzer not find? For hours.
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m ruff check .
@@ -55,7 +68,7 @@ test-gpu: $(DEV)  ## The tests that need a CUDA device (install with EXTRAS=,cud
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 clean:  ## Delete the virtual environment, caches and results.
-	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A virtual environment that was moved here, or whose Python is gone, is made anew; one of your own is used as it is.
 made_at := $(shell cat $(VENV)/.made 2>/dev/null)

@@ -16,6 +16,7 @@ import typer
 from gpuclust import cli_options as options
 from gpuclust.batch.command import EPILOG, batch
 from gpuclust.terminal import ProgressBar, console, plain_errors, stoppable
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.job import Cut, Job, Result
@@ -67,8 +68,8 @@ def run(
         str,
         typer.Argument(
             metavar="DATA",
-            help="Rows of numbers: .npy (memory-mapped), .npz (FILE.npz:NAME picks an array), .csv or .tsv, with or "
-            "without a header, the first column may name the rows; .parquet or .feather. One dimension: condensed "
+            help="Rows of numbers: .npy (memory-mapped), .npz (FILE.npz:NAME picks an array), .csv, .tsv or .txt, "
+            "with or without a header, a column may name the rows; .parquet or .feather. One dimension: condensed "
             "distances.",
             show_default=False,
         ),
@@ -78,6 +79,8 @@ def run(
     p: options.P = None,
     weights: options.Weights = None,
     columns: options.Columns = None,
+    header: options.Header = None,
+    index: options.Index = None,
     precomputed: options.Precomputed = False,
     clusters: options.Clusters = None,
     distance: options.Distance = None,
@@ -125,6 +128,8 @@ def run(
             p=p,
             weights=None if weights is None else options.numbers(weights),
             columns=None if columns is None else options.columns_of(columns),
+            header=header,
+            index=index,
             precomputed=precomputed,
             cut=cut,
             dtype=dtype,
@@ -166,6 +171,8 @@ def plan(
     ] = None,
     method: options.Method = "average",
     metric: options.Metric = "euclidean",
+    header: options.Header = None,
+    index: options.Index = None,
     dtype: options.Dtype = "float64",
     device: options.Device = "auto",
     memory_limit: Annotated[
@@ -192,9 +199,9 @@ def plan(
         from gpuclust import plan_report
         from gpuclust.plan import plan as planned
 
-        n, m = plan_report.size_of(what, features)
+        n, m, how = plan_report.size_of(what, features, header, index)
         found = planned(n, m, method, metric, dtype, device, memory_limit, algorithm=algorithm)
-        plan_report.show(found, as_json)
+        plan_report.show(found, as_json, how)
     if not found.fits:
         raise typer.Exit(1)
 
@@ -247,6 +254,8 @@ def compare(
     method: options.Method = "average",
     metric: options.Metric = "euclidean",
     p: options.P = None,
+    header: options.Header = None,
+    index: options.Index = None,
     clusters: Annotated[
         int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters; the elbow's number by default.")
     ] = None,
@@ -282,7 +291,7 @@ def compare(
         most = None if memory_limit is None else parse_bytes(memory_limit)
         task = comparison.Task(method, metric, p, dtype, device, most)
         options = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
-        well = comparison.run(data, names, task, options, as_json)
+        well = comparison.run(data, names, task, options, as_json, header=header, index=index)
     if not well:
         raise typer.Exit(1)
 
@@ -351,6 +360,7 @@ def _default_folder(data: str) -> Path:
 
 def _summarise(job: Job, result: Result) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     record, screen = result.record, console()
     given = record["input"]
@@ -358,12 +368,7 @@ def _summarise(job: Job, result: Result) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     shape = " x ".join(f"{length:,}" for length in given["shape"])
-    notes = [given["kind"]]
-    if given["columns"]:
-        notes.append("header")
-    if given["row_names"]:
-        notes.append("row names")
-    table.add_row("data", f"{shape} ({', '.join(notes)})")
+    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
     where = f"on {record['device']} ({record['algorithm']})"
     table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
     heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
@@ -379,7 +384,7 @@ def _summarise(job: Job, result: Result) -> None:
     table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
     if record["peak_memory_bytes"] is not None:
         table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
-    table.add_row("results", f"{job.out}: {', '.join(record['files'])}")
+    table.add_row("results", Text(displayed(f"{job.out}: {', '.join(record['files'])}")))
     screen.print(table)
 
 

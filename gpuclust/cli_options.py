@@ -14,7 +14,26 @@ P = Annotated[float | None, typer.Option("--p", help="Exponent, for metric minko
 Weights = Annotated[str | None, typer.Option("--weights", help="A weight for each column, like 1,1,0.5.")]
 Columns = Annotated[
     str | None,
-    typer.Option("--columns", help="Columns to use, by name or by number from 0, like sepal,petal or 0,2."),
+    typer.Option(
+        "--columns",
+        help="Columns to use, by name, or by number from 0 among all columns of the file, like sepal,petal or 0,2.",
+    ),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line of a text table is a header; found out unless given.",
+        show_default=False,
+    ),
+]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="COLUMN",
+        help="The column of a table that names the rows, by name or number, or none; found out unless given.",
+    ),
 ]
 Precomputed = Annotated[
     bool, typer.Option("--precomputed", help="The data are distances: condensed, or a square matrix.")
@@ -69,6 +88,5 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def columns_of(text: str) -> tuple[str | int, ...]:
-    """Columns, from what stands behind --columns."""
-    parts = [part.strip() for part in text.split(",")]
-    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part for part in parts)
+    """Columns, from what stands behind --columns; a number may be a name, which the file decides."""
+    return tuple(part.strip() for part in text.split(","))

@@ -1,7 +1,8 @@
 """Columnar files, .parquet and .feather, read and written through pyarrow (``gpuclust[io]``).
 
-A first column of text names the rows, as does an index of text that pandas has stored. Every other column that is
-read must be numeric, without missing values.
+A first column of text names the rows, as does an index that pandas has stored, and a first column of different whole
+numbers with the name of identifiers (``index``, ``gene_id``). Every other column that is read must be numeric,
+without missing values. ``index`` overrules that, as in `gpuclust.tables`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.errors import InputFileError
+from gpuclust.errors import ClusterWarning, InputFileError, warn
 from gpuclust.opening import check_size, damage_of, open_regular
-from gpuclust.tables import choose_columns
+from gpuclust.table_cells import names_rows
+from gpuclust.table_layout import place_of_index
+from gpuclust.tables import Table, choose_columns, describe, identifiers
 
 _INSTALL = 'pip install "gpuclust[io]"'
 
@@ -47,9 +50,12 @@ def columnar_shape(path: Path) -> tuple[int, int]:
 
 
 def read_columnar(
-    path: Path, columns: Sequence[str | int] | None = None, limit: int | None = None
-) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
-    """Values, shape (rows, columns), the names of the rows if there are any, and those of the columns.
+    path: Path,
+    columns: Sequence[str | int] | None = None,
+    index: str | int | None = None,
+    limit: int | None = None,
+) -> Table:
+    """Read a file; see `gpuclust.tables.read_table`.
 
     Raises
     ------
@@ -61,13 +67,17 @@ def read_columnar(
     arrow = pyarrow(f"{path}: reading it")
     with damage_of(path, _kind(path)), open_regular(path) as file:
         table = _read(arrow, path, file, limit)
-    names: list[str] | None = None
-    at = _naming(arrow, table, columns)
-    if at is not None:
-        names = [str(name) for name in table.column(at).to_pylist()]
-        table = table.remove_column(at)
     heads = table.column_names
-    places = range(len(heads)) if columns is None else choose_columns(path, columns, heads, len(heads))
+    try:
+        named = _naming(arrow, table) if index is None else place_of_index(index, heads, len(heads))
+    except ValueError as error:
+        raise InputFileError(f"{path}: {error}") from error
+    if columns is None:
+        places = tuple(place for place in range(len(heads)) if place != named)
+    else:
+        places = choose_columns(path, columns, heads, len(heads))
+        named = None if named in places else named
+    names = None if named is None else [str(name) for name in table.column(named).to_pylist()]
     if not len(places) or not table.num_rows:
         raise InputFileError(f"{path}: is empty ({table.num_rows} rows of {len(places)} columns of numbers)")
     read = [_numbers(arrow, path, heads[place], table.column(place)) for place in places]
@@ -75,7 +85,12 @@ def read_columnar(
     values = np.empty((table.num_rows, len(read)), dtype=kind)
     for place, column in enumerate(read):
         values[:, place] = column
-    return values, names, [heads[place] for place in places]
+    if columns is None and index is None:
+        whole = [column for column, place in enumerate(places) if _is_whole(arrow, table, place)]
+        for doubt in identifiers(values, [heads[place] for place in places], whole):
+            warn(f"{path}: {doubt}", ClusterWarning)
+    chosen = [heads[place] for place in places]
+    return Table(values, names, chosen, describe(path, values.shape, chosen, "", named, heads))
 
 
 def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
@@ -86,20 +101,29 @@ def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
     parquet.write_table(arrow.table(columns), file)
 
 
-def _naming(arrow: Any, table: Any, columns: Sequence[str | int] | None) -> int | None:
-    """The column that names the rows: pandas' index, or a first one of text that was not asked for by name."""
+def _naming(arrow: Any, table: Any) -> int | None:
+    """The column that names the rows: pandas' index, or a first one of text or of identifiers."""
     heads = table.column_names
     stored = (table.schema.metadata or {}).get(b"pandas")
     if stored is not None:
         indices = _stored_names(stored)
         if len(indices) == 1 and indices[0] in heads:
             return int(heads.index(indices[0]))
-    if not heads or (columns is not None and heads[0] in columns):
+    if not heads:
         return None
     kind = table.schema.field(0).type
     if arrow.types.is_dictionary(kind):
         kind = kind.value_type
-    return 0 if arrow.types.is_string(kind) or arrow.types.is_large_string(kind) else None
+    if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
+        return 0
+    if len(heads) < 2 or not names_rows(heads[0]) or not _is_whole(arrow, table, 0):
+        return None
+    return 0 if len(table.column(0).unique()) == table.num_rows > 0 else None
+
+
+def _is_whole(arrow: Any, table: Any, place: int) -> bool:
+    """Whether a column holds whole numbers by its type."""
+    return bool(arrow.types.is_integer(table.schema.field(place).type))
 
 
 def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:

@@ -28,12 +28,13 @@ from gpuclust.hierarchy.correspondence import adjusted_rand_index, is_isomorphic
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.memory import available_memory, format_bytes
 from gpuclust.observations import check_observations, count
-from gpuclust.rounded import not_negative
 from gpuclust.output import atomic_write
 from gpuclust.peers import PEERS, Size, Task, part_of
 from gpuclust.plan import check_euclidean, plan
 from gpuclust.results import suggest_clusters
+from gpuclust.rounded import not_negative
 from gpuclust.terminal import ProgressBar, console
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,10 +100,17 @@ def run(
     options: Options = AS_USUAL,
     as_json: bool = False,
     screen: Console | None = None,
+    *,
+    header: bool | None = None,
+    index: str | None = None,
 ) -> bool:
-    """Compare on a file, and print what came of it; whether all is well (`Comparison.ok`)."""
+    """Compare on a file, and print what came of it; whether all is well (`Comparison.ok`).
+
+    ``header`` and ``index`` are those of `gpuclust.files.read_points`.
+    """
     names = choose(against)
-    values = read_points(data).values
+    read = read_points(data, header=header, index=index)
+    values = read.values
     with ProgressBar(quiet=as_json) as bar:
         try:
             found = compare(values, names, task, options, bar.phase)
@@ -112,6 +120,7 @@ def run(
     if as_json:
         print(found.to_json(), file=screen.file)
     else:
+        screen.print(displayed(read.how), markup=False)
         show(found, data, screen)
     return found.ok
 

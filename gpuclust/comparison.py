@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuclust.memory import format_bytes
 from gpuclust.peers import Task
+from gpuclust.text import displayed
 from gpuclust.version import __version__
 
 if TYPE_CHECKING:
@@ -105,13 +106,13 @@ def show(found: Comparison, data: str, screen: Console) -> None:
     shape = f"{found.n:,} observations, condensed" if found.m is None else f"{found.n:,} x {found.m:,} points"
     metric = "" if found.m is None else f", {task.metric}{'' if task.p is None else f' with p = {task.p:g}'}"
     screen.print(f"[bold]{task.method} linkage[/]{metric}, {task.dtype}: ", end="")
-    screen.print(f"{data}, {shape}", markup=False)
+    screen.print(displayed(f"{data}, {shape}"), markup=False)
     screen.print(_table(found))
     for run in found.runs:
         if run.status != "done":
             colour = "yellow" if run.status == "skipped" else "bold red"
             screen.print(f"[{colour}]{run.program} {'' if run.status == 'timeout' else run.status}[/]: ", end="")
-            screen.print(run.reason, markup=False)
+            screen.print(displayed(run.reason), markup=False)
     versions = [f"{run.program} {run.version}" for run in found.runs if run.status == "done" and run.version]
     screen.print(f"Versions: {', '.join(versions)}. Memory is the peak of the whole process.")
     if found.suggested and any(run.status == "done" for run in found.runs[1:]):

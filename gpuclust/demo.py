@@ -22,11 +22,12 @@ from gpuclust.hierarchy.cut import fcluster
 from gpuclust.kernels.cpu.launch import thread_count
 from gpuclust.linkage import compute
 from gpuclust.output import check_output_folder, save_figure, staging
-from gpuclust.ownership import OutputFolder
+from gpuclust.ownership import OutputFolder, check_folder
 from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.scatter import plot_clusters
 from gpuclust.terminal import ProgressBar, console
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,10 +88,12 @@ def run(
     """
     screen = screen or console()
     folder = check_output_folder(out)
-    plots = OutputFolder(check_output_folder(folder / "tutorial"), tutorial.PICTURES, overwrite=overwrite)
+    check_folder(folder / "tutorial")
+    plots = OutputFolder(folder / "tutorial", tutorial.PICTURES, overwrite=overwrite)
     pictures = OutputFolder(folder, PICTURES, overwrite=overwrite)
     for results, names in ((plots, tutorial.PICTURES), (pictures, PICTURES)):
         results.check(names)
+    check_output_folder(plots.path)
     equal = show_tutorial(screen, plots, device)
     equal &= show_digits(screen, pictures, examples or EXAMPLES, device)
     equal &= show_large(screen, pictures, points, device)
@@ -98,7 +101,8 @@ def run(
     if not equal:
         screen.print("[bold red]Some figures differ; see above.[/bold red]")
     # Not through rich: a path must stay one line, to be copied.
-    print(f"The pictures are in {folder.resolve()} (the tutorial's in {folder / 'tutorial'})", file=screen.file)
+    where = displayed(f"{folder.resolve()} (the tutorial's in {folder / 'tutorial'})")
+    print(f"The pictures are in {where}", file=screen.file)
     return equal
 
 
@@ -131,7 +135,10 @@ def show_digits(screen: Console, results: OutputFolder, examples: Path, device: 
         pixels = read_points(examples / "digits.npz", "pixels").values
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
-        screen.print(f"Left out: {error}. The data are in examples/ of the repository; --examples says where.")
+        screen.print(
+            f"Left out: {escape(displayed(error))}. The data are in examples/ of the repository; "
+            "--examples says where."
+        )
         return True
     with ProgressBar() as bar, staging(results.path) as folder:
         bar.phase("clustering the digits")

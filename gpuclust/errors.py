@@ -42,6 +42,10 @@ class FallbackWarning(UserWarning):
     """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
 
 
+class PictureWarning(UserWarning):
+    """A picture or report could not be made; the results, which do not depend on it, are complete."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning for the line that called gpuclust, however deep inside it this is."""
     level, frame = 2, sys._getframe(1)  # level 2 is what called this function

@@ -20,14 +20,17 @@ from numpy.typing import NDArray
 
 from gpuclust.errors import InputFileError
 from gpuclust.opening import ALLOWED, check_is_file, check_size, damage_of, open_regular
-from gpuclust.tables import choose_columns, read_table
+from gpuclust.tables import Table, choose_columns, describe, read_table
 
-#: Separator by the ending of a table's name; ``None``: comma, semicolon or tab, by what the first two lines hold.
-TABLES: dict[str, str | None] = {".csv": None, ".tsv": "\t"}
+#: Separator that is expected by the ending of a table's name; ``None``: what the first lines hold.
+TABLES: dict[str, str | None] = {".csv": None, ".tsv": "\t", ".txt": None}
+#: Endings of tables that are read where a file is named, and not looked for in folders: notes end so too.
+NAMED_ONLY = (".txt",)
 #: Columnar files, which pyarrow reads.
 COLUMNAR = (".parquet", ".feather", ".arrow")
 #: Endings of the names of data sets.
-ENDINGS = (".npy", ".npz", *TABLES, *(f"{ending}.gz" for ending in TABLES), *COLUMNAR)
+_FOUND = tuple(ending for ending in TABLES if ending not in NAMED_ONLY)
+ENDINGS = (".npy", ".npz", *_FOUND, *(f"{ending}.gz" for ending in _FOUND), *COLUMNAR)
 NOT_NUMBERS = {"c": "complex numbers", "O": "Python objects", "S": "bytes", "U": "text", "V": "records"}
 NOT_NUMBERS |= {"M": "dates", "m": "time spans"}
 #: The longest header of a .npy file, in bytes; that of an array of numbers takes 118.
@@ -49,12 +52,15 @@ class DataSet:
         Names of the ``m`` columns, where a table has a header.
     path : Path
         The file.
+    how : str
+        How it was read, in one line: what was taken for a header and for names of rows.
     """
 
     values: NDArray[Any]
     names: list[str] | None
     columns: list[str] | None
     path: Path
+    how: str = ""
 
 
 def read_points(
@@ -62,6 +68,10 @@ def read_points(
     key: str | None = None,
     columns: Sequence[str | int] | None = None,
     limit: int | None = None,
+    *,
+    header: bool | None = None,
+    index: str | int | None = None,
+    distances: bool = False,
 ) -> DataSet:
     """Read a data set; the format follows from the ending of the name.
 
@@ -73,9 +83,16 @@ def read_points(
     key : str, optional
         Name of the array in an .npz file; not needed when it holds only one.
     columns : sequence of str or int, optional
-        The columns to read, by name or by number from 0, in this order; all of them unless given.
+        The columns to read, in this order; all of them unless given. A text is a name if a column has it, and
+        otherwise a number. Numbers count from 0 and count every column of the file, also one that names the rows.
     limit : int, optional
         Bytes that the values may take in memory; by default, what is available. A .npy file takes none.
+    header : bool, optional
+        Whether the first line of a text table is a header; by default that is found out.
+    index : str or int, optional
+        The column of a table that names the rows, by name or number, or ``"none"``; by default that is found out.
+    distances : bool
+        A table holds a square matrix of distances, which helps to tell a header from a row.
 
     Raises
     ------
@@ -93,16 +110,26 @@ def read_points(
         raise InputFileError(f"{file}: only an .npz file holds arrays by name, so {key!r} cannot be read from it")
     with damage_of(file, "cannot be read"):
         if suffix == ".npy" and name == file.name.lower():
-            return DataSet(_only(file, _read_npy(file), columns), None, None, file)
+            return _array(file, _only(file, _read_npy(file), columns))
         if suffix == ".npz" and name == file.name.lower():
-            return DataSet(_only(file, _read_npz(file, key, limit), columns), None, None, file)
+            return _array(file, _only(file, _read_npz(file, key, limit), columns))
         if suffix in TABLES:
-            return DataSet(*read_table(file, TABLES[suffix], columns, limit), file)
+            return _data_set(read_table(file, TABLES[suffix], columns, header, index, distances, limit), file)
         if suffix in COLUMNAR and name == file.name.lower():
             from gpuclust.columnar import read_columnar
 
-            return DataSet(*read_columnar(file, columns, limit), file)
+            return _data_set(read_columnar(file, columns, index, limit), file)
     raise InputFileError(f"{file}: unknown kind of file {''.join(file.suffixes[-1:])!r}. Allowed: {ALLOWED}.")
+
+
+def _array(file: Path, values: NDArray[Any]) -> DataSet:
+    """An array, which has no names."""
+    how = describe(file, values.shape) if values.ndim == 2 else f"{file.name}: condensed"
+    return DataSet(values, None, None, file, how)
+
+
+def _data_set(table: Table, file: Path) -> DataSet:
+    return DataSet(table.values, table.names, table.columns, file, table.how)
 
 
 def _only(file: Path, values: NDArray[Any], columns: Sequence[str | int] | None) -> NDArray[Any]:
@@ -136,15 +163,21 @@ def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
         raise InputFileError(f"{what}: is empty (shape {shape})")
 
 
-def read_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """The shape of the array in a file; only the headers of .npy and .npz files are read. See `read_points`."""
+def read_shape(
+    path: str | os.PathLike[str], header: bool | None = None, index: str | int | None = None
+) -> tuple[tuple[int, ...], str]:
+    """The shape of the array in a file, and how it was read; of .npy and .npz files only the headers are read.
+
+    See `read_points`.
+    """
     file, key = split_key(path)
     check_is_file(file)
     if file.suffix.lower() == ".npy":
-        return npy_header(file)[0]
+        return npy_header(file)[0], ""
     if file.suffix.lower() == ".npz":
-        return npz_header(file, key)[0]
-    return tuple(read_points(path).values.shape)
+        return npz_header(file, key)[0], ""
+    found = read_points(path, header=header, index=index)
+    return tuple(found.values.shape), found.how
 
 
 def npz_header(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust import methods, metrics
-from gpuclust.errors import InputFileError, unknown_name
+from gpuclust.errors import InputFileError, PictureWarning, unknown_name, warn
 from gpuclust.files import DataSet, read_points, split_key
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
@@ -31,7 +31,17 @@ from gpuclust.ownership import OutputFolder, exclusive, inodes
 from gpuclust.plan import check_euclidean, working_type
 from gpuclust.precomputed import as_distances
 from gpuclust.record import PACKAGES, Source, describe, identity, list_files, summary, version
-from gpuclust.results import MOST, RESULTS, Cut, cut_height, draw, suggest_clusters, write_labels, write_linkage
+from gpuclust.results import (
+    MOST,
+    RESULTS,
+    Cut,
+    cut_height,
+    draw,
+    forgiven,
+    suggest_clusters,
+    write_labels,
+    write_linkage,
+)
 
 LABELS_FORMATS = ("csv", "parquet")
 
@@ -51,10 +61,11 @@ class Job:
     """What to cluster, how, and where to leave the results. Fields are the options of `linkage` and `fcluster`.
 
     Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
-    read, by name or number from 0. ``weights`` are those of the columns; ward, centroid and median take them too (the
-    columns are scaled by their roots). ``precomputed`` data are distances, condensed or square. ``report`` adds
-    report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files that gpuclust did not
-    write, or that were changed since; never an input.
+    read, by name or number from 0; ``header`` says whether a table has one, ``index`` which column names its rows (or
+    "none"): see `gpuclust.files.read_points`. ``weights`` are those of the columns; ward, centroid and median take
+    them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or square.
+    ``report`` adds report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files that
+    gpuclust did not write, or that were changed since; never an input.
     """
 
     data: str
@@ -69,6 +80,8 @@ class Job:
     memory_limit: str | None = None
     plots: bool = True
     columns: tuple[str | int, ...] | None = None
+    header: bool | None = None
+    index: str | int | None = None
     precomputed: bool = False
     min_size: int = 1
     labels_format: str = "csv"
@@ -239,17 +252,20 @@ def run(
             "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
             "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
         }
+        failed: dict[str, str] = {}
         if job.report:
             from gpuclust.report import assess
 
-            with clock("assessing"):
+            with clock("assessing"), forgiven(failed, "report.html"):
                 result.record["assessment"] = assess(job, linkage.Z, points)
         try:
-            _write(job, result, data, clock, results)
+            _write(job, result, data, clock, results, failed)
         except BaseException:  # a full disk, say: no part of a result is left; an earlier one if nothing was replaced
             if results.replaced:
                 results.forget_all()
             raise
+    for text in _lost(failed):
+        warn(text, PictureWarning)
     return result
 
 
@@ -268,8 +284,13 @@ def _names(job: Job) -> list[str]:
     return [*names, "report.html"] if job.report else names
 
 
-def _write(job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder) -> None:
-    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last."""
+def _write(
+    job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder, failed: dict[str, str]
+) -> None:
+    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last.
+
+    Adds to ``failed`` why a picture or the report is not there.
+    """
     Z, record = result.linkage.Z, result.record
     with staging(results.path) as staged:
         with clock("writing"):
@@ -280,13 +301,17 @@ def _write(job: Job, result: Result, data: DataSet, clock: _Clock, results: Outp
         if job.plots:
             hashes = results.commit(staged, files)
             with clock("drawing"):
-                files = draw(staged, Z, result.height, data.names, _to_scatter(job, data), result.labels)
-        if job.report:
+                files, not_drawn = _draw(job, staged, Z, result.height, data, result.labels)
+            failed |= not_drawn
+        record["warnings"] += _lost(failed)
+        if job.report and "report.html" not in failed:
             from gpuclust.report import write_report
 
-            with clock("reporting"):
+            with clock("reporting"), forgiven(failed, "report.html"):
                 files.append(write_report(staged, job, result, data))
+            record["warnings"] += _lost({name: why for name, why in failed.items() if name == "report.html"})
         hashes |= results.commit(staged, files)
+    record["failed_pictures"] = failed
     record["seconds"] = {**clock.seconds, "total": clock.total()}
     record["peak_memory_bytes"] = peak_memory()
     record["kept"] = results.said
@@ -300,21 +325,44 @@ def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
         results = _results(job, job.out, own_folder=True)
         data, Z = load(job), np.load(job.out / "Z.npy")
         labels, height = _cut(job, Z)
-        drawn = draw(staged, Z, height, data.names, _to_scatter(job, data), labels)
+        drawn, failed = _draw(job, staged, Z, height, data, labels)
         hashes = {**record["hashes"], **results.commit(staged, drawn)}
         record = {**record, "parameters": {**record["parameters"], "plots": True}}
+        record["failed_pictures"] = {**record["failed_pictures"], **failed}
+        record["warnings"] = [*record["warnings"], *_lost(failed)]
         list_files(record, job.out, hashes)
         return results.complete(record)
 
 
-def _to_scatter(job: Job, data: DataSet) -> NDArray[Any] | None:
-    return data.values if job.report and data.values.ndim == 2 else None
+def _draw(
+    job: Job, folder: Path, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
+) -> tuple[list[str], dict[str, str]]:
+    """The pictures: what is drawn, and why what is not; see `gpuclust.results.draw`."""
+    drawn: list[str] = []
+    failed: dict[str, str] = {}
+    points, view = None, None
+    if job.report:
+        from gpuclust.report import to_scatter
+
+        with forgiven(failed, "scatter.png"):
+            points, view = to_scatter(job, data)
+    with forgiven(failed, "dendrogram.png"):
+        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view)
+        failed |= not_drawn
+    return drawn, failed
+
+
+def _lost(failed: dict[str, str]) -> list[str]:
+    """A warning for each picture or report that could not be made."""
+    return [f"{name} could not be made ({why}); no other result depends on it" for name, why in failed.items()]
 
 
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
     limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
-    data = read_points(job.data, columns=job.columns, limit=limit)
+    data = read_points(
+        job.data, columns=job.columns, limit=limit, header=job.header, index=job.index, distances=job.precomputed
+    )
     return as_distances(data) if job.precomputed else data
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 from gpuclust.errors import DoesNotFit, GpuclustError, InputFileError
 from gpuclust.memory import available_memory, format_bytes
 
-ALLOWED = ".npy, .npz, .csv, .tsv (these two also as .gz), .parquet, .feather"
+ALLOWED = ".npy, .npz, .csv, .tsv, .txt (these three also as .gz), .parquet, .feather"
 #: Blank characters that a text may begin with, and how many there may be for each other one.
 _BLANKS, _BLANKS_EACH = 2**20, 100
 #: The longest line of a table, in bytes.
@@ -126,7 +126,8 @@ class _Bounded(io.RawIOBase):
             self._wide = block[:2] in (b"\xff\xfe", b"\xfe\xff") or block[:4] == b"\0\0\xfe\xff"
         at = -1 if self._wide else block.find(b"\0")
         if at >= 0:
-            raise InputFileError(f"{self._path}: is not text in UTF-8 (byte {self._read + at:,} is NUL)")
+            said = f"is not text in UTF-8 (byte {self._read + at:,} is NUL); is it in UTF-16?"
+            raise InputFileError(f"{self._path}: {said}")
         self._read += len(block)
         lines = block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
         solid = len(block.translate(None, b" \t\r\n\v\f"))

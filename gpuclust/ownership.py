@@ -280,14 +280,16 @@ def check_folder(path: Path) -> None:
 def check_no_input(path: Path, inputs: Mapping[Inode, str]) -> None:
     """``OutputError`` if what lies at a path, or what it links to, is an input."""
     for look in (os.lstat, os.stat):
-        with contextlib.suppress(OSError):
+        try:
             state = look(path)
-            source = inputs.get((state.st_dev, state.st_ino))
-            if source is not None:
-                raise OutputRefused(
-                    f"{displayed(path)}: is the input {displayed(source)}, which would be replaced by a result. Name "
-                    "another folder for the results"
-                )
+        except OSError:  # nothing there, or a link to nothing
+            continue
+        source = inputs.get((state.st_dev, state.st_ino))
+        if source is not None:
+            raise OutputRefused(
+                f"{displayed(path)}: is the input {displayed(source)}, which would be replaced by a result. Name "
+                "another folder for the results"
+            )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.memory import format_bytes
+from gpuclust.plot_style import PALETTE
 from gpuclust.text import displayed
 
 #: Stands where there is no number.
@@ -21,14 +22,22 @@ def _environment() -> Any:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_readable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = displayed
+    environment.globals["palette"] = PALETTE
     environment.filters["number"] = number
     environment.filters["bytes"] = lambda count: "unknown" if count is None else format_bytes(count)
     environment.filters["seconds"] = seconds
     return environment
+
+
+def _readable(value: Any) -> Any:
+    """What is filled in, without characters that no page may hold, or that mislead its reader."""
+    from markupsafe import Markup
+
+    return value if not isinstance(value, str) or isinstance(value, Markup) else displayed(value, keep="\n\t")
 
 
 def render(template: str, **values: Any) -> str:

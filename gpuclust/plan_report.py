@@ -12,13 +12,16 @@ from gpuclust.memory import format_bytes
 from gpuclust.observations import observations_of
 from gpuclust.plan import Plan
 from gpuclust.terminal import console
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def size_of(what: str, features: int | None) -> tuple[int, int | None]:
-    """Observations and features (None: condensed dissimilarities), from a number or from the header of a file.
+def size_of(
+    what: str, features: int | None, header: bool | None = None, index: str | None = None
+) -> tuple[int, int | None, str]:
+    """Observations and features (None: condensed dissimilarities), from a number or from a file; how that was read.
 
     Raises
     ------
@@ -29,23 +32,25 @@ def size_of(what: str, features: int | None) -> tuple[int, int | None]:
     """
     digits = what.replace("_", "").replace(",", "")
     if digits.isdigit():
-        return int(digits), features
+        return int(digits), features, ""
     if features is not None:
         raise ValueError(f"features are read from {what}; give their number only after a number of observations")
     try:
-        shape = read_shape(what)
+        shape, how = read_shape(what, header, index)
     except InputFileError as error:
         looks_like_a_file = any(mark in what for mark in "./\\:") or Path(what).exists()
         hint = "" if looks_like_a_file else "; give a whole number of observations, or a file"
         raise InputFileError(f"{error}{hint}") from None
-    return (shape[0], shape[1]) if len(shape) == 2 else (observations_of(shape[0]), None)
+    return (shape[0], shape[1], how) if len(shape) == 2 else (observations_of(shape[0]), None, how)
 
 
-def show(plan: Plan, as_json: bool) -> None:
-    """Print a plan."""
+def show(plan: Plan, as_json: bool, how: str = "") -> None:
+    """Print a plan; ``how`` says how the file was read that it is made for."""
     if as_json:
         print(json.dumps(record(plan), indent=2))
     else:
+        if how:
+            console().print(displayed(how), markup=False)
         console().print(_table(plan))
 
 

@@ -19,16 +19,19 @@ GREY = "0.55"
 LINK_COLORS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "C0")
 
 
+#: Colours of up to nine clusters: Matplotlib's own without its grey.
+PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
+
+
 def distinct_colors(count: int) -> np.ndarray:
     """``count`` RGB colours, shape (count, 3), neighbours far apart, none grey.
 
-    Up to nine are Matplotlib's default ones without its grey. More go round the colour circle by the golden angle, in
+    Up to nine are those of `PALETTE`. More go round the colour circle by the golden angle, in
     three lightnesses.
     """
-    if count <= 9:
-        from matplotlib import colormaps
-
-        return colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9])[:count, :3]
+    if count <= len(PALETTE):
+        parts = [[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in PALETTE[:count]]
+        return np.array(parts).reshape(count, 3)
     golden = (5**0.5 - 1) / 2
     return np.array(
         [
@@ -36,6 +39,11 @@ def distinct_colors(count: int) -> np.ndarray:
             for i in range(count)
         ]
     )
+
+
+def to_hex(color: np.ndarray) -> str:
+    """An RGB colour as ``"#rrggbb"``."""
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in color)
 
 
 def axes_or_current(ax: Axes | None) -> Axes:

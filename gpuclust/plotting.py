@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuclust.arguments import axes, label_list, real_number
+from gpuclust.cluster_colors import link_colors
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
@@ -37,6 +38,7 @@ def fancy_dendrogram(
     annotate_above: float = 0.0,
     ax: Axes | None = None,
     title: str | None = None,
+    clusters: npt.ArrayLike | None = None,
     **dendrogram_kwargs: Any,
 ) -> dict[str, Any]:
     """Draw a dendrogram with the heights of its merges, and with the line at which it is cut.
@@ -54,6 +56,9 @@ def fancy_dendrogram(
         Where to draw; by default pyplot's current axes.
     title : str, optional
         By default it says how many observations and merges are shown; ``""`` for none.
+    clusters : array_like of int, shape (n,), optional
+        Cluster of each observation, 0 for those in none: links within a cluster get its colour, the one that
+        `plot_clusters` gives it, and the others are grey.
     **dendrogram_kwargs
         Any other argument of `dendrogram`. Other defaults than there: with more than 100 observations
         ``truncate_mode="lastp"``; ``show_contracted=True``; ``no_labels=True`` with more than 300 leaves; links above
@@ -93,6 +98,8 @@ def fancy_dendrogram(
         options.setdefault("p", _LEAVES)
     options.setdefault("show_contracted", True)
     options.setdefault("above_threshold_color", GREY)
+    if clusters is not None:
+        options.setdefault("link_color_func", link_colors(Z, clusters, options["above_threshold_color"]))
     if palette_is_default():
         options.setdefault("palette", LINK_COLORS)
     if max_d is not None:

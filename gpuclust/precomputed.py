@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpuclust.errors import InputFileError
@@ -26,12 +28,11 @@ def as_distances(data: DataSet) -> DataSet:
     values = data.values
     if values.ndim == 2 and 1 in values.shape and data.names is None:  # condensed, as a row or column of a table
         values = np.ravel(values)
-    if values.ndim == 2:
-        if values.shape[0] != values.shape[1]:
-            rows, columns = values.shape
-            raise InputFileError(f"{data.path}: a matrix of distances is square, got {rows:,} x {columns:,}")
+    if values.ndim == 2 and values.shape[0] != values.shape[1]:
+        rows, columns = values.shape
+        raise InputFileError(f"{data.path}: a matrix of distances is square, got {rows:,} x {columns:,}")
     try:
         values = condense(values) if values.ndim == 2 else not_negative(check_observations(values))
     except ValueError as error:
         raise InputFileError(f"{data.path}: {error}") from error
-    return DataSet(values, data.names, None, data.path)
+    return replace(data, values=values, columns=None)

@@ -141,6 +141,7 @@ def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any
         "dtype": str(values.dtype),
         "n": n,
         "columns": data.columns,
+        "read_as": data.how,
         "row_names": data.names is not None,
         "bytes": source.state[1],
         "sha256": source.sha256,

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust import assessment
+from gpuclust.as_clustered import AS_THEY_ARE, View, view_of
+from gpuclust.cluster_colors import cluster_colors
 from gpuclust.files import DataSet, split_key
 from gpuclust.output import atomic_write
 from gpuclust.pages import render
+from gpuclust.plot_style import PALETTE
 from gpuclust.results import FEWEST_FOR_ELBOW
 from gpuclust.svg import dendrogram_svg, elbow_svg, scatter_svg
 from gpuclust.text import displayed
@@ -35,17 +38,18 @@ def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, 
 def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     """Write the page; its name."""
     Z, labels, record = result.linkage.Z, result.labels, result.record
-    points = data.values if data.values.ndim == 2 else None
+    points, view = to_scatter(job, data)
     page = render(
         "report.html",
         title=displayed(job.out.resolve().name),
         record=record,
         cut=describe_cut(job),
         sizes=_sizes(labels),
+        view=view,
         merges=_merges(Z),
-        dendrogram=dendrogram_svg(Z, result.height, data.names),
+        dendrogram=dendrogram_svg(Z, result.height, data.names, labels),
         elbow=elbow_svg(Z) if len(Z) >= FEWEST_FOR_ELBOW else None,
-        scatter=None if points is None else scatter_svg(points, labels),
+        scatter=None if points is None else scatter_svg(points, labels, view),
         command=command(job),
         program=program(job),
         labels_file=None if labels is None else f"labels.{job.labels_format}",
@@ -53,6 +57,13 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     with atomic_write(folder / "report.html", "w") as file:
         file.write(page)
     return "report.html"
+
+
+def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
+    """The points of a job, and how its metric sees them; no points where distances were given."""
+    if data.values.ndim != 2:
+        return None, AS_THEY_ARE
+    return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
 
 
 def describe_cut(job: Job) -> str | None:
@@ -82,6 +93,10 @@ def command(job: Job) -> str:
         parts += ["--weights", ",".join(f"{weight:.17g}" for weight in job.weights)]
     if job.columns is not None:
         parts += ["--columns", ",".join(map(str, job.columns))]
+    if job.header is not None:
+        parts.append("--header" if job.header else "--no-header")
+    if job.index is not None:
+        parts += ["--index", str(job.index)]
     if job.cut is not None:
         parts += [_CUTS[job.cut.criterion], f"{job.cut.threshold:.17g}"]
         if job.cut.criterion == "inconsistent" and job.cut.depth != 2:
@@ -106,6 +121,9 @@ def program(job: Job) -> str:
     file, key = split_key(job.data)
     place = str(file.absolute()) if key is None else f"{file.absolute()}:{key}"
     columns = "" if job.columns is None else f", columns={list(job.columns)!r}"
+    columns += "" if job.header is None else f", header={job.header}"
+    columns += "" if job.index is None else f", index={job.index!r}"
+    columns += ", distances=True" if job.precomputed else ""
     lines = ["import gpuclust", "from gpuclust.files import read_points", ""]
     lines.append(f"X = read_points({place!r}{columns}).values")
     arguments = "".join(f", {name}={value.tolist()}" if name == "w" else f", {name}={value!r}"
@@ -133,10 +151,15 @@ def _sizes(labels: NDArray[Any] | None) -> dict[str, Any] | None:
     """The largest clusters with their shares, and how many there are beside them."""
     if labels is None:
         return None
-    counts = np.bincount(labels)
+    colors, counts = cluster_colors(labels), np.bincount(labels)
     order = np.argsort(-counts[1:], kind="stable") + 1
     rows = [
-        {"label": int(label), "size": int(counts[label]), "share": float(counts[label] / len(labels))}
+        {
+            "label": int(label),
+            "size": int(counts[label]),
+            "share": float(counts[label] / len(labels)),
+            "color": bar_color(colors[int(label)]),
+        }
         for label in order[:_LISTED]
     ]
     return {
@@ -148,6 +171,11 @@ def _sizes(labels: NDArray[Any] | None) -> dict[str, Any] | None:
         "left_out": int(counts[0]),
         "singletons": int((counts[1:] == 1).sum()),
     }
+
+
+def bar_color(color: str) -> str:
+    """A colour of the palette as the style sheet's variable, which has one for dark screens too."""
+    return f"var(--c{PALETTE.index(color)})" if color in PALETTE else color
 
 
 def _merges(Z: NDArray[np.float64]) -> list[dict[str, Any]]:

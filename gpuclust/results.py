@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.hierarchy.suggest import acceleration
-from gpuclust.output import atomic_write, save_figure
+from gpuclust.output import OutputError, atomic_write, save_figure
+from gpuclust.text import displayed, guarded
 
+if TYPE_CHECKING:
+    from gpuclust.as_clustered import View
+
+#: Characters of a row's name in a picture.
+LONGEST_NAME = 30
 #: Heights written into the dendrogram: those of so many merges from the top.
 ANNOTATED = 12
 #: The elbow looks for a change of growth in so many of the last merges, and needs a few.
@@ -66,7 +75,10 @@ def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
 
 
 def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
-    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name."""
+    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name.
+
+    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front (`gpuclust.text.guarded`).
+    """
     if form == "parquet":
         from gpuclust.columnar import write_columnar
 
@@ -82,7 +94,7 @@ def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, fo
             table.writerows(zip(rows, labels.tolist(), strict=True))
         else:
             table.writerow(["row", "name", "label"])
-            table.writerows(zip(rows, names, labels.tolist(), strict=True))
+            table.writerows(zip(rows, map(guarded, names), labels.tolist(), strict=True))
     return "labels.csv"
 
 
@@ -91,8 +103,7 @@ def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
     if form == "parquet":
         from gpuclust.columnar import read_columnar
 
-        values, _, _ = read_columnar(folder / "labels.parquet", ["label"])
-        return values[:, 0]
+        return read_columnar(folder / "labels.parquet", ["label"]).values[:, 0]
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
         return np.array([int(row["label"]) for row in csv.DictReader(file)])
 
@@ -104,12 +115,33 @@ def draw(
     names: list[str] | None,
     points: NDArray[Any] | None = None,
     labels: NDArray[Any] | None = None,
-) -> list[str]:
-    """dendrogram.png, elbow.png when there are enough merges, scatter.png where points are given; their names.
+    view: View | None = None,
+) -> tuple[list[str], dict[str, str]]:
+    """dendrogram.png, elbow.png when there are enough merges, scatter.png where points are given.
 
-    ``height`` is where the line of the cut is drawn, ``labels`` are the points' clusters.
+    Parameters
+    ----------
+    folder : Path
+    Z : ndarray of shape (n - 1, 4)
+    height : float or None
+        Where the line of the cut is drawn.
+    names : list of str or None
+        Names of the observations.
+    points : ndarray of shape (n, m), optional
+    labels : ndarray of shape (n,), optional
+        The clusters of the observations. A cluster has one colour in all pictures.
+    view : View, optional
+        How the metric sees the points.
+
+    Returns
+    -------
+    drawn : list of str
+    failed : dict
+        Why a picture could not be drawn, by its name.
     """
-    from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
+    from gpuclust.as_clustered import AS_THEY_ARE
+    from gpuclust.plotting import fancy_dendrogram, plot_elbow
+    from gpuclust.scatter import scatter
 
     highest = np.sort(Z[:, 2])[::-1]
     options: dict[str, Any] = {
@@ -117,18 +149,40 @@ def draw(
         "max_d": height,
         "leaf_rotation": 90.0,
     }
+    # Without a cut there are no clusters, and no colours of clusters.
+    options |= {"color_threshold": 0.0} if labels is None else {"clusters": labels}
     if names is not None:
-        options["labels"] = names
-    drawn = ["dendrogram.png"]
-    save_figure(folder / "dendrogram.png", lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
+        options["labels"] = [displayed(name, most=LONGEST_NAME) for name in names]
+    pictures: dict[str, tuple[Callable[[Any], Any], tuple[float, float]]] = {
+        "dendrogram.png": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
+    }
     if len(Z) >= FEWEST_FOR_ELBOW:
-        save_figure(folder / "elbow.png", lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax))
-        drawn.append("elbow.png")
+        pictures["elbow.png"] = (lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax), (8.0, 6.0))
     if points is not None:
         clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
-        save_figure(folder / "scatter.png", lambda ax: plot_clusters(points, clusters, ax=ax), (9.0, 6.0))
-        drawn.append("scatter.png")
-    return drawn
+        paint = partial(scatter, points, clusters, highlight=None, left_out=0, view=view or AS_THEY_ARE)
+        pictures["scatter.png"] = (lambda ax: paint(ax=ax), (9.0, 6.0))
+    drawn: list[str] = []
+    failed: dict[str, str] = {}
+    for name, (paint_on, size) in pictures.items():
+        with forgiven(failed, name):
+            save_figure(folder / name, paint_on, size)
+            drawn.append(name)
+    return drawn, failed
+
+
+@contextmanager
+def forgiven(failed: dict[str, str], name: str) -> Iterator[None]:
+    """Keep in ``failed`` why a picture or report, which results do not depend on, could not be made.
+
+    That a file cannot be written is another matter, and an `OutputError` as ever.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except Exception as error:
+        failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:

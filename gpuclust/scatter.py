@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuclust.arguments import axes, whole_number
-from gpuclust.plot_style import axes_or_current, distinct_colors, tidy
+from gpuclust.as_clustered import AS_THEY_ARE, View
+from gpuclust.cluster_colors import cluster_colors
+from gpuclust.plot_style import axes_or_current, tidy
 from gpuclust.real_arrays import real_array, to_host, typed_array
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,33 +71,48 @@ def plot_clusters(
     """
     axes(ax)
     left_out = None if left_out is None else whole_number(left_out, "left_out", -(2**63), 2**63 - 1)
+    return scatter(X, labels, ax, highlight, left_out, AS_THEY_ARE)
+
+
+def scatter(
+    X: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    ax: Axes | None,
+    highlight: Any,
+    left_out: int | None,
+    view: View,
+) -> Axes:
+    """`plot_clusters` of points as they were clustered; see `gpuclust.as_clustered`."""
+    from matplotlib.colors import to_rgb
+
     points, clusters = _checked_points(X, labels)
     groups = _checked_groups(highlight, len(points))
     names, cluster, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     cluster = cluster.reshape(-1)
-    shown = _sample(cluster, sizes)
-    shown = np.unique(np.concatenate([shown, *groups]))
-    place, axis_names = in_the_plane(points[shown], cluster[shown])
+    drawn = np.unique(np.concatenate([_sample(cluster, sizes), *groups]))
+    place, axis_names = in_the_plane(view.change(points[drawn]), cluster[drawn], view.columns)
 
     ax = axes_or_current(ax)
-    size = float(np.clip(600.0 / np.sqrt(len(shown)), 1.5, 36.0))  # square points
+    size = float(np.clip(600.0 / np.sqrt(len(drawn)), 1.5, 36.0))  # square points
     is_cluster = np.ones(len(names), dtype=bool) if left_out is None else names != left_out
-    colors = np.tile((0.75, 0.75, 0.75), (len(names), 1))
-    colors[is_cluster] = distinct_colors(int(is_cluster.sum()))
+    by_label = cluster_colors(names, left_out)
+    colors = np.array([to_rgb(by_label[int(name)]) for name in names])
     # One collection in the points' own order: no cluster lies on top of all others.
-    order = np.argsort(is_cluster[cluster[shown]], kind="stable")
+    order = np.argsort(is_cluster[cluster[drawn]], kind="stable")
     x, y = place[order].T
-    many = len(shown) > 2000
-    ax.scatter(x, y, s=size, c=colors[cluster[shown][order]], alpha=0.85, linewidths=0, rasterized=many)
+    many = len(drawn) > 2000
+    ax.scatter(x, y, s=size, c=colors[cluster[drawn][order]], alpha=0.85, linewidths=0, rasterized=many)
     for group, color in zip(groups, cycle(_RINGS)):
-        x, y = place[np.searchsorted(shown, group)].T
+        x, y = place[np.searchsorted(drawn, group)].T
         ax.scatter(x, y, s=max(4 * size, 40.0), facecolors="none", edgecolors=color, linewidths=1.4, zorder=3)
 
     tidy(ax, "both")
-    ax.set(xlabel=axis_names[0], ylabel=axis_names[1])
+    ax.set_xlabel(axis_names[0], parse_math=False)
+    ax.set_ylabel(axis_names[1], parse_math=False)
     count = int(is_cluster.sum())
     title = f"{len(points):,} points in {count:,} cluster{'s' * (count != 1)}"
-    ax.set_title(title if len(shown) == len(points) else f"{title} ({len(shown):,} drawn)")
+    title += "" if len(drawn) == len(points) else f" ({len(drawn):,} drawn)"
+    ax.set_title(f"{title}\n{view.note}" if view.note else title)
     if count <= _MOST_NAMED:
         _name_clusters(ax, names, sizes, colors, is_cluster)
     return ax
@@ -185,13 +203,18 @@ def _sample(cluster: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.sort(order[rank < quota[cluster[order]]])
 
 
-def in_the_plane(points: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Two coordinates for each point, and what they are."""
+def in_the_plane(
+    points: np.ndarray, cluster: np.ndarray, columns: Sequence[str] | None = None
+) -> tuple[np.ndarray, tuple[str, str]]:
+    """Two coordinates for each point, and what they are; ``columns`` are the names of the features."""
     points = points.astype(np.float64)
+    names = (
+        [f"feature {i}" for i in range(2)] if columns is None else [displayed(name, most=60) for name in columns[:2]]
+    )
     if points.shape[1] == 1:
-        return np.column_stack((points[:, 0], cluster)), ("feature 0", "cluster, in order of its label")
+        return np.column_stack((points[:, 0], cluster)), (names[0], "cluster, in order of its label")
     if points.shape[1] == 2:
-        return points, ("feature 0", "feature 1")
+        return points, (names[0], names[1])
     points -= points.mean(axis=0)
     total = float((points**2).sum())
     if total == 0.0:

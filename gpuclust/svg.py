@@ -12,29 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuclust.as_clustered import AS_THEY_ARE, View
+from gpuclust.cluster_colors import cluster_colors, link_colors
 from gpuclust.hierarchy.dendrogram import dendrogram
 from gpuclust.hierarchy.suggest import acceleration
-from gpuclust.plot_style import distinct_colors
+from gpuclust.plot_style import PALETTE
 from gpuclust.scatter import in_the_plane
+from gpuclust.text import displayed
 
 #: A dendrogram of more observations is contracted to this many leaves; labels of more leaves are left out.
 _FULL_UP_TO, _LEAVES, _MOST_LABELS = 60, 40, 80
-#: Points of a scatter; clusters whose colours are the style sheet's.
-_MOST_POINTS, _STYLED = 2000, 9
+#: Points of a scatter, at most.
+_MOST_POINTS = 2000
 _MERGES = 10
-_PALETTE = tuple(f"C{i}" for i in range(_STYLED))
+#: The colour of links between clusters.
+_ABOVE = "above"
 
 
-def dendrogram_svg(Z: NDArray[np.float64], height: float | None, names: list[str] | None) -> str:
-    """The tree, contracted where it is large; ``height`` is that of the line of the cut."""
+def dendrogram_svg(
+    Z: NDArray[np.float64],
+    height: float | None,
+    names: list[str] | None,
+    labels: NDArray[Any] | None = None,
+) -> str:
+    """The tree, contracted where it is large, links in the colours of their clusters.
+
+    ``height`` is that of the line of the cut, ``labels`` are the clusters of the observations.
+    """
     options: dict[str, Any] = {"truncate_mode": "lastp", "p": _LEAVES} if len(Z) >= _FULL_UP_TO else {}
     if names is not None:
         options["labels"] = names
-    threshold = 0.0 if height is None else float(np.nextafter(height, np.inf))
-    tree = dendrogram(
-        Z, no_plot=True, color_threshold=threshold, above_threshold_color="k", palette=_PALETTE, **options
-    )
-    leaves = [str(name) for name in tree["ivl"]]
+    colors = (lambda node: _ABOVE) if labels is None else link_colors(Z, labels, _ABOVE)
+    tree = dendrogram(Z, no_plot=True, link_color_func=colors, **options)
+    leaves = [displayed(name, most=18) for name in tree["ivl"]]
     longest = max(map(len, leaves))
     below = 20 + 6 * min(longest, 18) if len(leaves) <= _MOST_LABELS else 24
     top = max(float(np.max(tree["dcoord"])), height or 0.0, 0.0)
@@ -45,7 +55,7 @@ def dendrogram_svg(Z: NDArray[np.float64], height: float | None, names: list[str
         corners = " ".join(f"{frame.x(x)} {frame.y(y)}" for x, y in zip(xs, ys, strict=True))
         ways.setdefault(color, []).append(f"M{corners}")
     for color, way in ways.items():
-        parts.append(f'<path class="link {_class(color)}" d="{"".join(way)}"/>')
+        parts.append(f'<path {_styled("link", color)} d="{"".join(way)}"/>')
     if height is not None:
         y = frame.y(height)
         parts.append(f'<path class="cut" d="M{frame.left} {y}H{frame.right}"/>')
@@ -53,9 +63,8 @@ def dendrogram_svg(Z: NDArray[np.float64], height: float | None, names: list[str
     if len(leaves) <= _MOST_LABELS:
         for place, leaf in enumerate(leaves):
             x, y = frame.x(5.0 + 10.0 * place), frame.bottom + 8
-            shown = leaf if len(leaf) <= 18 else leaf[:17] + "…"
             parts.append(
-                f'<text class="leaf" transform="translate({x + 3:.1f} {y})rotate(-90)">{escape(shown)}</text>'
+                f'<text class="leaf" transform="translate({x + 3:.1f} {y})rotate(-90)">{escape(leaf)}</text>'
             )
     return "".join([*parts, "</svg>"])
 
@@ -69,53 +78,46 @@ def elbow_svg(Z: NDArray[np.float64]) -> str:
     parts = [frame.open("Elbow"), frame.grid("distance")]
     x = frame.x(k)
     parts.append(f'<path class="cut" d="M{x} {frame.top}V{frame.bottom}"/>')
-    for values, first, kind in ((heights, 1, "C0"), (rates, 2, "C1")):
+    for values, first, kind in ((heights, 1, PALETTE[0]), (rates, 2, PALETTE[1])):
         places = [(frame.x(first + i), frame.y(value)) for i, value in enumerate(values)]
         line = " ".join(f"{a} {b}" for a, b in places)
-        parts.append(f'<path class="link {_class(kind)}" d="M{line}"/>')
+        parts.append(f'<path {_styled("link", kind)} d="M{line}"/>')
         dots = "".join(f"M{a} {b}h0" for a, b in places)
-        parts.append(f'<path class="dots {_class(kind)}" d="{dots}"/>')
+        parts.append(f'<path {_styled("dots", kind)} d="{dots}"/>')
     parts += [f'<text class="tick" x="{frame.x(c)}" y="{frame.bottom + 16}">{c}</text>' for c in counts]
     parts.append(frame.below("number of clusters left"))
     side, anchor = (8, "start") if k <= len(counts) / 2 else (-8, "end")
     parts.append(
         f'<text class="note" text-anchor="{anchor}" x="{x + side}" y="{frame.top + 44}">suggested k = {k}</text>'
     )
-    for row, (text, kind) in enumerate((("height of the merge", "C0"), ("acceleration", "C1"))):
+    for row, (text, kind) in enumerate((("height of the merge", PALETTE[0]), ("acceleration", PALETTE[1]))):
         y = frame.top + 8 + 16 * row
-        parts.append(f'<path class="dots {_class(kind)}" d="M{frame.right - 128} {y}h0"/>')
+        parts.append(f'<path {_styled("dots", kind)} d="M{frame.right - 128} {y}h0"/>')
         parts.append(f'<text class="key" x="{frame.right - 118}" y="{y + 4}">{text}</text>')
     return "".join([*parts, "</svg>"])
 
 
-def scatter_svg(points: NDArray[Any], labels: NDArray[Any] | None) -> str:
-    """The points, or a sample of them, in the plane, coloured by cluster."""
+def scatter_svg(points: NDArray[Any], labels: NDArray[Any] | None, view: View = AS_THEY_ARE) -> str:
+    """The points, or a sample of them, in the plane, coloured by cluster; ``view`` is what their metric sees."""
     n = len(points)
     chosen = np.arange(n)
     if n > _MOST_POINTS:
         chosen = np.sort(np.random.default_rng(0).choice(n, _MOST_POINTS, replace=False))
     clusters = np.ones(len(chosen), dtype=np.int64) if labels is None else labels[chosen]
-    place, titles = in_the_plane(np.asarray(points[chosen]), clusters)
+    place, titles = in_the_plane(view.change(np.asarray(points[chosen])), clusters, view.columns)
     (x0, y0), (x1, y1) = place.min(axis=0), place.max(axis=0)
     frame = _Frame(470, 340, (56, 12, 16, 46), _roomy(x0, x1), _roomy(y0, y1))
-    shown = f"{len(chosen):,} of {n:,} points" if len(chosen) < n else f"{n:,} points"
-    parts = [frame.open(f"Scatter of {shown}"), frame.grid(titles[1])]
+    drawn = f"{len(chosen):,} of {n:,} points" if len(chosen) < n else f"{n:,} points"
+    parts = [frame.open(f"Scatter of {drawn}"), frame.grid(titles[1])]
     parts += [
         f'<text class="tick" x="{frame.x(value)}" y="{frame.bottom + 16}">{value:.6g}</text>'
         for value in _ticks(*frame.xs)
     ]
-    most = 0 if labels is None else int(labels.max())
-    colors = distinct_colors(most) if most > _STYLED else None
+    colors = cluster_colors(clusters if labels is None else labels)
     width = float(np.clip(150.0 / np.sqrt(len(chosen)), 3.0, 7.0))
     for cluster in np.unique(clusters):
         dots = "".join(f"M{frame.x(x)} {frame.y(y)}h0" for x, y in place[clusters == cluster])
-        if cluster == 0:
-            style = 'class="dots out"'
-        elif colors is None:
-            style = f'class="dots c{(cluster - 1) % _STYLED}"'
-        else:
-            red, green, blue = (round(255 * float(part)) for part in colors[cluster - 1])
-            style = f'class="dots" style="stroke:#{red:02x}{green:02x}{blue:02x}"'
+        style = _styled("dots", "out" if cluster == 0 else colors[int(cluster)])
         parts.append(f'<path {style} stroke-width="{width:.1f}" d="{dots}"/>')
     parts.append(frame.below(titles[0]))
     return "".join([*parts, "</svg>"])
@@ -166,8 +168,11 @@ class _Frame:
         return f'<text class="axis" x="{middle}" y="{self.height - 8}">{escape(title)}</text>'
 
 
-def _class(color: str) -> str:
-    return "above" if color == "k" else color.lower()
+def _styled(kind: str, color: str) -> str:
+    """Attributes of a path: the style sheet's class of a colour where it has one, else the colour."""
+    if color in PALETTE:
+        return f'class="{kind} c{PALETTE.index(color)}"'
+    return f'class="{kind}" style="stroke:{color}"' if color.startswith("#") else f'class="{kind} {color}"'
 
 
 def _roomy(low: float, high: float) -> tuple[float, float]:

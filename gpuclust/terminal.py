@@ -41,7 +41,13 @@ def console(stderr: bool = False) -> Console:
     found = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not found.is_terminal and "COLUMNS" not in os.environ:
         found = Console(stderr=stderr, highlight=False, soft_wrap=False, width=100)
+    found.on_broken_pipe = _nobody_reads  # type: ignore[method-assign]
     return found
+
+
+def _nobody_reads() -> None:
+    """In place of rich's, which ends the process with code 1."""
+    raise BrokenPipeError
 
 
 class ProgressBar:
@@ -196,7 +202,7 @@ def stoppable(work: Callable[[], int]) -> int:
         raise KeyboardInterrupt
 
     for number in STOPPING:
-        # A job started in the background by a shell ignores Ctrl-C, one by nohup the end of its terminal; leave it so.
+        # In the background of a shell Ctrl-C is ignored, and under nohup the end of the terminal: leave it so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
     try:

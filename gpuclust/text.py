@@ -1,32 +1,59 @@
-"""Names and messages as they can be shown: without control characters, and without bytes that are no text."""
+"""Names and messages as they can be shown, and as they are written into tables that spreadsheets open."""
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 
 #: Control characters, marks that change the direction of what follows, separators of lines, and lone surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
-def displayed(name: str | os.PathLike[str]) -> str:
-    r"""A path or a message for people: what cannot be shown is escaped; for the file system use the name itself.
+def displayed(name: object, keep: str = "", most: int | None = None) -> str:
+    r"""A path, name or message for people: what cannot be shown is escaped; for the file system use the name itself.
 
     Names of files are bytes. Those that are not UTF-8 come from the system with lone surrogates in place of these
     bytes, which no terminal and no file in UTF-8 takes.
 
+    Characters of ``keep`` stay (line ends, say). A text of more than ``most`` characters is cut, and ends in an
+    ellipsis.
+
     >>> displayed("caf\udce9.csv")
     'caf\\xe9.csv'
     """
-    text = os.fspath(name)
-    if text.isascii() and text.isprintable():
-        return text
-    with suppress(UnicodeEncodeError):  # surrogates that stand for no byte
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _UNSAFE.sub(_escaped, text)
+    text = str(name)
+    if not (text.isascii() and text.isprintable()):
+        with suppress(UnicodeEncodeError):  # surrogates that stand for no byte
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        text = _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found), text)
+    return text if most is None or len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def guarded(cell: object) -> object:
+    """A cell for a table that a spreadsheet may open: text that it would take for a formula gets ``'`` in front.
+
+    So does text with such marks before the formula's first character, so that `unguarded` gives back what was
+    written. Numbers, and texts that spell one (-1.5), stay as they are. Surrogates are escaped: no file in UTF-8
+    holds them.
+    """
+    if not isinstance(cell, str):
+        return cell
+    if any("\ud800" <= char <= "\udfff" for char in cell):
+        cell = re.sub("[\ud800-\udfff]", lambda found: displayed(found[0]), cell)
+    if not _FORMULA.match(cell):
+        return cell
+    return cell if _NUMBER.fullmatch(cell) else "'" + cell
+
+
+def unguarded(cell: str) -> str:
+    """What `guarded` was given."""
+    return cell[1:] if _GUARDED.match(cell) else cell

@@ -34,8 +34,9 @@ def protect(kernel: Any) -> Any:
     if folder is None:
         return kernel
     if refusal(str(folder)) is None:
-        files = kernel._cache._cache_file
-        files.__class__ = _checked(type(files))
+        files: Any = kernel._cache._cache_file
+        kind: Any = type(files)
+        files.__class__ = _checked(kind)
     else:
         kernel._cache = NullCache()
     return kernel

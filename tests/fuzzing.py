@@ -174,6 +174,12 @@ def _decimals(r: np.random.Generator, n: int, m: int) -> np.ndarray:
     return np.round(r.random((n, m)), int(r.integers(1, 3)))
 
 
+def _nearly_a_lattice(r: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """Distances that single precision cannot tell apart, of which many compete."""
+    X = r.integers(0, int(r.choice([2, 3, 6])), (n, m)) + r.normal(size=(n, m)) * 10.0 ** r.integers(-10, -5)
+    return np.where(r.random((n, 1)) < 0.1, X * 10.0 ** r.integers(0, 3), X)  # some far away, so that boxes are wide
+
+
 def _hub(r: np.random.Generator, n: int, m: int) -> np.ndarray:
     X = r.normal(size=(n, m))
     X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
@@ -228,6 +234,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
     "duplicates": _duplicates,
     "decimals": _decimals,
     "lattice": lambda r, n, m: r.integers(0, int(r.choice([2, 3, 6, 20])), (n, m)).astype(float),
+    "nearly a lattice": _nearly_a_lattice,
     "hub": _hub,
     "star": _star,
     "gaps": _gaps,
@@ -255,6 +262,8 @@ def draw(seed: int, interpreted: bool = False, only: dict[str, Any] | None = Non
         metric = "euclidean"
     kind = only.get("kind") or str(r.choice(FOR_ANGLES if metric in ANGULAR else list(KINDS)))
     n, m = _shape(r, interpreted)
+    if interpreted and method == "single" and r.random() < 0.5:
+        n = int(r.integers(45, 150))  # cheap, and a deeper tree
     if metric == "correlation":
         m += 3
     dtype = "float32" if r.random() < 0.12 and metric in ("euclidean", "sqeuclidean", "cityblock") else "float64"
@@ -314,7 +323,8 @@ def _algorithm(r: np.random.Generator, n: int, m: int, method: str, metric: str,
 
     known = choice.options(n, None if condensed else m, methods.METHODS[method], metric)
     names = [option.algorithm for option in known]
-    return str(r.choice(["auto", *names * 3, *["cluster tree"] * 6 * ("cluster tree" in names)]))
+    intricate = [name for name in names if name in ("spanning tree", "summaries", "generic", "cluster tree")]
+    return str(r.choice(["auto", *names * 3, *intricate * 6]))
 
 
 @contextmanager
@@ -394,7 +404,10 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     The clusters are unions of near or of any points, not what a linkage would make of them: bounds are tight or not.
     The last two are the reference's matrix of all dissimilarities, and whether the tree compares in other terms.
     """
+    from exact_judge import Wrong
+
     from gpuclust import methods, metrics
+    from gpuclust.algorithms.candidates import limits_of_clusters, limits_of_points
     from gpuclust.backends import select
     from gpuclust.clusters import Clusters
     from gpuclust.kernels.reference.candidates import between_clusters
@@ -427,6 +440,13 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
         found.append((place[tree.nearest[by_row]], tree.distance[by_row]))
     squares = rule.pairs == "largest" and case.metric == "euclidean"
     square = between_clusters(points, rule, clusters)
+    lists, far = cpu.knn(points, int(r.integers(1, points.n)))
+    limits = limits_of_clusters(rule, clusters, limits_of_points(far[:, -1], len(points.features)))
+    candidate = np.zeros(square.shape, bool)
+    candidate[clusters.row_of_point[:, None], clusters.row_of_point[lists]] = True
+    np.fill_diagonal(candidate, True)
+    if (~candidate & (square < limits[:, None])).any():
+        raise Wrong("a cluster that is on no list is below the limit")
     np.fill_diagonal(square, np.inf)
     return (*(np.asarray(part) for pair in found for part in pair), square, np.array(squares))
 

@@ -39,6 +39,7 @@ def install() -> None:
     assert "gpuclust.kernels.cpu.pairwise" not in sys.modules, "kernels are compiled already"
     np.seterr(all="ignore")  # as compiled code does
     warnings.simplefilter("ignore", RuntimeWarning)  # in other threads, where the line above has no effect
+    sys.setswitchinterval(1e-5)  # or one thread is done before another begins
     launch: Any = importlib.import_module("gpuclust.kernels.cpu.launch")
     launch.compiled = lambda function: function
     launch.stamp = lambda *modules: ""

@@ -93,7 +93,8 @@ def lines_of(path: Path) -> set[int]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Lines of kernels that the fuzzer never reaches.")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=300, help="seeds of each method")
+    parser.add_argument("--method", help="of one method only")
     chosen = parser.parse_args(arguments)
     import fuzzing
     import interpreted
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     interpreted.install()
     reached = Reached()
     reached.start()
-    for method in (*fuzzing.METHODS, "neighbours", "clusters"):
+    for method in [chosen.method] if chosen.method else (*fuzzing.METHODS, "neighbours", "clusters"):
         for seed in range(chosen.first, chosen.first + chosen.count):
             fuzzing.failure(fuzzing.draw(seed, True, {"method": method}))
     missed = 0

@@ -16,7 +16,6 @@ import importlib.util
 import io
 import os
 import pickle
-import resource
 import signal
 import sys
 import time
@@ -31,7 +30,7 @@ from mutants_list import MUTANTS, Mutant
 ROOT = Path(__file__).resolve().parents[1]
 #: Which methods of the fuzzer reach a file: the beginning of its name, the longest first.
 REACHED_BY = {
-    "gpuclust/algorithms/candidates": ("complete", "average", "weighted"),
+    "gpuclust/algorithms/candidates": ("clusters", "complete", "average", "weighted"),
     "gpuclust/algorithms/equal": ("complete", "average", "weighted", "ward"),
     "gpuclust/algorithms/generic": ("centroid", "median"),
     "gpuclust/algorithms/hybrid": ("complete", "average", "weighted"),
@@ -60,9 +59,14 @@ REACHED_BY = {
     "kernels/cpu/tree_outgoing": ("single",),
     "kernels/cpu/tree_points": ("neighbours", "single"),
 }
-#: Seeds of each method: a few first, and many for what survives. Points in one place, ties and ulps more often.
-FEW, MANY = 60, 1200
-HARD = ("ulps", "one place of ulps", "lattice", "decimals", "hub", "duplicates", "offset", "groups")
+#: Seconds of CPU time that a case takes at most; what takes longer runs for ever.
+A_CASE = 10
+#: Seeds of each method and kind of points (None: any): a few first, and many for what survives.
+FEW: dict[str | None, int] = {"lattice": 12, "nearly a lattice": 12, "one place of ulps": 8, None: 30}
+MANY: dict[str | None, int] = {None: 1000} | dict.fromkeys(
+    ("ulps", "one place of ulps", "lattice", "nearly a lattice", "decimals", "hub", "duplicates", "offset", "groups"),
+    150,
+)
 
 
 def methods_for(file: str) -> tuple[str, ...]:
@@ -111,6 +115,8 @@ def failures(
         for seed in range(count):
             if (method, kind, seed) in skip:
                 continue
+            signal.setitimer(signal.ITIMER_PROF, A_CASE)
+            signal.alarm(100 * A_CASE)  # where it waits for ever
             case = fuzzing.draw(seed, True, {"method": method, "kind": kind})
             wrong = fuzzing.failure(case)
             if wrong is not None:
@@ -120,14 +126,14 @@ def failures(
     return found
 
 
-def in_child(*arguments: Any, seconds: int) -> list[Any]:
+def in_child(*arguments: Any) -> list[Any]:
     """`failures` in a child process, which has imported no kernel; a time limit counts as a failure."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        signal.alarm(20 * seconds)  # where it waits for ever
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         with redirect_stdout(io.StringIO()):
             try:
                 found = failures(*arguments)
@@ -145,11 +151,11 @@ def in_child(*arguments: Any, seconds: int) -> list[Any]:
     return list(pickle.loads(data))
 
 
-def plans(methods: Sequence[str]) -> tuple[list[Any], list[Any]]:
-    few = [(method, None, FEW) for method in methods]
-    return few, [(method, kind, MANY // len(HARD)) for method in methods for kind in HARD] + [
-        (method, None, MANY) for method in methods
-    ]
+def plans(methods: Sequence[str]) -> tuple[list[Any], ...]:
+    """Methods, kinds and numbers of seeds, of both stages."""
+    return tuple(
+        [(method, kind, count) for kind, count in stage.items() for method in methods] for stage in (FEW, MANY)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -169,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     every = sorted({method for mutant in wanted for method in methods_for(mutant.file)})
     skip: set[Any] = set()
     for stage in plans(every)[: 1 if chosen.quick else 2]:  # what fails without a mutant says nothing
-        found = in_child(None, stage, set(), False, seconds=36000)
+        found = in_child(None, stage, set(), False)
         skip |= {case for case, _ in found}
         for case, wrong in found:
             print(f"without a mutant: {case}: {wrong}", flush=True)
@@ -179,9 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
         found: list[Any] = []
         few, many = plans(methods_for(mutant.file))
         try:
-            found = in_child(mutant, few, skip, True, seconds=25)
+            found = in_child(mutant, few, skip, True)
             if not (found or chosen.quick or mutant.equivalent):
-                found = in_child(mutant, many, skip, True, seconds=3600)
+                found = in_child(mutant, many, skip, True)
         except ValueError as error:
             print(f"{number:3} MISSING    {error}", flush=True)
             gone += 1

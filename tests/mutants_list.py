@@ -1,5 +1,7 @@
 """Planted bugs in kernels of the CPU: see `mutants.py`."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -289,7 +291,6 @@ MUTANTS = [
         "            for place in range(right - left, features.shape[2]):\n                features[box, 0, place] = np.nan\n",
         "",
         "places behind a box's last point count as points",
-        "",
     ),
     Mutant(
         "screened_tie_index",
@@ -398,6 +399,13 @@ MUTANTS = [
         "means are bounded by a largest limit",
     ),
     Mutant(
+        "limit_no_margin",
+        "gpuclust/algorithms/candidates.py",
+        "return last * (1 - (64 + features) * np.finfo(last.dtype).eps)",
+        "return last * 1",
+        "limits of clusters are not lowered by the rounding of their sums",
+    ),
+    Mutant(
         "follow_merged",
         "gpuclust/algorithms/candidates.py",
         "stays[stays] = ~merged[nearest[stays]]",
@@ -407,15 +415,15 @@ MUTANTS = [
     Mutant(
         "proven_always",
         "gpuclust/algorithms/candidates.py",
-        "proven = distance < _limits(method, clusters, limit)",
+        "proven = distance < limits_of_clusters(method, clusters, limit)",
         "proven = distance < np.inf",
         "every candidate counts as proven",
     ),
     Mutant(
         "proven_le",
         "gpuclust/algorithms/candidates.py",
-        "proven = distance < _limits(method, clusters, limit)",
-        "proven = distance <= _limits(method, clusters, limit)",
+        "proven = distance < limits_of_clusters(method, clusters, limit)",
+        "proven = distance <= limits_of_clusters(method, clusters, limit)",
         "a candidate at the limit counts as proven",
         "limits are lowered by their margin, so equality means that both are zero: nothing is nearer",
     ),
@@ -467,7 +475,6 @@ MUTANTS = [
         "        if rows.ids[y] < rows.ids[x]:\n            x, y = y, x\n",
         "",
         "a pair is summed in another order from the other side",
-        "",
     ),
     Mutant(
         "tree_tie_id",
@@ -526,7 +533,6 @@ MUTANTS = [
         "                    tree.high[node, k] = max(tree.high[node, k], rows.centre[a, k])\n",
         "",
         "boxes do not follow unions",
-        "",
     ),
     Mutant(
         "chain_stale_nearest",
@@ -599,20 +605,6 @@ MUTANTS = [
         "Stewart's theorem is used for metrics that are not Euclidean",
     ),
     Mutant(
-        "generic_exact_kept",
-        "kernels/cpu/generic.py",
-        "exact[x] = exact[x] and nears[k] == b and values[k] == bounds[k]",
-        "exact[x] = exact[x]",
-        "a bound stays exact though its cluster has moved",
-    ),
-    Mutant(
-        "generic_bound_not_lowered",
-        "kernels/cpu/generic.py",
-        "                        if values[k] < bounds[k]:\n                            bound[x] = values[k]",
-        "                        if values[k] < bounds[k] * 0.9:\n                            bound[x] = values[k]",
-        "a union that is a little nearer is not noticed",
-    ),
-    Mutant(
         "generic_gone",
         "kernels/cpu/generic.py",
         "            gone[a] = np.inf\n            bound[a] = np.inf",
@@ -620,26 +612,62 @@ MUTANTS = [
         "clusters that are gone are found again",
     ),
     Mutant(
-        "generic_tie",
+        "generic_limit_once",
         "kernels/cpu/generic.py",
-        "elif values[k] == bounds[k] and exact[x] and b < nears[k]:\n                            near[x] = b",
-        "elif False:\n                            near[x] = b",
-        "ties go to the later row",
-        "either answer to a tie is right; the order of ties is held by the test that compares with the tree of centroids",
+        "limit = farther(farther(found, error, factors), error, factors)",
+        "limit = found",
+        "only what is as near by rounded centroids is looked at",
+    ),
+    Mutant(
+        "generic_room_zero",
+        "kernels/cpu/generic.py",
+        "room = farther(zero, error_of(state, b), factors)",
+        "room = zero",
+        "blocks are passed over as if centroids were exact",
+    ),
+    Mutant(
+        "generic_errors_zero",
+        "kernels/cpu/generic.py",
+        "return state[2][x] + state[2][y]",
+        "return zero",
+        "rounded centroids count as exact where two are compared",
+    ),
+    Mutant(
+        "generic_error_own",
+        "kernels/cpu/generic.py",
+        "return state[2][x] + state[3][0]",
+        "return zero",
+        "rounded centroids count as exact in a search",
     ),
     Mutant(
         "generic_near_follow",
         "kernels/cpu/generic.py",
-        "                            exact[x] = exact[x] and nears[k] == b and values[k] == bounds[k]\n                            near[x] = b",
-        "                            exact[x] = exact[x] and nears[k] == b and values[k] == bounds[k]\n                            near[x] = a",
+        "exact[x] = exact[x] and nears[k] == b and value == bounds[k]\n                            near[x] = b",
+        "exact[x] = exact[x] and nears[k] == b and value == bounds[k]\n                            near[x] = a",
         "a row goes on to point to what is gone",
+        "where the bound is exact b was the nearest and a is gone; elsewhere the row is searched before ``near`` is used",
     ),
     Mutant(
-        "tell_strict",
-        "kernels/cpu/generic_tree.py",
-        "if not gap(centers, x, nodes, node) < farthest[node]:",
-        "if not gap(centers, x, nodes, node) < farthest[node] * 0.5:",
-        "nodes are passed over that a union is nearer to",
+        "generic_tie",
+        "kernels/cpu/generic.py",
+        "elif value == bounds[k] and exact[x] and b < nears[k]:\n                            near[x] = b",
+        "elif False:\n                            near[x] = b",
+        "ties go to the later row",
+        "either answer to a tie is right; the order of ties is held by the tests that compare with the tree of centroids",
+    ),
+    Mutant(
+        "generic_bound_not_lowered",
+        "kernels/cpu/generic.py",
+        "                        if value < bounds[k]:\n                            bound[x] = value",
+        "                        if value < bounds[k] * 0.9:\n                            bound[x] = value",
+        "a union that is a little nearer is not noticed",
+    ),
+    Mutant(
+        "generic_exact_kept",
+        "kernels/cpu/generic.py",
+        "exact[x] = exact[x] and nears[k] == b and value == bounds[k]",
+        "exact[x] = exact[x]",
+        "a bound stays exact though its cluster has moved",
     ),
     Mutant(
         "tell_not_renewed",
@@ -649,18 +677,60 @@ MUTANTS = [
         "a lowered bound is not told to the tree",
     ),
     Mutant(
+        "farther_no_share",
+        "kernels/cpu/rounded.py",
+        "return square * factors[0] + (error * error * factors[1] + factors[2])",
+        "return square + error * error",
+        "the inequality of two squares has no share of the square",
+    ),
+    Mutant(
+        "farther_no_square",
+        "kernels/cpu/rounded.py",
+        "return square * factors[0] + (error * error * factors[1] + factors[2])",
+        "return square * factors[0]",
+        "errors of centroids are not allowed for",
+    ),
+    Mutant(
+        "generic_tree_low_part",
+        "kernels/cpu/generic_tree.py",
+        "error[b] += abs(low)",
+        "error[b] = abs(low)",
+        "the error of a centroid is that of its last feature",
+    ),
+    Mutant(
+        "generic_tree_most",
+        "kernels/cpu/generic_tree.py",
+        "most[node] = max(most[a], most[b])",
+        "most[node] = min(most[a], most[b])",
+        "the error below a node is the smallest",
+    ),
+    Mutant(
+        "generic_tree_no_error",
+        "kernels/cpu/generic_tree.py",
+        "limit = farther(found, error[x] + most[node], factors)",
+        "limit = found",
+        "rounded centroids count as exact in a search",
+    ),
+    Mutant(
+        "tell_no_error",
+        "kernels/cpu/generic_tree.py",
+        "if not gap(centers, x, nodes, node) < farther(farthest[node], error[x] + most[node], factors):",
+        "if not gap(centers, x, nodes, node) < farthest[node]:",
+        "rounded centroids count as exact where bounds are lowered",
+    ),
+    Mutant(
+        "tell_strict",
+        "kernels/cpu/generic_tree.py",
+        "if not gap(centers, x, nodes, node) < farther(farthest[node], error[x] + most[node], factors):",
+        "if not gap(centers, x, nodes, node) < farther(farthest[node], error[x] + most[node], factors) * 0.5:",
+        "nodes are passed over that a union is nearer to",
+    ),
+    Mutant(
         "generic_tree_bound_trusted",
         "kernels/cpu/generic_tree.py",
         "if d == bound[x]:",
         "if True:",
         "a bound is taken for a distance",
-    ),
-    Mutant(
-        "generic_tree_nearest_gap",
-        "kernels/cpu/generic_tree.py",
-        "if gaps[top] > found or (gaps[top] == found and (at < 0 or earliest[node] > outer[at])):",
-        "if gaps[top] > found * 0.7:",
-        "nodes are passed over too early",
     ),
     Mutant(
         "generic_tree_fit_high",
@@ -683,7 +753,6 @@ MUTANTS = [
         "                sizes[a] = size[a]\n",
         "",
         "sizes of unions are those before",
-        "",
     ),
     Mutant(
         "chain_not_forgotten",
@@ -698,7 +767,6 @@ MUTANTS = [
         "            gone[b] = np.inf\n",
         "",
         "clusters that are gone are found again",
-        "",
     ),
     Mutant(
         "chain_stale",
@@ -758,7 +826,6 @@ MUTANTS = [
         "    matrix[tile_start(own, own, rows) + inside * (TILE + 1)] = np.inf\n",
         "",
         "a cluster is its own nearest",
-        "",
     ),
     Mutant(
         "fill_weight",
@@ -822,7 +889,6 @@ MUTANTS = [
         "        nearest[united] = -1\n",
         "",
         "a union keeps the nearest of its first part",
-        "",
     ),
     Mutant(
         "hybrid_after_chain",
@@ -830,7 +896,6 @@ MUTANTS = [
         "        self.nearest[ids[self.nearest] != nearest_id] = -1\n",
         "",
         "after a chain a nearest that has merged is kept",
-        "",
     ),
     Mutant(
         "hybrid_chain_back",
@@ -868,18 +933,18 @@ MUTANTS = [
         "a height may be below that of a part",
     ),
     Mutant(
-        "carry_overflow",
-        "kernels/cpu/summary_kernels.py",
-        "                most = min(most, lowered(values[listed], size[row], largest, unit, m, 1))\n",
-        "                pass\n",
-        "what falls off a union's list is not put into its limit",
-    ),
-    Mutant(
         "carry_same",
         "kernels/cpu/summary_kernels.py",
         "same = b < 0 and second[y] < 0",
         "same = b < 0",
         "the dissimilarity of a union is that of its part",
+    ),
+    Mutant(
+        "carry_overflow",
+        "kernels/cpu/summary_kernels.py",
+        "                most = min(most, lowered(values[listed], centers[row], size[row], largest, 1))\n",
+        "                pass\n",
+        "what falls off a union's list is not put into its limit",
     ),
     Mutant(
         "carry_limit_first_part",
@@ -905,9 +970,30 @@ MUTANTS = [
         "a list is looked at only as far as its first is below the limit, and entries are brought up to date",
     ),
     Mutant(
+        "slack_zero",
+        "kernels/cpu/summary_kernels.py",
+        "return number(slack_of(length(center), float(reach(size, largest)), center.size, eps, denormal))",
+        "return number(0)",
+        "second parts of centroids count as zero",
+    ),
+    Mutant(
+        "lowered_no_absolute",
+        "kernels/cpu/summary_kernels.py",
+        "root -= 16 * steps * eps * eps * length(center) * np.sqrt(factor)",
+        "root -= 0.0",
+        "the rounding of second parts takes nothing off a limit",
+    ),
+    Mutant(
+        "lowered_no_relative",
+        "kernels/cpu/summary_kernels.py",
+        "root = np.sqrt(float(limit)) * (1 - steps * eps * (64 + 2 * m))",
+        "root = np.sqrt(float(limit))",
+        "relative rounding takes nothing off a limit",
+    ),
+    Mutant(
         "lowered_nothing",
         "kernels/cpu/summary_kernels.py",
-        "return root * root if root > number(0) else number(0)",
+        "return number(max(rest * (1 - eps), 0.0))",
         "return limit",
         "rounding takes nothing off a limit",
     ),
@@ -938,7 +1024,6 @@ MUTANTS = [
         "    if n - 1 <= held.size:\n        return far\n",
         "",
         "a list that all others fit on is not filled",
-        "",
     ),
     Mutant(
         "tiles_error_zero",
@@ -955,10 +1040,24 @@ MUTANTS = [
         "a box's smallest cluster is not looked at",
     ),
     Mutant(
+        "tiles_not_loosened",
+        "kernels/cpu/summary_search.py",
+        "        most = loosened(most, more, m)\n",
+        "",
+        "boxes are screened as if second parts were zero",
+    ),
+    Mutant(
+        "walk_not_loosened",
+        "kernels/cpu/summary_search.py",
+        "                if value <= reached:\n",
+        "                if value <= far:\n",
+        "clusters are passed over by their first parts",
+    ),
+    Mutant(
         "walk_db_passed",
         "kernels/cpu/summary_search.py",
-        "                if db <= far:\n",
-        "                if db < far * 0.5:\n",
+        "                if db <= reached:\n",
+        "                if db < reached * 0.5:\n",
         "the farther node is passed over",
     ),
     Mutant(
@@ -981,7 +1080,6 @@ MUTANTS = [
         "            parent[b] = a\n",
         "",
         "listed clusters that have merged are not looked up",
-        "",
     ),
     Mutant(
         "chain_known",
@@ -1011,6 +1109,5 @@ MUTANTS = [
         "        gone[b] = np.inf\n",
         "",
         "clusters that are gone are found again",
-        "",
     ),
 ]

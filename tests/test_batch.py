@@ -375,9 +375,7 @@ def test_options_that_do_not_suit_fail_alone(tmp_path, data):
 def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, data):
     rows, columns = 20_000_000, 50_000
     with open(data / "huge.npy", "wb") as file:  # 8 TB of zeros that take no room, and an hour to read
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f8", "fortran_order": False, "shape": (rows, columns)}
-        )
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (rows, columns)})
         file.truncate(file.tell() + 8 * rows * columns)
     np.save(data / "a.npy", POINTS)
     found = run(data, tmp_path / "out", memory_limit="1GB", method="ward")

@@ -93,7 +93,12 @@ def test_manifest_as_a_table(tmp_path):
     assert [name for name, _ in found] == ["first", "b", "c"]
     first, second, third = (entry.job(OUT) for _, entry in found)
     assert first.data == str(tmp_path / "a.npy")
-    assert (first.method, first.cut, first.columns, first.weights) == ("ward", Cut("maxclust", 3), (0, 2), (1.0, 2.0))
+    assert (first.method, first.cut, first.columns, first.weights) == (
+        "ward",
+        Cut("maxclust", 3),
+        ("0", "2"),
+        (1.0, 2.0),
+    )
     assert (second.cut, second.columns, second.weights) == (Cut("distance", 2.5), ("x", "y"), (5.0,))
     assert (third.precomputed, third.cut, third.weights, third.metric) == (
         True,

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
 from gpuclust import methods, metrics
-from gpuclust.algorithms.candidates import candidate_rounds
+from gpuclust.algorithms.candidates import LARGEST, candidate_rounds, limits_of_clusters, limits_of_points
 from gpuclust.backends import select
 from gpuclust.clusters import Clusters
 from gpuclust.hierarchy.assemble import Merging
@@ -101,3 +101,57 @@ def test_a_reference_run_gives_the_same(method):
         results.append((merges.pairs[: merges.done], merges.heights[: merges.done], clusters.members, clusters.ids))
     for ours, reference in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, reference)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_limits_are_below_any_mean_of_distances_that_is_as_small_as_they_allow(method, dtype):
+    """The tightest case: everything that is not listed is exactly as far as the last on each list.
+
+    The dissimilarity to it is then a sum that is rounded in any order, fused or not: no such sum is below the limit.
+    Equal distances are the worst for a mean, since the margin must be all of what the two sums differ by.
+    """
+    rule, kind = methods.METHODS[method], np.dtype(dtype).type
+    rng = np.random.default_rng(6)
+    for trial in range(400):
+        sizes = rng.integers(1, LARGEST + 1, 4)
+        n = int(sizes.sum())
+        last = (kind(0.1) * (1 + rng.integers(0, 9, n) * np.finfo(dtype).eps)).astype(dtype)
+        if trial % 2:
+            last = rng.random(n).astype(dtype)
+        weight = rng.integers(1, 9, n) if rule.counted else 0.5 ** rng.integers(0, 9, n)
+        start = np.concatenate(([0], np.cumsum(sizes)))
+        weight = weight.astype(dtype)
+        total = np.add.reduceat(weight, start[:-1])
+        clusters = Clusters(np.arange(4), np.arange(n), start, weight, total)
+        limits = limits_of_clusters(rule, clusters, limits_of_points(last, 3))
+        for c in range(4):
+            own, mine = last[start[c] : start[c + 1]], weight[start[c] : start[c + 1]]
+            away = int(rng.integers(1, LARGEST + 1))  # weights of one, of a cluster of so many points
+            if rule.pairs == "largest":
+                smallest = own.max()
+            else:
+                smallest = smallest_sum_of(own, mine, away) / (total[c] * kind(away))
+            assert limits[c] < smallest, (trial, c)
+            assert limits[c] > smallest * kind(1 - 200 * np.finfo(dtype).eps)  # and not far below
+
+
+def smallest_sum_of(distances: np.ndarray, weight: np.ndarray, away: int) -> np.floating:
+    """The smallest of sums over pairs, by rows, by columns and from the other end, each rounded as kernels do."""
+    kind = distances.dtype.type
+    found = []
+    for order in (slice(None), slice(None, None, -1)):
+        rows = kind(0)
+        for d, w in zip(distances[order], weight[order], strict=True):
+            inner = kind(0)
+            for _ in range(away):
+                inner += d
+            rows += w * inner
+        column = kind(0)
+        for d, w in zip(distances[order], weight[order], strict=True):
+            column += w * d
+        columns = kind(0)
+        for _ in range(away):
+            columns += column
+        found += [rows, columns]
+    return min(found)

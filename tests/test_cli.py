@@ -398,9 +398,7 @@ def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
     out = tmp_path / "o"
     command = [sys.executable, "-m", "gpuclust.cli", "run", tmp_path / "big.npy", "--method", "single", "--out", out]
     ignoring = [signal.SIGINT] if number == signal.SIGTERM else []
-    process = children.start(
-        command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = children.start(command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not out.exists():  # made just before the data are read
         assert process.poll() is None
         time.sleep(0.02)

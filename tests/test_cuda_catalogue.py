@@ -1,10 +1,12 @@
-"""Every kernel for CUDA is compiled for every architecture, and keeps the rules; no GPU is needed.
+"""Kernels for CUDA are compiled for every architecture, and keep the rules; no GPU is needed.
 
+``make test`` takes representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
 And the rules notice a kernel that breaks them.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -35,17 +37,27 @@ ON_STACK: dict[str, str] = {}
 #: Assembled for all architectures; the others for sm_90 only, to save time: ptxas takes longest.
 THOROUGHLY = ("euclidean", "sqeuclidean", "cosine", "jaccard weighted", "minkowski weighted")
 
+pytestmark = pytest.mark.timeout(1800)
+
 needs_assembler = pytest.mark.skipif(not assembled(), reason="ptxas is not on PATH")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.sweep)])
 def records(request) -> Mapping[str, Record]:
-    """What was found out about each kernel. Takes minutes, and seconds when little has changed."""
-    wanted = {
-        name: [cc for cc in assembled() if cc == (9, 0) or form(name).made_for in ("", *THOROUGHLY)]
-        for name in kernels()
-    }
-    return catalogue.survey(wanted, request.config.cache.mkdir("cuda-catalogue"))
+    """What was found out about each kernel, or about representatives.
+
+    Takes minutes, and seconds when little has changed.
+    """
+    if request.param == "all":
+        wanted = {
+            name: [cc for cc in assembled() if cc == (9, 0) or form(name).made_for in ("", *THOROUGHLY)]
+            for name in kernels()
+        }
+    else:  # one more architecture, in turn
+        others = itertools.cycle(cc for cc in assembled() if cc != (9, 0))
+        wanted = {name: [(9, 0), next(others)] for name in catalogue.representatives()} if assembled() else {}
+    names = None if request.param == "all" else catalogue.representatives()
+    return catalogue.survey(wanted, request.config.cache.mkdir("cuda-catalogue"), names)
 
 
 # -------------------------------------------------------------------------------------------------------- rules
@@ -153,7 +165,7 @@ def fail_for(what: str, broken: Mapping[str, object]) -> None:
 
 
 def test_every_kernel_compiles_for_every_architecture(records):
-    assert len(records) > 300
+    assert len(records) in (len(kernels()), len(catalogue.representatives()))
     fail_for("compiles", {name: record.errors for name, record in records.items()})
     assert all(record.facts.keys() == set(map(sm, ARCHITECTURES)) for record in records.values())
 
@@ -167,6 +179,20 @@ def test_as_many_blocks_are_resident_as_were_asked_for(records):
         held = inspection.resident_blocks(kernel.threads, used.registers, record.facts["sm_90"].shared, (9, 0))
         broken[name] = held < kernel.resident and f"{held} blocks resident, not {kernel.resident}"
     fail_for("resident blocks on sm_90", broken)
+
+
+def test_representatives_are_of_all_kinds():
+    """Every function in every dtype, every metric with and without weights, and both dtypes of every metric."""
+    every, some = ([form(name) for name in names] for names in (kernels(), catalogue.representatives()))
+    assert len(every) > 300
+    assert len(some) < len(every) / 4
+    assert {each[::2] for each in some} == {each[::2] for each in every}
+    assert {each.made_for for each in some} == {each.made_for for each in every}
+
+    def metrics(forms):
+        return {(each.made_for.split()[0], each.dtype) for each in forms if each.function == "pairwise.pairwise"}
+
+    assert metrics(some) == metrics(every)
 
 
 def test_kernels_have_names_of_their_own():

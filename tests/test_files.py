@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuclust.errors import ClusterWarning, InputFileError
+from gpuclust.errors import InputFileError
 from gpuclust.files import read_points, split_key
 from gpuclust.opening import sha256_of
 from gpuclust.output import (
@@ -110,11 +110,6 @@ def test_numeric_row_names_under_an_empty_heading(tmp_path):
     found = read_points(write(tmp_path / "pandas.csv", ",a\n0,1.5\n1,2.5\n"))
     assert found.names == ["0", "1"]
     np.testing.assert_array_equal(found.values, [[1.5], [2.5]])
-
-
-def test_a_numeric_id_column_is_warned_of(tmp_path):
-    with pytest.warns(ClusterWarning, match="'id', is numeric and is used as a feature"):
-        assert read_points(write(tmp_path / "t.csv", "id,a\n0,1.5\n1,2.5\n")).values.shape == (2, 2)
 
 
 @settings(deadline=None, max_examples=40)

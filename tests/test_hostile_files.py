@@ -96,7 +96,9 @@ def test_special_files_stop_no_batch(tmp_path, monkeypatch):
     special(tmp_path / "m.toml", "fifo")
     Path("manifest.csv").write_text("path\ngood.npy\nfifo.csv\n*o.csv\n")
     for inputs in (["*.csv", "good.npy"], [".", "good.npy"], ["manifest.csv"], ["m.toml", "good.npy"]):
-        done = invoke("batch", *inputs, "--out", f"out-{len(inputs[0])}", "--plots", "none", "--no-reports")
+        done = invoke(
+            "batch", *inputs, "--out", f"out-{len(inputs[0])}", "--plots", "none", "--no-reports", "--workers", 1
+        )
         assert done.exit_code == 1, done.output
         assert "1 done" in done.stdout or "2 done" in done.stdout
         assert "a FIFO" in done.stdout or "unknown kind" in done.stdout

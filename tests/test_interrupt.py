@@ -1,8 +1,10 @@
-"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; a bar is told of long passes."""
+"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; bars hear of long passes."""
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 import sys
 
 import children
@@ -11,7 +13,7 @@ import pytest
 
 from gpuclust import progress
 from gpuclust.distance import pdist
-from gpuclust.kernels.cpu.launch import run
+from gpuclust.kernels.cpu.launch import compiled, run
 from gpuclust.linkage import compute
 
 #: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
@@ -124,6 +126,33 @@ def test_ctrl_c_is_heard_in_every_phase(delays):
     assert [name for name, _, late in found if late is not None and late >= 2] == []
     heard = {name for name, _, late in found if late is not None}
     assert len(heard) >= 19, "most phases last long enough to be interrupted"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("after", ["nothing", "an error"])
+def test_ctrl_c_while_llvm_calls_back_is_not_lost(monkeypatch, after):
+    """No exception gets through a function of C; the compiler goes on, or fails for another reason."""
+    interrupted = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))
+
+    def compile(self, signature):
+        interrupted()
+        if after == "an error":
+            raise RuntimeError("no compiled object yet")
+        return original(self, signature)
+
+    dispatcher = type(compiled(lambda x: x))
+    original = dispatcher.compile
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher, "compile", compile)
+        kernel = compiled(lambda x: x + 1)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                kernel(1)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        finally:
+            signal.signal(signal.SIGINT, before)
+    assert compiled(lambda x: x + 1)(1) == 2
 
 
 def test_a_pass_is_told_of(monkeypatch):

@@ -46,15 +46,13 @@ def candidate_rounds(
     if not np.isfinite(far).all():
         raise overflow(far.dtype)
     merges.scans += n
-    # A sum of limits is rounded, and distances may be summed in another way than those of the lists (fused): what a
-    # limit proves must be below it by more than rounding.
-    limit = far[:, -1] * (1 - (64 + len(points.features)) * np.finfo(far.dtype).eps)
+    limit = limits_of_points(far[:, -1], len(points.features))
     nearest = np.full(n, -1)
     distance = np.full(n, np.inf, far.dtype)
     dirty = np.arange(n)
     while dirty.size and merges.done < observations - 1:
         nearest[dirty], distance[dirty] = backend.nearest_among(points, method, clusters, neighbours, dirty)
-        proven = distance < _limits(method, clusters, limit)
+        proven = distance < limits_of_clusters(method, clusters, limit)
         first, second = reciprocal_pairs(np.where(proven, nearest, -1))
         if first.size * FEW < clusters.ids.size:
             break
@@ -73,7 +71,16 @@ def reciprocal_pairs(nearest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, nearest[first]
 
 
-def _limits(method: Method, clusters: Clusters, limit: np.ndarray) -> np.ndarray:
+def limits_of_points(last: np.ndarray, features: int) -> np.ndarray:
+    """What is below the distance to every point that is not on a list, from those to the last on it.
+
+    A sum of limits is rounded, and distances may be summed in another way than those of the lists (fused): what a
+    limit proves must be below it by more than rounding.
+    """
+    return last * (1 - (64 + features) * np.finfo(last.dtype).eps)
+
+
+def limits_of_clusters(method: Method, clusters: Clusters, limit: np.ndarray) -> np.ndarray:
     """What any cluster that is no candidate is at least away from each cluster."""
     of_member = limit[clusters.members]
     if method.pairs == "largest":

@@ -9,6 +9,7 @@ import typer
 
 from gpuclust import cli_options as options
 from gpuclust.terminal import FAILED, allow_unwinding, console, plain_errors, say_how_to_stop
+from gpuclust.text import displayed
 
 if TYPE_CHECKING:
     from gpuclust.batch.outcome import Outcome
@@ -25,9 +26,9 @@ gpuclust batch manifest.toml --out out/study --dry-run
 gpuclust batch --verify out/study
 
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
-done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete, 1
-some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C, 143
-by kill."""
+done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete,
+1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C,
+143 by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0
@@ -40,8 +41,8 @@ def batch(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Files (.npy, .npz, .csv, .tsv, .parquet, .feather), patterns, folders (with all folders in them), "
-            "and manifests: .toml, or .csv with a column named path.",
+            help="Files (.npy, .npz, .csv, .tsv, .txt, .parquet, .feather), patterns, folders (with all folders in "
+            "them), and manifests: .toml, or .csv with a column named path.",
             show_default=False,
         ),
     ] = None,
@@ -53,6 +54,8 @@ def batch(
     p: options.P = None,
     weights: options.Weights = None,
     columns: options.Columns = None,
+    header: options.Header = None,
+    index: options.Index = None,
     precomputed: options.Precomputed = False,
     clusters: options.Clusters = None,
     distance: options.Distance = None,
@@ -110,14 +113,16 @@ def batch(
     --overwrite says so; a link in --out is not followed.
 
     Options are defaults: a manifest may say otherwise for each data set, by
-    the columns or keys path, name, method, metric, p, weights, columns, key,
-    precomputed, clusters, distance, inconsistent, depth, min_size, dtype,
-    device, labels_format.
+    the columns or keys path, name, method, metric, p, weights, columns,
+    header, index, key, precomputed, clusters, distance, inconsistent, depth,
+    min_size, dtype, device, labels_format.
     """
     given: dict[str, Any] = {
         "method": method,
         "metric": metric,
         "p": p,
+        "header": header,
+        "index": index,
         "clusters": clusters,
         "distance": distance,
         "inconsistent": inconsistent,
@@ -181,7 +186,6 @@ def batch(
 def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:
     """Print what is not as it was written in the folder of a batch; whether all is."""
     from gpuclust.batch.verify import verify
-    from gpuclust.text import displayed
 
     if inputs or other is not None:
         raise ValueError("--verify takes the folder of a finished batch, and neither data sets nor --out")
@@ -197,6 +201,7 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
     import json
 
     from rich.table import Table
+    from rich.text import Text
 
     from gpuclust.batch.folders import Folders
     from gpuclust.batch.inputs import collect
@@ -226,23 +231,24 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
             device = "cpu" if plan is None else plan.device
             print(json.dumps({**planned, "device": device, "memory": task.estimate.memory}))
         elif plan is None:
-            table.add_row(task.name, "cannot be looked at: reading it will tell", job.method, cut)
+            table.add_row(Text(displayed(task.name)), "cannot be looked at: reading it will tell", job.method, cut)
         else:
             shape = f"{plan.n:,} x {plan.m:,}" if plan.m is not None else f"{plan.n:,}, distances"
             memory = format_bytes(task.estimate.memory)
-            table.add_row(task.name, shape, job.method, cut, plan.algorithm, plan.device, memory)
+            table.add_row(Text(displayed(task.name)), shape, job.method, cut, plan.algorithm, plan.device, memory)
     for outcome, _ in refused:
         if log_format == "json":
             print(json.dumps({"event": "refused", "name": outcome.name, "message": outcome.error}))
         else:
-            table.add_row(outcome.name, f"refused: {outcome.error}")
+            table.add_row(Text(displayed(outcome.name)), Text(displayed(f"refused: {outcome.error}")))
     if log_format != "json":
         screen = console()
         screen.print(table)
         workers = "one process a core" if settings.workers is None else f"{settings.workers} processes"
         screen.print(
-            f"{len(tasks):,} data sets to {out}, the largest first, {workers}, "
-            f"{format_bytes(settings.limit)} of memory for all that run together."
+            f"{len(tasks):,} data sets to {displayed(out)}, the largest first, {workers}, "
+            f"{format_bytes(settings.limit)} of memory for all that run together.",
+            markup=False,
         )
     return not refused and all(task.estimate.plan is not None for task in tasks)
 
@@ -250,12 +256,14 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
 def _print_summary(outcomes: list[Outcome], out: Path) -> None:
     from collections import Counter
 
+    from gpuclust.text import displayed
+
     counts = Counter(outcome.status for outcome in outcomes)
     said = ", ".join(f"{counts[status]:,} {status}" for status in ("done", "unchanged", "failed") if counts[status])
     print(f"{len(outcomes):,} data sets: {said}")
     bad = [outcome for outcome in outcomes if not outcome.ok]
     for outcome in bad[:_LISTED]:
-        print(f"  {outcome.name}: {outcome.error}")
+        print(displayed(f"  {outcome.name}: {outcome.error}"))
     if len(bad) > _LISTED:
         print(f"  and {len(bad) - _LISTED:,} more: see summary.csv")
-    print(f"results: {out / 'index.html'}")
+    print(displayed(f"results: {out / 'index.html'}"))

@@ -205,12 +205,14 @@ def iterate(
     settings.check()
     given = [jobs] if isinstance(jobs, (str, os.PathLike, Mapping)) else list(jobs)
     named = collect(given, defaults, Path(out))
+    reads = inputs_of(named, given)
+    Folders(Path(out), overwrite=overwrite, inputs=reads).check_summary()
     seen: dict[int, Outcome] = {}
     with ExitStack() as stack:
         folder = check_output_folder(out)
         lock = stack.enter_context(locked(folder))
         discard_left_behind(folder)
-        folders = Folders(folder, overwrite=overwrite, inputs=inputs_of(named, given))
+        folders = Folders(folder, overwrite=overwrite, inputs=reads)
         folders.begin(name for name, _ in named)
         batch = Batch(folder, settings, listener, folders, [lock])
         stack.callback(batch.close)
@@ -277,9 +279,9 @@ def run(
         the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
         file is kept under another name.
     **options
-        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, key (of
-        .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size, dtype,
-        labels_format ("csv" or "parquet").
+        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, header,
+        index, key (of .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size,
+        dtype, labels_format ("csv" or "parquet").
 
     Returns
     -------

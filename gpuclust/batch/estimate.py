@@ -90,5 +90,5 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
         shape = columnar_shape(path)
     else:
         separator = next(mark for ending, mark in TABLES.items() if name.removesuffix(".gz").endswith(ending))
-        shape = table_shape(path, separator)
+        shape = table_shape(path, separator, job.header, job.index)
     return shape, int(np.prod(shape)) * 8

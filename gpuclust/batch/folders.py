@@ -1,8 +1,9 @@
 """What a batch may write where: the files that cover it, and the folders of its data sets.
 
-The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it: there, and
-nowhere else, a file that is not as it was written makes way for a new one, under another name. For each complete data
-set it has the seal of its run.json, which `gpuclust.batch.verify` holds against what is there.
+The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it or brought
+a result to: there, and nowhere else, a file that is not as it was written makes way for a new one and is kept under
+another name. For each complete data set it has the seal of its run.json, which `gpuclust.batch.verify` holds against
+what is there.
 """
 
 from __future__ import annotations
@@ -47,17 +48,27 @@ class Folders:
         """What was kept of changed files that cover the batch."""
         return self._results.said
 
+    def check_summary(self) -> None:
+        """Check the files that cover the batch.
+
+        Raises
+        ------
+        OutputRefused
+            One of them is an input, or not ours.
+        """
+        self._results.check(FILES)
+        check_no_input(self._results.path / LOCK, self._inputs)
+
     def begin(self, names: Iterable[str]) -> None:
-        """Check the files that cover the batch, and note down which folders it is going to make.
+        """Note down which folders the batch is going to make.
 
         Raises
         ------
         OutputError
-            One of these files is an input or not ours; or the folder cannot be written.
+            As `check_summary`; or the folder cannot be written.
         """
         out = self._results.path
-        self._results.check(FILES)
-        check_no_input(out / LOCK, self._inputs)
+        self.check_summary()
         self._made.update(name for name in names if _is_free(out / name))
         self._results.write_ledger(**self._notes())
 
@@ -92,6 +103,7 @@ class Folders:
         for outcome in outcomes:
             if outcome.ok:
                 self._seals[outcome.name] = outcome.record["sha256"]
+                self._made.add(outcome.name)
             elif outcome.status == FAILED:
                 self._seals.pop(outcome.name, None)
         write_summary(self._results, outcomes, seconds, **self._notes())

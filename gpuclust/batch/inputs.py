@@ -172,4 +172,4 @@ def _clean(name: str) -> str:
     name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name)
     name = displayed(name).replace("\\", "_").strip().lstrip(".").rstrip(". ")
     encoded = name.encode("utf-8", "replace")[:_LONGEST]
-    return encoded.decode("utf-8", "ignore") or "_"
+    return os.fsdecode(encoded.decode("utf-8", "ignore").encode()) or "_"  # as the system takes it, in any locale

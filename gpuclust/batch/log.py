@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from gpuclust.batch.outcome import DONE, FAILED, UNCHANGED, Outcome
 from gpuclust.terminal import console
+from gpuclust.text import displayed
 
 FORMATS = ("text", "json")
 #: Seconds between two lines on progress in a log, and after which a job under way is shown by name.
@@ -64,6 +65,7 @@ class JsonLines(Listener):
         if outcome.ok:
             content |= {"n": outcome.record["input"]["n"], "clusters": outcome.record["result"]["clusters"]}
             content["device"] = outcome.record["device"]
+            content["read_as"] = outcome.record["input"].get("read_as", "")
             content |= {"said": list(outcome.said)} if outcome.said else {}
         else:
             content |= {"error": outcome.kind, "message": outcome.error}
@@ -93,9 +95,9 @@ class Lines(Listener):
     def finished(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
         if not outcome.ok:
-            print(f"gpuclust: failed: {outcome.name}: {outcome.error}", file=sys.stderr, flush=True)
+            print(displayed(f"gpuclust: failed: {outcome.name}: {outcome.error}"), file=sys.stderr, flush=True)
         for text in outcome.said:
-            print(f"gpuclust: {outcome.name}: {text}", file=sys.stderr, flush=True)
+            print(displayed(f"gpuclust: {outcome.name}: {text}"), file=sys.stderr, flush=True)
 
     def tick(self) -> None:
         now = time.monotonic()
@@ -126,7 +128,7 @@ class Bars(Listener):
         self._shown: dict[str, Any] = {}
         self._began = time.monotonic()
         self._screen = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
@@ -151,7 +153,7 @@ class Bars(Listener):
         if name not in self._shown:
             if time.monotonic() - began < _SHOW_AFTER or len(self._shown) >= _MOST_SHOWN:
                 return
-            self._shown[name] = self._screen.add_task(name, total=None, note="")
+            self._shown[name] = self._screen.add_task(displayed(name), total=None, note="")
         self._screen.update(self._shown[name], completed=done, total=total or None, note=phase)
 
     def finished(self, outcome: Outcome) -> None:
@@ -161,10 +163,12 @@ class Bars(Listener):
             self._screen.remove_task(self._shown.pop(outcome.name))
         if outcome.status == FAILED:
             self._screen.console.print(
-                f"failed: {outcome.name}: {outcome.error}", style="red", markup=False, soft_wrap=True
+                displayed(f"failed: {outcome.name}: {outcome.error}"), style="red", markup=False, soft_wrap=True
             )
         for text in outcome.said:
-            self._screen.console.print(f"{outcome.name}: {text}", style="yellow", markup=False, soft_wrap=True)
+            self._screen.console.print(
+                displayed(f"{outcome.name}: {text}"), style="yellow", markup=False, soft_wrap=True
+            )
         over = sum(self._counts.values())
         rate = over / max(1e-9, time.monotonic() - self._began)
         parts = [f"{self._counts[status]} {status}" for status in (DONE, UNCHANGED, FAILED) if self._counts[status]]

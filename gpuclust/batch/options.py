@@ -66,11 +66,13 @@ def _columns(value: Any) -> tuple[str | int, ...]:
     parts = [value] if isinstance(value, int) and not isinstance(value, bool) else _parts(value)
     if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
         raise ValueError("must be names, or numbers from 0")
-    return tuple(int(part) if isinstance(part, str) and _is_number(part) else part for part in parts)
+    return tuple(parts)
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
+def _index(value: Any) -> str | int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return _text(value)
 
 
 def _weights(value: Any) -> tuple[float, ...]:
@@ -85,6 +87,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "p": _exponent,
     "weights": _weights,
     "columns": _columns,
+    "header": _flag,
+    "index": _index,
     "key": _text,
     "precomputed": _flag,
     "clusters": _number,

@@ -15,7 +15,7 @@ from gpuclust.batch.outcome import FAILED, NOT_RUN, Outcome
 from gpuclust.output import atomic_write, staging
 from gpuclust.ownership import OutputFolder
 from gpuclust.pages import render
-from gpuclust.text import displayed
+from gpuclust.text import displayed, guarded
 from gpuclust.version import __version__
 
 #: Names of the files.
@@ -30,7 +30,8 @@ COLUMNS = (
 def row_of(outcome: Outcome) -> dict[str, Any]:
     """A line of the summary; None where there is nothing to say."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(name=outcome.name, status=outcome.status, data=displayed(outcome.data), folder=outcome.name)
+    name = displayed(outcome.name)
+    row.update(name=name, status=outcome.status, data=displayed(outcome.data), folder=name)
     row.update(error_kind=outcome.kind, error=outcome.error)
     if not outcome.ok:
         return row
@@ -81,7 +82,7 @@ def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: f
         with atomic_write(staged / "summary.csv", "w") as file:
             table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             table.writeheader()
-            table.writerows(rows)
+            table.writerows({column: guarded(cell) for column, cell in row.items()} for row in rows)
         with atomic_write(staged / "index.html", "w") as file:
             file.write(index_page(results.path, outcomes, rows, seconds))
         results.commit(staged, FILES, **notes)
@@ -115,4 +116,4 @@ def _link(outcome: Outcome) -> str:
     page = (
         "error.json" if not outcome.ok else "report.html" if "report.html" in outcome.record["files"] else "run.json"
     )
-    return f"{quote(outcome.name)}/{page}"
+    return f"{quote(os.fsencode(outcome.name))}/{page}"

@@ -114,7 +114,7 @@ def do(job: Job, observer: Any = None) -> Attempt:
                 record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
             status = DONE
             said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
-        elif job.plots and "dendrogram.png" not in record["bytes"]:
+        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record["failed_pictures"]}:
             record, status = add_pictures(job, record), DONE
         else:
             status = UNCHANGED

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuclust.text import displayed
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -86,12 +88,16 @@ def _label_leaves(
         ax.yaxis.set_ticks_position("right" if orientation == "left" else "left")
     # Tick marks would lie on the links. Their room stays.
     axis.set_tick_params(which="both", bottom=False, top=False, left=False, right=False)
-    style: dict[str, Any] = {"size": _by_count(_FONT_SIZES, len(labels)) if size is None else size}
+    # A name is text: what stands between two dollar signs is no formula.
+    style: dict[str, Any] = {
+        "parse_math": False,
+        "size": _by_count(_FONT_SIZES, len(labels)) if size is None else size,
+    }
     if rotation is not None:
         style["rotation"] = rotation
     elif upright:
         style["rotation"] = _by_count(_ROTATIONS, len(labels))
-    axis.set_ticklabels(labels, **style)
+    axis.set_ticklabels([displayed(label) for label in labels], **style)
 
 
 def _by_count(table: tuple[tuple[float, float], ...], count: int) -> float:

@@ -20,6 +20,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from gpuclust.kernels.closures import named, stamp
+from gpuclust.kernels.cpu.compiling import heeding_ctrl_c
 from gpuclust.kernels.disk_cache import has_place, protect
 from gpuclust.progress import passing
 
@@ -33,6 +34,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     nothing is kept, and all works.
     """
     kernel = njit(nogil=True, error_model="numpy")(function)
+    kernel.compile = heeding_ctrl_c(kernel.compile)
     with suppress(RuntimeError):  # "no locator available"
         if has_place(function.__code__.co_filename):
             kernel.enable_caching()

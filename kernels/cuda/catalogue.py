@@ -17,7 +17,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from importlib import import_module, metadata
@@ -120,10 +120,38 @@ def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
     return record
 
 
+def representatives() -> list[str]:
+    """Kernels for a look at everything in a quarter of the time.
+
+    One for each function and dtype, in turn for another metric or linkage; and two for each metric, without weights
+    in one dtype and with weights in the other.
+    """
+    families: dict[tuple[str, str], list[str]] = {}
+    metrics: dict[str, dict[str, str]] = {}
+    for name in kernels():
+        function, made_for, dtype = form(name)
+        families.setdefault((function, dtype), []).append(name)
+        if function == "pairwise.pairwise":
+            metrics.setdefault(made_for.split()[0], {})[f"{made_for} {dtype}"] = name
+    chosen = [names[place % len(names)] for place, names in enumerate(families.values())]
+    for place, (metric, forms) in enumerate(metrics.items()):
+        wanted = (
+            (f"{metric} float64", f"{metric} weighted float32"),
+            (f"{metric} float32", f"{metric} weighted float64"),
+        )
+        # One that is always weighted, or never, has two forms only.
+        chosen += forms.values() if len(forms) == 2 else [forms[which] for which in wanted[place % 2]]
+    seen = {form(name).made_for for name in chosen}
+    rest = {form(name).made_for: name for name in kernels() if form(name).made_for not in seen}
+    return list(dict.fromkeys([*chosen, *rest.values()]))
+
+
 def survey(
-    assemble: Mapping[str, Sequence[Capability]] | None = None, folder: Path | None = None
+    assemble: Mapping[str, Sequence[Capability]] | None = None,
+    folder: Path | None = None,
+    names: Iterable[str] | None = None,
 ) -> dict[str, Record]:
-    """`examine` every kernel of the catalogue.
+    """`examine` kernels of the catalogue.
 
     Parameters
     ----------
@@ -131,8 +159,11 @@ def survey(
         Architectures to assemble for, by kernel name. Default: all that ptxas knows.
     folder : optional
         Where to keep what was found out.
+    names : optional
+        Which kernels. Default: all.
     """
-    wanted = {name: tuple(assembled() if assemble is None else assemble.get(name, ())) for name in kernels()}
+    which = kernels() if names is None else names
+    wanted = {name: tuple(assembled() if assemble is None else assemble.get(name, ())) for name in which}
     keys = _keys() if folder else {}
     found: dict[str, Record] = {}
     for name, capabilities in wanted.items():
@@ -249,11 +280,12 @@ Four, of which only the last needs a GPU:
 
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
-2. **Compiled.** `tests/test_cuda_catalogue.py` compiles every kernel for sm_75, sm_80, sm_90, sm_100 and sm_120, and
-   looks at what comes out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the
-   bits of the CPU are asked for, no atomic operation whose order could matter, no index that may wrap around in 32
-   bits. NVVM comes from PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel
-   asks for. Repeated runs look only at kernels whose source has changed.
+2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
+   function in every dtype and every metric, and with `make test-sweep` each kernel there is. It looks at what comes
+   out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are
+   asked for, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from
+   PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated
+   runs look only at kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
    launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
    tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py

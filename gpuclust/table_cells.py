@@ -1,0 +1,103 @@
+"""What single cells, and columns of cells, of a text table hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+EMPTY, NUMBER, MISSING, BOOLEAN, COMMA, TEXT = "empty", "number", "missing", "boolean", "comma", "text"
+
+#: What other programs write where there is no value; spelt in lower case. Words that Python reads as NaN come beside.
+_MISSING = frozenset(("na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "?", "-", "--", ".", "missing"))
+_BOOLEAN = {"true": 1.0, "false": 0.0}
+#: Thousands with separators, and any other number with a decimal comma.
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
+_WHOLE = re.compile(r"[0-9]+")
+#: Headings of columns that name rows, where all cells are different whole numbers.
+_NAMING = re.compile(
+    r"unnamed: ?0(_level_[0-9]+)?|level_0|__index_level_[0-9]+__|.+[_ .-](id|ids|key|index)|ids?|index|key|names?"
+    r"|row[_ .-]?(names?|ids?|number|no|nr)|(gene|sample|patient|subject)s?([_ .-]?(name|symbol|number|no|nr))?",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r".*[a-z](Id|ID)")
+#: Headings beside these that only say a column may be an identifier.
+_PERHAPS_NAMING = re.compile(r".*id|row|no\.?|nr\.?|#|obs|observation|case|labels?", re.IGNORECASE)
+
+
+def kind(cell: str) -> str:
+    """One of EMPTY, NUMBER (finite), MISSING (NaN, infinite, NA ...), BOOLEAN, COMMA (1,5 or 1,234) and TEXT."""
+    if not cell:
+        return EMPTY
+    number = to_number(cell)
+    if number is not None:
+        return NUMBER if math.isfinite(number) else MISSING
+    low = cell.lower()
+    if low in _MISSING:
+        return MISSING
+    if low in _BOOLEAN:
+        return BOOLEAN
+    return COMMA if has_comma(cell) or has_thousands(cell) else TEXT
+
+
+def to_number(cell: str) -> float | None:
+    """The number that a cell spells, which may be infinite or NaN; None for anything else."""
+    if "_" in cell:  # Python reads 1_000, NumPy and other programs don't
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def to_boolean(cell: str) -> float:
+    """1 for true, 0 for false, in any case; ``ValueError`` for anything else."""
+    found = _BOOLEAN.get(cell.strip().strip('"').lower())
+    if found is None:
+        raise ValueError(f"{cell!r} is neither true nor false")
+    return found
+
+
+def has_comma(cell: str) -> bool:
+    """Whether this is a number with a decimal comma."""
+    return cell.count(",") == 1 and to_number(cell.replace(",", ".")) is not None
+
+
+def has_thousands(cell: str) -> bool:
+    """Whether this is a number with separators of thousands (1,234 may have a decimal comma too)."""
+    return _THOUSANDS.fullmatch(cell) is not None
+
+
+def is_whole(cell: str) -> bool:
+    """Whether a cell is written with digits only."""
+    return _WHOLE.fullmatch(cell) is not None
+
+
+def numeric(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers, some of which may be faulty; false if it holds text."""
+    texts = sum(kind(cell) == TEXT for cell in cells)
+    return 2 * texts < len(cells)
+
+
+def names_rows(heading: str) -> bool:
+    """Whether a heading says that its column names rows."""
+    return _NAMING.fullmatch(heading) is not None or _CAMEL.fullmatch(heading) is not None
+
+
+def may_name_rows(heading: str) -> bool:
+    """Whether a heading may say that; ``acid`` and ``#`` too."""
+    return names_rows(heading) or _PERHAPS_NAMING.fullmatch(heading) is not None
+
+
+def are_names(cells: Sequence[str]) -> bool:
+    """Whether a column of cells holds names: at least as many words as numbers.
+
+    A few cells that are no numbers (0x10, 3+4j) are faults and no names.
+    """
+    words = sum(kind(cell) == TEXT and _is_word(cell) for cell in cells)
+    others = sum(kind(cell) in (NUMBER, TEXT, COMMA) for cell in cells) - words
+    return words >= max(1, others)
+
+
+def _is_word(cell: str) -> bool:
+    return not (cell[0].isdigit() or cell[0] in "+-.") or re.search(r"[^\W\d_]{2}", cell) is not None

@@ -177,7 +177,10 @@ def label_list(labels: Any, n: int, name: str = "labels") -> list[Any]:
             raise TypeError(f"{allowed}, got {got}.")
         found = list(labels)
         if len(found) != n:
-            raise ValueError(f"{allowed}: got {len(found)} labels for {n} observations.")
+            raise ValueError(
+                f"{allowed}: got {len(found)} labels for {n} observations. "
+                "Dimensions of Z and labels must be consistent."
+            )
     return [label.decode(errors="replace") if isinstance(label, bytes) else label for label in found]
 
 

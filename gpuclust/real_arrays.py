@@ -140,11 +140,8 @@ def typed_array(values: Any, name: str, wrong: type[Exception] = ValueError) -> 
 def refuse_sparse(values: Any, name: str) -> None:
     """``TypeError`` for a sparse matrix or array, of SciPy or another library."""
     module = type(values).__module__.split(".")[:2]
-    if (
-        module[0] == "sparse"
-        or module == ["scipy", "sparse"]
-        or (hasattr(values, "nnz") and hasattr(values, "shape"))
-    ):
+    counted = hasattr(values, "nnz") and (hasattr(values, "toarray") or hasattr(values, "todense"))
+    if module[0] == "sparse" or module == ["scipy", "sparse"] or (counted and column_names(values) is None):
         cells = int(np.prod(np.array(getattr(values, "shape", (0,)), dtype=np.float64)))
         dense = "todense()" if not hasattr(values, "toarray") else "toarray()"
         raise TypeError(
@@ -155,9 +152,10 @@ def refuse_sparse(values: Any, name: str) -> None:
 
 def column_names(values: Any) -> list[str] | None:
     """The names of a data frame's columns; None for what is no data frame."""
-    names = getattr(values, "column_names", None)  # a table of pyarrow
-    if names is None and hasattr(values, "dtypes"):
-        names = getattr(values, "columns", None)
+    if hasattr(values, "dtypes") and hasattr(values, "columns"):
+        names = values.columns
+    else:
+        names = getattr(values, "column_names", None)  # a table of pyarrow
     if names is None or isinstance(names, str) or not isinstance(names, Iterable):
         return None
     return [str(name) for name in names]

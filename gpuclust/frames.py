@@ -190,7 +190,7 @@ def frame_for(
     unused = w == 0 if w is not None and not w.all() else None
     centre = centre_of(sets, dtype) if metric.shift else None
     if centre is None and metric.wide_form is None and all(_narrow(X.dtype) for X in sets):
-        return Frame(), Span(np.float64(1), np.float64(1))
+        return Frame(), Span(np.array(1.0), np.array(1.0))
     span = span_of(sets, centre, by_feature, unused)
     return Frame(centre, room.exponent(span), unused), span
 
@@ -334,7 +334,7 @@ def _told_apart(X: Any, dtype: np.dtype) -> bool:
     if X.dtype.kind == "b" or (np.can_cast(X.dtype, dtype, "safe") and X.dtype.itemsize < 8) or X.dtype == dtype:
         return True
     with np.errstate(invalid="ignore", over="ignore"):
-        for part in blocks.row_blocks(*X.shape, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
+        for part in blocks.row_blocks(len(X), X.shape[1], blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
             rows = X[part]
             again = rows.astype(dtype).astype(X.dtype)
             if not ((again == rows) | (rows != rows)).all():

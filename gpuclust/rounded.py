@@ -108,9 +108,9 @@ def check_square(square: Array, name: str, sign: bool = True) -> None:
 
     n, largest = len(square), 0.0
     for begin in range(0, n, _ROWS):
-        rows = np.asarray(square[begin : begin + _ROWS])
-        _refuse(~np.isfinite(rows), square, (begin, 0), f"{name} must be finite")
-        largest = max(largest, float(rows.max()), -float(rows.min()))
+        block = np.asarray(square[begin : begin + _ROWS])
+        _refuse(~np.isfinite(block), square, (begin, 0), f"{name} must be finite")
+        largest = max(largest, float(block.max()), -float(block.min()))
     allowed = TOLERANCE * largest
     noted = largest * DIGITS * (np.finfo(square.dtype).eps if square.dtype.kind == "f" else 0.0)
     negative, mirrored = (

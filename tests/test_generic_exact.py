@@ -133,7 +133,9 @@ def test_copies_among_many(algorithm):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_union_of_copies_is_as_far_from_all_as_a_copy(dtype):
     rng = np.random.default_rng(2)
-    for d, sa, sb in zip(rng.random(200).astype(dtype), rng.integers(1, 99, 200), rng.integers(1, 99, 200), strict=True):
+    for d, sa, sb in zip(
+        rng.random(200).astype(dtype), rng.integers(1, 99, 200), rng.integers(1, 99, 200), strict=True
+    ):
         found = methods.centroid(d, d, dtype(0), dtype(sa), dtype(sb), dtype(1))
         assert found == d
         assert found.dtype == dtype

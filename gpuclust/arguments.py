@@ -41,9 +41,9 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None, *, 
     except TypeError:
         if not (fraction and isinstance(value, (Real, Decimal))):
             raise TypeError(f"{allowed}, got {value!r}.") from None
-        if not np.isfinite(float(value)) or value != int(value):
+        if not np.isfinite(float(value)) or float(value) != np.floor(float(value)):
             raise ValueError(f"{allowed}, got {value!r}.") from None
-        number = int(value)
+        number = int(float(value))
     if number < least or (most is not None and number > most):
         raise ValueError(f"{allowed}, got {value!r}.")
     return number

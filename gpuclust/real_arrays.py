@@ -8,6 +8,7 @@ taken as float64; otherwise the first that is not is named by its row and column
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Real
 from reprlib import Repr
@@ -221,13 +222,11 @@ def _from_objects(
     """float64 from objects that are all real numbers."""
     cells = array.ravel().tolist()
     if all(issubclass(kind, _REAL) for kind in set(map(type, cells))):
-        try:
-            result = np.array([float(cell) for cell in cells], dtype=np.float64).reshape(array.shape)
-        except (OverflowError, ValueError):
-            result = None
-        if result is not None and not np.isinf(result).any():
-            return result
-    result = np.empty(len(cells))
+        with suppress(OverflowError, ValueError):
+            plain = np.array([float(cell) for cell in cells], dtype=np.float64)
+            if not np.isinf(plain).any():
+                return plain.reshape(array.shape)
+    result: np.ndarray = np.empty(len(cells))
     for i, cell in enumerate(cells):
         if isinstance(cell, np.ndarray) and cell.ndim == 0:
             cell = cell[()]

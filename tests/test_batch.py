@@ -229,6 +229,8 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "cut": Cut("maxclust", 3),
         "dtype": "float32",
         "columns": (0, 1),
+        "header": True,
+        "index": "none",
         "precomputed": True,
         "min_size": 2,
         "labels_format": "parquet",

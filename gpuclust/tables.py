@@ -185,7 +185,8 @@ def choose_columns(
 
 
 def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width: int) -> int:
-    number = int(column) if not isinstance(column, str) or (column.isascii() and column.isdigit()) else None
+    is_number = not isinstance(column, str) or (column.isascii() and column.isdigit() and len(column) < 10)
+    number = int(column) if is_number else None
     if isinstance(column, str) and names is not None and column in names:
         if list(names).count(column) > 1:
             raise InputFileError(f"{path}: several columns are named {column!r}; give their numbers, from 0")

@@ -1,7 +1,7 @@
 """Mutation test of the CPU's kernels: planted bugs that the fuzzer must find (``make test-mutants``).
 
-Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, an entry kept that is
-stale. Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
+Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, a stale entry kept.
+Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
 one fails. What survives is a missing test, or is listed as equivalent with the reason. Some need minutes::
 
     python tests/mutants.py                    # all

@@ -41,9 +41,9 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None, *, 
     except TypeError:
         if not (fraction and isinstance(value, (Real, Decimal))):
             raise TypeError(f"{allowed}, got {value!r}.") from None
-        if not np.isfinite(float(value)) or value != int(value):
+        if not np.isfinite(float(value)) or float(value) != np.floor(float(value)):
             raise ValueError(f"{allowed}, got {value!r}.") from None
-        number = int(value)
+        number = int(float(value))
     if number < least or (most is not None and number > most):
         raise ValueError(f"{allowed}, got {value!r}.")
     return number
@@ -177,7 +177,10 @@ def label_list(labels: Any, n: int, name: str = "labels") -> list[Any]:
             raise TypeError(f"{allowed}, got {got}.")
         found = list(labels)
         if len(found) != n:
-            raise ValueError(f"{allowed}: got {len(found)} labels for {n} observations.")
+            raise ValueError(
+                f"{allowed}: got {len(found)} labels for {n} observations. "
+                "Dimensions of Z and labels must be consistent."
+            )
     return [label.decode(errors="replace") if isinstance(label, bytes) else label for label in found]
 
 

@@ -73,7 +73,9 @@ def pdist(
     -------
     (n (n - 1) / 2,) ndarray
         Condensed distances. For euclidean, sqeuclidean, cityblock and chebyshev without weights the bits are
-        SciPy's, for the others they agree to about 1e-12.
+        SciPy's, for the others they agree to about 1e-12; where SciPy's squares or powers underflow or overflow they
+        are right all the same. NaN where a distance is not defined: of constant rows in correlation, zero vectors in
+        cosine.
 
     Raises
     ------

@@ -367,6 +367,6 @@ def _check_count(n_clusters: Any, n: int | None = None) -> None:
 
 def _check_threshold(threshold: Any) -> None:
     allowed = "distance_threshold must be a number >= 0"
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not threshold >= 0:
+    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not threshold >= 0:  # type: ignore[operator]
         raise ValueError(f"{allowed}, got {threshold!r}.")
     real_number(threshold, "distance_threshold", 0)

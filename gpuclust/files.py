@@ -124,7 +124,7 @@ def read_points(
 
 def _array(file: Path, values: NDArray[Any]) -> DataSet:
     """An array, which has no names."""
-    how = describe(file, values.shape) if values.ndim == 2 else f"{file.name}: condensed"
+    how = describe(file, values.shape) if values.ndim == 2 else f"{file.name}: {values.size:,} numbers"
     return DataSet(values, None, None, file, how)
 
 

@@ -1,8 +1,8 @@
 """Points moved and scaled before they are rounded and squared, so that neither loses what their distances need.
 
 Of a metric that does not change under translation a centre is taken away in float64 before points become float32. And
-where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two, and
-distances by its inverse: exact, so no bit changes where nothing over- or underflows.
+where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two,
+and distances by its inverse: exact, so no bit changes where nothing over- or underflows.
 """
 
 from __future__ import annotations
@@ -35,20 +35,25 @@ class Frame:
         What is subtracted.
     exponent : int or (m,) array of int
         Of the power of two that points, or each of their features, are then multiplied by.
+    unused : (m,) array of bool or None
+        Features of weight zero, which become zero: they must not be infinite when squared.
     """
 
     centre: Any = None
     exponent: Any = 0
+    unused: Array | None = None
 
     @property
     def scales(self) -> bool:
         return bool(np.any(self.exponent))
 
     def __bool__(self) -> bool:
-        return self.centre is not None or self.scales
+        return self.centre is not None or self.scales or self.unused is not None
 
     def __call__(self, rows: Any) -> Any:
         """These rows in float64; as they are if the frame does nothing."""
+        if self.unused is not None:
+            rows = _without(rows, self.unused)
         if self.centre is not None:
             rows = _moved(rows, self.centre)
         return times_power(rows.astype(np.float64), self.exponent) if self.scales else rows
@@ -56,7 +61,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Span:
-    """How large numbers are, all together or by feature: the smallest but zero, and the largest, both without sign."""
+    """How large numbers are, all or those of a feature: the smallest but zero, and the largest, without sign."""
 
     smallest: Array
     largest: Array
@@ -87,7 +92,7 @@ class Room:
         return (span.low >= self.low) & (span.high <= self.high) | (span.largest == 0)
 
     def exponent(self, span: Span) -> Any:
-        """Of the power of two that brings numbers into the room: the largest to about one, unless small ones need more.
+        """Of the power of two that brings numbers into the room: the largest to about one, if the smallest then fit.
 
         Zero where they are in it. Where not all fit, it is the smallest that are lost.
         """
@@ -136,7 +141,7 @@ def framed(
         return metric, *_by_feature(metric, sets[0], work, given, power)
     w, p = given.get("w"), given.get("p")
     room = room_for(2 if metric.squares else 1, work, n, m, w, power)
-    frame, span = frame_for(metric, sets, work, room)
+    frame, span = frame_for(metric, sets, work, room, w=w)
     if metric.wide_form is not None and p is not None and span.finite:
         fractions = any(X.dtype.kind == "f" for X in sets)
         powers = room_for(float(p), work, 1, m, w, power, fractions)
@@ -155,8 +160,10 @@ def framed(
 
 def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any], power: int) -> tuple[Frame, int]:
     """The same for a metric whose features have variances: each is scaled by its own power of two."""
-    precise = work if "V" in metric.parameters else np.dtype(np.float64)  # what is whitened is near one
-    room = room_for(2, precise, len(X), X.shape[1], power=power)
+    if "V" in metric.parameters:
+        room = room_for(2, work, len(X), X.shape[1], power=power)
+    else:  # what is whitened is near one; a covariance matrix is inverted in float64
+        room = room_for(6, np.dtype(np.float64), len(X), X.shape[1], power=power)
     frame, span = frame_for(metric, (X,), work, room, True)
     high = np.broadcast_to(np.where(span.largest > 0, span.high, 0), X.shape[1])
     form = given.get("V", given.get("VI"))
@@ -177,14 +184,15 @@ def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any],
 
 
 def frame_for(
-    metric: Metric, sets: Sequence[Any], dtype: np.dtype, room: Room, by_feature: bool = False
+    metric: Metric, sets: Sequence[Any], dtype: np.dtype, room: Room, by_feature: bool = False, w: Array | None = None
 ) -> tuple[Frame, Span]:
     """The frame that points of these sets, all together, are put into before they are rounded to ``dtype``."""
+    unused = w == 0 if w is not None and not w.all() else None
     centre = centre_of(sets, dtype) if metric.shift else None
     if centre is None and metric.wide_form is None and all(_narrow(X.dtype) for X in sets):
-        return Frame(), Span(np.float64(1), np.float64(1))
-    span = span_of(sets, centre, by_feature)
-    return Frame(centre, room.exponent(span)), span
+        return Frame(), Span(np.array(1.0), np.array(1.0))
+    span = span_of(sets, centre, by_feature, unused)
+    return Frame(centre, room.exponent(span), unused), span
 
 
 def _narrow(dtype: np.dtype) -> bool:
@@ -216,7 +224,7 @@ def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
     return centre if bool((abs(centre) > 0).any()) else None
 
 
-def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False) -> Span:
+def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
     """How large the numbers of all sets together are, relative to a centre."""
     m, for_each = sets[0].shape[1], {"axis": 0} if by_feature else {}
     smallest, largest = (np.full(m if by_feature else (), end) for end in (inf, 0.0))
@@ -224,7 +232,8 @@ def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False) -
     for X in sets:
         array = array_module(X)
         for part in blocks.row_blocks(len(X), m, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
-            sizes = abs(X[part].astype(np.float64, copy=False) if centre is None else _moved(X[part], centre))
+            rows = X[part] if unused is None else _without(X[part], unused)
+            sizes = abs(rows.astype(np.float64, copy=False) if centre is None else _moved(rows, centre))
             if not len(sizes):
                 continue
             most = _host(sizes.max(**for_each))
@@ -265,10 +274,11 @@ def balanced(rows: Array, w: Array | None, room: int) -> Array:
 
     For metrics that only depend on the direction of a row. Features of weight zero do not count.
     """
-    used = rows if w is None else rows[:, w > 0]
-    if not used.size or used.dtype.kind == "b":
+    if not rows.size or rows.dtype.kind == "b":
         return rows
-    largest = np.abs(used.astype(np.float64, copy=False)).max(axis=1)
+    if w is not None and not w.all():
+        rows = _without(rows, w == 0)
+    largest = np.abs(rows.astype(np.float64, copy=False)).max(axis=1)
     exponent = np.frexp(np.where(np.isfinite(largest), largest, 0.0))[1]
     exponent[np.abs(exponent) <= room] = 0
     return np.ldexp(rows.astype(np.float64, copy=False), -exponent[:, None]) if exponent.any() else rows
@@ -289,6 +299,12 @@ def _moved(rows: Any, centre: Any) -> Any:
     exact = (rows.astype(np.uint64) - whole).view(np.int64).astype(np.float64)
     near = (np.abs(about) < 2.0**62) & (centre == np.trunc(centre))
     return np.where(near, exact, about)
+
+
+def _without(rows: Any, unused: Array) -> Any:
+    """Rows whose features of weight zero are zero, if they are finite."""
+    array = array_module(rows)
+    return array.where(array.asarray(unused) & array.isfinite(rows), rows.dtype.type(0), rows)
 
 
 def _host(value: Any) -> Any:
@@ -318,7 +334,7 @@ def _told_apart(X: Any, dtype: np.dtype) -> bool:
     if X.dtype.kind == "b" or (np.can_cast(X.dtype, dtype, "safe") and X.dtype.itemsize < 8) or X.dtype == dtype:
         return True
     with np.errstate(invalid="ignore", over="ignore"):
-        for part in blocks.row_blocks(*X.shape, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
+        for part in blocks.row_blocks(len(X), X.shape[1], blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
             rows = X[part]
             again = rows.astype(dtype).astype(X.dtype)
             if not ((again == rows) | (rows != rows)).all():

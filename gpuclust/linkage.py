@@ -88,8 +88,10 @@ def linkage(
         (`gpuclust.plan` tells). The threads of the CPU can be limited by the environment variable
         GPUCLUST_NUM_THREADS.
     dtype : {"float64", "float32"}
-        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest, those of
-        cosine and correlation to 1e-6 of the one that they are subtracted from. Sizes of clusters, which all linkages
+        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest, however far
+        from the origin the points are, where the metric does not change under translation. Those of cosine and
+        correlation are right to 1e-6 of the one that they are subtracted from, those of braycurtis, and of canberra
+        for each feature, to 1e-6 of one; of jensenshannon the squares. Sizes of clusters, which all linkages
         but single and complete weigh with, are then exact up to 2^24.
     progress : bool or callable
         True shows a bar; a callable is called with (merges made, merges in all).
@@ -120,7 +122,7 @@ def linkage(
     ------
     ValueError
         For a method or metric that does not exist or does not fit the input, or input of the wrong shape, type or
-        values.
+        values: also for a row or pair of rows that the metric is not defined for, and heights that are no numbers.
     DoesNotFit
         If the memory needed is more than there is, or than ``memory_limit``; raised before that memory is asked for.
         Or if it runs out all the same, and nothing else that fits is left to be done.
@@ -133,6 +135,8 @@ def linkage(
     -----
     ClusterWarning
         If the points look like a square matrix of dissimilarities.
+    RoundingWarning
+        If some of the condensed dissimilarities are negative, by no more than rounding explains: they count as zero.
     FallbackWarning
         If memory ran out, and the job went on in another way or on the CPU.
 
@@ -141,7 +145,8 @@ def linkage(
     Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the others
     merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers of
     memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
-    with more, half of the square of the clusters that the first rounds leave (`gpuclust.plan` tells). Heights of
+    with more, half of the square of the clusters that the first rounds leave (`gpuclust.plan` tells). Very small
+    and very large numbers are scaled by a power of two, so that squares neither underflow nor overflow. Heights of
     single linkage are SciPy's bits; where no two dissimilarities are equal those of complete linkage are too, and
     those of the others agree to 1e-12. Where some are equal the tree is not unique, and but for single linkage its
     heights are not either: a pair of the smallest dissimilarity is merged at each step, the same one on each run,

@@ -63,7 +63,7 @@ def nearest_neighbors(
     Raises
     ------
     ValueError
-        For points, a metric, a parameter or a ``k`` that cannot be used.
+        For points, a metric, a parameter or a ``k`` that cannot be used, or a row that the metric is not defined for.
     TypeError
         For a ``k`` that is no whole number, or a parameter that the metric does not take.
     DoesNotFit

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.opening import sha256_of_open
-from gpuclust.output import OutputError, atomic_write, sync_folder
+from gpuclust.output import OutputError, atomic_write, discard_left_behind, sync_folder
 from gpuclust.text import displayed
 
 #: Names of the records.
@@ -244,6 +244,14 @@ class OutputFolder:
             number += 1
         os.rename(self.path / name, self.path / other)
         self.said.append(f"{name} was not as gpuclust had written it; it is kept as {other}")
+
+
+def tidy(folder: Path) -> None:
+    """Delete what a run that was killed after run.json was written has left beside its complete result."""
+    discard_left_behind(folder)
+    if read_sealed(folder / JOURNAL) is not None:
+        with contextlib.suppress(OSError):
+            (folder / JOURNAL).unlink()
 
 
 def known_files(folder: Path) -> dict[str, list[str]]:

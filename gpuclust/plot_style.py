@@ -47,7 +47,8 @@ def to_hex(color: np.ndarray) -> str:
 
 
 def axes_or_current(ax: Axes | None) -> Axes:
-    if axes(ax) is not None:
+    axes(ax)
+    if ax is not None:
         return ax
     from matplotlib import pyplot
 

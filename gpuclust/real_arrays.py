@@ -8,6 +8,7 @@ taken as float64; otherwise the first that is not is named by its row and column
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Real
 from reprlib import Repr
@@ -140,11 +141,8 @@ def typed_array(values: Any, name: str, wrong: type[Exception] = ValueError) -> 
 def refuse_sparse(values: Any, name: str) -> None:
     """``TypeError`` for a sparse matrix or array, of SciPy or another library."""
     module = type(values).__module__.split(".")[:2]
-    if (
-        module[0] == "sparse"
-        or module == ["scipy", "sparse"]
-        or (hasattr(values, "nnz") and hasattr(values, "shape"))
-    ):
+    counted = hasattr(values, "nnz") and (hasattr(values, "toarray") or hasattr(values, "todense"))
+    if module[0] == "sparse" or module == ["scipy", "sparse"] or (counted and column_names(values) is None):
         cells = int(np.prod(np.array(getattr(values, "shape", (0,)), dtype=np.float64)))
         dense = "todense()" if not hasattr(values, "toarray") else "toarray()"
         raise TypeError(
@@ -155,9 +153,10 @@ def refuse_sparse(values: Any, name: str) -> None:
 
 def column_names(values: Any) -> list[str] | None:
     """The names of a data frame's columns; None for what is no data frame."""
-    names = getattr(values, "column_names", None)  # a table of pyarrow
-    if names is None and hasattr(values, "dtypes"):
-        names = getattr(values, "columns", None)
+    if hasattr(values, "dtypes") and hasattr(values, "columns"):
+        names = values.columns
+    else:
+        names = getattr(values, "column_names", None)  # a table of pyarrow
     if names is None or isinstance(names, str) or not isinstance(names, Iterable):
         return None
     return [str(name) for name in names]
@@ -223,13 +222,11 @@ def _from_objects(
     """float64 from objects that are all real numbers."""
     cells = array.ravel().tolist()
     if all(issubclass(kind, _REAL) for kind in set(map(type, cells))):
-        try:
-            result = np.array([float(cell) for cell in cells], dtype=np.float64).reshape(array.shape)
-        except (OverflowError, ValueError):
-            result = None
-        if result is not None and not np.isinf(result).any():
-            return result
-    result = np.empty(len(cells))
+        with suppress(OverflowError, ValueError):
+            plain = np.array([float(cell) for cell in cells], dtype=np.float64)
+            if not np.isinf(plain).any():
+                return plain.reshape(array.shape)
+    result: np.ndarray = np.empty(len(cells))
     for i, cell in enumerate(cells):
         if isinstance(cell, np.ndarray) and cell.ndim == 0:
             cell = cell[()]

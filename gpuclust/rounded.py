@@ -21,6 +21,9 @@ Array = np.ndarray
 #: How far distances may be from what they must be, in terms of the largest: negative, not symmetric, a diagonal that
 #: is not zero. Single precision explains as much.
 TOLERANCE = 1e-5
+#: How many times the last digit of the largest is no more than rounding of one program: not worth a warning where it
+#: changes no sign.
+DIGITS = 64
 
 
 def not_negative(condensed: Any) -> Any:
@@ -87,7 +90,7 @@ def condense(square: Array) -> Array:
     Warns
     -----
     RoundingWarning
-        If something was mended.
+        If a negative number was mended, or more than the last digits of others.
     """
     from gpuclust.condensed import upper
 
@@ -97,7 +100,7 @@ def condense(square: Array) -> Array:
 
 
 def check_square(square: Array, name: str, sign: bool = True) -> None:
-    """Refuse a square matrix that is not symmetric, or its diagonal not zero, by more than rounding; warn of rounding.
+    """Refuse a matrix that is not symmetric, or its diagonal not zero, by more than rounding; warn of rounding.
 
     With ``sign`` numbers must not be negative.
     """
@@ -105,10 +108,11 @@ def check_square(square: Array, name: str, sign: bool = True) -> None:
 
     n, largest = len(square), 0.0
     for begin in range(0, n, _ROWS):
-        rows = np.asarray(square[begin : begin + _ROWS])
-        _refuse(~np.isfinite(rows), square, (begin, 0), f"{name} must be finite")
-        largest = max(largest, float(rows.max()), -float(rows.min()))
+        block = np.asarray(square[begin : begin + _ROWS])
+        _refuse(~np.isfinite(block), square, (begin, 0), f"{name} must be finite")
+        largest = max(largest, float(block.max()), -float(block.min()))
     allowed = TOLERANCE * largest
+    noted = largest * DIGITS * (np.finfo(square.dtype).eps if square.dtype.kind == "f" else 0.0)
     negative, mirrored = (
         _Tally("negative and counted as zero"),
         _Tally("not symmetric and taken from the upper triangle"),
@@ -119,15 +123,15 @@ def check_square(square: Array, name: str, sign: bool = True) -> None:
         if sign:
             corner = (rows.start, columns.start)
             _refuse(above < -allowed, square, corner, NEGATIVE)
-            _refuse(below.T < -allowed, square, corner[::-1], NEGATIVE)
+            _refuse(-allowed > below.T, square, corner[::-1], NEGATIVE)
         gap = np.abs(above - below)
         _refuse(gap > allowed, square, (rows.start, columns.start), f"{name} must be symmetric", mirror=True)
         if rows == columns:
             values = np.abs(above.diagonal())
             _refuse(np.diag(values > allowed), square, (rows.start,) * 2, f"{name} diagonal must be zero")
-            diagonal.add(values, values > 0)
+            diagonal.add(values, values > noted)
             above, gap = np.triu(above, 1), np.triu(gap, 1)
-        mirrored.add(gap, gap > 0)
+        mirrored.add(gap, gap > noted)
         negative.add(-above, (above < 0) & sign)
     _warn(name, largest, negative, mirrored, diagonal)
 

@@ -90,13 +90,15 @@ def may_name_rows(heading: str) -> bool:
 
 
 def are_names(cells: Sequence[str]) -> bool:
-    """Whether a column of cells holds names: at least as many words as numbers.
+    """Whether a column of cells holds names: text without numbers, or at least as many words as anything else.
 
-    A few cells that are no numbers (0x10, 3+4j) are faults and no names.
+    A few cells among numbers that are none (0x10, 3+4j) are faults and no names.
     """
-    words = sum(kind(cell) == TEXT and _is_word(cell) for cell in cells)
-    others = sum(kind(cell) in (NUMBER, TEXT, COMMA) for cell in cells) - words
-    return words >= max(1, others)
+    kinds = [kind(cell) for cell in cells]
+    words = sum(found == TEXT and _is_word(cell) for found, cell in zip(kinds, cells, strict=True))
+    others = sum(found in (NUMBER, TEXT, COMMA) for found in kinds) - words
+    alone = TEXT in kinds and NUMBER not in kinds and COMMA not in kinds
+    return alone or words >= max(1, others)
 
 
 def _is_word(cell: str) -> bool:

@@ -115,7 +115,9 @@ def layout_of(
     if stated:
         separator, skip = stated[1], skip + 1
     comments = 0
-    while skip + comments < len(lines) and lines[skip + comments].startswith("#"):
+    for line in lines[skip:]:
+        if line.strip() and not line.startswith("#"):
+            break
         comments += 1
     rest = [line for line in lines[skip + comments :] if line.strip()]
     if not rest or any(line.startswith("#") for line in rest):  # all lines, or rows with such names
@@ -127,8 +129,9 @@ def layout_of(
     if not ends and len(rows) > 2:  # the last row may be the beginning of one
         rows.pop()
     last_comment = None
-    if comments:
-        last_comment = parse([lines[skip + comments - 1].lstrip("#").strip()], separator)[0]
+    for line in lines[skip : skip + comments]:
+        if line.strip("# \t\r\n"):
+            last_comment = parse([line.lstrip("#").strip()], separator)[0]
     return _layout_of_rows(lines, skip + comments, separator, rows, header, index, last_comment)
 
 
@@ -191,9 +194,9 @@ def _layout_of_rows(
         heads = tuple(comment) if any(kind(cell) == TEXT for cell in comment) else None
     if found:
         heads = ("", *first) if shorter else tuple(first)
-    else:
-        width = width if shorter else len(first)
-    content = even if found else [row for row in [first, *even] if len(row) == width]
+    if not shorter:
+        width = len(first)  # rows of another length are a fault, which reading on will find
+    content = [row for row in (even if found else [first, *even]) if len(row) == width]
     columns = list(zip(*content, strict=True)) if content else [() for _ in range(width)]
     named, tentative = _naming(heads, columns, shorter and found, index)
     start = _line_after(lines, skip, separator) if found else skip

@@ -102,7 +102,7 @@ def read_table(
         if distances and 1 not in values.shape and header is None and index is None:
             better = _squared(values.shape, layout)
             if better:
-                return read_table(path, separator, columns, limit=limit, **better)
+                return read_table(path, separator, columns, limit=limit, **better)  # type: ignore[arg-type]
             if values.shape[0] == values.shape[1]:
                 layout = replace(layout, doubt=None)
     except UnicodeDecodeError as error:
@@ -185,7 +185,8 @@ def choose_columns(
 
 
 def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width: int) -> int:
-    number = int(column) if not isinstance(column, str) or (column.isascii() and column.isdigit()) else None
+    is_number = not isinstance(column, str) or (column.isascii() and column.isdigit() and len(column) < 10)
+    number = int(column) if is_number else None
     if isinstance(column, str) and names is not None and column in names:
         if list(names).count(column) > 1:
             raise InputFileError(f"{path}: several columns are named {column!r}; give their numbers, from 0")
@@ -284,7 +285,7 @@ def _load_numbers(path: Path, layout: Layout, names: list[str], limit: int | Non
     wanted: tuple[int, ...] | None = (*first, *layout.cells)
     if wanted == tuple(range(layout.width)) and not layout.trailing:
         wanted = None
-    converters: dict[int, Callable[[str], float]] = dict.fromkeys(layout.booleans, to_boolean)
+    converters: dict[int | str, Callable[[str], Any]] = dict.fromkeys(layout.booleans, to_boolean)
     if layout.named is not None:
         converters[layout.named] = _collector(names)
     blanks = layout.separator == BLANKS

@@ -174,7 +174,7 @@ def minimum_spanning_tree(lengths: np.ndarray, compared: np.ndarray, n: int) -> 
     ends = np.stack(np.triu_indices(n, 1), axis=1)  # in the order of ends, as stable sorts leave ties
     chosen = [edge for edge, _ in _joining(np.argsort(compared, kind="stable"), ends, n)]
     chosen = np.sort(np.array(chosen))
-    Z, number, size = [], {k: k for k in range(n)}, {k: 1 for k in range(n)}
+    Z, number, size = [], {k: k for k in range(n)}, dict.fromkeys(range(n), 1)
     for edge, (a, b) in _joining(chosen[np.argsort(lengths[chosen], kind="stable")], ends, n):
         one, other = sorted((number[a], number[b]))
         root = min(a, b)

@@ -139,8 +139,8 @@ def _cupy() -> types.ModuleType:
         return call
 
     names = (
-        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty from_dlpack "
-        "sort concatenate"
+        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty "
+        "from_dlpack sort concatenate"
     )
     for name in names.split(" "):
         setattr(module, name, function(name))

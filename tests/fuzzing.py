@@ -261,6 +261,8 @@ def draw(seed: int, interpreted: bool = False, only: dict[str, Any] | None = Non
     if method in ("ward", "centroid", "median"):
         metric = "euclidean"
     kind = only.get("kind") or str(r.choice(FOR_ANGLES if metric in ANGULAR else list(KINDS)))
+    if kind not in FOR_ANGLES and metric in ANGULAR:
+        metric = "euclidean"
     n, m = _shape(r, interpreted)
     if interpreted and method == "single" and r.random() < 0.5:
         n = int(r.integers(45, 150))  # cheap, and a deeper tree

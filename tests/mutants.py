@@ -1,7 +1,7 @@
 """Mutation test of the CPU's kernels: planted bugs that the fuzzer must find (``make test-mutants``).
 
-Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, an entry kept that is
-stale. Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
+Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, a stale entry kept.
+Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
 one fails. What survives is a missing test, or is listed as equivalent with the reason. Some need minutes::
 
     python tests/mutants.py                    # all
@@ -11,9 +11,11 @@ one fails. What survives is a missing test, or is listed as equivalent with the 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.machinery
 import importlib.util
 import io
+import itertools
 import os
 import pickle
 import signal
@@ -49,6 +51,7 @@ REACHED_BY = {
     "kernels/cpu/knn": ("neighbours", "complete"),
     "kernels/cpu/nearest": ("single",),
     "kernels/cpu/outgoing": ("single",),
+    "kernels/cpu/rounded": ("centroid", "median"),
     "kernels/cpu/rounds": ("ward", "complete", "average", "weighted"),
     "kernels/cpu/screen": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/spanning": ("single",),
@@ -59,6 +62,8 @@ REACHED_BY = {
     "kernels/cpu/tree_outgoing": ("single",),
     "kernels/cpu/tree_points": ("neighbours", "single"),
 }
+#: Tests of bounds, without pytest, that are tried before any seed: the beginning of a file's name, and test modules.
+TESTS = {"kernels/cpu/screen": "test_screen_bounds"}
 #: Seconds of CPU time that a case takes at most; what takes longer runs for ever.
 A_CASE = 10
 #: Seeds of each method and kind of points (None: any): a few first, and many for what survives.
@@ -110,7 +115,11 @@ def failures(
     import interpreted
 
     interpreted.install()
-    found = []
+    found: list[Any] = []
+    if mutant is not None:
+        found += tests_that_fail(mutant)
+        if found:
+            return found
     for method, kind, count in plan:
         for seed in range(count):
             if (method, kind, seed) in skip:
@@ -124,6 +133,23 @@ def failures(
                 if stop:
                     return found
     return found
+
+
+def tests_that_fail(mutant: Mutant) -> list[Any]:
+    """Of `TESTS`, with every combination of their parameters."""
+    for start, module in TESTS.items():
+        if not mutant.file.startswith(start):
+            continue
+        tests = importlib.import_module(module)
+        for name, test in vars(tests).items():
+            marks = {mark.args[0]: mark.args[1] for mark in getattr(test, "pytestmark", [])}
+            if name.startswith("test_"):
+                for values in itertools.product(*marks.values()):
+                    try:
+                        test(**dict(zip(marks, values, strict=True)))
+                    except AssertionError:
+                        return [(None, f"{module}.{name}{values}")]
+    return []
 
 
 def in_child(*arguments: Any) -> list[Any]:

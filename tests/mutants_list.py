@@ -96,7 +96,6 @@ MUTANTS = [
         "slack = dtype.type(1 - 16 * np.finfo(dtype).eps) if metric.heavy else one",
         "slack = one",
         "bounds of powers have no allowance",
-        "a power is monotone up to the last bit in every libm in use; a bound is off by less than ties are decided on, and no input is known",
     ),
     Mutant(
         "knn_hits_strict",
@@ -645,7 +644,6 @@ MUTANTS = [
         "exact[x] = exact[x] and nears[k] == b and value == bounds[k]\n                            near[x] = b",
         "exact[x] = exact[x] and nears[k] == b and value == bounds[k]\n                            near[x] = a",
         "a row goes on to point to what is gone",
-        "where the bound is exact b was the nearest and a is gone; elsewhere the row is searched before ``near`` is used",
     ),
     Mutant(
         "generic_tie",
@@ -781,7 +779,6 @@ MUTANTS = [
         "heights[done] = distance[x]",
         "heights[done] = distance[y]",
         "the height is that of the other end",
-        "both ends are each other's nearest: the same entry of the matrix, but for a distance that is older than its nearest, which is no farther",
     ),
     Mutant(
         "rounds_mine_old",
@@ -818,7 +815,6 @@ MUTANTS = [
         "hits += block[k] <= best",
         "hits += block[k] < best",
         "a tie with a smaller id is not seen",
-        "either answer to a tie is right, and blocks without anything nearer are passed over",
     ),
     Mutant(
         "write_row_diagonal",
@@ -1094,7 +1090,6 @@ MUTANTS = [
         "steps = min(count[1], count[0] - progress[3][x])",
         "steps = 0",
         "unions since a limit was found are not allowed for",
-        "a limit loses some units in the last place for each level, which the first step allows for 64 + m times over at these depths; held by test_summaries for deep chains",
     ),
     Mutant(
         "chain_fit",

@@ -96,7 +96,7 @@ def test_square_matrix_as_points():
 def test_metric_that_is_not_defined_for_a_pair(method, n):
     X = points_for("cosine", n, 3)
     X[n // 2] = 0
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match=f"Row {n // 2} is a zero vector: its cosine distance is not defined"):
         gpuclust.linkage(X, method, "cosine")
 
 
@@ -104,17 +104,22 @@ def test_metric_that_is_not_defined_for_a_pair(method, n):
 @pytest.mark.parametrize("method", METHODS)
 def test_overflow(method, n):
     X = points_for("euclidean", n, 3)
-    X[0] = 1e200
-    with pytest.raises(ValueError, match="not finite"):
+    X += np.where(np.arange(n) % 2, 1.5e308, -1.5e308)[:, None]
+    with pytest.raises(ValueError, match=r"rows 0 and 1 is inf.*not finite"):
         gpuclust.linkage(X, method)
 
 
 @pytest.mark.parametrize("method", ["ward", "centroid", "median"])
-def test_overflow_of_squares(method):
-    Y = np.ones(190)
-    Y[4] = 1e200
+def test_squares_that_would_overflow(method):
+    """Heights are numbers, so they are right."""
+    Y = np.full(190, 1e200)
+    Y[4] = 2e200
+    np.testing.assert_allclose(gpuclust.linkage(Y, method)[:, 2], gpuclust.linkage(Y / 1e200, method)[:, 2] * 1e200)
+
+
+def test_overflow_of_heights():
     with pytest.raises(ValueError, match="not finite"):
-        gpuclust.linkage(Y, method)
+        gpuclust.linkage([0, 1.7e308, 1.7e308], "ward")
 
 
 def test_masked_values_and_progress():

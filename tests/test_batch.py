@@ -23,7 +23,7 @@ from gpuclust import batch
 from gpuclust.batch import pool
 from gpuclust.batch.lock import locked
 from gpuclust.cli import app
-from gpuclust.errors import InputFileError
+from gpuclust.errors import InputFileError, RoundingWarning
 from gpuclust.job import Job
 from gpuclust.output import OutputError
 from gpuclust.record import Source, identity
@@ -229,6 +229,8 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "cut": Cut("maxclust", 3),
         "dtype": "float32",
         "columns": (0, 1),
+        "header": True,
+        "index": "none",
         "precomputed": True,
         "min_size": 2,
         "labels_format": "parquet",
@@ -405,7 +407,8 @@ def test_rounding_in_square_distances_is_allowed(data, tmp_path):
     D = squareform(pdist(POINTS))
     D[np.tril_indices(80, -1)] *= 1 + 1e-12
     np.savetxt(data / "D.csv", D, delimiter=",")
-    loaded = load(Job(str(data / "D.csv"), tmp_path, precomputed=True)).values
+    with pytest.warns(RoundingWarning, match="not symmetric"):
+        loaded = load(Job(str(data / "D.csv"), tmp_path, precomputed=True)).values
     np.testing.assert_array_equal(
         loaded, squareform(np.triu(np.loadtxt(data / "D.csv", delimiter=",")), checks=False)
     )

@@ -26,9 +26,13 @@ TIMES = ("started", "seconds", "seconds_of_linkage", "peak_memory_bytes", "bytes
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
+    return data_sets(tmp_path_factory.mktemp("data"), FILES)
+
+
+def data_sets(folder, files):
+    """So many good ones, and one that is not."""
     rng = np.random.default_rng(11)
-    for place in range(FILES):
+    for place in range(files):
         np.save(folder / f"{place:03}.npy", rng.normal(size=(30 + place % 40, 3)))
     (folder / "bad.csv").write_text("a,b\n1,x\n")
     return folder
@@ -110,8 +114,11 @@ def kill_a_worker(process, rng):
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.sweep)])
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path, kills):
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(tmp_path, kills):
     """The whole batch, and in every third round one of its workers before."""
+    files = 20 * kills  # more than are done by then
+    (tmp_path / "data").mkdir()
+    data = data_sets(tmp_path / "data", files)
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     batch.run(data, undisturbed, workers=2, plots="none", clusters=3)
     rng = np.random.default_rng(3)
@@ -123,7 +130,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path,
         if kill % 5 == 0:  # in its beginning
             time.sleep(rng.uniform(0.0, 0.8))
         else:  # in its work: after some more results, and a moment that may be anywhere in the next
-            more = before + int(rng.integers(1, 1 + FILES // (2 * kills)))
+            more = before + int(rng.integers(1, 11))
             wait_for(lambda more=more: len(complete(out)) >= more, process)
             time.sleep(rng.uniform(0.0, 0.02))
             if kill % 3 == 0:
@@ -138,14 +145,14 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(data, tmp_path,
         )
         seen = now
         progress.append(len(seen))
-    assert kills <= progress[-1] < FILES, progress
+    assert kills <= progress[-1] < files, progress
     assert len(set(progress)) > kills // 2, progress
     process = start(data, out, "--workers", "2")
     process.communicate(timeout=children.PATIENCE)
     assert process.returncode == 1, "one file is bad"
     assert {name: state for name, state in complete(out).items() if name in seen} == seen
     expected, found = contents(undisturbed), contents(out)
-    assert len([name for name in expected if name.endswith("Z.npy")]) == FILES
+    assert len([name for name in expected if name.endswith("Z.npy")]) == files
     assert found.keys() == expected.keys(), "a file is missing, or something half-written is left"
     for name, content in expected.items():
         assert found[name] == content, name

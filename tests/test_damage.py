@@ -17,6 +17,7 @@ from gpuclust.batch.worker import do
 from gpuclust.cli import app
 from gpuclust.errors import InputFileError
 from gpuclust.job import Job
+from gpuclust.ownership import JOURNAL, write_sealed
 from gpuclust.record import read_record
 from gpuclust.results import Cut
 
@@ -174,6 +175,19 @@ def test_another_whole_result_in_its_place_is_found(finished, tmp_path):
     done = CliRunner().invoke(app, ["run", str(finished / "a.npy"), "--out", str(out / "a"), "--no-plots"])
     assert done.exit_code == 0, done.output
     assert verify(out) == ([f"{out / 'a' / 'run.json'}: is that of another run"], 0)
+
+
+def test_what_a_kill_after_the_last_step_leaves_is_cleared_away(finished, tmp_path):
+    """Between run.json and the end of its journal: found by one of fifty kills."""
+    out = tmp_path / "out"
+    shutil.copytree(finished / "out", out)
+    before = sorted(os.listdir(out / "a"))
+    record = read_record(out / "a")
+    write_sealed(out / "a" / JOURNAL, {"files": {name: [digest] for name, digest in record["hashes"].items()}})
+    (out / "a" / ".gpuclust-123-0123abcd.tmp").mkdir()
+    job = Job(str(finished / "a.npy"), out / "a", cut=Cut("maxclust", 3.0), plots=False, report=True)
+    assert do(job).status == "unchanged"
+    assert sorted(os.listdir(out / "a")) == before
 
 
 def test_results_of_earlier_versions_are_kept(finished, tmp_path):

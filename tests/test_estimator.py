@@ -178,10 +178,10 @@ def test_what_is_not_a_matrix_of_distances():
 
         return change
 
-    refused(put(3, 7, 9.0), "must be symmetric within tolerance")
+    refused(put(3, 7, 9.0), "Distances must be symmetric: got 9.0 in row 3, column 7")
     refused(lambda matrix: np.exp(-matrix), "diagonal must be zero")  # similarities
     refused(lambda matrix: matrix[:50], r"shape \(n_samples, n_samples\), here \(50, 50\)")
-    refused(lambda matrix: matrix - 1, "Negative values in data passed to AgglomerativeClustering as distances: -0")
+    refused(lambda matrix: matrix - 1, "Negative values in data given as distances: got -1.0 in row 0, column 0")
     refused(put(3, 7, np.inf), "infinity")
     # Rounding is no fault: of float32, and of one minus a cosine.
     rough = (D + 1e-7 * np.random.default_rng(0).normal(size=D.shape)).astype(np.float32)

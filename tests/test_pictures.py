@@ -306,6 +306,7 @@ def test_a_picture_that_fails_costs_no_result(table, tmp_path, monkeypatch, modu
     assert not lost & set(record["files"])
 
 
+@pytest.mark.filterwarnings("default")
 def test_exit_code_and_words_for_a_picture_that_fails(table, tmp_path, monkeypatch):
     monkeypatch.setattr(plotting, "fancy_dendrogram", _raise)
     done = invoke("run", table, "-k", 3, "--out", tmp_path / "o")

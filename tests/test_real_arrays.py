@@ -172,6 +172,14 @@ def test_what_is_not_is_named_by_its_cell(case: str) -> None:
             function(given)
 
 
+def test_columns_of_any_name() -> None:
+    names = ["nnz", "toarray", "column_names"]
+    table = pandas.DataFrame(POINTS, columns=names)
+    np.testing.assert_array_equal(real_array(table, "X"), POINTS)
+    with pytest.raises(ValueError, match="row 0, column 'column_names' is missing"):
+        real_array(table.astype(object).replace({1.0: None}).iloc[:, ::-1], "X")
+
+
 def test_estimator_reads_neither_text_nor_masked_cells() -> None:
     with pytest.raises(ValueError, match=r"row 0, column 0 is '1.0' .text"):
         AgglomerativeClustering(2).fit(POINTS.astype(str).astype(object))

@@ -49,9 +49,8 @@ def test_hierarchy_is_scipys():
     np.testing.assert_array_equal(hierarchy.fcluster(Z, 1.1), reference.fcluster(Z, 1.1))
     np.testing.assert_allclose(hierarchy.cophenet(Z, y)[0], reference.cophenet(Z, y)[0], rtol=1e-12)
     np.testing.assert_allclose(hierarchy.inconsistent(Z), reference.inconsistent(Z), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(
-        length(hierarchy.optimal_leaf_ordering(Z, y), y), length(reference.optimal_leaf_ordering(Z, y), y), rtol=1e-12
-    )
+    ordered, theirs = (module.optimal_leaf_ordering(Z, y) for module in (hierarchy, reference))
+    assert length(ordered, y) <= length(theirs, y) * (1 + 1e-12)  # SciPy's is not always the shortest
     ours, theirs = (module.dendrogram(Z, no_plot=True) for module in (hierarchy, reference))
     assert ours["ivl"] == theirs["ivl"]
     assert ours["color_list"] == theirs["color_list"]

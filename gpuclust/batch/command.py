@@ -26,9 +26,9 @@ gpuclust batch manifest.toml --out out/study --dry-run
 gpuclust batch --verify out/study
 
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
-done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all complete,
-1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by Ctrl-C,
-143 by kill."""
+done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all
+complete, 1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by
+Ctrl-C, 143 by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0

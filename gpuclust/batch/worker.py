@@ -23,7 +23,7 @@ from gpuclust.job import Job, add_pictures
 from gpuclust.job import run as run_job
 from gpuclust.memory import forget_peak
 from gpuclust.output import discard_unfinished
-from gpuclust.ownership import OutputFolder, check_folder
+from gpuclust.ownership import OutputFolder, check_folder, tidy
 from gpuclust.record import Source, complete_record, identity, read_record
 from gpuclust.results import RESULTS
 from gpuclust.terminal import STOPPING
@@ -108,6 +108,8 @@ def do(job: Job, observer: Any = None) -> Attempt:
         source = Source.of(job)
         known = identity(job, source)
         record, said = complete_record(job.out, known)
+        if record is not None:
+            tidy(job.out)
         if record is None:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")

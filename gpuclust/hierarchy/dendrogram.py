@@ -175,9 +175,11 @@ def dendrogram(
             real_number(number, name, least, finite=True)
     if not isinstance(above_threshold_color, str):
         raise TypeError(f"above_threshold_color must be a Matplotlib color string, got {above_threshold_color!r}.")
+    rows = _rows(Z)
+    # Before Z itself, as in SciPy.
+    names = None if labels is None or rows is None else label_list(labels, rows + 1)
     Z = as_linkage(Z, "Z", cast=False)
     n = Z.shape[0] + 1
-    names = None if labels is None else label_list(labels, n)
     highest = Z[:, 2].max()
     if color_threshold is None or (isinstance(color_threshold, str) and color_threshold == "default"):
         color_threshold = highest * 0.7
@@ -218,6 +220,14 @@ def dendrogram(
         )
     result["leaves_color_list"] = _leaf_colors(result, len(tree.leaves))
     return result
+
+
+def _rows(Z: Any) -> int | None:
+    """How many rows a linkage matrix has, before it is checked; None for what has none."""
+    try:
+        return len(Z)
+    except TypeError:
+        return None
 
 
 def _contraction(p: float, mode: str | None, n: int) -> Callable[[int, int], bool]:

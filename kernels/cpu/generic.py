@@ -40,7 +40,7 @@ class Source(NamedTuple):
     ----------
     name : str
     distances : ``distances(state, x, first, out)``: those of row x, from row ``first`` on, into ``out``.
-    unite : ``unite(state, a, b, d, sa, sb, size, out, other)``: row b becomes the union, its distances go into ``out``.
+    unite : ``unite(state, a, b, d, sa, sb, size, out, other)``: row b becomes the union, its distances go to ``out``.
     rounds : bool
         These distances are of rounded centroids; otherwise they are what is compared.
     error : ``error(state, x)``: how far the centroid of row x may be from the rounded one, plus the most of any row.
@@ -293,11 +293,8 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
                         if ids[x] < 0:
                             continue
                         value = values[k]
-                        if (
-                            rounds
-                            and value < infinity
-                            and value <= farther(bounds[k], errors_of(state, b, x), factors)
-                        ):
+                        reach = farther(bounds[k], errors_of(state, b, x), factors)
+                        if rounds and value < infinity and value <= reach:
                             value = precise(state, b, x)
                         if value < bounds[k]:
                             bound[x] = value

@@ -1,9 +1,10 @@
 """What squared distances of rounded centroids tell of those of centroids in two parts (`gpuclust.centroids`).
 
-The error of a cluster is the sum of the absolute values of its ``low`` parts, which is no less than how far its rounded
-centroid is from the true one. Of two clusters whose errors add up to e, the distances r of the rounded and p of the
-true centroids differ by e at most, so that ``r² <= (p + e)² <= p² (1 + t) + e² (1 + 1 / t)`` for every t > 0, and the
-same with r and p exchanged. Both are computed with a relative error of some (m + 4) eps, which t makes room for.
+The error of a cluster is the sum of the absolute values of its ``low`` parts, which is no less than how far its
+rounded centroid is from the true one. Of two clusters whose errors add up to e, the distances r of the rounded and p
+of the true centroids differ by e at most, so that ``r² <= (p + e)² <= p² (1 + t) + e² (1 + 1 / t)`` for every t > 0,
+and the same with r and p exchanged. Both are computed with a relative error of some (m + 4) eps, which t makes room
+for.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Bounds(NamedTuple):
     Attributes
     ----------
     factors : ``factors(m)``: three numbers for ``farther``, for m features.
-    farther : ``farther(square, error, factors)``: what the squared distance of two clusters with errors of this sum is
-        at most, rounded if ``square`` is the one of both parts, or the other way round. No error: ``square`` itself.
+    farther : ``farther(square, error, factors)``: what the squared distance of two clusters with errors of this sum
+        is at most, rounded if ``square`` is the one of both parts, or the other way round. No error: ``square``.
     """
 
     factors: Callable[..., Any]

@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 @cache
 def centroid_source(dtype: np.dtype) -> Source:
-    """Squared distances from both parts of centroids, (2 m, n): all ``high``, then all ``low`` (`gpuclust.centroids`)."""
+    """Squared distances from centroids in two parts (`gpuclust.centroids`), (2 m, n): ``high``, then ``low``."""
     united, difference = translated(centroids.united, dtype), translated(centroids.difference, dtype)
     mul = arithmetic(dtype).mul
     zero = dtype.type(0)

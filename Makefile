@@ -28,7 +28,7 @@ help:  ## Show this list.
 	    while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/demo.
-	@$(BIN)/python -m gpuclust.cli demo --out out/demo
+	@$(BIN)/python -m gpuclust.app.cli demo --out out/demo
 
 test: lint  ## Check style and types, then run the tests; those of CUDA in Numba's simulator.
 	$(BIN)/python -m pytest -m "not gpu and not sweep" -n auto --dist loadfile $(ARGS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.peers import PEERS, VECTOR, Task
+from gpuclust.app.compare.peers import PEERS, VECTOR, Task
 
 Call = Callable[[Any], Any]
 

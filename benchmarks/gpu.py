@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks import model
 from benchmarks.cases import gaussian
-from gpuclust import devices
+from gpuclust.core import devices
 from gpuclust.distance import pdist
 from gpuclust.linkage import Linkage, compute
 from gpuclust.plan import format_bytes

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trace import Call, TracedBackend
-from gpuclust.backends import select
+from gpuclust.core.backend import select
 
 #: Points of a traced run.
 MOST = 20_000

@@ -89,8 +89,8 @@ def _quitefastmst() -> Call:
     """Its tree, and the Z of that."""
     import quitefastmst
 
+    from gpuclust.core.merges import Merges
     from gpuclust.hierarchy.assemble import assemble
-    from gpuclust.merges import Merges
 
     def heights(X: np.ndarray) -> np.ndarray:
         lengths, ends = quitefastmst.mst_euclid(X)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.backends import Backend
-from gpuclust.clusters import Clusters
-from gpuclust.component_search import ByPoints
+from gpuclust.core.backend import Backend
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.component_search import ByPoints
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cpu import nearest
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class Call(NamedTuple):

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from benchmarks import cases, scale
-from gpuclust.memory import peak_memory
+from gpuclust.core.memory import peak_memory
 
 
 def main(name: str, peer: str, n: int, m: int, digest: str) -> None:

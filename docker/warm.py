@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.results import Cut
+from gpuclust.core.methods import METHODS
 from gpuclust.distance import pdist
 from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
-from gpuclust.job import Job, run
 from gpuclust.linkage import linkage
-from gpuclust.methods import METHODS
-from gpuclust.results import Cut
 
 #: Enough points for every part of an algorithm to have its turn.
 POINTS = 4000

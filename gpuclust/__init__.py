@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuclust.lazy import export
+from gpuclust.core.lazy import export
 
 if TYPE_CHECKING:
     from gpuclust import batch as batch
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpuclust import errors as errors
     from gpuclust import hierarchy as hierarchy
     from gpuclust import plotting as plotting
+    from gpuclust.core.version import __version__ as __version__
     from gpuclust.distance import cdist as cdist
     from gpuclust.distance import pdist as pdist
     from gpuclust.distance import squareform as squareform
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from gpuclust.linkage import weighted as weighted
     from gpuclust.plan import Plan as Plan
     from gpuclust.plan import plan as plan
-    from gpuclust.version import __version__ as __version__
 
 __all__ = export(
     __name__,
@@ -67,7 +67,7 @@ __all__ = export(
         "gpuclust.errors": "BackendUnavailable ClusterWarning DoesNotFit",
         "gpuclust.distance": "pdist cdist squareform",
         "gpuclust.hierarchy": "cophenet dendrogram fcluster inconsistent leaves_list",
-        "gpuclust.version": "__version__",
+        "gpuclust.core.version": "__version__",
     },
     needs={"AgglomerativeClustering": "sklearn"},
     submodules="batch distance errors hierarchy plotting",

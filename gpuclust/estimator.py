@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust import methods, metrics
-from gpuclust.arguments import real_number, real_numbers
-from gpuclust.devices import is_device_array
+from gpuclust.core import methods, metrics
+from gpuclust.core.arguments import real_number, real_numbers
+from gpuclust.core.devices import is_device_array
+from gpuclust.core.metric_arguments import table_arguments
+from gpuclust.core.observations import check_observations
+from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.linkage import compute
-from gpuclust.metric_arguments import table_arguments
-from gpuclust.observations import check_observations
-from gpuclust.real_arrays import real_array, to_host
 
 try:
     from sklearn.base import BaseEstimator, ClusterMixin
@@ -342,8 +342,8 @@ def _condensed(
     square: np.ndarray, linkage: str, device: str, dtype: str, memory_limit: int | str | None
 ) -> np.ndarray:
     """The upper triangle of a matrix of distances that is symmetric but for rounding."""
+    from gpuclust.core.rounded import condense
     from gpuclust.plan import plan
-    from gpuclust.rounded import condense
 
     job = plan(len(square), None, linkage, dtype=dtype, device=device, memory_limit=memory_limit)
     replace(job, memory=job.memory + len(square) * (len(square) - 1) // 2 * square.itemsize).check()

@@ -10,17 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import devices, frames, methods, metrics
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
-from gpuclust.backends import select
-from gpuclust.distance import cdist, pdist
-from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
-from gpuclust.hierarchy.assemble import assemble
-from gpuclust.hierarchy.ordering import optimal_leaf_ordering
-from gpuclust.memory import format_bytes
-from gpuclust.merges import Merges
-from gpuclust.observations import (
+from gpuclust.core import devices, frames, methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.memory import format_bytes
+from gpuclust.core.merges import Merges
+from gpuclust.core.observations import (
     check_observations,
     count,
     holder,
@@ -28,9 +24,13 @@ from gpuclust.observations import (
     to_host,
     warn_of_square,
 )
+from gpuclust.core.progress import Progress, check_progress, reporter
+from gpuclust.core.rounded import not_negative
+from gpuclust.distance import cdist, pdist
+from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
+from gpuclust.hierarchy.assemble import assemble
+from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
-from gpuclust.progress import Progress, check_progress, reporter
-from gpuclust.rounded import not_negative
 
 Metric = str | Callable[..., float]
 

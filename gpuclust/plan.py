@@ -7,19 +7,20 @@ from operator import index
 
 import numpy as np
 
-from gpuclust import devices, methods, metrics, speed
+from gpuclust.algorithms import speed
 from gpuclust.algorithms.base import Algorithm, Problem
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.table import ALGORITHMS, AUTO, Option, options
-from gpuclust.backends import select
-from gpuclust.device import CPU, Device
+from gpuclust.core import devices, methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.device import CPU, Device
+from gpuclust.core.layout import stored_bytes
+from gpuclust.core.memory import available_memory as available_memory
+from gpuclust.core.memory import format_bytes as format_bytes
+from gpuclust.core.memory import parse_bytes as parse_bytes
+from gpuclust.core.sizes import FUSED, MOST
+from gpuclust.core.sizes import TILE as TILE
 from gpuclust.errors import DoesNotFit
-from gpuclust.layout import stored_bytes
-from gpuclust.memory import available_memory as available_memory
-from gpuclust.memory import format_bytes as format_bytes
-from gpuclust.memory import parse_bytes as parse_bytes
-from gpuclust.sizes import FUSED, MOST
-from gpuclust.sizes import TILE as TILE
 
 __all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 

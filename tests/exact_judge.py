@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial.distance import squareform
 
-from gpuclust import methods
+from gpuclust.core import methods
 
 Square = np.ndarray
 LONG = np.longdouble

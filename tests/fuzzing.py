@@ -58,8 +58,8 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "CHAIN_CALLS": (1, 3, 1 << 20),
     },
     "gpuclust.algorithms.greedy": {"TAIL": (1, 2, 5, 20), "STEP": (1, 100)},
-    "gpuclust.matrix_free": {"ROWS_BETWEEN_REPORTS": (1, 7)},
-    "gpuclust.component_search": {"ROWS_BETWEEN_REPORTS": (1, 7)},
+    "gpuclust.core.matrix_free": {"ROWS_BETWEEN_REPORTS": (1, 7)},
+    "gpuclust.core.component_search": {"ROWS_BETWEEN_REPORTS": (1, 7)},
     "gpuclust.algorithms.cluster_tree": {"LAST": (2, 3, 10, 50)},
     "gpuclust.kernels.cpu.candidates": {"PIECE": (1, 5, 50)},
     "gpuclust.kernels.cpu.cluster_search": {"BLOCK": (1, 3, 20), "PIECE": (1, 5), "SMALL": (0,)},
@@ -321,7 +321,8 @@ def _scaled(r: np.random.Generator, X: np.ndarray, metric: str, dtype: str) -> n
 
 
 def _algorithm(r: np.random.Generator, n: int, m: int, method: str, metric: str, condensed: bool) -> str:
-    from gpuclust import choice, methods
+    from gpuclust import choice
+    from gpuclust.core import methods
 
     known = choice.options(n, None if condensed else m, methods.METHODS[method], metric)
     names = [option.algorithm for option in known]
@@ -408,10 +409,10 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     """
     from exact_judge import Wrong
 
-    from gpuclust import methods, metrics
     from gpuclust.algorithms.candidates import limits_of_clusters, limits_of_points
-    from gpuclust.backends import select
-    from gpuclust.clusters import Clusters
+    from gpuclust.core import methods, metrics
+    from gpuclust.core.backend import select
+    from gpuclust.core.clusters import Clusters
     from gpuclust.kernels.reference.candidates import between_clusters
 
     r = np.random.default_rng([case.seed, 5])

@@ -15,7 +15,7 @@ import numpy as np
 
 #: Block sizes that kernels are compiled with: modules, names and values. Set before other modules import them.
 SMALL = [
-    ("gpuclust.sizes", "TILE", 4),
+    ("gpuclust.core.sizes", "TILE", 4),
     ("gpuclust.kernels.cpu.kdtree", "LEAF", 4),
     ("gpuclust.kernels.cpu.kdtree", "ROWS", 3),
     ("gpuclust.kernels.cpu.summary_space", "LEAF", 3),
@@ -40,10 +40,10 @@ def install() -> None:
     np.seterr(all="ignore")  # as compiled code does
     warnings.simplefilter("ignore", RuntimeWarning)  # in other threads, where the line above has no effect
     sys.setswitchinterval(1e-5)  # or one thread is done before another begins
-    launch: Any = importlib.import_module("gpuclust.kernels.cpu.launch")
+    launch: Any = importlib.import_module("gpuclust.core.jit")
     launch.compiled = lambda function: function
     launch.stamp = lambda *modules: ""
-    metrics: Any = importlib.import_module("gpuclust.metrics")
+    metrics: Any = importlib.import_module("gpuclust.core.metrics")
     metrics.sqrt = np.sqrt  # of a float32 a float32, as in compiled code
     for module, name, value in SMALL:
         found = importlib.import_module(module)

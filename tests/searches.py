@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.backends import Backend
+from gpuclust.core.backend import Backend
 
 #: Module, search of all points, and search of some points among those of other components.
 _SEARCHES = {

@@ -11,12 +11,12 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from gpuclust import methods, metrics
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import options
+from gpuclust.core import methods, metrics
+from gpuclust.core.sizes import FUSED
 from gpuclust.kernels.cpu import screened
 from gpuclust.linkage import compute
-from gpuclust.sizes import FUSED
 
 #: Points of the sweep.
 MANY = 1100

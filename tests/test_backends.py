@@ -11,10 +11,10 @@ from scipy.spatial.distance import pdist
 from searches import nearest, nearest_cluster, nearest_outside
 
 import gpuclust
-from gpuclust import devices, methods, metrics
 from gpuclust.algorithms.candidates import reciprocal_pairs
-from gpuclust.backends import select
-from gpuclust.clusters import Clusters
+from gpuclust.core import devices, methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
 from gpuclust.hierarchy.leaf_tree import LeafTree
 

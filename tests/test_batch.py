@@ -20,14 +20,14 @@ from scipy.spatial.distance import pdist, squareform
 from typer.testing import CliRunner
 
 from gpuclust import batch
-from gpuclust.batch import pool
-from gpuclust.batch.lock import locked
-from gpuclust.cli import app
+from gpuclust.app.batch import pool
+from gpuclust.app.batch.lock import locked
+from gpuclust.app.cli import app
+from gpuclust.app.data.output import OutputError
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.record import Source, identity
+from gpuclust.app.job.results import Cut
 from gpuclust.errors import InputFileError, RoundingWarning
-from gpuclust.job import Job
-from gpuclust.output import OutputError
-from gpuclust.record import Source, identity
-from gpuclust.results import Cut
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RNG = np.random.default_rng(5)
@@ -395,14 +395,14 @@ def test_square_distances_are_checked(tmp_path, data, kind):
     else:
         D[place[kind]] = {"asymmetric": 99.0, "diagonal": 1.0, "negative": -1.0, "nan": np.nan}[kind]
     np.save(data / "D.npy", D)
-    from gpuclust.job import load
+    from gpuclust.app.job.job import load
 
     with pytest.raises(InputFileError, match={"oblong": "80 x 70"}.get(kind, "row .*, column")):
         load(Job(str(data / "D.npy"), tmp_path, precomputed=True))
 
 
 def test_rounding_in_square_distances_is_allowed(data, tmp_path):
-    from gpuclust.job import load
+    from gpuclust.app.job.job import load
 
     D = squareform(pdist(POINTS))
     D[np.tril_indices(80, -1)] *= 1 + 1e-12
@@ -437,7 +437,7 @@ def worker_that(monkeypatch, patch):
 DIES = """
 import os, signal, sys
 sys.path[:] = {path!r}
-import gpuclust.batch.worker as worker
+import gpuclust.app.batch.worker as worker
 first = worker.Source.of
 def of(job):
     if "bomb" in job.data:
@@ -467,7 +467,7 @@ SEES = """
 import os, sys
 sys.path[:] = {path!r}
 from dataclasses import replace
-import gpuclust.batch.worker as worker
+import gpuclust.app.batch.worker as worker
 real = worker.run_job
 def run_job(job, *arguments, **options):
     done = real(replace(job, device="cpu"), *arguments, **options)
@@ -481,14 +481,14 @@ def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch)
     """What would run on cards is done on the CPU here, after it has noted which card its process sees."""
     from dataclasses import replace
 
-    from gpuclust.batch import estimate as estimates
-    from gpuclust.batch import prepare
-    from gpuclust.devices import Card
+    from gpuclust.app.batch import estimate as estimates
+    from gpuclust.app.batch import prepare
+    from gpuclust.core.devices import Card
 
     for place in range(12):
         np.save(data / f"{'card' if place % 2 else 'cpu'}{place:02}.npy", POINTS[place:])
     cards = tuple(Card(index, "card", (9, 0), 2**36, 132, 1e9, 1e12) for index in range(2))
-    monkeypatch.setattr("gpuclust.devices.cards", lambda: cards)
+    monkeypatch.setattr("gpuclust.core.devices.cards", lambda: cards)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
 
     def planned(job, limit):
@@ -519,7 +519,7 @@ def test_workers_that_cannot_start_end_the_batch(tmp_path, data, monkeypatch):
 FULL = """
 import errno, os, sys
 sys.path[:] = {path!r}
-import gpuclust.output
+import gpuclust.app.data.output
 real = os.fsync
 def fsync(descriptor):
     if os.path.exists({flag!r}):
@@ -562,7 +562,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path, data):
 
 
 def test_two_batches_do_not_share_a_folder(tmp_path, data, monkeypatch):
-    monkeypatch.setattr("gpuclust.batch.lock.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("gpuclust.app.batch.lock.PATIENCE_SECONDS", 0.2)
     np.save(data / "a.npy", POINTS)
     out = tmp_path / "out"
     out.mkdir()
@@ -638,7 +638,7 @@ def test_bars_for_a_person_at_a_terminal(tmp_path, data):
         "TERM": "xterm",
         "COLUMNS": "120",
     }
-    command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", tmp_path / "out", "--plots", "none"]
+    command = [sys.executable, "-m", "gpuclust.app.cli", "batch", data, "--out", tmp_path / "out", "--plots", "none"]
     process = children.start([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
     seen = b""
@@ -658,8 +658,8 @@ def test_bars_for_a_person_at_a_terminal(tmp_path, data):
 
 
 def test_bars_show_what_takes_long(monkeypatch):
-    from gpuclust.batch import log
-    from gpuclust.batch.outcome import Outcome
+    from gpuclust.app.batch import log
+    from gpuclust.app.batch.outcome import Outcome
 
     monkeypatch.setattr(log, "_SHOW_AFTER", 0.0)
     bars = log.Bars()

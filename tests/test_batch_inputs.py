@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuclust.batch import pool
-from gpuclust.batch.estimate import Estimate, estimate
-from gpuclust.batch.inputs import collect
-from gpuclust.batch.manifest import is_manifest, read_manifest
-from gpuclust.batch.options import merged
-from gpuclust.batch.prepare import Settings, prepare
-from gpuclust.batch.schedule import GROUP, Queue, Task
+from gpuclust.app.batch import pool
+from gpuclust.app.batch.estimate import Estimate, estimate
+from gpuclust.app.batch.inputs import collect
+from gpuclust.app.batch.manifest import is_manifest, read_manifest
+from gpuclust.app.batch.options import merged
+from gpuclust.app.batch.prepare import Settings, prepare
+from gpuclust.app.batch.schedule import GROUP, Queue, Task
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.results import Cut
 from gpuclust.errors import InputFileError
-from gpuclust.job import Job
-from gpuclust.results import Cut
 
 OUT = Path("out")
 

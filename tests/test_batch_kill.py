@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gpuclust import batch
-from gpuclust.batch.lock import locked
+from gpuclust.app.batch.lock import locked
 
 FILES = 160
 #: What two runs of the same job may differ in: times, and the hashes of what tells them.
@@ -41,7 +41,7 @@ def data_sets(folder, files):
 def start(data, out, *options, ignoring=()):
     """A batch in a process group of its own, which hears Ctrl-C whatever started the tests."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "gpuclust.cli", "batch", data, "--out", out, "--clusters", "3", *options]
+    command = [sys.executable, "-m", "gpuclust.app.cli", "batch", data, "--out", out, "--clusters", "3", *options]
     command += ["--plots", "none"]
     return children.start(
         command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

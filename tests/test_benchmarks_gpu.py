@@ -12,7 +12,7 @@ import pytest
 from conftest import EMULATED
 from rich.console import Console
 
-from gpuclust import devices
+from gpuclust.core import devices
 
 sys.path.append(str(Path(__file__).parents[1]))
 gpu = importlib.import_module("benchmarks.gpu")

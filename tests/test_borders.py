@@ -10,17 +10,18 @@ from numba import njit
 from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial import ConvexHull
 
-from gpuclust import distance, hierarchy, metrics
+from gpuclust import distance, hierarchy
+from gpuclust.core import metrics
+from gpuclust.core.merges import Merges
+from gpuclust.core.observations import count, observations_of
 from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.hierarchy.cophenetic_rows import write_rows
 from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu import fill, kdtree, pairwise, spanning
+from gpuclust.kernels.cpu.cophenetic_rows import write_rows
 from gpuclust.kernels.cpu.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.linkage import compute
-from gpuclust.merges import Merges
-from gpuclust.observations import count, observations_of
 from gpuclust.plan import plan
 
 BORDERS = (46_340, 46_341, 46_342, 65_535, 65_536, 65_537)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from gpuclust.kernels import disk_cache
+from gpuclust.core import disk_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,9 +133,7 @@ print(sum(tree_kernel(np.dtype("float64")).stats.cache_hits.values()))
 def kernel(tmp_path, monkeypatch):
     """Makes a small kernel as a new process would: hits of the cache, its folder, and what was warned of."""
     source = tmp_path / "twice.py"
-    source.write_text(
-        "from gpuclust.kernels.cpu.launch import compiled\n\n\n@compiled\ndef kernel(x):\n    return 2 * x\n"
-    )
+    source.write_text("from gpuclust.core.jit import compiled\n\n\n@compiled\ndef kernel(x):\n    return 2 * x\n")
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
 
     def call():
@@ -249,7 +247,7 @@ def test_damaged_kernels_are_compiled_anew(kernel):
 
 def test_many_processes_may_compile_at_once(tmp_path):
     program = (
-        "import numpy as np\nfrom gpuclust.kernels.cpu.launch import compiled\n"
+        "import numpy as np\nfrom gpuclust.core.jit import compiled\n"
         "@compiled\ndef kernel(x):\n    return x.sum()\n"
         "for kind in ('f8', 'f4', 'i8', 'i4', 'u1'):\n    assert kernel(np.ones(3, kind)) == 3\n"
         "print(sum(kernel.stats.cache_hits.values()))\n"

@@ -8,11 +8,11 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
-from gpuclust import methods, metrics
 from gpuclust.algorithms.candidates import LARGEST, candidate_rounds, limits_of_clusters, limits_of_points
-from gpuclust.backends import select
-from gpuclust.clusters import Clusters
-from gpuclust.merges import Merging
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.merges import Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

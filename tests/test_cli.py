@@ -18,13 +18,14 @@ import scipy.cluster.hierarchy as reference
 from scipy.spatial.distance import pdist
 from typer.testing import CliRunner
 
-from gpuclust import demo, results, tutorial
-from gpuclust.cli import app
+from gpuclust.app import demo, tutorial
+from gpuclust.app.cli import app
+from gpuclust.app.data.opening import sha256_of
+from gpuclust.app.job import results
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.results import Cut
+from gpuclust.app.terminal import stoppable
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
-from gpuclust.job import Job
-from gpuclust.opening import sha256_of
-from gpuclust.results import Cut
-from gpuclust.terminal import stoppable
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 POINTS = np.random.default_rng(1).normal(size=(60, 3))
@@ -249,7 +250,7 @@ def test_help_and_version():
 
 def test_help_imports_nothing_heavy():
     program = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom gpuclust.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom gpuclust.app.cli import app\n"
         "assert CliRunner().invoke(app, ['run', '--help']).exit_code == 0\n"
         "print(sorted({'numpy', 'numba', 'matplotlib', 'scipy', 'cupy'} & set(sys.modules)))"
     )
@@ -340,7 +341,7 @@ def test_examples_are_what_they_say():
         assert digits["pixels"].shape == (1797, 64)
         assert digits["pixels"].max() == 16
         assert digits["digit"].shape == (1797,)
-    from gpuclust.files import read_points
+    from gpuclust.app.data.files import read_points
 
     np.testing.assert_allclose(read_points(EXAMPLES / "tutorial.csv").values, tutorial.data_sets()[0], rtol=1e-12)
 
@@ -357,8 +358,8 @@ def test_stoppable_hands_on_codes_and_errors():
 
 STOPPED = """
 import signal, sys, threading, time
-from gpuclust.output import atomic_write
-from gpuclust.terminal import stoppable
+from gpuclust.app.data.output import atomic_write
+from gpuclust.app.terminal import stoppable
 
 def unwinding():
     with atomic_write(sys.argv[1], "w") as file:
@@ -396,7 +397,17 @@ def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
     """With SIGTERM as in the background of a shell, where Ctrl-C is ignored."""
     np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(40_000, 16)))
     out = tmp_path / "o"
-    command = [sys.executable, "-m", "gpuclust.cli", "run", tmp_path / "big.npy", "--method", "single", "--out", out]
+    command = [
+        sys.executable,
+        "-m",
+        "gpuclust.app.cli",
+        "run",
+        tmp_path / "big.npy",
+        "--method",
+        "single",
+        "--out",
+        out,
+    ]
     ignoring = [signal.SIGINT] if number == signal.SIGTERM else []
     process = children.start(command, ignoring=ignoring, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not out.exists():  # made just before the data are read

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import gpuclust
-from gpuclust.cli import app
-from gpuclust.memory import format_bytes
-from gpuclust.plan_report import record
+from gpuclust.app.cli import app
+from gpuclust.app.plan_report import record
+from gpuclust.core.memory import format_bytes
 
 
 def ask(*arguments: str) -> tuple[int, str]:

@@ -11,9 +11,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
-from gpuclust import methods, metrics
 from gpuclust.algorithms.cluster_tree import FEW_FEATURES
-from gpuclust.kernels.cpu import launch
+from gpuclust.core import jit, methods, metrics
 from gpuclust.kernels.cpu.extremes import keep_corners
 from gpuclust.linkage import compute
 
@@ -116,7 +115,7 @@ def test_threads_and_pieces_do_not_matter(monkeypatch, method):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-@launch.compiled
+@jit.compiled
 def _keep(X, which, corners, diameter, strict):
     return keep_corners(X, which, 0, which.size, corners, diameter, strict)
 
@@ -151,8 +150,8 @@ def test_few_points_of_a_large_cluster_are_kept():
     X = data("normal", 3000, 2)
     points = metrics.prepare(X, "euclidean")
     rule = methods.METHODS["complete"]
-    backend = importlib.import_module("gpuclust.backends").select("cpu")
-    clusters = gpuclust.clusters.Clusters
+    backend = importlib.import_module("gpuclust.core.backend").select("cpu")
+    clusters = gpuclust.core.clusters.Clusters
     everyone = clusters(
         np.arange(3), np.arange(3000), np.array([0, 1000, 2000, 3000]), np.ones(3000), np.full(3, 1000.0)
     )

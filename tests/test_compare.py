@@ -20,12 +20,12 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
-from gpuclust import compare, peers
-from gpuclust.cli import app
-from gpuclust.compare import ComparisonError, Options
+from gpuclust.app.cli import app
+from gpuclust.app.compare import compare, peers
+from gpuclust.app.compare.compare import ComparisonError, Options
+from gpuclust.app.compare.peers import PEERS, Size, Task
 from gpuclust.errors import DoesNotFit, InputFileError
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
-from gpuclust.peers import PEERS, Size, Task
 
 X = np.random.default_rng(5).normal(size=(90, 3))
 OTHERS = [name for name in PEERS if name != "gpuclust" and PEERS[name].installed]
@@ -172,7 +172,7 @@ def test_what_is_refused(points, monkeypatch):
 def test_no_program_outlives_us(points, instead, tmp_path, number):
     note = tmp_path / "pid"
     instead(f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(100_000)\n")
-    command = [sys.executable, "-m", "gpuclust.cli", "compare", str(points), "--against", "fastcluster"]
+    command = [sys.executable, "-m", "gpuclust.app.cli", "compare", str(points), "--against", "fastcluster"]
     path = os.pathsep.join([str(Path(compare.__file__).parents[1]), os.environ["PYTHONPATH"]])
     process = children.start(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
     pid = _wait_for(lambda: note.exists() and note.read_text().endswith(".") and int(note.read_text()[:-1]))

@@ -19,14 +19,15 @@ import numpy as np
 import pytest
 
 import gpuclust
-from gpuclust import batch, job
-from gpuclust.batch.inputs import unique_names
-from gpuclust.batch.options import Entry
+from gpuclust import batch
+from gpuclust.app.batch.inputs import unique_names
+from gpuclust.app.batch.options import Entry
+from gpuclust.app.data.output import OutputError
+from gpuclust.app.job import job
+from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.record import complete_record, identity
+from gpuclust.app.job.results import Cut
 from gpuclust.errors import FallbackWarning, InputFileError
-from gpuclust.job import Job, run
-from gpuclust.output import OutputError
-from gpuclust.record import complete_record, identity
-from gpuclust.results import Cut
 
 POINTS = np.random.default_rng(5).normal(size=(40, 2))
 QUICK = ["--plots", "none", "--no-reports", "--workers", "2", "-k", "2"]
@@ -46,7 +47,7 @@ def command(*arguments, prefix=(), without=(), **options):
     """The command in a process; its outcome."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **options.pop("env", {})}
     environment = {name: value for name, value in environment.items() if name not in without}
-    words = [*prefix, sys.executable, "-m", "gpuclust.cli", *map(str, arguments)]
+    words = [*prefix, sys.executable, "-m", "gpuclust.app.cli", *map(str, arguments)]
     options = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL, **options}
     return subprocess.run(words, env=environment, check=False, **options)
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 from treegen import balanced, caterpillar, random_linkage
 
-from gpuclust import condensed
+from gpuclust.app.tutorial import COPHENETIC_CORRELATION, data_sets
+from gpuclust.distance import condensed
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.cophenetic import SAMPLE, cophenet, cophenetic_correlation
 from gpuclust.kernels.cpu import cophenetic as pieces
-from gpuclust.tutorial import COPHENETIC_CORRELATION, data_sets
 
 RNG = np.random.default_rng(8)
 

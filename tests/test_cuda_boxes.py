@@ -13,7 +13,7 @@ if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
 import gpuclust
-from gpuclust import metrics
+from gpuclust.core import metrics
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.tile import geometry
 

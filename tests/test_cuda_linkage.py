@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import EMULATED, METHODS, SIMULATED, points_for
 
-from gpuclust import methods
+from gpuclust.core import methods
 from gpuclust.linkage import compute
 
 pytestmark = [] if EMULATED else [pytest.mark.gpu]

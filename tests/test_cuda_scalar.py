@@ -13,10 +13,10 @@ from conftest import EMULATED, SIMULATED, points_for
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
-from gpuclust import centroids, methods, metrics
+from gpuclust.core import centroids, methods, metrics
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import inspection, scalar
 from gpuclust.kernels.cuda.launch import Kernel, cuda, kernel, real
-from gpuclust.points import Metric
 
 DTYPES = [np.dtype("float64"), np.dtype("float32")]
 HEAVY = ("jensenshannon", "minkowski")  # log and pow are fused multiply-adds themselves

@@ -12,11 +12,11 @@ from conftest import BOOLEAN, METRICS, ON_DEVICE, SIMULATED, points_for
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
-from gpuclust import metrics
+from gpuclust.core import metrics
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, pairwise, scalar
 from gpuclust.kernels.cuda.tile import DEPTH, geometry
 from gpuclust.kernels.reference import pairwise as reference
-from gpuclust.points import Metric, Points
 
 pytestmark = ON_DEVICE
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from treegen import balanced, caterpillar, random_linkage
 
+from gpuclust.app.tutorial import LABELS, data_sets
 from gpuclust.hierarchy.cut import fcluster, fcluster_many, fclusterdata
 from gpuclust.hierarchy.cut_tree import cut_tree
 from gpuclust.hierarchy.inconsistent import inconsistent, maxdists
 from gpuclust.hierarchy.leaders import leaders
-from gpuclust.tutorial import LABELS, data_sets
 
 sizes = st.integers(2, 50)
 seeds = st.integers(0, 10**6)

@@ -11,15 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from gpuclust import batch
-from gpuclust.batch.outcome import Outcome
-from gpuclust.batch.verify import verify
-from gpuclust.batch.worker import do
-from gpuclust.cli import app
+from gpuclust.app.batch.outcome import Outcome
+from gpuclust.app.batch.verify import verify
+from gpuclust.app.batch.worker import do
+from gpuclust.app.cli import app
+from gpuclust.app.data.ownership import JOURNAL, write_sealed
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.record import read_record
+from gpuclust.app.job.results import Cut
 from gpuclust.errors import InputFileError
-from gpuclust.job import Job
-from gpuclust.ownership import JOURNAL, write_sealed
-from gpuclust.record import read_record
-from gpuclust.results import Cut
 
 POINTS = np.random.default_rng(5).normal(size=(40, 2))
 FILES = ("run.json", "Z.npy", "labels.csv", "report.html")

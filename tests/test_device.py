@@ -22,15 +22,16 @@ from conftest import EMULATED, METHODS, ON_DEVICE, SIMULATED, points_for
 from fake_cuda import GAMES, H200, DeviceArray
 
 import gpuclust
-from gpuclust import devices, metrics, speed
-from gpuclust.backends import select
-from gpuclust.device import Device
+from gpuclust.algorithms import speed
+from gpuclust.core import devices, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.device import Device
+from gpuclust.core.layout import stored_bytes
+from gpuclust.core.observations import as_array, place, to_host
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import BackendUnavailable, DoesNotFit, FallbackWarning
 from gpuclust.hierarchy import cophenetic_correlation
-from gpuclust.layout import stored_bytes
 from gpuclust.linkage import compute
-from gpuclust.observations import as_array, place, to_host
 
 plans = importlib.import_module("gpuclust.plan")
 
@@ -773,7 +774,7 @@ def test_nothing_is_left_behind(monkeypatch):
 
 @on_cuda
 def test_the_doctor_finds_nothing_wrong(monkeypatch):
-    doctor = importlib.import_module("gpuclust.doctor")
+    doctor = importlib.import_module("gpuclust.app.doctor")
     if EMULATED:  # a part, as it takes long
         chosen = ("condensed", "pairwise", "outgoing", "store_points", "merge", "correlate")
         monkeypatch.setattr(doctor, "PRIMITIVES", {name: doctor.PRIMITIVES[name] for name in chosen})

@@ -11,7 +11,9 @@ import scipy.spatial.distance as scipy_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuclust import condensed, distance, metrics
+from gpuclust import distance
+from gpuclust.core import metrics
+from gpuclust.distance import condensed
 from gpuclust.errors import BackendUnavailable, DoesNotFit
 
 X = np.random.default_rng(0).normal(size=(23, 5))
@@ -306,7 +308,7 @@ def test_nothing_warns_without_reason() -> None:
 
 
 def test_cuda_is_named_when_it_is_missing() -> None:
-    from gpuclust.backends import REGISTRY
+    from gpuclust.core.backend import REGISTRY
 
     if "cuda" in REGISTRY:
         pytest.skip("this version has a CUDA backend: its own tests say what happens without a device")

@@ -9,8 +9,10 @@ import pytest
 from conftest import METHODS
 from typer.testing import CliRunner
 
-from gpuclust import backends, devices, doctor
-from gpuclust.cli import app
+from gpuclust.app import doctor
+from gpuclust.app.cli import app
+from gpuclust.core import backend as backends
+from gpuclust.core import devices
 from gpuclust.kernels.cpu.backend import CpuBackend
 
 #: Methods of the protocols, and the checks that cover them under another name.

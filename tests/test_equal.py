@@ -8,12 +8,12 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust import methods, metrics
 from gpuclust.algorithms.equal import merge_equal
 from gpuclust.algorithms.rounds import from_points
-from gpuclust.backends import select
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.merges import Merging
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.merges import Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

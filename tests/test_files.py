@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuclust.errors import InputFileError
-from gpuclust.files import read_points, split_key
-from gpuclust.opening import sha256_of
-from gpuclust.output import (
+from gpuclust.app.data.files import read_points, split_key
+from gpuclust.app.data.opening import sha256_of
+from gpuclust.app.data.output import (
     OutputError,
     atomic_write,
     check_output_folder,
@@ -25,6 +24,7 @@ from gpuclust.output import (
     output_folder,
     save_figure,
 )
+from gpuclust.errors import InputFileError
 
 NUMBERS = np.array([[1.5, -2.0], [3.25, 1e-300], [0.1, 7.0]])
 
@@ -273,7 +273,7 @@ def test_atomic_write_survives_a_kill(tmp_path):
     """Killed in the midst: the old content stays under the final name."""
     path = write(tmp_path / "a.txt", "old")
     program = (
-        "import os, signal, sys\nfrom gpuclust.output import atomic_write\n"
+        "import os, signal, sys\nfrom gpuclust.app.data.output import atomic_write\n"
         "with atomic_write(sys.argv[1], 'w') as file:\n"
         "    file.write('new'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

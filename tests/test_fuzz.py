@@ -79,12 +79,12 @@ def test_every_constant_that_is_drawn_exists_and_is_put_back():
     assert np.geterr() == before
     with (
         pytest.raises(AttributeError),
-        fuzzing.constants(fuzzing.Case(**vars(case) | {"settings": {("gpuclust.sizes", "NO_SUCH"): 1}})),
+        fuzzing.constants(fuzzing.Case(**vars(case) | {"settings": {("gpuclust.core.sizes", "NO_SUCH"): 1}})),
     ):
         pass
 
 
 def test_a_failing_case_is_told():
     case = fuzzing.draw(0, only={"method": "single", "metric": "euclidean"})
-    case.settings[("gpuclust.sizes", "NO_SUCH")] = 1
+    case.settings[("gpuclust.core.sizes", "NO_SUCH")] = 1
     assert "NO_SUCH" in str(fuzzing.failure(case))

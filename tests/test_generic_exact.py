@@ -9,13 +9,14 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust import hierarchy, methods, metrics
+from gpuclust import hierarchy
 from gpuclust.algorithms.greedy import greedy
-from gpuclust.backends import select
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu import generic, generic_tree
 from gpuclust.kernels.cpu.rounded import bounds
-from gpuclust.points import Points
 
 LINKAGES = ("centroid", "median")
 #: How centroid linkage is computed from points.

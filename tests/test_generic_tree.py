@@ -7,9 +7,9 @@ import pytest
 from scipy.cluster import hierarchy
 
 import gpuclust
-from gpuclust import methods, metrics
 from gpuclust.algorithms.greedy import greedy
-from gpuclust.backends import select
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
 from gpuclust.kernels.cpu import generic, generic_tree
 
 REFERENCE = select("reference")

@@ -24,13 +24,13 @@ import pytest
 from typer.testing import CliRunner
 
 from gpuclust import batch
-from gpuclust.batch.inputs import collect
-from gpuclust.cli import app
+from gpuclust.app.batch.inputs import collect
+from gpuclust.app.cli import app
+from gpuclust.app.data.files import read_points, read_shape
+from gpuclust.app.data.opening import open_regular
+from gpuclust.app.job.job import Job, run
+from gpuclust.core.text import displayed
 from gpuclust.errors import DoesNotFit, InputFileError
-from gpuclust.files import read_points, read_shape
-from gpuclust.job import Job, run
-from gpuclust.opening import open_regular
-from gpuclust.text import displayed
 
 POINTS = np.random.default_rng(5).normal(size=(30, 2))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -178,7 +178,7 @@ def test_a_bomb_takes_no_memory(tmp_path):
     for name in ("blank.csv.gz", "header.npz"):
         BOMBS[name][0](tmp_path / name)
     program = (
-        "import resource, sys\nfrom gpuclust.files import read_points, read_shape\n"
+        "import resource, sys\nfrom gpuclust.app.data.files import read_points, read_shape\n"
         "from gpuclust.errors import InputFileError\n"
         "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in sys.argv[1:]:\n"
@@ -301,7 +301,7 @@ def test_a_note_of_pandas_that_is_damaged_names_no_rows(tmp_path, metadata):
 def test_random_damage_is_an_error_of_input(tmp_path):
     """Bytes changed, and files cut short, in every format: an InputFileError, or numbers."""
     pytest.importorskip("pyarrow")
-    from gpuclust.columnar import write_columnar
+    from gpuclust.app.data.columnar import write_columnar
 
     rng = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", POINTS)
@@ -396,7 +396,7 @@ def test_displayed():
 def test_a_name_that_is_not_utf8_in_a_run(tmp_path):
     path = latin(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "gpuclust.cli", "run", path, "--report", "--no-plots", "--out", tmp_path / "o"],
+        [sys.executable, "-m", "gpuclust.app.cli", "run", path, "--report", "--no-plots", "--out", tmp_path / "o"],
         env=ENVIRONMENT, capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -430,7 +430,7 @@ def test_names_that_are_not_utf8_in_a_batch(tmp_path):
 
 
 def test_the_command_in_a_report_does_it_again(tmp_path):
-    from gpuclust.report import command, program
+    from gpuclust.app.report.report import command, program
 
     path = latin(tmp_path, b"it's caf\xe9.csv")
     job = Job(str(path), tmp_path / "o", plots=False, report=True)

@@ -11,9 +11,9 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust import methods, metrics
 from gpuclust.algorithms.rounds import from_points
-from gpuclust.backends import select
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.linkage import compute

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from treegen import balanced, caterpillar, random_linkage
 
+from gpuclust.app.tutorial import INCONSISTENT_DEPTH_3, INCONSISTENT_DEPTH_5, INCONSISTENT_Z2_DEPTH_5, data_sets
 from gpuclust.hierarchy.inconsistent import inconsistent, maxdists, maxinconsts, maxRstat
-from gpuclust.tutorial import INCONSISTENT_DEPTH_3, INCONSISTENT_DEPTH_5, INCONSISTENT_Z2_DEPTH_5, data_sets
 
 trees = st.builds(
     random_linkage,

@@ -11,9 +11,9 @@ import children
 import numpy as np
 import pytest
 
-from gpuclust import progress
+from gpuclust.core import progress
+from gpuclust.core.jit import compiled, run
 from gpuclust.distance import pdist
-from gpuclust.kernels.cpu.launch import compiled, run
 from gpuclust.linkage import compute
 
 #: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
@@ -25,7 +25,7 @@ import numpy as np
 from gpuclust.distance import nearest_neighbors, pdist
 from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.merges import Merges
+from gpuclust.core.merges import Merges
 from gpuclust.linkage import compute
 
 rng = np.random.default_rng(0)

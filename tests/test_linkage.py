@@ -14,7 +14,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
-from gpuclust import methods
+from gpuclust.core import methods
 from gpuclust.linkage import compute
 
 EUCLIDEAN = ("centroid", "median", "ward")

@@ -10,7 +10,7 @@ import pytest
 from conftest import METHODS
 
 import gpuclust
-from gpuclust import metrics
+from gpuclust.core import metrics
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 from gpuclust.errors import NotFinite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuclust.memory import available_memory
+from gpuclust.core.memory import available_memory
 
 GB = 10**9
 

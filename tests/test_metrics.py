@@ -13,7 +13,7 @@ import scipy.spatial.distance as scipy_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuclust import metrics
+from gpuclust.core import metrics
 from gpuclust.kernels.cpu import pairwise as cpu
 from gpuclust.kernels.reference import pairwise as reference
 
@@ -278,7 +278,7 @@ def test_kernels_from_disk_and_new_ones_stay_apart(tmp_path: object) -> None:
     """One process leaves a kernel on disk; the next one loads it beside one of its own: each runs its own code."""
     code = (
         "import sys, numpy as np\n"
-        "from gpuclust.metrics import METRICS, prepare\n"
+        "from gpuclust.core.metrics import METRICS, prepare\n"
         "from gpuclust.kernels.cpu import pairwise\n"
         "X = np.array([[0.0, 0.0], [3.0, 4.0]])\n"
         "for name in sys.argv[1:]:\n"
@@ -301,7 +301,7 @@ def test_kernels_from_disk_and_new_ones_stay_apart(tmp_path: object) -> None:
 
 def test_the_table_is_light_to_import() -> None:
     code = (
-        "import sys, gpuclust.metrics, gpuclust.distance;"
+        "import sys, gpuclust.core.metrics, gpuclust.distance;"
         "print([name for name in ('numba', 'scipy', 'matplotlib', 'cupy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

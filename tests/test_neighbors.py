@@ -9,10 +9,10 @@ from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
-from gpuclust import metrics
 from gpuclust.algorithms.costs import selection_slab_bytes
+from gpuclust.core import metrics
 from gpuclust.distance import nearest_neighbors, pdist, squareform
-from gpuclust.neighbors import memory_needed
+from gpuclust.distance.neighbors import memory_needed
 
 
 def from_all_distances(X, k, metric, **arguments):

@@ -8,7 +8,7 @@ from conftest import METHODS
 from scipy.cluster import hierarchy
 
 import gpuclust
-from gpuclust import metrics
+from gpuclust.core import metrics
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 
 UTM = np.array([512695.3, 4649776.2])
@@ -134,7 +134,7 @@ def test_hamming_tells_large_numbers_apart():
 def test_estimator_and_command_line(tmp_path):
     from typer.testing import CliRunner
 
-    from gpuclust.cli import app
+    from gpuclust.app.cli import app
 
     X = points(40, seed=9) + UTM
     right = np.sort(hierarchy.linkage(X - UTM, "average")[:, 2])

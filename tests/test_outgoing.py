@@ -9,10 +9,10 @@ import pytest
 from scipy.cluster import hierarchy
 
 import gpuclust
-from gpuclust import metrics
 from gpuclust.algorithms.boruvka import _join, boruvka
-from gpuclust.backends import select
-from gpuclust.component_search import ByPoints
+from gpuclust.core import metrics
+from gpuclust.core.backend import select
+from gpuclust.core.component_search import ByPoints
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu import nearest, outgoing, screen, screened, tree_points
 

@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gpuclust import batch, demo
-from gpuclust.batch.folders import Folders
-from gpuclust.cli import app
-from gpuclust.job import Job, run
-from gpuclust.output import OutputError
-from gpuclust.ownership import JOURNAL, LEDGER, OutputFolder, OutputRefused, exclusive, read_sealed, write_sealed
-from gpuclust.results import RESULTS, Cut
+from gpuclust import batch
+from gpuclust.app import demo
+from gpuclust.app.batch.folders import Folders
+from gpuclust.app.cli import app
+from gpuclust.app.data.output import OutputError
+from gpuclust.app.data.ownership import (
+    JOURNAL,
+    LEDGER,
+    OutputFolder,
+    OutputRefused,
+    exclusive,
+    read_sealed,
+    write_sealed,
+)
+from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.results import RESULTS, Cut
 
 POINTS = np.random.default_rng(5).normal(size=(30, 2))
 MINE = "written by hand\n"
@@ -344,7 +353,7 @@ def test_names_that_no_result_has_are_left_alone(tmp_path):
     """Also if a record, which anybody can make, names them."""
     thesis = tmp_path / "thesis.txt"
     thesis.write_text(MINE)
-    from gpuclust.opening import sha256_of
+    from gpuclust.app.data.opening import sha256_of
 
     write_sealed(tmp_path / "run.json", {"identity": "", "hashes": {"thesis.txt": sha256_of(thesis)}})
     write_sealed(tmp_path / LEDGER, {"files": {"thesis.txt": [sha256_of(thesis)]}})

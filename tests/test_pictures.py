@@ -16,19 +16,21 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist, squareform
 from typer.testing import CliRunner
 
-from gpuclust import job, plotting, report, results
-from gpuclust.as_clustered import view_of
-from gpuclust.batch.outcome import Outcome
-from gpuclust.batch.summary import index_page, row_of
-from gpuclust.cli import app
-from gpuclust.cluster_colors import LEFT_OUT, cluster_colors
+from gpuclust import plotting
+from gpuclust.app.batch.outcome import Outcome
+from gpuclust.app.batch.summary import index_page, row_of
+from gpuclust.app.cli import app
+from gpuclust.app.job import job, results
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.results import Cut
+from gpuclust.app.report import report
+from gpuclust.app.report.svg import dendrogram_svg, scatter_svg
+from gpuclust.core.text import displayed, guarded, unguarded
 from gpuclust.errors import PictureWarning
-from gpuclust.job import Job
-from gpuclust.plot_style import GREY, PALETTE
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
-from gpuclust.results import Cut
-from gpuclust.svg import dendrogram_svg, scatter_svg
-from gpuclust.text import displayed, guarded, unguarded
+from gpuclust.plotting.as_clustered import view_of
+from gpuclust.plotting.cluster_colors import LEFT_OUT, cluster_colors
+from gpuclust.plotting.style import GREY, PALETTE
 
 #: Names that mean something to a program that draws, prints or reads them.
 NAMES = [
@@ -257,8 +259,8 @@ def test_names_reach_no_terminal_as_they_are(tmp_path):
 
 
 def test_cells_of_summary_csv_are_no_formulas(tmp_path):
-    from gpuclust.batch.summary import FILES, write_summary
-    from gpuclust.ownership import OutputFolder
+    from gpuclust.app.batch.summary import FILES, write_summary
+    from gpuclust.app.data.ownership import OutputFolder
 
     failures = [Outcome(0, "=cmd", "-x.csv", tmp_path / "=cmd", "failed", error="@SUM(1)", kind="E")]
     write_summary(OutputFolder(tmp_path, FILES), failures, 1.0)
@@ -323,7 +325,7 @@ def test_a_name_that_matplotlib_reads_as_mathematics(tmp_path):
 
 
 def test_a_batch_does_not_draw_again_what_cannot_be_drawn(table, tmp_path, monkeypatch):
-    from gpuclust.batch import worker
+    from gpuclust.app.batch import worker
 
     monkeypatch.setattr(plotting, "fancy_dendrogram", _raise)
     work = Job(str(table), tmp_path / "o", cut=Cut("maxclust", 3))

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from treegen import caterpillar, random_linkage
 
 from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
-from gpuclust.plot_style import distinct_colors
 from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
+from gpuclust.plotting.style import distinct_colors
 
 ORIENTATIONS = ("top", "bottom", "left", "right")
 

@@ -15,7 +15,7 @@ import scipy.spatial.distance as scipy_distance
 
 import gpuclust
 from gpuclust import AgglomerativeClustering, distance, hierarchy, plotting
-from gpuclust.real_arrays import real_array
+from gpuclust.core.real_arrays import real_array
 
 pandas = pytest.importorskip("pandas")
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 import gpuclust.hierarchy as gh
 from gpuclust import AgglomerativeClustering
-from gpuclust.cli import app
-from gpuclust.condensed import pair_at
+from gpuclust.app.cli import app
+from gpuclust.core.rounded import TOLERANCE, condense
+from gpuclust.core.triangle import pair_at
 from gpuclust.distance import squareform
 from gpuclust.errors import RoundingWarning
-from gpuclust.rounded import TOLERANCE, condense
 
 
 def cosines(dtype: str = "float64") -> np.ndarray:

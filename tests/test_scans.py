@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuclust import methods
 from gpuclust.algorithms import rounds as stored_module
-from gpuclust.backends import select
+from gpuclust.core import methods
+from gpuclust.core.backend import select
 from gpuclust.linkage import compute
 
 

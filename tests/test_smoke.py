@@ -20,8 +20,9 @@ from scipy.spatial.distance import pdist, squareform
 from typer.testing import CliRunner
 
 import gpuclust
-from gpuclust import batch, devices, hierarchy
-from gpuclust.cli import app
+from gpuclust import batch, hierarchy
+from gpuclust.app.cli import app
+from gpuclust.core import devices
 
 POINTS = np.random.default_rng(1).normal(size=(60, 3))
 

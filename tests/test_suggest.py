@@ -7,8 +7,8 @@ import pytest
 import scipy.cluster.hierarchy as scipy_hierarchy
 from treegen import random_linkage
 
+from gpuclust.app.tutorial import data_sets
 from gpuclust.hierarchy.suggest import CAVEATS, acceleration, suggest_k
-from gpuclust.tutorial import data_sets
 
 
 def blobs(k: int, n: int = 40, seed: int = 0) -> np.ndarray:

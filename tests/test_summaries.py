@@ -13,12 +13,12 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from gpuclust import centroids, methods, metrics
+from gpuclust.core import centroids, methods, metrics
+from gpuclust.core.merges import Merges
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu import summaries
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 from gpuclust.linkage import compute
-from gpuclust.merges import Merges
 
 WARD = methods.resolve("ward")
 stored_module = import_module("gpuclust.algorithms.rounds")

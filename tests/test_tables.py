@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gpuclust.batch.options import parse_options
-from gpuclust.cli import app
+from gpuclust.app.batch.options import parse_options
+from gpuclust.app.cli import app
+from gpuclust.app.data.files import read_points, read_shape
+from gpuclust.app.data.tables import table_shape
+from gpuclust.app.job.job import Job, load
+from gpuclust.app.job.results import write_labels
 from gpuclust.errors import ClusterWarning, InputFileError
-from gpuclust.files import read_points, read_shape
-from gpuclust.job import Job, load
-from gpuclust.results import write_labels
-from gpuclust.tables import table_shape
 
 YEARS = "country,2019,2020,2021\nA,1,2,3\nB,1.1,2.1,3.1\nC,9,8,7\n"
 UNNAMED = "Unnamed: 0,a,b\n0,1,2\n1,9,9\n2,1,3\n3,9,8\n"

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import gpuclust
-from gpuclust.cli import app
+from gpuclust.app.cli import app
 from gpuclust.distance import cdist, nearest_neighbors, pdist, squareform
 from gpuclust.linkage import compute
 

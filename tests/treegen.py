@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import compiled
+from gpuclust.core.jit import compiled
 
 
 @compiled

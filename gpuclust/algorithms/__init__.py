@@ -1,1 +1,1 @@
-"""Algorithms, each written once for all devices on the primitives of `gpuclust.backends`; `table` lists them."""
+"""Algorithms, each written once for all devices on the primitives of `gpuclust.core.backend`; `table` lists them."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
-from gpuclust.device import Device
-from gpuclust.methods import Method
+from gpuclust.core.device import Device
+from gpuclust.core.methods import Method
 
 if TYPE_CHECKING:
-    from gpuclust.backends import Backend
-    from gpuclust.merges import Merges
-    from gpuclust.points import Points
+    from gpuclust.core.backend import Backend
+    from gpuclust.core.merges import Merges
+    from gpuclust.core.points import Points
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Run:
     @cached_property
     def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
-        from gpuclust import metrics
+        from gpuclust.core import metrics
 
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
         points = metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
@@ -110,15 +110,15 @@ class Run:
     @cached_property
     def squares(self) -> Points:
         """Points whose squared distances are the dissimilarities."""
-        from gpuclust import metrics
+        from gpuclust.core import metrics
 
         return metrics.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
 
     @cached_property
     def condensed(self) -> Any:
         """The condensed dissimilarities, scaled, contiguous and of the working type."""
-        from gpuclust import frames
-        from gpuclust.devices import array_module
+        from gpuclust.core import frames
+        from gpuclust.core.devices import array_module
 
         data = self.data
         if self.exponent:
@@ -127,7 +127,7 @@ class Run:
 
     def unscaled(self, merges: Merges) -> Merges:
         """Merges at the heights that dissimilarities have before they are scaled and squared."""
-        from gpuclust import metrics
+        from gpuclust.core import metrics
 
         heights = merges.heights.astype(np.float64)
         exponent = self.exponent

@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.backends import Backend
-from gpuclust.kernels.cpu.launch import compiled
-from gpuclust.merges import Merges
-from gpuclust.metrics import Points
+from gpuclust.core import metrics
+from gpuclust.core.backend import Backend
+from gpuclust.core.jit import compiled
+from gpuclust.core.merges import Merges
+from gpuclust.core.metrics import Points
 
 
 def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> Merges:

@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.backends import Backend
-from gpuclust.clusters import Clusters
+from gpuclust.core.backend import Backend
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.merges import Merging
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
+from gpuclust.core.sizes import NEIGHBOURS
 from gpuclust.errors import overflow
-from gpuclust.merges import Merging
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
-from gpuclust.sizes import NEIGHBOURS
 
 #: Clusters of more points are left to the matrix: their dissimilarities are sums over many pairs.
 LARGEST = 64

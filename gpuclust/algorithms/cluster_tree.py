@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuclust import metrics
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
-from gpuclust.device import Device
-from gpuclust.layout import stored_bytes
-from gpuclust.sizes import FUSED, LAST
+from gpuclust.core import metrics
+from gpuclust.core.device import Device
+from gpuclust.core.layout import stored_bytes
+from gpuclust.core.sizes import FUSED, LAST
 
 if TYPE_CHECKING:
-    from gpuclust.merges import Merges
+    from gpuclust.core.merges import Merges
 
 #: With no more features, bounds leave few clusters to search. Measured at 20,000 points: with 2 to 5 features twice
 #: as fast as a matrix (on heavy-tailed ones 1.3 times), with 6 the same, and half as fast on heavy-tailed ones.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpuclust import metrics
-from gpuclust.sizes import FEWEST, TILE
+from gpuclust.core import metrics
+from gpuclust.core.sizes import FEWEST, TILE
 
 if TYPE_CHECKING:
     from gpuclust.algorithms.base import Problem

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
-from gpuclust.copies import groups
-from gpuclust.merges import Merging
-from gpuclust.methods import Method
-from gpuclust.points import Points
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.duplicates import groups
+from gpuclust.core.merges import Merging
+from gpuclust.core.methods import Method
+from gpuclust.core.points import Points
 
 
 def merge_equal(points: Points, method: Method, merges: Merging) -> tuple[Points, Clusters]:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust import metrics
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.summaries import WIDE
-from gpuclust.device import Device
+from gpuclust.core import metrics
+from gpuclust.core.device import Device
+from gpuclust.core.layout import stored_bytes
+from gpuclust.core.sizes import BY_TREE
 from gpuclust.errors import overflow
-from gpuclust.layout import stored_bytes
-from gpuclust.sizes import BY_TREE
 
 if TYPE_CHECKING:
-    from gpuclust.merges import Merges
+    from gpuclust.core.merges import Merges
 
 
 class Generic(Algorithm):

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.backends import Generic
+from gpuclust.core.backend import Generic
+from gpuclust.core.merges import Merges
 from gpuclust.errors import overflow
-from gpuclust.merges import Merges
 
 #: So few clusters are finished without moving them together again.
 TAIL = 384

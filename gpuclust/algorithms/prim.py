@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.backends import Backend
-from gpuclust.merges import Merges
+from gpuclust.core.backend import Backend
+from gpuclust.core.merges import Merges
 
 
 def prim(backend: Backend, condensed: np.ndarray, n: int, report: Callable[[int], None]) -> Merges:

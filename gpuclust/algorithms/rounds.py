@@ -22,13 +22,13 @@ import numpy as np
 
 from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
 from gpuclust.algorithms.equal import merge_equal
-from gpuclust.backends import Backend, Searched, Stored
-from gpuclust.clusters import Clusters
+from gpuclust.core.backend import Backend, Searched, Stored
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.merges import Merges, Merging
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
+from gpuclust.core.sizes import FUSED
 from gpuclust.errors import overflow
-from gpuclust.merges import Merges, Merging
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
-from gpuclust.sizes import FUSED
 
 #: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
 #: of a round (measured on a CPU; on a GPU rounds are cheaper still).
@@ -58,8 +58,8 @@ def from_points(
     Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
     (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
     half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
-    until they are not (`gpuclust.matrix_free`). With ``tree`` that is done from the start, by bounds of where
-    clusters are (`gpuclust.backends.Backend.search_clusters`): for norms of few features.
+    until they are not (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of where
+    clusters are (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features.
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between.
     """

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust import metrics
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work, box_bytes
-from gpuclust.device import Device
+from gpuclust.core import metrics
+from gpuclust.core.device import Device
+from gpuclust.core.sizes import BY_TREE, TREE_FEATURES
 from gpuclust.errors import overflow
-from gpuclust.sizes import BY_TREE, TREE_FEATURES
 
 if TYPE_CHECKING:
-    from gpuclust.merges import Merges
+    from gpuclust.core.merges import Merges
 
 #: Up to this number of points all distances are computed and stored first: cheaper than rounds of searches.
 SMALL = 512
@@ -97,7 +97,7 @@ class StoredSpanningTree(Algorithm):
 
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.prim import prim
-        from gpuclust.observations import all_finite
+        from gpuclust.core.observations import all_finite
 
         problem = run.problem
         distances = np.empty(problem.n * (problem.n - 1) // 2, problem.dtype)

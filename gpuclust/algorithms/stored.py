@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust import metrics
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
-from gpuclust.device import Device
-from gpuclust.layout import stored_bytes
-from gpuclust.sizes import FUSED, NEIGHBOURS
+from gpuclust.core import metrics
+from gpuclust.core.device import Device
+from gpuclust.core.layout import stored_bytes
+from gpuclust.core.sizes import FUSED, NEIGHBOURS
 
 if TYPE_CHECKING:
-    from gpuclust.merges import Merges
+    from gpuclust.core.merges import Merges
 
 #: Fraction of the points left as clusters after the rounds that neighbour lists prove, by number of features and by
 #: what the dissimilarity of clusters is of those of points (largest: complete; mean: average, weighted). Measured on

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuclust import metrics
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
-from gpuclust.device import Device
-from gpuclust.sizes import BY_TREE, LISTED
+from gpuclust.core import metrics
+from gpuclust.core.device import Device
+from gpuclust.core.sizes import BY_TREE, LISTED
 
 if TYPE_CHECKING:
-    from gpuclust.merges import Merges
+    from gpuclust.core.merges import Merges
 
 #: With more features, comparing centroids costs more than updating a row of a stored matrix.
 WIDE = 96

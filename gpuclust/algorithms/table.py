@@ -10,7 +10,7 @@ from gpuclust.algorithms.generic import Generic, StoredGeneric
 from gpuclust.algorithms.spanning_tree import SpanningTree, StoredSpanningTree
 from gpuclust.algorithms.stored import Hybrid, Stored, StoredAllPairs
 from gpuclust.algorithms.summaries import Summaries
-from gpuclust.device import CPU, Device
+from gpuclust.core.device import CPU, Device
 from gpuclust.errors import unknown_name
 
 #: Every algorithm, by the name that a plan shows and a caller may ask for.

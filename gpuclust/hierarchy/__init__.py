@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuclust.lazy import export
+from gpuclust.core.lazy import export
 
 if TYPE_CHECKING:
     from gpuclust.errors import ClusterWarning as ClusterWarning

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import aside, compiled, ranges
-from gpuclust.merges import Merges
+from gpuclust.core.jit import aside, compiled, ranges
+from gpuclust.core.merges import Merges
 
 #: Rows of Z made by one call of a kernel, so that Ctrl-C is heard.
 ROWS = 1 << 18

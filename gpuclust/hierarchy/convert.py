@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.hierarchy.validity import as_linkage, fill_sizes
-from gpuclust.real_arrays import real_array, to_host
 
 
 def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:

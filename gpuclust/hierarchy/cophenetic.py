@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust import speed
-from gpuclust.backends import select
-from gpuclust.device import Device
-from gpuclust.devices import check_output, to_output
+from gpuclust.algorithms import speed
+from gpuclust.core.backend import select
+from gpuclust.core.device import Device
+from gpuclust.core.devices import check_output, to_output
+from gpuclust.core.jit import aside
+from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.cophenetic import condensed_rows, correlate_tiles
-from gpuclust.kernels.cpu.launch import aside
-from gpuclust.real_arrays import real_array, to_host
 
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
 
@@ -150,9 +150,9 @@ def cophenetic_correlation(
     O(n² m) time on all threads or on the device; O(n m) memory, and 2 MiB a thread, or a slab of at most 256 MiB of
     distances and a table of n log n numbers on the device. The same for any number of threads.
     """
+    from gpuclust.core.metrics import check_points, prepare
     from gpuclust.distance import cdist
     from gpuclust.kernels.reference.pairwise import pairwise
-    from gpuclust.metrics import check_points, prepare
 
     tree = LeafTree(as_linkage(Z))
     given = check_points(to_host(real_array(X, "X", numbers=not callable(metric))), "X", not callable(metric))

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust import methods
-from gpuclust.arguments import real_number, real_numbers, whole_number
-from gpuclust.devices import check_output, to_output
+from gpuclust.core import methods
+from gpuclust.core.arguments import real_number, real_numbers, whole_number
+from gpuclust.core.devices import check_output, to_output
+from gpuclust.core.jit import compiled, run
+from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.errors import unknown_name
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below, matched
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.launch import compiled, run
-from gpuclust.real_arrays import real_array, to_host
 
 _CRITERIA = ("inconsistent", "distance", "maxclust", "monocrit", "maxclust_monocrit")
 

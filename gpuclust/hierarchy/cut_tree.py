@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.arguments import real_numbers
+from gpuclust.core.arguments import real_numbers
+from gpuclust.core.jit import compiled, ranges, run
 from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.launch import compiled, ranges, run
 
 _LEAVES_PER_PIECE = 1 << 18  # labels written between two looks at the queue of work
 

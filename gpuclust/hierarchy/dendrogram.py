@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuclust.arguments import axes, function_or_none, label_list, one_of, real_number
+from gpuclust.core.arguments import axes, function_or_none, label_list, one_of, real_number
 from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy.dendrogram_drawing import draw_links
 from gpuclust.hierarchy.dendrogram_layout import Layout

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuclust.text import displayed
+from gpuclust.core.text import displayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

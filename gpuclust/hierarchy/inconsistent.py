@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.arguments import whole_number
+from gpuclust.core.arguments import whole_number
+from gpuclust.core.jit import compiled, ranges, run
 from gpuclust.hierarchy.validity import as_inconsistency, as_linkage
-from gpuclust.kernels.cpu.launch import compiled, ranges, run
 
 _VISITS_PER_PIECE = 1 << 22  # some 20 ms of work
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.jit import aside, compiled
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.launch import aside, compiled
 
 
 @compiled

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.arguments import label_list, real_number
+from gpuclust.core.arguments import label_list, real_number
 from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.ordering import leaf_positions
 from gpuclust.hierarchy.validity import as_linkage, children

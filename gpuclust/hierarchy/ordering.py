@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.jit import compiled
+from gpuclust.core.observations import check_observations, count, warn_of_square
 from gpuclust.distance import pdist
 from gpuclust.hierarchy.shortest_order import in_leaf_order, shortest_order
 from gpuclust.hierarchy.validity import as_linkage, children, sizes
-from gpuclust.kernels.cpu.launch import compiled
-from gpuclust.observations import check_observations, count, warn_of_square
 
 
 @compiled

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import compiled, ranges, run
+from gpuclust.core.jit import compiled, ranges, run
 
 # Tiles of the (min, +) products: ROWS x DEPTH times DEPTH x COLS. A DEPTH x COLS tile stays in the L1 cache.
 _ROWS, _DEPTH, _COLS = 64, 16, 128

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.arguments import whole_number
+from gpuclust.core.arguments import whole_number
+from gpuclust.core.real_arrays import real_array
 from gpuclust.hierarchy.cut import fcluster_many
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.real_arrays import real_array
 
 _DEPTH = 5  # levels that the inconsistency hint compares, as in the table that it is known from
 _FEWEST_MERGES = 3  # a second difference takes three heights

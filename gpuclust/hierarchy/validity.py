@@ -13,10 +13,10 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.jit import compiled
+from gpuclust.core.real_arrays import to_host, typed_array
+from gpuclust.core.sizes import MOST
 from gpuclust.errors import ClusterWarning, LinkageWarning, warn
-from gpuclust.kernels.cpu.launch import compiled
-from gpuclust.real_arrays import to_host, typed_array
-from gpuclust.sizes import MOST
 
 _SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZE, _TOO_LARGE, _SIZE = range(9)
 

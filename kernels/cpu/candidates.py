@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.clusters import Clusters
-from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
-from gpuclust.methods import Method
-from gpuclust.metrics import Metric, Points
+from gpuclust.core import jit, metrics
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Metric, Points
+from gpuclust.kernels.cpu import pairwise
 
 #: Clusters a piece of work.
 PIECE = 512
@@ -26,7 +26,7 @@ PIECE = 512
 @cache
 def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
     step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
-    stamp = launch.stamp(metrics)
+    stamp = jit.stamp(metrics)
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import methods
-from gpuclust.kernels.cpu import launch, tiles
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.core import jit, methods
+from gpuclust.core.jit import compiled, named
+from gpuclust.kernels.cpu import tiles
 from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, write_row
 
 
@@ -25,7 +25,7 @@ from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, write_row
 def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
     update = register_jitable(method.update)
     counted = method.counted
-    stamp = launch.stamp(methods, tiles)
+    stamp = jit.stamp(methods, tiles)
 
     @compiled
     @named(method.name, dtype)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.clusters import Clusters
-from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count
-from gpuclust.methods import Method
-from gpuclust.metrics import Metric, Points
+from gpuclust.core import jit, metrics
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.jit import compiled, named, ranges, run, thread_count
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Metric, Points
+from gpuclust.kernels.cpu import pairwise
 
 #: Points a block of columns, at least: their distances to one point stay in the first-level cache.
 BLOCK = 512
@@ -31,7 +31,7 @@ SMALL = 1 << 19
 @cache
 def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = launch.stamp(metrics, pairwise)
+    stamp = jit.stamp(metrics, pairwise)
 
     @compiled
     @named(metric.name, weighted, largest, dtype)

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.jit import ranges, run
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cpu import kdtree
 from gpuclust.kernels.cpu.cluster_tree_kernels import Pool, Rows, Tree, kernels
-from gpuclust.kernels.cpu.launch import ranges, run
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 #: Centres a leaf has at most.
 LEAF = 8
@@ -29,7 +29,7 @@ SEARCHED, CARRIED = 128, 4096
 
 
 class ClusterTree:
-    """See `gpuclust.backends.Searched`.
+    """See `gpuclust.core.backend.Searched`.
 
     Rows are in the order of a kd-tree, so that neighbours in space are neighbours in memory.
     """

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import extremes, launch, pairwise
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.metrics import Metric
+from gpuclust.kernels.cpu import extremes, pairwise
 from gpuclust.kernels.cpu.extremes import keep_corners, keep_ends
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
-from gpuclust.metrics import Metric
 
 #: Roundings that a centre gains with a union, and that a bound made of m features has, and more.
 ROUNDINGS = 16
@@ -64,7 +64,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     last_step = pairwise.jitable(metric.finish)
     roots = compared is not metric
     strict = metric.step is metrics.METRICS["euclidean"].step and not weighted
-    stamp = launch.stamp(metrics, extremes)
+    stamp = jit.stamp(metrics, extremes)
     eps = dtype.type(np.finfo(dtype).eps)
     zero = dtype.type(0)
     one = dtype.type(1)

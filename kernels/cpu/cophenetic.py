@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuclust.hierarchy.cophenetic_rows import add_tile, write_rows
-from gpuclust.kernels.cpu.launch import ranges, run
+from gpuclust.core.jit import ranges, run
+from gpuclust.core.memory import result_array
+from gpuclust.core.points import Points
+from gpuclust.kernels.cpu.cophenetic_rows import add_tile, write_rows
 from gpuclust.kernels.cpu.pairwise import pairwise
-from gpuclust.memory import result_array
-from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.backends import LeafTree
+    from gpuclust.core.backend import LeafTree
 
 _PAIRS_PER_PIECE = 1 << 22  # some 10 ms of work
 _STRIP = 128  # rows of distances that a thread streams at a time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import uncounted
+from gpuclust.core.jit import uncounted
 
 #: Roundings that a computed distance in the plane may be off by, and a good deal more.
 ROUNDINGS = 64

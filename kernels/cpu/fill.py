@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import launch, pairwise, tiles
-from gpuclust.kernels.cpu.launch import compiled, named, run, uncounted
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, run, uncounted
+from gpuclust.kernels.cpu import pairwise, tiles
 from gpuclust.kernels.cpu.tiles import TILE, tile_rows, tile_start
 
 tile_rows_of = register_jitable(tile_rows)
@@ -70,7 +70,7 @@ def close_tile(matrix, start, row, column, n):
 def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Fill tiles of one row with the dissimilarities of points."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = launch.stamp(metrics, pairwise, tiles)
+    stamp = jit.stamp(metrics, pairwise, tiles)
 
     @compiled
     @named(metric.name, weighted, dtype)
@@ -101,7 +101,7 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
     Points come cluster after cluster. Of a pair of clusters the earlier one is the outer loop.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = launch.stamp(metrics, pairwise, tiles)
+    stamp = jit.stamp(metrics, pairwise, tiles)
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
@@ -164,7 +164,7 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """Fill tiles of one row from condensed dissimilarities, squared if asked."""
-    stamp = launch.stamp(tiles)
+    stamp = jit.stamp(tiles)
 
     @compiled
     @named(dtype)

@@ -5,7 +5,7 @@ bound is searched again until its bound is exact; then it is the closest pair (M
 takes the row of the later cluster; earlier rows learn of it if it is nearer than their bound.
 
 The algorithm is the same for two sources of distances: cluster centroids, from which a row is computed, and a stored
-matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.centroids`). A row is computed from the
+matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.core.centroids`). A row is computed from the
 rounded ones; where that, and how far they are rounded, leaves open which distance is smaller, both are computed anew
 from both parts, and those are compared (`gpuclust.kernels.cpu.rounded`).
 """
@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import centroids, methods, metrics
-from gpuclust.kernels.cpu import launch, pairwise, rounded, tiles
+from gpuclust.core import centroids, jit, methods, metrics
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Metric, Points
+from gpuclust.kernels.cpu import pairwise, rounded, tiles
 from gpuclust.kernels.cpu.fill import SMALL
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.rounded import bounds
 from gpuclust.kernels.cpu.stored import Stored
 from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, write_row
-from gpuclust.methods import Method
-from gpuclust.metrics import Metric, Points
 
 #: Clusters a block when a row is computed from centroids.
 BLOCK = 512
@@ -190,7 +190,7 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
     infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
-    stamp = launch.stamp(rounded, tiles, *source.modules)
+    stamp = jit.stamp(rounded, tiles, *source.modules)
 
     @uncounted
     @named(source.name)
@@ -318,7 +318,7 @@ PIECE = 64
 
 
 class Generic:
-    """The state of the generic algorithm on the CPU (see `gpuclust.backends.Generic`)."""
+    """The state of the generic algorithm on the CPU (see `gpuclust.core.backend.Generic`)."""
 
     def __init__(self, source: Source, state: tuple[Any, ...], search: Search, counted: bool) -> None:
         self.search_rows, self.merge_kernel = kernels(source, search.bound.dtype)

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import centroids
-from gpuclust.kernels.cpu import kdtree, launch, pairwise, rounded, summary_space
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
+from gpuclust.core import centroids, jit
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
+from gpuclust.kernels.cpu import kdtree, pairwise, rounded, summary_space
 from gpuclust.kernels.cpu.rounded import bounds
 from gpuclust.kernels.cpu.summary_space import LEAF, leaf_of
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 #: The tree pays from so many points, times the features squared, and with so many features at most: a merge takes 5
 #: microseconds with two, 20 with four, 150 with eight, and a pass over all clusters 17 to 47 at 20,000 of them.
@@ -90,7 +90,7 @@ class Nodes(NamedTuple):
 
 
 class TreeGeneric:
-    """See `gpuclust.backends.Generic`. O(n m) memory; O(log n) time a merge as a rule."""
+    """See `gpuclust.core.backend.Generic`. O(n m) memory; O(log n) time a merge as a rule."""
 
     width = 1  # a call of many merges is short
 
@@ -144,7 +144,7 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     infinity, zero = dtype.type(np.inf), dtype.type(0)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
     factors_of, farther = bounds(dtype)
-    stamp = launch.stamp(centroids, kdtree, rounded, summary_space)
+    stamp = jit.stamp(centroids, kdtree, rounded, summary_space)
 
     @uncounted
     @named(dtype)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust.kernels.cpu.launch import compiled, ranges, run, uncounted
+from gpuclust.core.jit import compiled, ranges, run, uncounted
 
 #: Points a leaf has at most. Half of it at least: two vectors of distances are as quick to compute as one tree step.
 LEAF = 32

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, ranges, run
+from gpuclust.core.metrics import Metric, Points
+from gpuclust.kernels.cpu import pairwise
 from gpuclust.kernels.cpu.screened import boxed
-from gpuclust.metrics import Metric, Points
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512
@@ -31,7 +31,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     row_of_distances = pairwise.row_kernel(metrics.ordering(metric), weighted)
     finish = pairwise.jitable(metric.finish)
     roots = metric.monotone_of is not None
-    stamp = launch.stamp(metrics, pairwise)
+    stamp = jit.stamp(metrics, pairwise)
 
     @compiled
     @named(metric.name, weighted, dtype)

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gpuclust.kernels.cpu.launch import uncounted
+from gpuclust.core.jit import uncounted
 
 #: Numbers compared at a time.
 LANES = 64

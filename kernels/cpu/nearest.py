@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import fill, launch, pairwise
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, ranges, run
+from gpuclust.core.metrics import Metric, Points
+from gpuclust.kernels.cpu import fill, pairwise
 from gpuclust.kernels.cpu.fill import take_pairs
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run
 from gpuclust.kernels.cpu.screened import boxed
-from gpuclust.metrics import Metric, Points
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512
@@ -28,7 +28,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[
     One piece: rows top..bottom-1.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = launch.stamp(metrics, pairwise, fill)
+    stamp = jit.stamp(metrics, pairwise, fill)
 
     @compiled
     @named(metric.name, weighted, dtype)
@@ -52,7 +52,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[
 def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Nearest point of another component for each of ``rows[begin:end]``."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = launch.stamp(metrics, pairwise)
+    stamp = jit.stamp(metrics, pairwise)
 
     @compiled
     @named(metric.name, weighted, dtype)

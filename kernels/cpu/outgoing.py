@@ -1,4 +1,4 @@
-"""Each component's shortest edge outwards, where boxes pay; see `gpuclust.backends.Outgoing`.
+"""Each component's shortest edge outwards, where boxes pay; see `gpuclust.core.backend.Outgoing`.
 
 What is kept of a point between rounds is the nearest point outside its component, from a list of nearest neighbours
 made once, or a bound once that is used up. A point is searched again only if its bound is not above the shortest edge
@@ -16,7 +16,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import ranges, run
+from gpuclust.core.jit import ranges, run
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cpu.screened import boxed
 from gpuclust.kernels.cpu.tree_outgoing import (
     advance,
@@ -24,7 +25,6 @@ from gpuclust.kernels.cpu.tree_outgoing import (
     take_found,
     to_search,
 )
-from gpuclust.metrics import Points
 
 #: Neighbours on the lists that the first rounds go by.
 LISTED = 6

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import launch
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
-from gpuclust.points import Finish, Metric, Points, Step
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.points import Finish, Metric, Points, Step
 
 #: Marks a plain function for inlining into compiled ones; each function once.
 jitable = lru_cache(maxsize=None)(register_jitable)
@@ -22,7 +21,7 @@ def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
     """The function ``row(F, sF, i, G, sG, j0, j1, w, p, out, scratch)`` of a metric, to be called in compiled code.
 
     It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
-    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.metrics.Points`, all of one dtype, out too. w
+    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.metrics.Points`, all of one dtype, out too. w
     holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch`` needs
     j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
     """
@@ -179,14 +178,14 @@ def _tile_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..
 
 @cache
 def _tile(row: Callable[..., None], dtype: np.dtype) -> Callable[..., None]:
-    stamp = launch.stamp(metrics)
+    stamp = jit.stamp(metrics)
 
     @compiled
     @named(row.__name__, dtype)
     def tile(
         F: Any, sF: Any, G: Any, sG: Any, w: Any, p: Any, triangle: Any, flat: Any, i0: Any, i1: Any, j0: Any, j1: Any
     ) -> None:
-        stamp  # noqa: B018 (captured: see launch.stamp)
+        stamp  # noqa: B018 (captured: see jit.stamp)
         n = G.shape[1]
         scratch = np.empty(_BLOCK, F.dtype)
         for start in range(j0, j1, _BLOCK):

@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from gpuclust import methods
-from gpuclust.kernels.cpu import launch, tiles
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count
+from gpuclust.core import jit, methods
+from gpuclust.core.jit import compiled, named, ranges, run, thread_count
+from gpuclust.kernels.cpu import tiles
 from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, tile_start
 
 
 @cache
 def merge_rows_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
     update = register_jitable(method.update)
-    stamp = launch.stamp(methods, tiles)
+    stamp = jit.stamp(methods, tiles)
 
     @compiled
     @named(method.name, dtype)
@@ -86,7 +86,7 @@ def merge_rows_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., 
 
 @cache
 def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    stamp = launch.stamp(tiles)
+    stamp = jit.stamp(tiles)
 
     @compiled
     @named(dtype)

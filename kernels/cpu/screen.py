@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.kernels.cpu import lanes, launch, summary_space
+from gpuclust.core import jit
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.kernels.cpu import lanes, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.summary_space import Boxes
 
 #: Features of a box that fit the first-level cache with what else is there, and how much longer a pair takes beyond.
@@ -111,7 +112,7 @@ def screen(tree: Boxes, spread: bool) -> Screen:
 
 @cache
 def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    stamp = launch.stamp(summary_space)
+    stamp = jit.stamp(summary_space)
     half = dtype.type(0.5)
 
     @compiled
@@ -204,5 +205,5 @@ def smallest(lowest, few):
 
 
 def modules() -> tuple[Any, ...]:
-    """What kernels that use this depend on (`gpuclust.kernels.cpu.launch.stamp`)."""
+    """What kernels that use this depend on (`gpuclust.kernels.cpu.jit.stamp`)."""
     return sys.modules[__name__], lanes, summary_space

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import centroids, methods
-from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_search
+from gpuclust.core import centroids, jit, methods
+from gpuclust.core.jit import compiled, named, ranges, run, thread_count, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_search
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, thread_count, uncounted
 from gpuclust.kernels.cpu.screen import PIECE, Screen, approach, root_of, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_search import screen_kernel
-from gpuclust.methods import Method
 
 #: Rows made ready for a box at a time.
 ROWS = 64
@@ -79,7 +79,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     lowered = limits(method, dtype).lowered
     one, nothing = np.float32(1), np.float32(0)
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
-    stamp = launch.stamp(centroids, methods, pairwise, summary_kernels, summary_search, *screen.modules())
+    stamp = jit.stamp(centroids, methods, pairwise, summary_kernels, summary_search, *screen.modules())
 
     @uncounted
     @named(method.name, dtype)

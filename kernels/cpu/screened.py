@@ -12,18 +12,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.copies import groups
-from gpuclust.kernels.cpu import kdtree, launch, screen
+from gpuclust.core import jit, metrics
+from gpuclust.core.duplicates import groups
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.methods import METHODS
+from gpuclust.core.metrics import Points
+from gpuclust.core.sizes import BY_TREE, FEWEST
+from gpuclust.kernels.cpu import kdtree, screen
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
-from gpuclust.kernels.cpu.launch import compiled, named, ranges, run, uncounted
 from gpuclust.kernels.cpu.screen import approach, box_size, root_of, rows_a_piece, threshold
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
-from gpuclust.methods import METHODS
-from gpuclust.metrics import Points
-from gpuclust.sizes import BY_TREE, FEWEST
 
 #: Rows a piece of work.
 ROWS = 64
@@ -148,7 +148,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     infinity = dtype.type(np.inf)
-    stamp = launch.stamp(*screen.modules())
+    stamp = jit.stamp(*screen.modules())
 
     @uncounted
     @named(dtype)

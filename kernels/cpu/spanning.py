@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import compiled, named
+from gpuclust.core.jit import compiled, named
 
 
 @cache

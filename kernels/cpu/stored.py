@@ -1,4 +1,4 @@
-"""A stored dissimilarity matrix on the CPU (see `gpuclust.backends.Stored` for the contract)."""
+"""A stored dissimilarity matrix on the CPU (see `gpuclust.core.backend.Stored` for the contract)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cpu import chain, fill, pairwise, rounds, tiles
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 #: Condensed dissimilarities read by one piece of work.
 PAIRS_READ = 1 << 24

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust import centroids
+from gpuclust.core import centroids
+from gpuclust.core.jit import ranges, run
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
+from gpuclust.core.sizes import LISTED
 from gpuclust.kernels.cpu import kdtree
-from gpuclust.kernels.cpu.launch import ranges, run
 from gpuclust.kernels.cpu.screen import box_size, rows_a_piece, screen
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_chain import Chain, Rows
 from gpuclust.kernels.cpu.summary_kernels import kernels
 from gpuclust.kernels.cpu.summary_search import screen_kernel, walk_kernel
 from gpuclust.kernels.cpu.summary_space import LEAF, Boxes, Leaves
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
-from gpuclust.sizes import LISTED
 
 #: Searches walk down a tree up to three features, and with each more if there are four times as many points as this.
 #: Measured on normal, clustered and Cauchy points of 3 to 8 features: from 25,000 to 400,000 both are as quick there.
@@ -36,7 +36,7 @@ SMALL = 1 << 19
 
 
 class Summaries:
-    """Sizes and centroids of ``n`` clusters, with the nearest clusters of each (see `gpuclust.backends.Stored`).
+    """Sizes and centroids of ``n`` clusters, with the nearest clusters of each (see `gpuclust.core.backend.Stored`).
 
     Rows here are in the order of a kd-tree, so that what is near in space is near in memory. The caller's numbers are
     others: ``outer`` has them by row.
@@ -48,7 +48,7 @@ class Summaries:
     outer : ndarray of int64, shape (n,)
         The caller's number of each row.
     centers, low : ndarray, shape (n, m)
-        Centroids in two parts (`gpuclust.centroids`). Until something has merged ``low`` has no rows: all are zero.
+        Centroids in two parts (`gpuclust.core.centroids`). Until something has merged ``low`` has no rows: all are zero.
     total : float
         All sizes together, which no cluster's exceeds.
     near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)

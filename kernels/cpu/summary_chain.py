@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import centroids, methods, metrics
-from gpuclust.kernels.cpu import launch, pairwise, summary_kernels, summary_search, summary_space
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
+from gpuclust.core import centroids, jit, methods, metrics
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.kernels.cpu import pairwise, summary_kernels, summary_search, summary_space
 from gpuclust.kernels.cpu.summary_kernels import limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_search import box_functions, horizon
 from gpuclust.kernels.cpu.summary_space import Boxes, leaf_of
-from gpuclust.methods import Method
 
 #: Clusters a block when a row of dissimilarities is computed.
 BLOCK = 512
@@ -114,7 +114,7 @@ class Chain:
         self.state = rows, progress, tree, self.walks, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """As in `gpuclust.backends.Stored.chain`; in calls of well below a second, so that Ctrl-C is heard."""
+        """As in `gpuclust.core.backend.Stored.chain`; in calls of well below a second, so that Ctrl-C is heard."""
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.state[0].size.dtype)
         counts = self.state[1].counts
@@ -148,7 +148,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     lowered, slack, loosened, united = limits(method, dtype)
     _, walk = box_functions(method, dtype)
     counted = method.counted
-    stamp = launch.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, summary_space)
+    stamp = jit.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, summary_space)
 
     @uncounted
     @named(method.name, dtype)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import centroids, methods
-from gpuclust.kernels.cpu import launch, pairwise
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
-from gpuclust.methods import Method
+from gpuclust.core import centroids, jit, methods
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.kernels.cpu import pairwise
 
 
 class Pair(NamedTuple):
@@ -214,7 +214,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
     pair = pair_functions(method, dtype)
     compared, join = pair.compared, pair.join
     lowered, _, _, united = limits(method, dtype)
-    stamp = launch.stamp(centroids, methods, pairwise)
+    stamp = jit.stamp(centroids, methods, pairwise)
 
     @compiled
     @named(method.name, dtype)

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import centroids, methods
-from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_space
+from gpuclust.core import centroids, jit, methods
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.kernels.cpu.screen import approach, bounded, root_of, smallest, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_space import leaf_of
-from gpuclust.methods import Method
 
 
 @cache
@@ -131,7 +131,7 @@ def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Search the rows ``rows[begin:end]`` by walks down a tree; their lists and limits."""
     _, walk = box_functions(method, dtype)
     lowered = limits(method, dtype).lowered
-    stamp = launch.stamp(*_modules())
+    stamp = jit.stamp(*_modules())
 
     @compiled
     @named(method.name, dtype)
@@ -165,7 +165,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     lowered, slack, loosened, _ = limits(method, dtype)
     one, nothing = np.float32(1), np.float32(0)
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
-    stamp = launch.stamp(*_modules())
+    stamp = jit.stamp(*_modules())
 
     @uncounted
     @named(method.name, dtype)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.kernels.cpu import kdtree, launch
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
+from gpuclust.core import jit
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.kernels.cpu import kdtree
 
 #: Clusters a leaf has at most when the tree is made.
 LEAF = 16
@@ -97,7 +98,7 @@ def leaf_of(starts, row):
 
 @cache
 def _fit_kernel(dtype: np.dtype) -> Any:
-    stamp = launch.stamp(kdtree)
+    stamp = jit.stamp(kdtree)
 
     @compiled
     @named(dtype)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.kernels.cpu.launch import uncounted
-from gpuclust.sizes import TILE
+from gpuclust.core.jit import uncounted
+from gpuclust.core.sizes import TILE
 
 
 def tile_rows(n: int) -> int:

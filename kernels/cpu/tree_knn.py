@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import kdtree, launch, pairwise
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.metrics import Metric
+from gpuclust.kernels.cpu import kdtree, pairwise
 from gpuclust.kernels.cpu.kdtree import LEAF
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
-from gpuclust.metrics import Metric
 
 #: Places on the stack of a descent: one a level, and there are fewer than 2**31 points.
 STACK = 64
@@ -74,7 +74,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
     between_boxes, from_points = bounds(metric, weighted, dtype)
-    stamp = launch.stamp(metrics, pairwise, kdtree)
+    stamp = jit.stamp(metrics, pairwise, kdtree)
     infinity = dtype.type(np.inf)
 
     @uncounted

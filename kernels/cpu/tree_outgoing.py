@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
-from gpuclust.kernels.cpu import kdtree, launch, pairwise, tree_knn
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.metrics import Metric
+from gpuclust.kernels.cpu import kdtree, pairwise, tree_knn
 from gpuclust.kernels.cpu.kdtree import LEAF
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
 from gpuclust.kernels.cpu.tree_knn import STACK, bounds
-from gpuclust.metrics import Metric
 
 
 @uncounted
@@ -136,7 +136,7 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
     between_boxes, from_points = bounds(metric, weighted, dtype)
-    stamp = launch.stamp(metrics, pairwise, kdtree, tree_knn)
+    stamp = jit.stamp(metrics, pairwise, kdtree, tree_knn)
     infinity = dtype.type(np.inf)
 
     @uncounted

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gpuclust.core.jit import compiled, ranges, run, uncounted
+from gpuclust.core.metrics import Points
+from gpuclust.core.sizes import TREE_FEATURES
 from gpuclust.kernels.cpu import kdtree, pairwise
 from gpuclust.kernels.cpu.kdtree import LEAF, Tree
-from gpuclust.kernels.cpu.launch import compiled, ranges, run, uncounted
 from gpuclust.kernels.cpu.tree_knn import knn_kernel
 from gpuclust.kernels.cpu.tree_outgoing import component_of_nodes, search_kernel
-from gpuclust.metrics import Points
-from gpuclust.sizes import TREE_FEATURES
 
 #: Leaves a piece of work, and points searched in one.
 PIECE = 64

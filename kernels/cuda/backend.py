@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.backends import LeafTree
-from gpuclust.clusters import Clusters
-from gpuclust.component_search import ByPoints
-from gpuclust.device import Device
+from gpuclust.core.backend import LeafTree
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.component_search import ByPoints
+from gpuclust.core.device import Device
+from gpuclust.core.matrix_free import MatrixFree, silent
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import (
     boxes,
     candidates,
@@ -25,13 +28,10 @@ from gpuclust.kernels.cuda import (
 )
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.summaries import Summaries
-from gpuclust.matrix_free import MatrixFree, silent
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class CudaBackend:
-    """See `gpuclust.backends.Backend`.
+    """See `gpuclust.core.backend.Backend`.
 
     Arrays that a caller passes in or gets back are the host's; what is kept between calls stays on the device. Work
     is queued on CuPy's current stream of the device that is current (`active` makes it this one), and a call returns

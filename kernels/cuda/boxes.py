@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import metrics, points
+from gpuclust.core import metrics, points
+from gpuclust.core.points import Metric, Points, on_arrays
 from gpuclust.kernels.cuda import launch, nearest, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, xp
 from gpuclust.kernels.cuda.nearest import INT32, fold, nearer, pitches, row_minima
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.scalar import terms
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
-from gpuclust.points import Metric, Points, on_arrays
 
 #: Tiles of points below which everything is compared at once; and with more features than that, ten times as many.
 FEWEST, WIDE = (4, 40) if launch.SIMULATED else (32, 12)
@@ -134,7 +134,7 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         index,
         computed,
     ):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), number)
         others = cuda.local.array(across, INT32)
         pool_value = cuda.shared.array(pool, number)

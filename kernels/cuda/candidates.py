@@ -11,11 +11,11 @@ from functools import cache
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import fill, launch
 from gpuclust.kernels.cuda.launch import INT, Kernel, cuda, kernel, named, real, xp
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 @cache

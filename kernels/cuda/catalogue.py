@@ -27,6 +27,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from gpuclust.core.methods import METHODS
+from gpuclust.core.metrics import METRICS, WIDE_FORMS
 from gpuclust.kernels.cuda.inspection import (
     Capability,
     Facts,
@@ -40,8 +42,6 @@ from gpuclust.kernels.cuda.inspection import (
     sm,
 )
 from gpuclust.kernels.cuda.launch import Kernel
-from gpuclust.methods import METHODS
-from gpuclust.metrics import METRICS, WIDE_FORMS
 
 #: Kernels that a worker takes at a time.
 CHUNK = 8

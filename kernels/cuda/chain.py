@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import methods
+from gpuclust.core import methods
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, kernel, named, real
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_signature
@@ -66,7 +66,7 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
         part_keys,
         part_places,
     ):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         held = cuda.shared.array(THREADS, number)
         keys = cuda.shared.array(THREADS, INT)
         places = cuda.shared.array(THREADS, INT)

@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import fill, launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 #: Bytes of dissimilarities that are held at a time.
 _SLAB = 1 << 14 if launch.SIMULATED else 1 << 26

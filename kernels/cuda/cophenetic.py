@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
 from gpuclust.kernels.cuda.scalar import arithmetic
-from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.backends import LeafTree
+    from gpuclust.core.backend import LeafTree
 
 _F8, _I4 = types.float64, types.int32
 #: Bytes of distances that are held at a time.

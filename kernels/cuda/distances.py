@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.pairwise import pairwise as fill
-from gpuclust.points import Points
 
 #: Bytes of distances that are held at a time.
 SLAB = 1 << 14 if launch.SIMULATED else 1 << 28

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics, points
-from gpuclust.clusters import Clusters
+from gpuclust.core import metrics, points
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
 from gpuclust.kernels.cuda.scalar import arithmetic, terms
 from gpuclust.kernels.cuda.tiles import tile_start
-from gpuclust.methods import Method
-from gpuclust.metrics import Metric, Points
 
 
 @cache
@@ -73,7 +73,7 @@ def between_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     )
     @named(metric.name, weighted, dtype)
     def between(features, summary, weights, p, start, weight, total, largest, keys, rows, values):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         thread = cuda.threadIdx.x & (THREADS - 1)
         count = np.int64(total.size)
         place = np.int64(cuda.blockIdx.x) * THREADS + thread

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust import centroids, methods
+from gpuclust.core import centroids, methods
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
@@ -21,8 +23,6 @@ from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.tiles import entry, tile_rows
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class Source(NamedTuple):
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 @cache
 def centroid_source(dtype: np.dtype) -> Source:
-    """Squared distances from centroids in two parts (`gpuclust.centroids`), (2 m, n): ``high``, then ``low``."""
+    """Squared distances from centroids in two parts (`gpuclust.core.centroids`), (2 m, n): ``high``, then ``low``."""
     united, difference = translated(centroids.united, dtype), translated(centroids.difference, dtype)
     mul = arithmetic(dtype).mul
     zero = dtype.type(0)
@@ -125,7 +125,7 @@ def search_kernel(source: Source, dtype: np.dtype) -> Kernel:
     @kernel(source.data, number, INT, number[::1], INT[::1], types.boolean[::1])
     @named(source.name, dtype)
     def search_rows(data, p, n, bound, near, exact):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         held = cuda.shared.array(THREADS, number)
         places = cuda.shared.array(THREADS, INT)
         thread = cuda.threadIdx.x & (THREADS - 1)
@@ -302,7 +302,7 @@ def merge_kernel(source: Source, counted: bool, dtype: np.dtype) -> Kernel:
 
 
 class Generic:
-    """The state of the generic algorithm on the device (see `gpuclust.backends.Generic`)."""
+    """The state of the generic algorithm on the device (see `gpuclust.core.backend.Generic`)."""
 
     def __init__(self, source: Source, dtype: np.dtype, n: int, counted: bool) -> None:
         self.source, self.dtype, self.counted = source, np.dtype(dtype), counted

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics
+from gpuclust.core import metrics
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
 from gpuclust.kernels.cuda.scalar import translated
 from gpuclust.kernels.cuda.tile import geometry
-from gpuclust.points import Metric, Points
 
 INT32 = types.int32
 #: Bytes of a slab of distances.
@@ -176,7 +176,7 @@ def finish_kernel(metric: Metric, dtype: np.dtype) -> Kernel:
     @kernel(number[::1], number)
     @named(metric.name, dtype)
     def finish_distances(distance, p):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         place = np.int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x
         if place < distance.size:
             distance[place] = finish(distance[place], zero, zero, zero, p)

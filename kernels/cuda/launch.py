@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.devices import numba_cuda
-from gpuclust.kernels.closures import named, stamp
-from gpuclust.kernels.disk_cache import protect
-from gpuclust.layout import tiles_on_gpu
+from gpuclust.core.closures import named, stamp
+from gpuclust.core.devices import numba_cuda
+from gpuclust.core.disk_cache import protect
+from gpuclust.core.layout import tiles_on_gpu
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics, points
+from gpuclust.core import metrics, points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, inlined, kernel, named, real, types
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
-from gpuclust.points import Metric, Points
 
 INT32 = types.int32
 #: Bytes of partial minima.
@@ -155,7 +155,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     )
     @named(metric.name, weighted, dtype)
     def nearest(features, summary, weights, p, top, row_value, row_index, column_value, column_index):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), number)
         pool_value = cuda.shared.array(pool, number)
         pool_index = cuda.shared.array(pool, INT32)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import metrics, points
+from gpuclust.core import metrics, points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
-from gpuclust.points import Metric, Points
 
 
 @cache
@@ -26,7 +26,7 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     @kernel(number[:, ::1], number[::1], number[:, ::1], number[::1], number[::1], number, INT, number[:, ::1])
     @named(metric.name, weighted, dtype)
     def pairwise(F, sF, G, sG, w, p, begin, out):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), number)
         n = G.shape[1]
         tiles = (n + SIDE * across - 1) // (SIDE * across)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import methods
+from gpuclust.core import methods
 from gpuclust.kernels.cuda import launch, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, kernel, named, real, types
 from gpuclust.kernels.cuda.scalar import translated
@@ -64,7 +64,7 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
     )
     @named(method.name, dtype)
     def merge(matrix, n, first, second, between, size, new_size, ids, begin, band, values, indices):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         chunk = cuda.shared.array((CHUNK, PITCH), number)
         part_value = cuda.shared.array((CHUNK, PARTS), number)
         part_index = cuda.shared.array((CHUNK, PARTS), types.int32)

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.cuda import libdevice
 
+from gpuclust.core.metrics import METRICS, WIDE_FORMS
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import device, named
-from gpuclust.metrics import METRICS, WIDE_FORMS
-from gpuclust.points import Metric
 
 
 class Arithmetic(NamedTuple):
@@ -108,7 +108,7 @@ def translated(
 
 
 class Terms(NamedTuple):
-    """A metric's two functions for the device; see `gpuclust.points.Metric`."""
+    """A metric's two functions for the device; see `gpuclust.core.points.Metric`."""
 
     step: Callable[..., Any]
     finish: Callable[..., Any]

@@ -37,7 +37,7 @@ def tree_kernel(dtype: np.dtype) -> Kernel:
     )
     @named(dtype)
     def grow_tree(condensed, n, near, distance, wanted, done, pairs, heights, parts, part_keys, part_places):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         held = cuda.shared.array(THREADS, number)
         keys = cuda.shared.array(THREADS, INT)
         places = cuda.shared.array(THREADS, INT)

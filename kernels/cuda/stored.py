@@ -1,4 +1,4 @@
-"""A stored dissimilarity matrix on the device (see `gpuclust.backends.Stored` for the contract)."""
+"""A stored dissimilarity matrix on the device (see `gpuclust.core.backend.Stored` for the contract)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import chain, fill, launch, rounds, tiles
 from gpuclust.kernels.cuda.pairwise import DevicePoints
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class Stored:

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import centroids
+from gpuclust.core import centroids
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
@@ -25,15 +27,13 @@ from gpuclust.kernels.cuda.summary_kernels import (
     unite_kernel,
 )
 from gpuclust.kernels.cuda.tile import geometry
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 #: Bytes of minima of columns that are held at a time.
 _SLAB = 1 << 12 if launch.SIMULATED else 1 << 26
 
 
 class Summaries:
-    """Sizes and centroids of ``n`` clusters, with the nearest cluster of each (see `gpuclust.backends.Stored`).
+    """Sizes and centroids of ``n`` clusters, with the nearest cluster of each (see `gpuclust.core.backend.Stored`).
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Summaries:
         self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
     def _slack(self, method: Method, rows: Any, sizes: Any) -> Any:
-        """Of some clusters: see `gpuclust.centroids.slack`."""
+        """Of some clusters: see `gpuclust.core.centroids.slack`."""
         kind = np.finfo(self.dtype)
         reach = method.geometric(1, xp.take(sizes, rows), self.total) if method.geometric is not None else 1
         length = abs(xp.take(self.features, rows, axis=1)).sum(axis=0)
@@ -110,7 +110,7 @@ class Summaries:
 
     @property
     def growth(self) -> Any:
-        """See `gpuclust.centroids.loosened`."""
+        """See `gpuclust.core.centroids.loosened`."""
         return self.dtype.type(centroids.growth(self.width, float(np.finfo(self.dtype).eps)))
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:

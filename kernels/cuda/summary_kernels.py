@@ -7,15 +7,15 @@ from functools import cache
 
 import numpy as np
 
-from gpuclust import centroids, methods, metrics, points
+from gpuclust.core import centroids, methods, metrics, points
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Metric
 from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_minima
 from gpuclust.kernels.cuda.reduce import grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
-from gpuclust.methods import Method
-from gpuclust.metrics import Metric
 
 
 @cache
@@ -23,7 +23,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Nearest of clusters G for a tile of clusters F, in one chunk of tile columns a block.
 
     Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and ``growth``
-    are those of `gpuclust.centroids.loosened`) is computed again, from both parts.
+    are those of `gpuclust.core.centroids.loosened`) is computed again, from both parts.
 
     ``label_F`` and ``label_G`` are row numbers: a cluster doesn't meet itself. Chunk c of ``chunks`` (the slots of
     the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G, by
@@ -83,7 +83,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         index,
         least,
     ):
-        stamp  # noqa: B018 (captured: see gpuclust.kernels.closures.stamp)
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), number)
         pool_value = cuda.shared.array(pool, number)
         pool_index = cuda.shared.array(pool, types.int32)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, inlined, named, real
 from gpuclust.kernels.cuda.scalar import terms
-from gpuclust.points import Metric
 
 #: Features a step: so many values of every point stand in shared memory.
 DEPTH = 4 if SIMULATED else 8

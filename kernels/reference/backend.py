@@ -10,10 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from gpuclust.backends import LeafTree
-from gpuclust.clusters import Clusters
-from gpuclust.component_search import ByPoints
-from gpuclust.device import Device
+from gpuclust.core.backend import LeafTree
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.component_search import ByPoints
+from gpuclust.core.device import Device
+from gpuclust.core.matrix_free import MatrixFree, silent
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference import (
     candidates,
     cluster_search,
@@ -26,13 +29,10 @@ from gpuclust.kernels.reference import (
 )
 from gpuclust.kernels.reference.stored import Stored
 from gpuclust.kernels.reference.summaries import Summaries
-from gpuclust.matrix_free import MatrixFree, silent
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class ReferenceBackend:
-    """See `gpuclust.backends.Backend`."""
+    """See `gpuclust.core.backend.Backend`."""
 
     name = Device("reference")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference import pairwise
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 def between(square: np.ndarray, method: Method, clusters: Clusters, c: int, q: int) -> np.floating:

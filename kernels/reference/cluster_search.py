@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.clusters import Clusters
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.methods import Method
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import candidates
 from gpuclust.kernels.reference.stored import nearest_to
-from gpuclust.methods import Method
-from gpuclust.points import Points
 
 
 def nearest_cluster(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
-from gpuclust.points import Points
 
 if TYPE_CHECKING:
-    from gpuclust.backends import LeafTree
+    from gpuclust.core.backend import LeafTree
 
 
 def heights(tree: LeafTree) -> np.ndarray:

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpuclust import centroids
+from gpuclust.core import centroids
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference import pairwise
 from gpuclust.kernels.reference.stored import Stored, unite
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class Generic:
-    """See `gpuclust.backends.Generic`; ``union(a, b, d, size)`` brings ``square`` up to date, b the union."""
+    """See `gpuclust.core.backend.Generic`; ``union(a, b, d, size)`` brings ``square`` up to date, b the union."""
 
     width = 1
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference import pairwise
-from gpuclust.metrics import Points
 
 
 def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.points import Points, on_arrays
+from gpuclust.core.points import Points, on_arrays
 
 
 def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:

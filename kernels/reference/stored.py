@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference import pairwise
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 def nearest_to(row: np.ndarray, ids: np.ndarray) -> int:
@@ -23,7 +23,7 @@ def unite(square: np.ndarray, method: Method, a: int, b: int, between: np.floati
 
 
 class Stored:
-    """See `gpuclust.backends.Stored`."""
+    """See `gpuclust.core.backend.Stored`."""
 
     width = 1
 

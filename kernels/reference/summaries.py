@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust import centroids
+from gpuclust.core import centroids
+from gpuclust.core.methods import Method
+from gpuclust.core.metrics import Points
 from gpuclust.kernels.reference.stored import nearest_to
-from gpuclust.methods import Method
-from gpuclust.metrics import Points
 
 
 class Summaries:
-    """See `gpuclust.backends.Stored`; centroids in two parts as in `gpuclust.centroids`."""
+    """See `gpuclust.core.backend.Stored`; centroids in two parts as in `gpuclust.core.centroids`."""
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.method = method

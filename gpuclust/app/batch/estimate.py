@@ -1,0 +1,94 @@
+"""How large a data set is, and what its linkage will take, from the beginning of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuclust.app.data.files import COLUMNAR, TABLES, npy_header, npz_header, split_key
+from gpuclust.app.data.tables import table_shape
+from gpuclust.app.job.job import Job
+from gpuclust.core import devices
+from gpuclust.errors import DoesNotFit, GpuclustError
+from gpuclust.plan import Plan, plan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take.
+
+    Attributes
+    ----------
+    plan : Plan or None
+        None where the file could not be looked at: reading it will tell why.
+    memory : int
+        Bytes on the host, input included.
+    cost : float
+        A measure of time, to begin with the largest.
+    refusal : DoesNotFit or None
+        Why it cannot be done within the limit.
+    """
+
+    plan: Plan | None
+    memory: int
+    cost: float
+    refusal: DoesNotFit | None = None
+
+    @property
+    def on_card(self) -> bool:
+        return self.plan is not None and self.plan.device.on_gpu
+
+
+UNKNOWN = Estimate(None, 0, 0.0)
+
+
+def estimate(job: Job, limit: int) -> Estimate:
+    """The plan of a job within ``limit`` bytes; for a text file from its first lines and its size."""
+    try:
+        shape, held = _shape(job)
+    except Exception:  # of many kinds, by what is wrong with the file; reading it says it better
+        return UNKNOWN
+    if len(shape) == 1 or job.precomputed:
+        n, m = (shape[0], None) if len(shape) == 2 else ((1 + int((1 + 8 * shape[0]) ** 0.5)) // 2, None)
+    else:
+        n, m = shape[0], shape[1] if job.columns is None else len(job.columns)
+    if n < 2 or m == 0:
+        return UNKNOWN
+    try:
+        chosen = None
+        if job.device != "cpu" and devices.cards():
+            chosen = plan(n, m, job.method, job.metric, job.dtype, job.device)
+        if chosen is None or chosen.device == "cpu":
+            device = job.device if chosen is None else "cpu"
+            chosen = plan(n, m, job.method, job.metric, job.dtype, device, max(1, limit - held))
+    except (GpuclustError, ValueError):
+        return UNKNOWN
+    cost = float(n) * n * (12 + (m or 0))
+    on_card = chosen.device.on_gpu
+    try:
+        chosen.check()
+    except DoesNotFit as error:
+        return Estimate(chosen, held + chosen.memory, cost, error)
+    return Estimate(chosen, held + (0 if on_card else chosen.memory), cost)
+
+
+def _shape(job: Job) -> tuple[tuple[int, ...], int]:
+    """Shape of what the file holds, and the bytes that it takes in memory (mapped files take none)."""
+    path, key = split_key(job.data)
+    name = path.name.lower()
+    if name.endswith(".npy"):
+        shape, dtype = npy_header(path)
+        copied = job.columns is not None or (job.precomputed and len(shape) == 2)
+        return shape, int(np.prod(shape)) * dtype.itemsize if copied else 0
+    if name.endswith(".npz"):
+        shape, dtype = npz_header(path, key)
+        return shape, int(np.prod(shape)) * dtype.itemsize
+    if name.endswith(COLUMNAR):
+        from gpuclust.app.data.columnar import columnar_shape
+
+        shape = columnar_shape(path)
+    else:
+        separator = next(mark for ending, mark in TABLES.items() if name.removesuffix(".gz").endswith(ending))
+        shape = table_shape(path, separator, job.header, job.index)
+    return shape, int(np.prod(shape)) * 8

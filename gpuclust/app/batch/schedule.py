@@ -1,0 +1,105 @@
+"""Which job is next: the largest that fits beside those under way; small ones in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gpuclust.app.batch.estimate import Estimate
+from gpuclust.app.job.job import Job
+
+#: A job of at most this cost (some 2,000 points) is small; a worker is given so many of them at a time.
+SMALL, GROUP = 1e8, 16
+
+
+@dataclass
+class Task:
+    """A job in the queue.
+
+    ``card`` is the CUDA device it must run on, -1 for any, None for the CPU. ``alone``: nothing may run beside it,
+    since a worker has died of it before.
+    """
+
+    index: int
+    name: str
+    job: Job
+    estimate: Estimate
+    card: int | None = None
+    alone: bool = False
+    died: list[str] = field(default_factory=list)
+
+    @property
+    def small(self) -> bool:
+        return self.estimate.cost <= SMALL and not self.alone
+
+
+class Queue:
+    """Tasks that wait, the largest first, and what those under way take of the memory."""
+
+    def __init__(self, tasks: Sequence[Task], limit: int) -> None:
+        self._waiting = sorted(tasks, key=lambda task: (task.alone, -task.estimate.cost, task.index))
+        self._running: dict[int, Task] = {}
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def memory(self) -> int:
+        """Predicted bytes of the tasks under way, of each worker's group the largest."""
+        return sum(task.estimate.memory for task in self._running.values())
+
+    def wants(self, card: int | None) -> bool:
+        """Whether any waiting task can run on this device."""
+        return any(_runs_on(task, card) for task in self._waiting)
+
+    def take(self, card: int | None, workers: int) -> list[Task]:
+        """Tasks for an idle worker: one, or a group of small ones; none, if it has to wait.
+
+        A task that fits into no memory beside others runs when nothing else does: it has been planned to fit alone.
+        """
+        if any(task.alone for task in self._running.values()):
+            return []
+        free = self._limit - self.memory
+        fitting = (
+            place
+            for place, task in enumerate(self._waiting)
+            if _runs_on(task, card) and not (self._running and (task.alone or task.estimate.memory > free))
+        )
+        place = next(fitting, None)
+        if place is None:
+            return []
+        first = self._waiting.pop(place)
+        taken = [first]
+        if first.small:
+            share = -(-len(self._waiting) // (2 * workers))
+            others = [
+                task
+                for task in self._waiting[place : place + min(GROUP, share) - 1]
+                if task.small and _runs_on(task, card) and task.estimate.memory <= first.estimate.memory
+            ]
+            taken += others
+            chosen = {task.index for task in others}
+            self._waiting = [task for task in self._waiting if task.index not in chosen]
+        self._running[first.index] = first
+        return taken
+
+    def finished(self, first: int) -> None:
+        """What was taken with this task as the first is over."""
+        self._running.pop(first, None)
+
+    def put_back(self, tasks: Sequence[Task]) -> None:
+        """Tasks that were taken and not done; those to be done alone come last."""
+        self._waiting += tasks
+        self._waiting.sort(key=lambda task: (task.alone, -task.estimate.cost, task.index))
+
+    def drain(self) -> list[Task]:
+        """All that wait, which are not going to be done."""
+        left, self._waiting = self._waiting, []
+        return left
+
+
+def _runs_on(task: Task, card: int | None) -> bool:
+    if task.card is None or card is None:
+        return task.card is card
+    return task.card in (-1, card)

@@ -1,0 +1,152 @@
+"""A worker process: does one job after the other, so that start, imports and compilation are paid once.
+
+It listens for orders in a thread of its own. When the batch's process is gone, however it ended, the connection
+closes, and the worker ends at once: what it was writing has no final name yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+import time
+import warnings
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from gpuclust.app.batch.outcome import DONE, FAILED, UNCHANGED, Failure, forget_error, write_error
+from gpuclust.app.data.output import discard_unfinished
+from gpuclust.app.data.ownership import OutputFolder, check_folder, tidy
+from gpuclust.app.job.job import Job, add_pictures
+from gpuclust.app.job.job import run as run_job
+from gpuclust.app.job.record import Source, complete_record, identity, read_record
+from gpuclust.app.job.results import RESULTS
+from gpuclust.app.terminal import STOPPING
+from gpuclust.core.memory import forget_peak
+
+#: Seconds between two messages about how far a job is.
+_INTERVAL = 0.2
+#: Seconds in which the batch's process, if it was told to stop as well, ends its workers.
+_PATIENCE = 3.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a job, as it is sent back."""
+
+    status: str
+    seconds: float
+    record: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    said: list[str] = field(default_factory=list)
+
+
+def main(descriptor: int) -> None:
+    """Serve the process at the other end of a socket until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the batch's process decides
+    stopping = {number for number in STOPPING if signal.getsignal(number) is signal.SIG_DFL}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    threading.Thread(target=_end_when_told, args=(stopping,), daemon=True).start()
+    faulthandler.enable()
+    connection = Connection(descriptor)
+    orders: SimpleQueue[tuple[int, Job]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, orders), daemon=True).start()
+    _warm_up()
+    connection.send(("ready", -1, None))
+    while True:
+        index, job = orders.get()
+        attempt = do(job, _Messenger(connection, index))
+        connection.send(("finished", index, attempt))
+
+
+def _end_when_told(stopping: set[signal.Signals]) -> None:
+    """Wait for one of these signals, and end this process without leaving half-written files.
+
+    It may have been sent to the whole group. Then the batch's process ends its workers, and takes none for dead.
+    """
+    number = signal.sigwait(stopping)
+    time.sleep(_PATIENCE)
+    discard_unfinished(for_good=True)
+    os._exit(128 + number)
+
+
+def _listen(connection: Connection, orders: SimpleQueue[Any]) -> None:
+    try:
+        while True:
+            kind, content = connection.recv()
+            if kind == "jobs":
+                for order in content:
+                    orders.put(order)
+            else:  # so many threads, heard by kernels at their next piece of work
+                os.environ["GPUCLUST_NUM_THREADS"] = str(content)
+    except (EOFError, OSError):
+        discard_unfinished(for_good=True)
+        os._exit(1)
+
+
+def _warm_up() -> None:
+    """Import what every job needs, while the batch's process is still looking at the inputs."""
+    from gpuclust.app.report import report
+    from gpuclust.core.backend import select
+
+    select("cpu")
+    assert report
+
+
+def do(job: Job, observer: Any = None) -> Attempt:
+    """Do a job unless its result is there already; an error becomes a failure, never an exception."""
+    start = time.perf_counter()
+    forget_peak()
+    known = None
+    try:
+        check_folder(job.out)
+        job.check()
+        source = Source.of(job)
+        known = identity(job, source)
+        record, said = complete_record(job.out, known)
+        if record is not None:
+            tidy(job.out)
+        if record is None:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always")
+                record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
+            status = DONE
+            said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
+        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record["failed_pictures"]}:
+            record, status = add_pictures(job, record), DONE
+        else:
+            status = UNCHANGED
+        forget_error(job.out)
+        return Attempt(status, time.perf_counter() - start, record, said=said)
+    except Exception as error:
+        failure = Failure.of(error)
+    with contextlib.suppress(OSError):
+        earlier = read_record(job.out)
+        if known is not None and earlier is not None and earlier["identity"] != known:
+            # Results, but not of this input and these options.
+            OutputFolder(job.out, RESULTS, is_run=True).forget_all()
+    write_error(job, failure)
+    return Attempt(FAILED, time.perf_counter() - start, failure=failure)
+
+
+class _Messenger:
+    """Tells the batch's process how far a job is."""
+
+    def __init__(self, connection: Connection, index: int) -> None:
+        self._connection, self._index = connection, index
+        self._phase = ""
+        self._next = time.monotonic() + _INTERVAL
+
+    def phase(self, text: str) -> None:
+        self._phase = text
+        self(0, 0)
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _INTERVAL
+            self._connection.send(("progress", self._index, (self._phase, done, total)))

@@ -1,0 +1,397 @@
+"""The command line. Each command reads its options, calls the library, and says what came of it.
+
+Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpuclust.app import cli_options as options
+from gpuclust.app.batch.command import EPILOG, batch
+from gpuclust.app.terminal import ProgressBar, console, plain_errors, stoppable
+from gpuclust.core.text import displayed
+
+if TYPE_CHECKING:
+    from gpuclust.app.job.job import Cut, Job, Result
+
+app = typer.Typer(
+    name="gpuclust",
+    help="Exact hierarchical clustering with SciPy's contract, on CUDA GPUs or on all CPU cores.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: Clusters listed in the summary of a run, the largest first.
+LISTED = 10
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import gpuclust
+
+        print(f"gpuclust {gpuclust.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust run points.csv --method ward --clusters 5
+
+gpuclust run points.npy --metric cityblock --distance 2.5 --out out/cityblock
+
+gpuclust run arrays.npz:X --method complete --inconsistent 1.2 --depth 4 --no-plots
+
+Exit codes: 0 done, 2 the data or an option is at fault, 1 anything else, 130 stopped by Ctrl-C.""",
+)
+def run(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Rows of numbers: .npy (memory-mapped), .npz (FILE.npz:NAME picks an array), .csv, .tsv or .txt, "
+            "with or without a header, a column may name the rows; .parquet or .feather. One dimension: condensed "
+            "distances.",
+            show_default=False,
+        ),
+    ],
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    p: options.P = None,
+    weights: options.Weights = None,
+    columns: options.Columns = None,
+    header: options.Header = None,
+    index: options.Index = None,
+    precomputed: options.Precomputed = False,
+    clusters: options.Clusters = None,
+    distance: options.Distance = None,
+    inconsistent: options.Inconsistent = None,
+    depth: options.Depth = None,
+    min_size: options.MinSize = None,
+    dtype: options.Dtype = "float64",
+    device: options.Device = "auto",
+    memory_limit: options.MemoryLimit = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the results; out/NAME unless given.", rich_help_panel="Output"),
+    ] = None,
+    no_plots: Annotated[bool, typer.Option("--no-plots", help="Draw no pictures.", rich_help_panel="Output")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
+    ] = False,
+    labels_format: options.LabelsFormat = "csv",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Cluster one data set and leave the results in a folder.
+
+    The folder gets Z.npy (linkage matrix), labels.csv (row from 0, name,
+    label from 1), dendrogram.png, elbow.png, and run.json (parameters,
+    versions, device, algorithm, seconds, peak memory).
+
+    Without --clusters, --distance or --inconsistent the tree is not cut:
+    no labels.csv is written, and the number of clusters that the elbow
+    suggests is only printed. Look at the dendrogram before believing it.
+
+    Results of an earlier run are replaced; files that gpuclust did not
+    write, or that were changed since, are not, unless --overwrite says so.
+    """
+    with plain_errors(debug):
+        from gpuclust.app.job import job as jobs
+
+        cut = _cut(clusters, distance, inconsistent, depth)
+        job = jobs.Job(
+            data=data,
+            out=out or _default_folder(data),
+            method=method,
+            metric=metric,
+            p=p,
+            weights=None if weights is None else options.numbers(weights),
+            columns=None if columns is None else options.columns_of(columns),
+            header=header,
+            index=index,
+            precomputed=precomputed,
+            cut=cut,
+            dtype=dtype,
+            device=device,
+            memory_limit=memory_limit,
+            plots=not no_plots,
+            min_size=1 if min_size is None else min_size,
+            labels_format=labels_format,
+            report=report,
+            overwrite=overwrite,
+        )
+        with ProgressBar(quiet) as bar:
+            result = jobs.run(job, bar)
+        if not quiet:
+            _summarise(job, result)
+
+
+app.command(epilog=EPILOG)(batch)
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust plan 1000000 2 --method ward
+
+gpuclust plan points.npy --method average --memory-limit 8GB
+
+Exit codes: 0 it fits, 1 it does not, 2 the data or an option is at fault.""",
+)
+def plan(
+    what: Annotated[
+        str, typer.Argument(metavar="N|FILE", help="Number of observations, or a data file.", show_default=False)
+    ],
+    features: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[M]", help="Number of features; without it, condensed distances.", show_default=False
+        ),
+    ] = None,
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    header: options.Header = None,
+    index: options.Index = None,
+    dtype: options.Dtype = "float64",
+    device: options.Device = "auto",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-limit",
+            help="Most memory to use, like 8GB; what is there unless given.",
+            rich_help_panel="Machine",
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="auto, or the one to plan with.", rich_help_panel="Machine")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what a linkage would need, without doing it.
+
+    Prints algorithm, device, predicted memory beside the limit, and why.
+    Where it does not fit: what would. Of a .npy or .npz file only the header
+    is read.
+    """
+    with plain_errors(debug):
+        from gpuclust.app import plan_report
+        from gpuclust.plan import plan as planned
+
+        n, m, how = plan_report.size_of(what, features, header, index)
+        found = planned(n, m, method, metric, dtype, device, memory_limit, algorithm=algorithm)
+        plan_report.show(found, as_json, how)
+    if not found.fits:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and results.")] = Path("out/demo"),
+    points: Annotated[int, typer.Option("--points", min=100, help="Size of the last, generated data set.")] = 20_000,
+    examples: Annotated[
+        Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    overwrite: options.Overwrite = False,
+    debug: options.Debug = False,
+) -> None:
+    """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
+
+    Takes about a minute, most of it SciPy's, where SciPy is installed. Exit code 1 if any figure differs.
+    """
+    with plain_errors(debug):
+        from gpuclust.app import demo as demonstration
+
+        equal = demonstration.run(out, points=points, examples=examples, device=device, overwrite=overwrite)
+    if not equal:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+gpuclust compare points.csv --method ward --against scipy,fastcluster
+
+gpuclust compare big.npy --sample 20000 --threads 8 --timeout 3600 --json
+
+Exit codes: 0 all agree, 1 heights differ or a program failed or took too long, 2 the data or an option is at fault,
+130 stopped by Ctrl-C."""
+)
+def compare(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="As for gpuclust run: points, or condensed distances.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            "-a",
+            help="Programs, with commas between, of scipy, fastcluster, fastcluster.linkage_vector, sklearn and "
+            "quitefastmst. By default the installed ones of scipy, fastcluster and sklearn.",
+            show_default=False,
+        ),
+    ] = None,
+    method: options.Method = "average",
+    metric: options.Metric = "euclidean",
+    p: options.P = None,
+    header: options.Header = None,
+    index: options.Index = None,
+    clusters: Annotated[
+        int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters; the elbow's number by default.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", help="Take so many observations only, drawn at random.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for drawing them.")] = 0,
+    repeat: Annotated[int, typer.Option("--repeat", help="Calls of each program; the fastest counts.")] = 1,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which a program is stopped.")] = 600.0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads of each program that knows threads.", min=1)
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float64 or float32, of gpuclust.")] = "float64",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1, of gpuclust.")] = "auto",
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Hold gpuclust against other programs on your data.
+
+    Each program runs in a process of its own, warmed up by a small call.
+    Prints seconds, peak memory of the process, the largest difference of
+    merge heights, and whether the clusters are the same. A program that
+    cannot do it, or would not fit into memory, is skipped and it says why.
+    """
+    with plain_errors(debug):
+        from gpuclust.app.compare import compare as comparison
+        from gpuclust.core.memory import parse_bytes
+
+        names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
+        most = None if memory_limit is None else parse_bytes(memory_limit)
+        task = comparison.Task(method, metric, p, dtype, device, most)
+        options = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
+        well = comparison.run(data, names, task, options, as_json, header=header, index=index)
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """See what this machine has, and whether gpuclust computes what it should.
+
+    Prints driver, GPUs, versions and the folder of compiled kernels, and
+    what is missing where a GPU cannot be used. Then every primitive is
+    checked on the CPU and on every GPU, and all linkages. Takes less than a
+    minute. Exit code 1 if a check fails; a missing GPU is no failure.
+    """
+    with plain_errors(debug):
+        from gpuclust.app import doctor as examination
+
+        well = examination.run(as_json)
+    if not well:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The ``gpuclust`` program."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
+    code = stoppable(lambda: app(prog_name="gpuclust"))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 128 + signal.SIGPIPE
+    except ValueError:  # closed
+        pass
+    if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _cut(clusters: int | None, distance: float | None, inconsistent: float | None, depth: int | None) -> Cut | None:
+    from gpuclust.app.job.job import Cut
+
+    given = {"maxclust": clusters, "distance": distance, "inconsistent": inconsistent}
+    chosen = [(criterion, float(value)) for criterion, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise ValueError("give one of --clusters, --distance and --inconsistent, not several")
+    if depth is not None and inconsistent is None:
+        raise ValueError("--depth goes with --inconsistent")
+    return Cut(*chosen[0], depth=2 if depth is None else depth) if chosen else None
+
+
+def _default_folder(data: str) -> Path:
+    """``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
+    from gpuclust.app.data.files import split_key
+
+    path, key = split_key(data)
+    stem = path.name.removesuffix(".gz")
+    stem = Path(stem).stem
+    return Path("out") / (stem if key is None else f"{stem}-{key}")
+
+
+def _summarise(job: Job, result: Result) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    record, screen = result.record, console()
+    given = record["input"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    shape = " x ".join(f"{length:,}" for length in given["shape"])
+    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
+    where = f"on {record['device']} ({record['algorithm']})"
+    table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
+    heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
+    table.add_row("last heights", heights)
+    if result.labels is None:
+        table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
+    else:
+        table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
+    if result.suggested is not None:
+        table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
+    seconds = record["seconds"]
+    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items() if name != "total")
+    table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
+    if record["peak_memory_bytes"] is not None:
+        table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
+    table.add_row("results", Text(displayed(f"{job.out}: {', '.join(record['files'])}")))
+    screen.print(table)
+
+
+def _sizes(sizes: list[int], clusters: int) -> str:
+    listed = ", ".join(f"{size:,}" for size in sorted(sizes, reverse=True)[:LISTED])
+    return f"{clusters:,} of sizes {listed}{', ...' if clusters > LISTED else ''}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Dissimilarities given instead of points: condensed ones, or a square matrix that is checked and condensed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gpuclust.app.data.files import DataSet
+from gpuclust.core.observations import check_observations
+from gpuclust.core.rounded import condense, not_negative
+from gpuclust.errors import InputFileError
+
+
+def as_distances(data: DataSet) -> DataSet:
+    """The same data set with condensed dissimilarities for values.
+
+    Raises
+    ------
+    InputFileError
+        The values are no square matrix that is symmetric with a zero diagonal, or hold a number that is no distance.
+
+    Warns
+    -----
+    RoundingWarning
+        If they are one but for rounding (`gpuclust.core.rounded`).
+    """
+    values = data.values
+    if values.ndim == 2 and 1 in values.shape and data.names is None:  # condensed, as a row or column of a table
+        values = np.ravel(values)
+    if values.ndim == 2 and values.shape[0] != values.shape[1]:
+        rows, columns = values.shape
+        raise InputFileError(f"{data.path}: a matrix of distances is square, got {rows:,} x {columns:,}")
+    try:
+        values = condense(values) if values.ndim == 2 else not_negative(check_observations(values))
+    except ValueError as error:
+        raise InputFileError(f"{data.path}: {error}") from error
+    return replace(data, values=values, columns=None)

@@ -1,0 +1,1 @@
+"""One data set, from its file to a folder of results."""

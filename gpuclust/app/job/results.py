@@ -1,0 +1,201 @@
+"""What a clustering leaves in its folder: the linkage matrix, the labels of a cut, pictures, and a report."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuclust.app.data.output import OutputError, atomic_write, save_figure
+from gpuclust.core.text import displayed, guarded
+from gpuclust.hierarchy.suggest import acceleration
+
+if TYPE_CHECKING:
+    from gpuclust.plotting.as_clustered import View
+
+#: Characters of a row's name in a picture.
+LONGEST_NAME = 30
+#: Heights written into the dendrogram: those of so many merges from the top.
+ANNOTATED = 12
+#: The elbow looks for a change of growth in so many of the last merges, and needs a few.
+ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
+
+#: Levels of a tree, and sizes of clusters, are numbers of at most 31 bits.
+MOST = 2**31 - 1
+#: Files that a job may leave beside run.json.
+RESULTS = (
+    "Z.npy",
+    "labels.csv",
+    "labels.parquet",
+    "dendrogram.png",
+    "elbow.png",
+    "scatter.png",
+    "report.html",
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a tree is cut into clusters: `fcluster` with this criterion, threshold and (for inconsistent) depth."""
+
+    criterion: str
+    threshold: float
+    depth: int = 2
+
+    def check(self) -> None:
+        if self.criterion == "maxclust" and self.threshold < 1:
+            raise ValueError(f"the number of clusters must be at least 1, got {self.threshold:g}")
+        if not 0 <= self.threshold < np.inf:
+            raise ValueError(f"the threshold of a cut must be a number >= 0, got {self.threshold:g}")
+        if self.depth < 1:
+            raise ValueError(f"the depth of inconsistency must be at least 1, got {self.depth}")
+        if self.depth > MOST:
+            raise ValueError(f"the depth of inconsistency must be at most {MOST:,}, got {self.depth}")
+
+
+def suggest_clusters(Z: NDArray[np.float64]) -> int | None:
+    """Number of clusters where the last merge heights accelerate most; ``None`` with fewer than three merges."""
+    if len(Z) < FEWEST_FOR_ELBOW:
+        return None
+    return acceleration(Z, last=ELBOW_MERGES).k
+
+
+def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
+    """Z.npy, as `numpy.load` reads it; its name."""
+    with atomic_write(folder / "Z.npy") as file:
+        np.save(file, Z)
+    return "Z.npy"
+
+
+def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
+    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name.
+
+    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front (`gpuclust.core.text.guarded`).
+    """
+    if form == "parquet":
+        from gpuclust.app.data.columnar import write_columnar
+
+        named = {} if names is None else {"name": names}
+        with atomic_write(folder / "labels.parquet") as file:
+            write_columnar(file, {"row": np.arange(len(labels)), **named, "label": labels})
+        return "labels.parquet"
+    rows = range(len(labels))
+    with atomic_write(folder / "labels.csv", "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        if names is None:
+            table.writerow(["row", "label"])
+            table.writerows(zip(rows, labels.tolist(), strict=True))
+        else:
+            table.writerow(["row", "name", "label"])
+            table.writerows(zip(rows, map(guarded, names), labels.tolist(), strict=True))
+    return "labels.csv"
+
+
+def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
+    """The labels that `write_labels` wrote."""
+    if form == "parquet":
+        from gpuclust.app.data.columnar import read_columnar
+
+        return read_columnar(folder / "labels.parquet", ["label"]).values[:, 0]
+    with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
+        return np.array([int(row["label"]) for row in csv.DictReader(file)])
+
+
+def draw(
+    folder: Path,
+    Z: NDArray[np.float64],
+    height: float | None,
+    names: list[str] | None,
+    points: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
+    view: View | None = None,
+) -> tuple[list[str], dict[str, str]]:
+    """dendrogram.png, elbow.png when there are enough merges, scatter.png where points are given.
+
+    Parameters
+    ----------
+    folder : Path
+    Z : ndarray of shape (n - 1, 4)
+    height : float or None
+        Where the line of the cut is drawn.
+    names : list of str or None
+        Names of the observations.
+    points : ndarray of shape (n, m), optional
+    labels : ndarray of shape (n,), optional
+        The clusters of the observations. A cluster has one colour in all pictures.
+    view : View, optional
+        How the metric sees the points.
+
+    Returns
+    -------
+    drawn : list of str
+    failed : dict
+        Why a picture could not be drawn, by its name.
+    """
+    from gpuclust.plotting import fancy_dendrogram, plot_elbow
+    from gpuclust.plotting.as_clustered import AS_THEY_ARE
+    from gpuclust.plotting.scatter import scatter
+
+    highest = np.sort(Z[:, 2])[::-1]
+    options: dict[str, Any] = {
+        "annotate_above": highest[ANNOTATED] if len(highest) > ANNOTATED else 0.0,
+        "max_d": height,
+        "leaf_rotation": 90.0,
+    }
+    # Without a cut there are no clusters, and no colours of clusters.
+    options |= {"color_threshold": 0.0} if labels is None else {"clusters": labels}
+    if names is not None:
+        options["labels"] = [displayed(name, most=LONGEST_NAME) for name in names]
+    pictures: dict[str, tuple[Callable[[Any], Any], tuple[float, float]]] = {
+        "dendrogram.png": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
+    }
+    if len(Z) >= FEWEST_FOR_ELBOW:
+        pictures["elbow.png"] = (lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax), (8.0, 6.0))
+    if points is not None:
+        clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
+        paint = partial(scatter, points, clusters, highlight=None, left_out=0, view=view or AS_THEY_ARE)
+        pictures["scatter.png"] = (lambda ax: paint(ax=ax), (9.0, 6.0))
+    drawn: list[str] = []
+    failed: dict[str, str] = {}
+    for name, (paint_on, size) in pictures.items():
+        with forgiven(failed, name):
+            save_figure(folder / name, paint_on, size)
+            drawn.append(name)
+    return drawn, failed
+
+
+@contextmanager
+def forgiven(failed: dict[str, str], name: str) -> Iterator[None]:
+    """Keep in ``failed`` why a picture or report, which results do not depend on, could not be made.
+
+    That a file cannot be written is another matter, and an `OutputError` as ever.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except Exception as error:
+        failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
+    """Where to draw the line of a cut, if one height separates its clusters.
+
+    The height itself for a cut by distance; halfway between the last merge done and the first one not done for a
+    number of clusters. ``None`` for a cut by inconsistency, for one cluster, and for trees with inversions.
+    """
+    heights = Z[:, 2]
+    if cut.criterion == "distance":
+        return cut.threshold
+    if cut.criterion != "maxclust" or clusters < 2 or (np.diff(heights) < 0).any():
+        return None
+    above = float(heights[len(heights) - clusters + 1])
+    below = float(heights[len(heights) - clusters]) if clusters <= len(heights) else 0.0
+    return (above + below) / 2

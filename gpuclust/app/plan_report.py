@@ -1,0 +1,105 @@
+"""A plan as a person reads it, and as a program does: what the command ``gpuclust plan`` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuclust.app.data.files import read_shape
+from gpuclust.app.terminal import console
+from gpuclust.core.memory import format_bytes
+from gpuclust.core.observations import observations_of
+from gpuclust.core.text import displayed
+from gpuclust.errors import InputFileError
+from gpuclust.plan import Plan
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def size_of(
+    what: str, features: int | None, header: bool | None = None, index: str | None = None
+) -> tuple[int, int | None, str]:
+    """Observations and features (None: condensed dissimilarities), from a number or from a file; how that was read.
+
+    Raises
+    ------
+    InputFileError
+        If it is neither a whole number nor a file of numbers.
+    ValueError
+        If features are given beside a file.
+    """
+    digits = what.replace("_", "").replace(",", "")
+    if digits.isdigit():
+        return int(digits), features, ""
+    if features is not None:
+        raise ValueError(f"features are read from {what}; give their number only after a number of observations")
+    try:
+        shape, how = read_shape(what, header, index)
+    except InputFileError as error:
+        looks_like_a_file = any(mark in what for mark in "./\\:") or Path(what).exists()
+        hint = "" if looks_like_a_file else "; give a whole number of observations, or a file"
+        raise InputFileError(f"{error}{hint}") from None
+    return (shape[0], shape[1], how) if len(shape) == 2 else (observations_of(shape[0]), None, how)
+
+
+def show(plan: Plan, as_json: bool, how: str = "") -> None:
+    """Print a plan; ``how`` says how the file was read that it is made for."""
+    if as_json:
+        print(json.dumps(record(plan), indent=2))
+    else:
+        if how:
+            console().print(displayed(how), markup=False)
+        console().print(_table(plan))
+
+
+def record(plan: Plan) -> dict[str, Any]:
+    """A plan as plain values; bytes and seconds."""
+    names = ("n", "m", "method", "metric", "dtype", "device", "algorithm", "reason", "memory", "matrix", "limit")
+    return {name: getattr(plan, name) for name in names} | {
+        "fits": plan.fits,
+        "modelled_seconds": plan.seconds,
+        "what_would_fit": [] if plan.fits else plan.what_would_fit(),
+        "fallbacks": [
+            {"device": other.device, "algorithm": other.algorithm, "memory": other.memory, "fits": other.fits}
+            for other in plan.fallbacks
+        ],
+    }
+
+
+def _table(plan: Plan) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    shape = "condensed dissimilarities" if plan.m is None else f"points of {plan.m:,} features"
+    table.add_row("input", f"{plan.n:,} observations, {shape}")
+    table.add_row("linkage", f"{plan.method}, {plan.metric if plan.m is not None else 'precomputed'}, {plan.dtype}")
+    table.add_row("device", plan.device)
+    table.add_row("algorithm", plan.algorithm)
+    table.add_row("why", plan.reason)
+    matrix = f", of which {format_bytes(plan.matrix)} for a matrix" if plan.matrix else ""
+    table.add_row("memory", f"{format_bytes(plan.memory)} beside the input{matrix}")
+    verdict = "[green]it fits[/]" if plan.fits else "[bold red]it does not fit[/]"
+    table.add_row("limit", f"{format_bytes(plan.limit)}: {verdict}")
+    if plan.fits:
+        table.add_row("time", f"{_time(plan.seconds)} (modelled, rough)")
+    else:
+        table.add_row("would fit", "\n".join(plan.what_would_fit()) or "nothing")
+    if plan.fallbacks:
+        ways = (f"{other.algorithm} on {other.device}, {format_bytes(other.memory)}" for other in plan.fallbacks)
+        table.add_row("if memory runs out", "\n".join(ways))
+    return table
+
+
+def _time(seconds: float) -> str:
+    """One digit: a model knows no more."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 90:
+        return f"about {float(f'{seconds:.1g}'):.0f} s"
+    if seconds < 5400:
+        return f"about {float(f'{seconds / 60:.1g}'):.0f} min"
+    return f"about {float(f'{seconds / 3600:.1g}'):,.0f} h"

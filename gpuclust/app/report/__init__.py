@@ -1,0 +1,1 @@
+"""HTML pages: the report of a data set, and what they are made of."""

@@ -1,0 +1,187 @@
+"""report.html: one data set's result on one page that needs no other file."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.output import atomic_write
+from gpuclust.app.job.results import FEWEST_FOR_ELBOW
+from gpuclust.app.report import assessment
+from gpuclust.app.report.pages import render
+from gpuclust.app.report.svg import dendrogram_svg, elbow_svg, scatter_svg
+from gpuclust.core.text import displayed
+from gpuclust.plotting.as_clustered import AS_THEY_ARE, View, view_of
+from gpuclust.plotting.cluster_colors import cluster_colors
+from gpuclust.plotting.style import PALETTE
+
+if TYPE_CHECKING:
+    from gpuclust.app.job.job import Job, Result
+
+#: Clusters and merges in the tables of a report.
+_LISTED, _MERGES = 40, 10
+#: Options of `gpuclust run` by the criterion of a cut, and of `fcluster`.
+_CUTS = {"maxclust": "--clusters", "distance": "--distance", "inconsistent": "--inconsistent"}
+
+
+def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, Any]:
+    """What `gpuclust.app.report.assessment` says of the tree of these points, or condensed distances."""
+    points, condensed = (values, None) if values.ndim == 2 else (None, values)
+    return assessment.assess(Z, points, condensed, job.metric, job.metric_arguments())
+
+
+def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
+    """Write the page; its name."""
+    Z, labels, record = result.linkage.Z, result.labels, result.record
+    points, view = to_scatter(job, data)
+    page = render(
+        "report.html",
+        title=displayed(job.out.resolve().name),
+        record=record,
+        cut=describe_cut(job),
+        sizes=_sizes(labels),
+        view=view,
+        merges=_merges(Z),
+        dendrogram=dendrogram_svg(Z, result.height, data.names, labels),
+        elbow=elbow_svg(Z) if len(Z) >= FEWEST_FOR_ELBOW else None,
+        scatter=None if points is None else scatter_svg(points, labels, view),
+        command=command(job),
+        program=program(job),
+        labels_file=None if labels is None else f"labels.{job.labels_format}",
+    )
+    with atomic_write(folder / "report.html", "w") as file:
+        file.write(page)
+    return "report.html"
+
+
+def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
+    """The points of a job, and how its metric sees them; no points where distances were given."""
+    if data.values.ndim != 2:
+        return None, AS_THEY_ARE
+    return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
+
+
+def describe_cut(job: Job) -> str | None:
+    """How the tree was cut, in words."""
+    if job.cut is None:
+        return None
+    value = f"{job.cut.threshold:g}"
+    words = {
+        "maxclust": f"into {value} cluster{'s' * (value != '1')}",
+        "distance": f"at distance {value}",
+        "inconsistent": f"where inconsistency exceeds {value} (depth {job.cut.depth})",
+    }[job.cut.criterion]
+    return words if job.min_size == 1 else f"{words}, clusters below {job.min_size} left out"
+
+
+def command(job: Job) -> str:
+    """The command that does this job again."""
+    parts = ["gpuclust", "run", job.data if split_key(job.data)[1] else str(Path(job.data).absolute())]
+    parts += ["--method", job.method]
+    if job.precomputed:
+        parts.append("--precomputed")
+    elif job.metric != "euclidean":
+        parts += ["--metric", job.metric]
+    if job.p is not None:
+        parts += ["--p", f"{job.p!r}"]
+    if job.weights is not None:
+        parts += ["--weights", ",".join(f"{weight:.17g}" for weight in job.weights)]
+    if job.columns is not None:
+        parts += ["--columns", ",".join(map(str, job.columns))]
+    if job.header is not None:
+        parts.append("--header" if job.header else "--no-header")
+    if job.index is not None:
+        parts += ["--index", str(job.index)]
+    if job.cut is not None:
+        parts += [_CUTS[job.cut.criterion], f"{job.cut.threshold:.17g}"]
+        if job.cut.criterion == "inconsistent" and job.cut.depth != 2:
+            parts += ["--depth", str(job.cut.depth)]
+    if job.min_size > 1:
+        parts += ["--min-size", str(job.min_size)]
+    if job.dtype != "float64":
+        parts += ["--dtype", job.dtype]
+    if job.labels_format != "csv":
+        parts += ["--labels-format", job.labels_format]
+    return " ".join(map(_quoted, [*parts, "--report", "--out", str(job.out)]))
+
+
+def _quoted(part: str) -> str:
+    """For a shell; names that are no text as bash and zsh take them."""
+    shown = displayed(part.replace("\\", "\\\\").replace("'", "\\'"))
+    return shlex.quote(part) if displayed(part) == part else f"$'{shown}'"
+
+
+def program(job: Job) -> str:
+    """The same in Python."""
+    file, key = split_key(job.data)
+    place = str(file.absolute()) if key is None else f"{file.absolute()}:{key}"
+    columns = "" if job.columns is None else f", columns={list(job.columns)!r}"
+    columns += "" if job.header is None else f", header={job.header}"
+    columns += "" if job.index is None else f", index={job.index!r}"
+    columns += ", distances=True" if job.precomputed else ""
+    lines = ["import gpuclust", "from gpuclust.app.data.files import read_points", ""]
+    lines.append(f"X = read_points({place!r}{columns}).values")
+    arguments = "".join(f", {name}={value.tolist()}" if name == "w" else f", {name}={value!r}"
+                        for name, value in job.metric_arguments().items())  # fmt: skip
+    dtype = "" if job.dtype == "float64" else f", dtype={job.dtype!r}"
+    if job.precomputed:
+        lines.insert(2, "from gpuclust.distance import squareform")
+        lines.append("y = X if X.ndim == 1 else squareform(X)")
+        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{dtype})")
+    elif arguments:
+        lines.append(f"y = gpuclust.pdist(X, {job.metric!r}{arguments})")
+        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{dtype})")
+    else:
+        if job.scaled:
+            lines.append(f"X = X * [weight**0.5 for weight in {list(job.weights or ())}]")
+        lines.append(f"Z = gpuclust.linkage(X, {job.method!r}, {job.metric!r}{dtype})")
+    if job.cut is not None:
+        depth = f", depth={job.cut.depth}" if job.cut.criterion == "inconsistent" else ""
+        size = f", min_size={job.min_size}" if job.min_size > 1 else ""
+        lines.append(f"labels = gpuclust.fcluster(Z, {job.cut.threshold:.17g}, {job.cut.criterion!r}{depth}{size})")
+    return "\n".join(lines)
+
+
+def _sizes(labels: NDArray[Any] | None) -> dict[str, Any] | None:
+    """The largest clusters with their shares, and how many there are beside them."""
+    if labels is None:
+        return None
+    colors, counts = cluster_colors(labels), np.bincount(labels)
+    order = np.argsort(-counts[1:], kind="stable") + 1
+    rows = [
+        {
+            "label": int(label),
+            "size": int(counts[label]),
+            "share": float(counts[label] / len(labels)),
+            "color": bar_color(colors[int(label)]),
+        }
+        for label in order[:_LISTED]
+    ]
+    return {
+        "rows": rows,
+        "largest": rows[0]["share"] if rows else 1.0,
+        "clusters": len(order),
+        "more": max(0, len(order) - _LISTED),
+        "in_more": int(counts[order[_LISTED:]].sum()),
+        "left_out": int(counts[0]),
+        "singletons": int((counts[1:] == 1).sum()),
+    }
+
+
+def bar_color(color: str) -> str:
+    """A colour of the palette as the style sheet's variable, which has one for dark screens too."""
+    return f"var(--c{PALETTE.index(color)})" if color in PALETTE else color
+
+
+def _merges(Z: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The last merges, the last one first."""
+    last = Z[: -_MERGES - 1 : -1]
+    return [
+        {"left": left, "height": float(height), "size": int(size)}
+        for left, (_, _, height, size) in enumerate(last, start=1)
+    ]

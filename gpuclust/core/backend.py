@@ -1,0 +1,262 @@
+"""Backends: the primitives every device offers, and how one is chosen.
+
+Algorithms (`gpuclust.algorithms`) are written on this protocol only. Primitives are few and large, have the same
+names on every device, and keep big arrays on the device between calls. Results never depend on the device, on the
+number of threads or on how work was cut: every minimum is decided by smaller dissimilarity, then smaller cluster id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from gpuclust.core import devices
+from gpuclust.core.device import CPU, Device
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpuclust.core.clusters import Clusters
+    from gpuclust.core.methods import Method
+    from gpuclust.core.metrics import Points
+
+
+class Stored(Protocol):
+    """A stored dissimilarity matrix of ``n`` clusters, numbered by row, and what is nearest to each.
+
+    ``nearest[x]`` is the row of the cluster nearest to x and ``distance[x]`` its dissimilarity, for all rows after
+    construction and after each ``merge``. Half a matrix is stored: n²/2 numbers of its dtype.
+    """
+
+    n: int
+    nearest: np.ndarray
+    distance: np.ndarray
+    width: int  # numbers read to know one dissimilarity
+    scanned: int  # rows searched by the construction or the last merge
+
+    def merge(
+        self,
+        method: Method,
+        first: np.ndarray,
+        second: np.ndarray,
+        between: np.ndarray,
+        size: np.ndarray,
+        new_size: np.ndarray,
+        new_id: np.ndarray,
+    ) -> None:
+        """One round of merges.
+
+        New row p is old row ``first[p]`` (increasing), merged with old row ``second[p]`` unless that is -1.
+        ``between[p]`` is the dissimilarity of the two, ``size`` and ``new_size`` are cluster sizes in the matrix's
+        dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Every new row's nearest
+        cluster is then known, ``scanned`` of them by a search. O(n²) time.
+        """
+
+    def chain(
+        self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """``wanted`` merges by nearest-neighbour chain, in place.
+
+        ``size`` and ``ids`` (-1: row not in use) are updated. Chains start at the first row in use. Returns ids of
+        the merged pairs (wanted, 2), their dissimilarities, and the number of rows scanned, at most three a merge.
+        O(n) time a scan or a merge.
+        """
+
+
+class Searched(Stored, Protocol):
+    """The same without a matrix: clusters of points, searched when their nearest is asked for. O(n m) memory."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters that are left; points that no dissimilarity of two of them depends on may be left out."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of the clusters by row, before a chain runs."""
+
+    @property
+    def size(self) -> np.ndarray:
+        """Their sizes by row, in the dtype of dissimilarities."""
+
+
+class Generic(Protocol):
+    """The state of the generic algorithm for linkages with inversions.
+
+    Clusters, and a bound on the nearest of each.
+    """
+
+    dtype: np.dtype
+    width: int  # numbers read to know one distance
+
+    def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """The next ``wanted`` greedy merges: ids (wanted, 2), squared heights, and the number of rows searched.
+
+        That number is -1 if distances overflow. Closest pair first; ties go to the pair with the earliest row, then
+        the earliest partner. A union takes the row of the later of its parts.
+        """
+
+    def compact(self) -> None:
+        """Move the rows in use together; their order, and so every later decision, stays."""
+
+
+class Outgoing(Protocol):
+    """The shortest edge out of each component of points, round after round of ever larger components.
+
+    Points have numbers here: their place in ``points``, which may be an order of space, and has one of equal ones.
+    """
+
+    points: np.ndarray  # the points that are searched
+    copies: np.ndarray  # (k, 2): equal points, at distance zero, the second of each pair not among those
+    scans: int  # points searched so far
+
+    def shortest(
+        self, component: np.ndarray, count: int, report: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first edge of each component in (distance, smaller end, larger end): its two ends, and its length.
+
+        Ends are compared as points, and given as numbers. ``component`` numbers the component of each from 0 to
+        ``count`` - 1: every point its own in the first call, and in the next one those of the last, joined along the
+        edges that it gave. Edge c leads from a point of component c; or its end is -1, for components that wait for a
+        later call, never for all. All three (count,). ``report`` is called now and then.
+        """
+
+
+class LeafTree(Protocol):
+    """A tree by what lies between neighbours in leaf order; see `gpuclust.hierarchy.leaf_tree`."""
+
+    n: int
+    leaves: np.ndarray
+    gap: np.ndarray
+    height: np.ndarray
+    mean: float
+    centre: float
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What compiled kernels take of it."""
+
+
+class Backend(Protocol):
+    """A device. ``Points`` are features in the layout of `gpuclust.core.metrics.prepare`."""
+
+    name: Device
+
+    def active(self) -> AbstractContextManager[None]:
+        """Makes this device the current one; primitives are called inside, and what they return is used there."""
+
+    def summarise(self, points: Points, method: Method, size: np.ndarray) -> Stored:
+        """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a closed form.
+
+        ``points`` are prepared for sqeuclidean, without weights, and stand for ``size`` copies of themselves each.
+        O(n m) memory; O(n m) time a row searched.
+        """
+
+    def store_points(self, points: Points) -> Stored:
+        """Dissimilarities of all pairs of points, stored. O(n² m) time."""
+
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
+        """Dissimilarities of clusters of points, stored: the largest or the mean over pairs (``method.pairs``).
+
+        Of a pair of clusters the earlier one is the outer sum. O(n² m) time, memory for the clusters only.
+        """
+
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+        """Condensed dissimilarities (or their squares), stored in another layout; the input is left as it is."""
+
+    def pairwise(self, A: Points, B: Points, out: Any) -> Any:
+        """Distances of all points of A to all of B, written to ``out`` (n of A, n of B); returns it. O(n² m) time."""
+
+    def condensed(self, points: Points, out: Any) -> Any:
+        """Distances of all pairs of points in condensed order, written to ``out``; returns it. O(n² m) time."""
+
+    def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and distances (n, k) of every point's nearest others, sorted by (distance, index). O(n² m) time."""
+
+    def nearest_among(
+        self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of each cluster in ``rows`` among those that hold a listed neighbour of one of its points.
+
+        ``neighbours`` (n, k) are the lists of points. Returns rows (-1: no candidate) and dissimilarities, the same
+        bits as `store_clusters` would store; ties go to the smaller row.
+        """
+
+    def search_clusters(
+        self,
+        points: Points,
+        method: Method,
+        clusters: Clusters,
+        report: Callable[[], None] = ...,
+        bounded: bool = False,
+    ) -> Searched:
+        """Clusters that are searched for their nearest, without a matrix.
+
+        Dissimilarities are the same bits as `store_clusters` would store; ties go to the smaller row. ``bounded``:
+        the points have few features and the metric is a convex function of their difference, so clusters may be
+        searched by bounds of where they are; means are then equal to rounding only. ``report`` is called now and
+        then. O(n m) time for every point of a row searched, O(n m) memory.
+        """
+
+    def outgoing(self, points: Points) -> Outgoing:
+        """A search of these points for the shortest edges out of components. O(n² m) time, O(n m) memory."""
+
+    def spanning_tree(
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A minimum spanning tree of condensed dissimilarities: ends (n - 1, 2) and lengths of its edges.
+
+        O(n²) time.
+        """
+
+    def generic_points(self, points: Points, method: Method) -> Generic:
+        """The generic algorithm on centroids. O(n m) memory."""
+
+    def generic_stored(self, matrix: Stored, method: Method) -> Generic:
+        """The generic algorithm on a stored matrix of squares, which is used up."""
+
+    def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
+        """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.
+
+        y is a distance of points (in leaf order) less ``shift``, z the height at which they come together less
+        ``centre``. The order of the sums is fixed on a device, but another on the next: equal to rounding.
+        """
+
+
+#: Name -> module that has ``backend() -> Backend`` (of CUDA ``backend(index)``); imported when first used.
+REGISTRY = {
+    "cpu": "gpuclust.kernels.cpu.backend",
+    "cuda": "gpuclust.kernels.cuda.backend",
+    "reference": "gpuclust.kernels.reference.backend",
+}
+
+
+def select(device: str = "auto") -> Backend:
+    """The backend for a device.
+
+    Parameters
+    ----------
+    device : str
+        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.speed.choose` asks first
+        whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow specification,
+        for tests.
+
+    Raises
+    ------
+    ValueError
+        Unknown device.
+    BackendUnavailable
+        The device is known, but cannot be used here; the message names what is missing.
+    """
+    device = Device(device)
+    if device.automatic:
+        device = Device("cuda") if not devices.emulated() and devices.missing() is None else CPU
+    elif device.on_gpu:
+        lack = devices.missing()
+        if lack is not None:
+            raise devices.unavailable(device, lack)
+        if device.number >= len(devices.cards()):
+            raise devices.no_such_card(device)
+    module = import_module(REGISTRY[device.family])
+    return cast(Backend, module.backend(device.number) if device.on_gpu else module.backend())

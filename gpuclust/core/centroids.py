@@ -1,0 +1,81 @@
+"""Centroids to more than working precision: each coordinate is the sum of two numbers, ``high + low``.
+
+A centroid that is rounded is off by the last bit of its coordinates, which is much of the distance between two tight
+clusters that are far from the origin. So dissimilarities are computed from both parts. Where most clusters are passed
+over, because they are far away, that is decided by the first parts (``high``), with a margin for what they leave out:
+`loosened` here, and `gpuclust.kernels.cpu.rounded` for centroid and median linkage.
+
+The scalar functions here are plain arithmetic without literals: the reference backend calls them on arrays, others
+compile them, and float32 stays float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core.devices import array_module
+
+
+def without_offset(features: Any) -> Any:
+    """Features (m, n), each moved towards the origin where that loses nothing; a copy.
+
+    A feature whose values all lie between c and 2 c is moved by one of them: such differences are exact (Sterbenz).
+    The other features are not far from the origin in terms of their spread, and stay.
+    """
+    array = array_module(features)
+    low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
+    near, far = array.where(low > 0, low, high), array.where(low > 0, high, low)
+    narrow = (low > 0) | (high < 0)
+    # Halves, since twice a large number may overflow; exact but for numbers next to zero, which stay too.
+    narrow &= (abs(far / 2) <= abs(near)) & (abs(far) > np.finfo(features.dtype).tiny * 4)
+    return features - array.where(narrow, near, array.zeros_like(near))
+
+
+def united(ah: Any, al: Any, bh: Any, bl: Any, sa: Any, sb: Any) -> Any:
+    """A coordinate of the union of two clusters of sizes sa and sb, in two parts.
+
+    Written so that clusters in one place stay in that place.
+    """
+    move = sb / (sa + sb) * ((bh - ah) + (bl - al)) + al
+    high = ah + move
+    moved = high - ah
+    return high, (ah - (high - moved)) + (move - moved)  # what rounding took (Knuth)
+
+
+def difference(ah: Any, al: Any, bh: Any, bl: Any) -> Any:
+    """A coordinate's difference from both parts; with a and b exchanged, the same bits but for the sign."""
+    return (ah - bh) + (al - bl)
+
+
+def slack(length: Any, reach: Any, m: int, eps: float, denormal: float) -> Any:
+    """What `loosened` adds for a cluster, in float64 or in the type of ``length``.
+
+    Parameters
+    ----------
+    length : float
+        The sum of the absolute coordinates of the cluster's centroid.
+    reach : float
+        The most that a dissimilarity of this cluster is of the squared distance of centroids.
+    m : int
+        The number of coordinates.
+    eps, denormal : float
+        Of the floating-point type.
+    """
+    unit = eps * length
+    return unit * unit * reach * 4096 + denormal * (2 * m + 8) * (1 + reach)
+
+
+def growth(m: int, eps: float) -> float:
+    """What `loosened` multiplies by."""
+    return 1 + 2.0**-10 + (4 * m + 64) * eps
+
+
+def loosened(far: Any, slack: Any, growth: Any) -> Any:
+    """What the dissimilarity computed from first parts is at most, of a pair that is at most ``far`` by both parts.
+
+    And the other way round. By roots the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at most; and
+    ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See docs/summaries-exactness.md.
+    """
+    return far * growth + slack

@@ -1,0 +1,66 @@
+"""Points that are equal to each other, number by number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core.devices import array_module
+from gpuclust.core.jit import aside
+from gpuclust.core.observations import to_host
+from gpuclust.core.points import Points, on_arrays
+
+
+def groups(points: Points) -> np.ndarray:
+    """The number of each point's group; points alone are groups of one. Not every copy need be found."""
+    n = points.n
+    if points.metric.signed:
+        return np.arange(n)
+    features = points.features
+    rows = np.random.default_rng(0).integers(2**63, size=len(features) + 1, dtype=np.uint64) | np.uint64(1)
+    key = to_host(_key(features, rows[1:])) + _key(points.summary[None], rows[:1])
+    order = aside(lambda: np.argsort(key, kind="stable"))
+    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    if same.size == 0:
+        return np.arange(n)
+    one, other = order[same], order[same + 1]
+    copies, others = points.at(one), points.at(other)  # of points on a device only these are brought over
+    itself = to_host(copies.features)
+    equal = (itself == to_host(others.features)).all(axis=0) & (copies.summary == others.summary)
+    equal &= _to_itself(points, itself, copies.summary) == 0
+    begins = np.ones(n, bool)
+    begins[same[equal] + 1] = False
+    first = order[begins]  # of each group the smallest index, as the sort was stable
+    number = np.zeros(n, np.int64)
+    number[first] = 1
+    number = np.cumsum(number) - 1
+    group = np.empty(n, np.int64)
+    group[order] = number[first[np.cumsum(begins) - 1]]
+    return group
+
+
+def _key(features: Any, multipliers: np.ndarray) -> Any:
+    """A hash of each point, computed where the features are."""
+    array = array_module(features)
+    bits = np.uint64 if features.dtype == np.float64 else np.uint32
+    key = array.zeros(features.shape[1], np.uint64)
+    for values, multiplier in zip(features, multipliers, strict=True):
+        part = array.ascontiguousarray(values + values.dtype.type(0)).view(bits).astype(np.uint64)  # -0.0 is 0.0
+        part ^= part >> np.uint64(29)
+        part *= multiplier
+        part ^= part >> np.uint64(32)
+        key += part * multiplier
+    return key
+
+
+def _to_itself(points: Points, features: np.ndarray, summary: np.ndarray) -> np.ndarray:
+    """The dissimilarity of points to copies of themselves: of some metrics it is not zero."""
+    step, finish = on_arrays(points.metric.step), on_arrays(points.metric.finish)
+    dtype = features.dtype
+    a = b = np.zeros(features.shape[1], dtype)
+    with np.errstate(all="ignore"):
+        for k, values in enumerate(features):
+            weight = dtype.type(1) if points.weights is None else to_host(points.weights)[k]
+            a, b = step(a, b, values, values, weight, points.p)
+        return np.asarray(finish(a, b, summary, summary, points.p))

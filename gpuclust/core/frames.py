@@ -1,0 +1,342 @@
+"""Points moved and scaled before they are rounded and squared, so that neither loses what their distances need.
+
+Of a metric that does not change under translation a centre is taken away in float64 before points become float32. And
+where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two,
+and distances by its inverse: exact, so no bit changes where nothing over- or underflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, inf, log2
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core import blocks
+from gpuclust.core.devices import array_module, is_device_array
+from gpuclust.core.points import Array, Metric
+
+#: Rows that a centre is found from.
+SAMPLE = 1024
+#: A feature is moved if its median is as many times the median distance from it: then the difference of most values
+#: is exact, also in float32, and otherwise little would be gained.
+FAR = 4
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A translation, and then a scaling.
+
+    Attributes
+    ----------
+    centre : (m,) array, where the points lie, or None
+        What is subtracted.
+    exponent : int or (m,) array of int
+        Of the power of two that points, or each of their features, are then multiplied by.
+    unused : (m,) array of bool or None
+        Features of weight zero, which become zero: they must not be infinite when squared.
+    """
+
+    centre: Any = None
+    exponent: Any = 0
+    unused: Array | None = None
+
+    @property
+    def scales(self) -> bool:
+        return bool(np.any(self.exponent))
+
+    def __bool__(self) -> bool:
+        return self.centre is not None or self.scales or self.unused is not None
+
+    def __call__(self, rows: Any) -> Any:
+        """These rows in float64; as they are if the frame does nothing."""
+        if self.unused is not None:
+            rows = _without(rows, self.unused)
+        if self.centre is not None:
+            rows = _moved(rows, self.centre)
+        return times_power(rows.astype(np.float64), self.exponent) if self.scales else rows
+
+
+@dataclass(frozen=True)
+class Span:
+    """How large numbers are, all or those of a feature: the smallest but zero, and the largest, without sign."""
+
+    smallest: Array
+    largest: Array
+    finite: bool = True
+
+    @property
+    def low(self) -> Array:
+        """Exponents of powers of two that the smallest are not below."""
+        return np.frexp(np.where(self.smallest < inf, self.smallest, 1.0))[1] - 1
+
+    @property
+    def high(self) -> Array:
+        """Exponents of powers of two that the largest are below."""
+        return np.frexp(self.largest)[1]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Exponents that numbers may have, the smallest and the largest, for what is computed from them to be right."""
+
+    low: int
+    high: int
+
+    def holds(self, span: Span) -> bool:
+        return bool(np.all(self._holds_each(span)))
+
+    def _holds_each(self, span: Span) -> Any:
+        return (span.low >= self.low) & (span.high <= self.high) | (span.largest == 0)
+
+    def exponent(self, span: Span) -> Any:
+        """Of the power of two that brings numbers into the room: the largest to about one, if the smallest then fit.
+
+        Zero where they are in it. Where not all fit, it is the smallest that are lost.
+        """
+        wanted = np.minimum(np.maximum(-span.high, self.low - span.low), self.high - span.high)
+        exponent = np.where(self._holds_each(span), 0, wanted)
+        return exponent if exponent.ndim else int(exponent)
+
+
+def room_for(
+    terms: float, dtype: np.dtype, n: int, m: int = 1, w: Array | None = None, power: int = 1, digits: bool = True
+) -> Room:
+    """The room for points (or, without ``digits``, for distances) whose differences go into sums of powers.
+
+    Parameters
+    ----------
+    terms : float
+        The power.
+    n, m : int
+        Numbers of points, and of features: what may be added up.
+    w : (m,) array, optional
+        Weights of the features.
+    power : int
+        Of what is computed from distances.
+    digits : bool
+        Whether a difference may be smaller than what it is of, by as many digits as numbers have.
+    """
+    info = np.finfo(dtype)
+    used = np.ones(1) if w is None or not (w > 0).any() else w[w > 0]
+    most, least = log2(float(used.max())), log2(float(used.min()))
+    high = ((info.maxexp - 4 - 2 * n.bit_length()) / power - most - log2(max(m, 1))) / terms - 1
+    low = ((info.minexp + 1) / power - least) / terms + (info.nmant + 2 if digits else 0)
+    return Room(ceil(low), floor(high))
+
+
+def framed(
+    metric: Metric, sets: Sequence[Array], work: np.dtype, given: dict[str, Any], power: int
+) -> tuple[Metric, Frame, int]:
+    """The form of a metric, the frame of its points, and the exponent of their distances (`Points.exponent`).
+
+    A V or VI in ``given`` is changed to fit the frame.
+    """
+    n, m = sum(len(X) for X in sets), sets[0].shape[1]
+    if metric.degree is None or n == 0 or m == 0:
+        return metric, Frame(), 0
+    if metric.by_feature:
+        return metric, *_by_feature(metric, sets[0], work, given, power)
+    w, p = given.get("w"), given.get("p")
+    room = room_for(2 if metric.squares else 1, work, n, m, w, power)
+    frame, span = frame_for(metric, sets, work, room, w=w)
+    if metric.wide_form is not None and p is not None and span.finite:
+        fractions = any(X.dtype.kind == "f" for X in sets)
+        powers = room_for(float(p), work, 1, m, w, power, fractions)
+        if work == np.float64 and powers.holds(span):
+            frame = replace(frame, exponent=0)
+        else:
+            if work == np.float32:  # differences that matter are as large as the last digit of the largest number
+                lowest = ceil(np.finfo(work).minexp / power / float(p)) + np.finfo(work).nmant + 2
+                powers = replace(powers, low=lowest)
+            if work == np.float32 and powers.low < powers.high:
+                frame = replace(frame, exponent=powers.exponent(replace(span, smallest=span.largest)))
+            else:
+                metric = metric.wide_form
+    return metric, frame, (metric.degree or 0) * frame.exponent
+
+
+def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any], power: int) -> tuple[Frame, int]:
+    """The same for a metric whose features have variances: each is scaled by its own power of two."""
+    if "V" in metric.parameters:
+        room = room_for(2, work, len(X), X.shape[1], power=power)
+    else:  # what is whitened is near one; a covariance matrix is inverted in float64
+        room = room_for(6, np.dtype(np.float64), len(X), X.shape[1], power=power)
+    frame, span = frame_for(metric, (X,), work, room, True)
+    high = np.broadcast_to(np.where(span.largest > 0, span.high, 0), X.shape[1])
+    form = given.get("V", given.get("VI"))
+    if form is None or form.shape not in ((X.shape[1],), (X.shape[1],) * 2):  # the points' own; or refused later
+        return (replace(frame, exponent=-high) if frame.scales else frame), 0
+    used = np.isfinite(form) & (form != 0)
+    if not used.any():
+        return replace(frame, exponent=0), 0
+    # Exponents of what stands before the product of two features; V divides.
+    sign, pairs = (-1, 2 * high) if form.ndim == 1 else (1, high[:, None] + high)
+    factors = sign * np.frexp(np.where(used, form, 1.0))[1]
+    most = max(int(np.abs(exponents[used]).max()) for exponents in (factors, factors + pairs))
+    if not frame.scales and most <= np.finfo(work).maxexp // 4:
+        return replace(frame, exponent=0), 0
+    half = ceil(int((factors + pairs)[used].max()) / 2)
+    given["V" if form.ndim == 1 else "VI"] = np.where(used, np.ldexp(form, sign * (pairs - 2 * half)), form)
+    return replace(frame, exponent=-high), -half
+
+
+def frame_for(
+    metric: Metric, sets: Sequence[Any], dtype: np.dtype, room: Room, by_feature: bool = False, w: Array | None = None
+) -> tuple[Frame, Span]:
+    """The frame that points of these sets, all together, are put into before they are rounded to ``dtype``."""
+    unused = w == 0 if w is not None and not w.all() else None
+    centre = centre_of(sets, dtype) if metric.shift else None
+    if centre is None and metric.wide_form is None and all(_narrow(X.dtype) for X in sets):
+        return Frame(), Span(np.array(1.0), np.array(1.0))
+    span = span_of(sets, centre, by_feature, unused)
+    return Frame(centre, room.exponent(span), unused), span
+
+
+def _narrow(dtype: np.dtype) -> bool:
+    """Whether no number of a type is so large or small that it could matter."""
+    return dtype.kind == "b" or dtype.itemsize <= 2
+
+
+def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
+    """The medians of features that are far from the origin (`FAR`), and 0 for the others; None: there are none.
+
+    Found from some of the rows, so that it takes no pass over all. For float64 only where whole numbers are too large
+    for it.
+    """
+    wide = any(X.dtype.kind in "iu" and X.dtype.itemsize == 8 and not is_device_array(X) for X in sets)
+    if sets[0].shape[1] == 0 or not any(len(X) for X in sets) or (dtype == np.float64 and not wide):
+        return None
+    if dtype == np.float64 and span_of(sets).largest <= 2.0**53:
+        return None
+    device = next((X for X in sets if is_device_array(X)), None)
+    array = array_module(sets[0] if device is None else device)
+    rows = [array.asarray(X[:: max(1, len(X) // SAMPLE)]).astype(np.float64) for X in sets]
+    sample = rows[0] if len(rows) == 1 else array.concatenate(rows)
+    middle = (len(sample) - 1) // 2
+    with np.errstate(invalid="ignore", over="ignore"):
+        centre = array.sort(sample, axis=0)[middle]
+        spread = array.sort(abs(sample - centre), axis=0)[middle]
+        far = array.isfinite(centre) & (abs(centre) >= spread * FAR)
+    centre = array.where(far, centre, array.zeros_like(centre))
+    return centre if bool((abs(centre) > 0).any()) else None
+
+
+def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
+    """How large the numbers of all sets together are, relative to a centre."""
+    m, for_each = sets[0].shape[1], {"axis": 0} if by_feature else {}
+    smallest, largest = (np.full(m if by_feature else (), end) for end in (inf, 0.0))
+    finite = True
+    for X in sets:
+        array = array_module(X)
+        for part in blocks.row_blocks(len(X), m, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
+            rows = X[part] if unused is None else _without(X[part], unused)
+            sizes = abs(rows.astype(np.float64, copy=False) if centre is None else _moved(rows, centre))
+            if not len(sizes):
+                continue
+            most = _host(sizes.max(**for_each))
+            if not np.isfinite(most).all():
+                finite = False
+                sizes = array.where(array.isfinite(sizes), sizes, 0.0)
+                most = _host(sizes.max(**for_each))
+            least = _host(sizes.min(**for_each))
+            if not np.all(least > 0):
+                least = _host(array.where(sizes > 0, sizes, inf).min(**for_each))
+            smallest, largest = np.minimum(smallest, least), np.maximum(largest, most)
+    return Span(smallest, largest, finite)
+
+
+def scaled_copy(values: Any, exponent: int, dtype: np.dtype) -> Any:
+    """A vector times two to the power of ``exponent``, before it is rounded to ``dtype``."""
+    copy = array_module(values).empty(len(values), dtype)
+    for part in blocks.row_blocks(len(values), 1, blocks.ON_DEVICE if is_device_array(values) else blocks.NUMBERS):
+        copy[part] = times_power(values[part].astype(np.float64), exponent)
+    return copy
+
+
+def times_power(values: Any, exponent: Any) -> Any:
+    """``values`` of a floating type times two to the power of ``exponent``, in place; rounded once."""
+    if isinstance(values, np.ndarray):
+        return np.ldexp(values, exponent, out=values) if np.any(exponent) else values
+    most = np.finfo(values.dtype).maxexp - 2
+    left = int(exponent)
+    while left:
+        step = max(-most, min(left, most))
+        values *= values.dtype.type(2.0**step)
+        left -= step
+    return values
+
+
+def balanced(rows: Array, w: Array | None, room: int) -> Array:
+    """Rows multiplied by powers of two, each by its own, where their largest number has an exponent beyond ``room``.
+
+    For metrics that only depend on the direction of a row. Features of weight zero do not count.
+    """
+    if not rows.size or rows.dtype.kind == "b":
+        return rows
+    if w is not None and not w.all():
+        rows = _without(rows, w == 0)
+    largest = np.abs(rows.astype(np.float64, copy=False)).max(axis=1)
+    exponent = np.frexp(np.where(np.isfinite(largest), largest, 0.0))[1]
+    exponent[np.abs(exponent) <= room] = 0
+    return np.ldexp(rows.astype(np.float64, copy=False), -exponent[:, None]) if exponent.any() else rows
+
+
+def row_room(dtype: np.dtype) -> int:
+    """Exponents that the largest number of a row may have, for its square and the product of two such squares."""
+    return np.finfo(dtype).maxexp // 6
+
+
+def _moved(rows: Any, centre: Any) -> Any:
+    """Rows less a centre, in float64. Differences of large whole numbers are exact before they are rounded."""
+    array = array_module(rows)
+    if not (rows.dtype.kind in "iu" and rows.dtype.itemsize == 8 and isinstance(rows, np.ndarray)):
+        return (rows - array.asarray(centre)).astype(np.float64, copy=False)
+    about = rows.astype(np.float64) - centre
+    whole = np.array([int(value) % 2**64 for value in centre], dtype=np.uint64)
+    exact = (rows.astype(np.uint64) - whole).view(np.int64).astype(np.float64)
+    near = (np.abs(about) < 2.0**62) & (centre == np.trunc(centre))
+    return np.where(near, exact, about)
+
+
+def _without(rows: Any, unused: Array) -> Any:
+    """Rows whose features of weight zero are zero, if they are finite."""
+    array = array_module(rows)
+    return array.where(array.asarray(unused) & array.isfinite(rows), rows.dtype.type(0), rows)
+
+
+def _host(value: Any) -> Any:
+    return value if isinstance(value, (np.ndarray, np.generic)) else value.get()
+
+
+def coded(sets: Sequence[Array], dtype: np.dtype) -> list[Array]:
+    """Points whose features only count as equal or not, numbered by value where ``dtype`` can't tell values apart."""
+    if all(_told_apart(X, dtype) for X in sets):
+        return list(sets)
+    sets = [_host(X) for X in sets]
+    numbers = [np.empty(X.shape) for X in sets]
+    ends = np.cumsum([len(X) for X in sets])[:-1]
+    for k in range(sets[0].shape[1]):
+        column = np.concatenate([X[:, k] for X in sets])
+        values, code = np.unique(column, return_inverse=True)
+        if len(values) >= 2 ** np.finfo(dtype).nmant:
+            return list(sets)
+        code = np.where(column == column, code.reshape(-1), np.nan)  # NaN equals nothing
+        for part, of in zip(np.split(code, ends), numbers, strict=True):
+            of[:, k] = part
+    return numbers
+
+
+def _told_apart(X: Any, dtype: np.dtype) -> bool:
+    """Whether all numbers of X are numbers of ``dtype``."""
+    if X.dtype.kind == "b" or (np.can_cast(X.dtype, dtype, "safe") and X.dtype.itemsize < 8) or X.dtype == dtype:
+        return True
+    with np.errstate(invalid="ignore", over="ignore"):
+        for part in blocks.row_blocks(len(X), X.shape[1], blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
+            rows = X[part]
+            again = rows.astype(dtype).astype(X.dtype)
+            if not ((again == rows) | (rows != rows)).all():
+                return False
+    return True

@@ -1,0 +1,140 @@
+"""How compiled CPU code is made and run: one decorator, one pool of threads.
+
+Kernels are compiled with ``nogil`` and run in Python threads over fixed ranges of work. That needs no
+threading layer of Numba's, so that forked processes, several calling threads and Ctrl-C all work, and it
+compiles several times faster than ``parallel=True``. Results never depend on the number of threads: work is
+cut into pieces by the caller, and no piece reads what another one writes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from numba import njit
+from numba.extending import register_jitable
+
+from gpuclust.core.closures import named, stamp
+from gpuclust.core.compiling import heeding_ctrl_c
+from gpuclust.core.disk_cache import has_place, protect
+from gpuclust.core.progress import passing
+
+__all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so loops vectorise).
+
+    Where neither the install folder nor the user's cache folder can be written, or where others can write there,
+    nothing is kept, and all works.
+    """
+    kernel = njit(nogil=True, error_model="numpy")(function)
+    kernel.compile = heeding_ctrl_c(kernel.compile)
+    with suppress(RuntimeError):  # "no locator available"
+        if has_place(function.__code__.co_filename):
+            kernel.enable_caching()
+    return protect(kernel)
+
+
+def uncounted(function: Callable[..., Any]) -> Any:
+    """A function for compiled code that counts no references: it may slice arrays as it likes, and make none.
+
+    Counting takes an atomic operation for every slice that Numba does not prove needless, which in loops of some
+    hundred nanoseconds was measured to be most of the time. Not for functions that make arrays, nor that return any.
+    """
+    return register_jitable(_nrt=False)(function)
+
+
+def thread_count() -> int:
+    """Threads to use: ``GPUCLUST_NUM_THREADS`` if set, otherwise the processors this process may run on."""
+    asked = os.environ.get("GPUCLUST_NUM_THREADS", "")
+    if asked:
+        if not asked.isdigit() or int(asked) < 1:
+            raise ValueError(f"GPUCLUST_NUM_THREADS must be a whole number >= 1, got {asked!r}")
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    """A pool for each thread count and process (a forked child must not inherit its parent's dead threads)."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="gpuclust")
+
+
+_inside = threading.local()
+
+
+def run(
+    task: Callable[..., Any],
+    pieces: Iterable[tuple[Any, ...]],
+    local: Callable[[], tuple[Any, ...]] = tuple,
+    *,
+    threads: bool = True,
+) -> None:
+    """Call ``task(*piece, *own)`` for every piece, on all threads; the first error raised in a piece is raised here.
+
+    ``own`` is what ``local()`` returned, called once by each thread (buffers of its own, say). Pieces must be
+    independent; each thread takes them in the order given. With one thread, one piece, ``threads=False`` (for work of
+    less than some 100 microseconds, which is what threads cost) or when already inside a piece, everything runs in
+    the calling thread. Pieces of less than a second keep Ctrl-C quick: it is heard between two of them.
+    """
+    work = list(pieces)
+    workers = min(thread_count(), len(work)) if threads else 1
+    if workers <= 1 or getattr(_inside, "active", False):
+        own = local()
+        nested = getattr(_inside, "active", False)
+        for done, piece in enumerate(work):
+            task(*piece, *own)
+            if not nested:
+                passing(done + 1, len(work))
+        return
+    todo = enumerate(work, 1)
+    lock = threading.Lock()
+    stopped = threading.Event()
+
+    def worker() -> None:
+        _inside.active = True
+        own = local()
+        try:
+            while not stopped.is_set():
+                with lock:
+                    place, piece = next(todo, (0, None))
+                if piece is None:
+                    return
+                task(*piece, *own)
+                passing(place, len(work))  # heard of in the calling thread only
+        finally:
+            _inside.active = False
+
+    pool = _pool(thread_count(), os.getpid())
+    futures = [pool.submit(worker) for _ in range(workers - 1)]
+    try:
+        worker()  # the calling thread works too
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.result()
+    finally:
+        stopped.set()
+        wait(futures)
+
+
+def aside(task: Callable[[], Any]) -> Any:
+    """What ``task`` returns, called in a thread of its own: Ctrl-C is heard while it runs, and it ends unheard.
+
+    For one long call that cannot be cut and lets other threads run, such as a sort.
+    """
+    if getattr(_inside, "active", False) or threading.current_thread() is not threading.main_thread():
+        return task()
+    return _pool(thread_count(), os.getpid()).submit(task).result()
+
+
+def ranges(total: int, length: int) -> list[tuple[int, int]]:
+    """``[0, total)`` cut into pieces of ``length`` (the last may be shorter)."""
+    return [(start, min(start + length, total)) for start in range(0, total, length)]

@@ -1,0 +1,157 @@
+"""What a linkage can be computed from: points (n, m), or condensed dissimilarities (n (n - 1) / 2,).
+
+On the host, or on a CUDA device: `real_array` takes both without a copy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core import devices
+from gpuclust.core.device import Device
+from gpuclust.core.real_arrays import as_array as as_array
+from gpuclust.core.real_arrays import column_names, place_of, real_array
+from gpuclust.core.real_arrays import to_host as to_host
+from gpuclust.core.triangle import pair_at
+from gpuclust.errors import ClusterWarning
+
+#: Numbers looked at by one piece of work on the host, and on a device.
+_PIECE, _DEVICE_PIECE = 2**18, 2**26
+
+
+def place(data: Any, device: Device, keep: bool = True) -> Any:
+    """Observations where a backend takes them.
+
+    They stay on a device if the backend is CUDA and, for points, the metric takes them as they are (``keep``), and
+    are copied to the backend's own device from another one; in all other cases they are brought to the host.
+    """
+    if isinstance(data, np.ndarray) or not (keep and device.on_gpu):
+        return to_host(data)
+    return devices.array_module(data).asarray(data)
+
+
+def holder(data: Any) -> int | None:
+    """The index of the device that an array lies on; None: the host."""
+    return None if isinstance(data, np.ndarray) else int(data.device.id)
+
+
+def check_observations(y: Any) -> Any:
+    """``y`` as an array of real numbers that can be clustered, or an error that says what it is.
+
+    An array on a device stays there (`real_array`), and is looked at there.
+    """
+    data = real_array(y, "y")
+    if data.ndim == 1:
+        observations_of(data.size)
+    elif data.ndim == 2:
+        if len(data) < 2 or data.shape[1] == 0:
+            raise ValueError(
+                f"At least two observations of at least one feature are needed, got an array of shape {data.shape}."
+            )
+    else:
+        raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
+    if data.dtype.kind == "f":
+        with devices.device_of(data):
+            _check_finite(data, column_names(y))
+    return data
+
+
+def _check_finite(data: Any, columns: list[str] | None = None) -> None:
+    from gpuclust.core.jit import run  # brings Numba
+
+    array, on_host = devices.array_module(data), isinstance(data, np.ndarray)
+    pieces = _pieces(len(data), data.size // len(data), data)
+    bad: list[int] = []
+
+    def look(begin: int, end: int) -> None:
+        if not array.isfinite(data[begin:end]).all():
+            bad.append(begin)
+
+    if on_host:
+        run(look, pieces)
+    else:
+        for piece in pieces:
+            look(*piece)
+    if bad:
+        first = min(bad)
+        where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
+        row, *column = (int(k) for k in where)
+        _refuse(data[(row + first, *column)].item(), (row + first, *column), len(data), columns)
+
+
+def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
+    """Ranges of rows, of as many numbers as are looked at together where ``data`` lies."""
+    rows = max(1, (_PIECE if isinstance(data, np.ndarray) else _DEVICE_PIECE) // width)
+    return [(begin, min(begin + rows, length)) for begin in range(0, length, rows)]
+
+
+def all_finite(data: np.ndarray) -> bool:
+    """Whether all numbers of a vector are finite, without a mask of all of them."""
+    return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
+
+
+def _refuse(value: Any, where: tuple[int, ...], length: int, columns: list[str] | None = None) -> None:
+    if len(where) == 1:
+        pair = pair_at(where[0], _nearest_count(length))
+        raise ValueError(
+            f"The condensed distance matrix must contain only finite values, got {value} at index {where[0]}, for "
+            f"observations {' and '.join(map(str, pair))}."
+        )
+    missing = " (a missing value)" if columns is not None and np.isnan(value) else ""
+    raise ValueError(f"Points must be finite, got {value}{missing} in {place_of(where, columns)}.")
+
+
+def count(data: Any) -> int:
+    """Number of observations; for a condensed size that is none, the nearest number."""
+    return len(data) if data.ndim == 2 else _nearest_count(data.size)
+
+
+def _nearest_count(size: int) -> int:
+    below = (1 + isqrt(1 + 8 * size)) // 2
+    missing, spare = (below + 1) * below // 2 - size, size - below * (below - 1) // 2
+    return below + 1 if missing < spare else below
+
+
+def observations_of(size: int) -> int:
+    """Number of observations that ``size`` condensed dissimilarities are of; ``ValueError`` if there is none."""
+    n = _nearest_count(size)
+    if size == 0:
+        raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
+    if n * (n - 1) // 2 != size:
+        raise ValueError(
+            "A condensed distance matrix has n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), "
+            f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
+        )
+    return n
+
+
+def _is_hollow(data: Any) -> bool:
+    array = devices.array_module(data)
+    return bool(array.allclose(array.diag(data), 0))
+
+
+def _is_symmetric(data: Any, begin: int, end: int) -> bool:
+    """Whether these rows are those of a symmetric matrix, and not negative."""
+    array, rows = devices.array_module(data), data[begin:end]
+    return bool((rows >= 0).all() and array.allclose(rows, data[:, begin:end].T))
+
+
+def warn_of_square(data: Any) -> None:
+    """Warn if points look like a square matrix of dissimilarities, as SciPy does."""
+    if data.shape[0] != data.shape[1]:
+        return
+    with devices.device_of(data):
+        suspicious = _is_hollow(data) and all(
+            _is_symmetric(data, begin, end) for begin, end in _pieces(len(data), data.shape[1], data)
+        )
+    if suspicious:
+        warnings.warn(
+            "The symmetric non-negative hollow observation matrix looks suspiciously like an uncondensed distance "
+            "matrix; gpuclust.distance.squareform condenses it.",
+            ClusterWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,175 @@
+"""What the metric table is made of: a metric, what a caller may give with it, and points made ready for it."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core.devices import array_module, is_device_array
+from gpuclust.core.real_arrays import real_array
+
+Array = np.ndarray
+Step = Callable[[Any, Any, Any, Any, Any, Any], tuple[Any, Any]]
+Finish = Callable[[Any, Any, Any, Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance.
+
+    ``centre``: the mean of all points, for a metric that takes VI. ``room``: exponents that the largest number of a
+    row may have, for a metric of directions (`gpuclust.core.frames.balanced`).
+    """
+
+    p: float | None = None
+    w: Array | None = None
+    V: Array | None = None
+    VI: Array | None = None
+    centre: Array | None = None
+    room: int = 0
+
+    @cached_property
+    def factor(self) -> tuple[Array, Array | None]:
+        """A matrix L and signs s such that VI, made symmetric, is L diag(s) L'; no signs: all are 1."""
+        VI = np.asarray(self.VI)
+        VI = (VI + VI.T) / 2  # what an antisymmetric part adds to the form is zero
+        try:
+            return np.linalg.cholesky(VI), None
+        except np.linalg.LinAlgError:  # not positive definite
+            values, vectors = np.linalg.eigh(VI)
+            return vectors * np.sqrt(np.abs(values)), np.sign(values)
+
+
+# What is kept for each metric: rows ready for ``step``, weights of their features, the scalar ``p``.
+Prepared = tuple[Array, Array | None, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One dissimilarity.
+
+    Attributes
+    ----------
+    name, aliases : SciPy's names for it.
+    step : ``step(a, b, x, y, w, p) -> (a, b)``: add a feature with values x and y and weight w to the sums a and b.
+    finish : ``finish(a, b, sx, sy, p)``: the distance, from the sums and the two points' summaries.
+    two_sums : whether b is used.
+    heavy : ``step`` calls log or pow.
+    prepare : ``prepare(X, parameters) -> (X, weights, p)``, on a block of rows.
+    summary : ``summary(features, weights) -> (n,)``, one number a point, from prepared features, shape (m, n).
+    parameters : those of w, p, V, VI that it takes.
+    signed : a distance may be negative, so that one of zero is not the smallest.
+    boolean : values other than zero count as one.
+    euclidean_like : the distance never falls when ``abs(x - y)`` of a feature grows, so that a bounding box
+        bounds it from below (kd-trees).
+    monotone_of : a metric with the same order of pairs and a cheaper ``finish``.
+    shift : the distance of two points does not change if both are moved by the same vector.
+    degree : of points multiplied by c distances are multiplied by ``c ** degree`` (V and VI as they are given); None:
+        there is no such number, or each row may be multiplied by another, which ``prepare`` does.
+    squares : squares of features, or of their differences, are summed.
+    by_feature : features may be multiplied by different numbers, if V or VI are changed with them.
+    equality : only whether features are equal counts.
+    undefined : of which rows no distance is defined, and the summary that tells them.
+    weighted_form : the metric to use instead when weights are given (``None``: itself).
+    wide_form : the metric to use instead where a sum of powers would overflow or underflow.
+    """
+
+    name: str
+    step: Step
+    finish: Finish
+    aliases: tuple[str, ...] = ()
+    two_sums: bool = False
+    heavy: bool = False
+    prepare: Callable[[Array, Parameters], Prepared] | None = None
+    summary: Callable[[Array, Array | None], Array] | None = None
+    parameters: tuple[str, ...] = ("w",)
+    signed: bool = False
+    boolean: bool = False
+    euclidean_like: bool = False
+    monotone_of: str | None = None
+    shift: bool = False
+    degree: int | None = None
+    squares: bool = False
+    by_feature: bool = False
+    equality: bool = False
+    undefined: tuple[str, float] | None = None
+    weighted_form: Metric | None = None
+    wide_form: Metric | None = None
+
+    @property
+    def accepts_weights(self) -> bool:
+        return "w" in self.parameters
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points made ready for one metric; what every kernel takes.
+
+    Attributes
+    ----------
+    metric : Metric
+    features : (m, n) C-contiguous array of the working dtype: feature-major, so that kernels vectorise over points.
+        NumPy's; or one on a device, for its backend only, where the points were there already.
+    summary : (n,) array, one number a point for ``finish`` (zeros if the metric has no use for it).
+    weights : (m,) array or None.
+    p : NumPy scalar of the working dtype, for ``step`` and ``finish``.
+    exponent : distances of these points are those of the points that were given, times two to the power of this.
+    """
+
+    metric: Metric
+    features: Array
+    summary: Array
+    weights: Array | None
+    p: Any
+    exponent: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.features.shape[1]
+
+    def at(self, which: Any) -> Points:
+        """The points of a slice or of indices, in that order; a copy."""
+        array = array_module(self.features)
+        there = which if isinstance(which, slice) else array.asarray(which)
+        features = array.ascontiguousarray(self.features[:, there])
+        summary = np.ascontiguousarray(self.summary[which])
+        return Points(self.metric, features, summary, self.weights, self.p, self.exponent)
+
+
+def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A scalar function of the metric table, for NumPy arrays: ``sqrt`` and ``max`` then work element by element.
+
+    ``max(a, x)`` keeps a where x is NaN, which is what ``np.fmax`` does.
+    """
+    assert isinstance(function, FunctionType)
+    names = {**function.__globals__, "__builtins__": builtins, "sqrt": np.sqrt, "max": np.fmax}
+    return FunctionType(function.__code__, names, function.__name__)
+
+
+def check_points(X: Any, name: str = "X", numbers: bool = True) -> Array:
+    """``X`` as a two-dimensional array of real numbers or booleans (or of anything), or a ``ValueError``."""
+    X = X if is_device_array(X) else np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(f"{name}: a 2-dimensional array must be passed, got shape {X.shape}.")
+    if numbers and X.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: points must be real numbers or booleans, got dtype {X.dtype}.")
+    return X
+
+
+def check_weights(w: Any, m: int) -> Array:
+    """Feature weights as (m,) float64, or a ``ValueError``: none may be negative."""
+    w = real_array(w, "w").astype(np.float64)
+    if w.ndim != 1:
+        raise ValueError(f"Weights must be a vector (ndim = 1), got shape {w.shape}.")
+    if len(w) != m:
+        raise ValueError(f"Weights must have same size as input vector. {len(w)} vs. {m}.")
+    if (w < 0).any():
+        raise ValueError(f"Input weights should be all non-negative, got {w.min()}.")
+    return w

@@ -1,0 +1,206 @@
+"""Distances between points: the functions of ``scipy.spatial.distance`` that work on whole sets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gpuclust.algorithms import speed
+from gpuclust.core import metrics
+from gpuclust.core.backend import Backend, select
+from gpuclust.core.device import Device
+from gpuclust.core.devices import check_output, to_output
+from gpuclust.core.memory import format_bytes, result_array
+from gpuclust.core.metric_arguments import for_function, table_arguments
+from gpuclust.core.observations import holder, place, to_host
+from gpuclust.core.points import check_points
+from gpuclust.core.real_arrays import real_array
+from gpuclust.distance.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, squareform
+from gpuclust.distance.neighbors import nearest_neighbors as nearest_neighbors
+from gpuclust.errors import DoesNotFit
+from gpuclust.plan import working_type
+
+__all__ = [
+    "cdist",
+    "is_valid_dm",
+    "is_valid_y",
+    "nearest_neighbors",
+    "num_obs_dm",
+    "num_obs_y",
+    "pdist",
+    "squareform",
+]
+
+Array = np.ndarray
+
+
+def pdist(
+    X: Any,
+    metric: str | Callable[..., float] = "euclidean",
+    *,
+    out: Array | None = None,
+    device: str = "auto",
+    dtype: Any = None,
+    output: str = "numpy",
+    **kwargs: Any,
+) -> Array:
+    """Distances of all pairs of points, as `scipy.spatial.distance.pdist` gives them.
+
+    Parameters
+    ----------
+    X : (n, m) array_like
+        Points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
+    metric : str or callable
+        A name (`gpuclust.core.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) / 2
+        times and is therefore slow.
+    out : (n (n - 1) / 2,) ndarray, optional
+        Where to put the result: C-contiguous, of the type of the result.
+    device : {"auto", "cuda", "cuda:1", ..., "cpu"}
+        Where to compute; "auto" takes a GPU where there is one and it gains.
+    dtype : {"float64", "float32"}, optional
+        What to compute in, and the type of the result; float64 if not given, whatever the type of X.
+    output : {"numpy", "cupy"}
+        Where to leave the result: "cupy" for a CuPy array on the device.
+    **kwargs
+        p, Minkowski's exponent (2 if not given); w, (m,) weights of the features; V, (m,) variances for seuclidean;
+        VI, (m, m) inverse covariance for mahalanobis (both the points' own if not given). For a callable, whatever
+        it takes.
+
+    Returns
+    -------
+    (n (n - 1) / 2,) ndarray
+        Condensed distances. For euclidean, sqeuclidean, cityblock and chebyshev without weights the bits are
+        SciPy's, for the others they agree to about 1e-12; where SciPy's squares or powers underflow or overflow they
+        are right all the same. NaN where a distance is not defined: of constant rows in correlation, zero vectors in
+        cosine.
+
+    Raises
+    ------
+    ValueError
+        For points, a metric, a parameter or an ``out`` that cannot be used.
+    TypeError
+        For a parameter that the metric does not take.
+    DoesNotFit
+        If the result is larger than the memory that is available.
+    BackendUnavailable
+        If the device cannot be used, or CuPy is asked for and not here.
+
+    Notes
+    -----
+    O(n² m) time, on all processors.
+    """
+    dtype = "float64" if dtype is None else working_type(dtype)
+    _check_output(output, out)
+    points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
+    n, m = points.shape
+    shape = (n * (n - 1) // 2,)
+    if callable(metric):
+        Device(device)
+        (points,), kwargs = for_function(metric, kwargs, to_host(points))
+        result = result_array(shape, dtype, out, "pdist")
+        for k, (x, y) in enumerate(combinations(points, 2)):
+            result[k] = metric(x, y, **kwargs)
+        return to_output(result, output)
+    arguments = table_arguments(kwargs)
+    backend = _backend(device, n, m, dtype, shape[0], holder(points))
+    with backend.active():
+        points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
+        ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
+        result = _result(shape, dtype, out, "pdist", backend, output)
+        return to_output(metrics.unscaled(backend.condensed(ready, result), ready.exponent), output)
+
+
+def cdist(
+    XA: Any,
+    XB: Any,
+    metric: str | Callable[..., float] = "euclidean",
+    *,
+    out: Array | None = None,
+    device: str = "auto",
+    dtype: Any = None,
+    output: str = "numpy",
+    **kwargs: Any,
+) -> Array:
+    """Distances of every point of one set to every point of another, as `scipy.spatial.distance.cdist` gives them.
+
+    Parameters
+    ----------
+    XA, XB : (nA, m) and (nB, m) array_like
+        Points: real numbers or booleans. Also on a CUDA device.
+    metric, out, device, dtype, output, **kwargs
+        As for `pdist`; ``out`` has shape (nA, nB), V and VI default to those of all points together.
+
+    Returns
+    -------
+    (nA, nB) ndarray
+
+    Raises
+    ------
+    ValueError, TypeError, DoesNotFit, BackendUnavailable
+        As for `pdist`, and ``ValueError`` if XA and XB differ in their number of features.
+
+    Notes
+    -----
+    O(nA nB m) time, on all processors.
+    """
+    dtype = "float64" if dtype is None else working_type(dtype)
+    _check_output(output, out)
+    table = not callable(metric)
+    A, B = (check_points(real_array(X, name, numbers=table), name, table) for X, name in ((XA, "XA"), (XB, "XB")))
+    if A.shape[1] != B.shape[1]:
+        raise ValueError(
+            "XA and XB must have the same number of columns (i.e. feature dimension), "
+            f"got {A.shape[1]} and {B.shape[1]}."
+        )
+    shape = (len(A), len(B))
+    if callable(metric):
+        Device(device)
+        (A, B), kwargs = for_function(metric, kwargs, to_host(A), to_host(B))
+        result = result_array(shape, dtype, out, "cdist")
+        for i, x in enumerate(A):
+            for j, y in enumerate(B):
+                result[i, j] = metric(x, y, **kwargs)
+        return to_output(result, output)
+    arguments = table_arguments(kwargs)
+    held = holder(A) if holder(A) == holder(B) else None
+    backend = _backend(device, (len(A) * len(B)) ** 0.5, A.shape[1], dtype, len(A) * len(B), held)
+    with backend.active():
+        keep = metrics.keeps_points(metric, **arguments)
+        A, B = (place(X, backend.name, keep) for X in (A, B))
+        a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
+        result = _result(shape, dtype, out, "cdist", backend, output)
+        return to_output(metrics.unscaled(backend.pairwise(a, b, result), a.exponent), output)
+
+
+def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:
+    device = Device(device)
+    if device.automatic:
+        dtype = np.dtype(dtype)
+        brought = 0 if held is not None else int(n * m)
+        device, _ = speed.choose(speed.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
+    return select(device)
+
+
+def _check_output(output: str, out: Any) -> None:
+    check_output(output)
+    if output != "numpy" and out is not None:
+        raise ValueError(f"out is where a NumPy result goes; it does not go with output={output!r}.")
+
+
+def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Backend, output: str) -> Any:
+    """The array to fill: on the host, or where a result that stays on the device is made there."""
+    if output == "numpy" or not backend.name.on_gpu:
+        return result_array(shape, dtype, out, what)
+    from gpuclust.kernels.cuda import launch
+
+    needed, available = prod(shape) * np.dtype(dtype).itemsize, launch.free_memory()[0]
+    if needed > available:
+        raise DoesNotFit(
+            f"The result of {what}, {shape} numbers of type {np.dtype(dtype)}, takes {format_bytes(needed)} on "
+            f"{backend.name}; {format_bytes(available)} are free. output='numpy' leaves it on the host."
+        )
+    return launch.empty(shape, dtype)

@@ -22,12 +22,12 @@ from gpuclust.metrics import Metric
 def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Nearest of clusters G for a tile of clusters F, in one chunk of tile columns a block.
 
-    Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and ``growth``
-    are those of `gpuclust.centroids.loosened`) is computed again, from both parts.
+    Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and
+    ``growth`` are those of `gpuclust.centroids.loosened`) is computed again, from both parts.
 
     ``label_F`` and ``label_G`` are row numbers: a cluster doesn't meet itself. Chunk c of ``chunks`` (the slots of
-    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G, by
-    first parts, goes to its slot of ``least``.
+    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G,
+    by first parts, goes to its slot of ``least``.
     """
     distances = distance_tile(metric, False, dtype)
     spread = method.scatter is not None
@@ -231,7 +231,9 @@ def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         if f == features.shape[0]:
             spreads = scatter[a]
             if spread and b >= 0:
-                spreads = scatter_of(square(features, low, a, features, low, b), spreads, scatter[b], size[a], size[b])
+                spreads = scatter_of(
+                    square(features, low, a, features, low, b), spreads, scatter[b], size[a], size[b]
+                )
             new_scatter[row] = spreads
             return
         if b >= 0 and size[b] > size[a]:  # the larger moves less, and so is rounded less

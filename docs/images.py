@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
-from gpuclust import linkage
 from gpuclust.files import read_points
 from gpuclust.output import save_figure
-from gpuclust.plotting import fancy_dendrogram
 from gpuclust.results import Cut, cut_height
 from gpuclust.tutorial import data_sets
+
+from gpuclust import linkage
+from gpuclust.plotting import fancy_dendrogram
 
 HERE = Path(__file__).resolve().parent
 SIZE = (9.0, 4.8)  # inches, at 100 dots each

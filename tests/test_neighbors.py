@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import METRICS, points_for
+from scipy.cluster import hierarchy
 from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
 from gpuclust.algorithms.costs import selection_slab_bytes
 from gpuclust.core import metrics
+from gpuclust.core.device import Device
 from gpuclust.distance import nearest_neighbors, pdist, squareform
 from gpuclust.distance.neighbors import memory_needed
+from gpuclust.kernels.cpu import tree_knn
+from gpuclust.kernels.reference.pairwise import pairwise
+from gpuclust.linkage import compute
 
 
 def from_all_distances(X, k, metric, **arguments):
@@ -158,4 +163,42 @@ def test_what_a_card_holds_is_foreseen(n, dtype):
     width = np.dtype(dtype).itemsize
     for metric in metrics.METRICS.values():
         held = slab_rows(n, metric, np.dtype(dtype)) * n * width
-        assert 0 < held <= selection_slab_bytes(n, width) <= memory_needed(n, 2, 1, "euclidean", dtype, "cuda")
+        assert (
+            0 < held <= selection_slab_bytes(n, width) <= memory_needed(n, 2, 1, "euclidean", dtype, Device("cuda"))
+        )
+
+
+@pytest.mark.parametrize("p", [0.01, 0.05, 0.5, 50])
+def test_powers_and_roots_of_them_do_not_mislead_a_tree(p):
+    """A p-th root makes the rounding of powers 1 / p times as large, and bounds of boxes take that off."""
+    rng = np.random.default_rng(6)
+    for X in (rng.normal(size=(600, 2)), rng.integers(1, 9, (600, 3)) / 7.0):
+        expected, _ = from_all_distances(X, 4, "minkowski", p=p)
+        distances, indices = nearest_neighbors(X, 4, "minkowski", p=p)
+        np.testing.assert_allclose(distances, expected, rtol=1e-12)
+        square = squareform(pdist(X, "minkowski", p=p))
+        np.testing.assert_allclose(square[np.arange(600)[:, None], indices], distances, rtol=1e-12)
+        Z = compute(X, "single", "minkowski", p=p).Z
+        heights = hierarchy.linkage(squareform(square), "single")[:, 2]
+        np.testing.assert_allclose(Z[:, 2], heights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_box_is_no_farther_than_its_points_whatever_the_power(dtype):
+    """Boxes and points a few last bits apart, so that nothing but rounding decides."""
+    rng = np.random.default_rng(7)
+    minkowski, number = metrics.METRICS["minkowski"], np.dtype(dtype).type
+    between_boxes, _ = tree_knn.bounds(minkowski, False, np.dtype(dtype))
+    eps = np.finfo(dtype).eps
+    for p in (0.01, 0.05, 1 / 17, 0.3, 3.0, 50.0):
+        for m in (1, 3) if p < 0.05 else (1, 3, 40):
+            if dtype == "float32" and p < 0.05:  # overflows
+                continue
+            at = rng.uniform(0.5, 1, (400, m)).astype(dtype)
+            points = metrics.prepare(np.concatenate((np.zeros((1, m)), at)), "minkowski", p=p, dtype=dtype)
+            distance = pairwise(points, points)[0, 1:]
+            near = (at * (1 - eps * rng.integers(0, 2, at.shape))).astype(dtype)
+            corners = np.concatenate((np.zeros((1, m)), near)).astype(dtype)
+            bound = [between_boxes(corners, corners, 0, j, points.features[:0, 0], number(p)) for j in range(1, 401)]
+            assert (bound <= distance).all()
+            assert (bound >= distance * (1 - eps * 4 * (16 + (2 * m + 16) / p))).all()

@@ -75,7 +75,7 @@ def growth(m: int, eps: float) -> float:
 def loosened(far: Any, slack: Any, growth: Any) -> Any:
     """What the dissimilarity computed from first parts is at most, of a pair that is at most ``far`` by both parts.
 
-    And the other way round. By roots the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at most; and
-    ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See docs/summaries-exactness.md.
+    And the other way round. By roots the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at most;
+    and ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See docs/summaries-exactness.md.
     """
     return far * growth + slack

@@ -45,7 +45,7 @@ class ClusterTree:
         low, high = features.min(axis=1), features.max(axis=1)
         with np.errstate(over="ignore"):
             diameter = np.sqrt(((high - low) ** 2).sum())
-        self.extent = dtype.type(max(abs(low).max(), abs(high).max())), dtype.type(diameter)
+        self.diameter = dtype.type(diameter)
         self.n = count = clusters.ids.size
         place = kdtree.build(np.ascontiguousarray(features[:, clusters.members[clusters.start[:-1]]]), LEAF).order
         sizes = clusters.size[place]
@@ -57,7 +57,7 @@ class ClusterTree:
         self.rows = Rows(clusters.ids[place], begin, sizes.copy(), clusters.total[place], *self._room(count))
         run(
             self.kernels.describe,
-            [(self.pool, self.rows, *self.extent, *r) for r in ranges(count, CARRIED)],
+            [(self.pool, self.rows, self.diameter, *r) for r in ranges(count, CARRIED)],
         )
         self.nearest = np.full(count, -1)  # -1: not known
         self.distance = np.full(count, np.inf, dtype)
@@ -103,13 +103,18 @@ class ClusterTree:
             live[(1 << level) - 1 : (2 << level) - 1] = below[::2] + below[1::2]
         leaf = np.empty(count, np.int64)
         leaf[tree.order] = np.repeat(np.arange(leaves - 1, 2 * leaves - 1), np.diff(border))
+        error = np.zeros(2 * leaves - 1, self.dtype)
+        np.maximum.at(error, leaf, self.rows.error)
+        for level in range(depth - 1, -1, -1):
+            below = error[(2 << level) - 1 : (4 << level) - 1]
+            error[(1 << level) - 1 : (2 << level) - 1] = np.maximum(below[::2], below[1::2])
         self.depth = depth
-        self.tree = Tree(tree.order, tree.low, tree.high, live, leaf)
+        self.tree = Tree(tree.order, tree.low, tree.high, live, leaf, error)
 
     def _search(self, todo: np.ndarray) -> None:
         """Find the nearest of some rows."""
         self.scanned = todo.size
-        bounds = self.tree, self.depth, self.weights, self.p, self.rows.error.max()
+        bounds = self.tree, self.depth, self.weights, self.p
         common = (self.pool, self.rows, *bounds, todo, self.nearest, self.distance)
         run(self.kernels.search, [(*common, *piece) for piece in ranges(todo.size, SEARCHED)])
 
@@ -159,7 +164,7 @@ class ClusterTree:
             places,
             self.rows,
             self.method.counted,
-            *self.extent,
+            self.diameter,
         )
         run(self.kernels.carry, [(*common, *piece) for piece in ranges(count, CARRIED)])
 
@@ -174,7 +179,7 @@ class ClusterTree:
         while done < wanted:
             self.kernels.chain(
                 self.pool, self.used, self.rows, self.tree, self.depth, self.weights, self.p, self.method.counted,
-                *self.extent, self.nearest, nearest_id, self.distance, link, linked, length, next_id + done,
+                self.diameter, self.nearest, nearest_id, self.distance, link, linked, length, next_id + done,
                 wanted - done, pairs[done:], heights[done:], counts,
             )  # fmt: skip
             if counts[1] < 0:

@@ -40,13 +40,18 @@ class Rows(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A kd-tree of centres, as in `gpuclust.kernels.cpu.kdtree`, that follows unions."""
+    """A kd-tree of centres, as in `gpuclust.kernels.cpu.kdtree`, that follows unions.
+
+    What centres may be off goes by the coordinates of each cluster, so that one that is far away does not count for
+    all.
+    """
 
     order: np.ndarray
     low: np.ndarray
     high: np.ndarray
     live: np.ndarray  # clusters in use below each node
     leaf: np.ndarray  # node of each row
+    error: np.ndarray  # the largest `Rows.error` below each node
 
 
 class Kernels(NamedTuple):
@@ -95,9 +100,10 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)
-    def node_apart(tree, rows, weights, p, x, node, off, slack):
+    def node_apart(tree, rows, weights, p, x, node, slack):
         """What a cluster and any cluster below a node are at least apart."""
         a = b = zero
+        off = rows.error[x] + tree.error[node]
         for k in range(rows.centre.shape[1]):
             c = rows.centre[x, k]
             gap = max(max(tree.low[node, k] - c, c - tree.high[node, k]) - off, zero)
@@ -138,12 +144,11 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)
-    def nearest_to(pool, rows, tree, depth, weights, p, x, worst, slack, stack, bound):
+    def nearest_to(pool, rows, tree, depth, weights, p, x, slack, stack, bound):
         """Row and dissimilarity of the cluster nearest to x, by (dissimilarity, id); -1 if all are infinite."""
         best = infinity
         nearest = -1
         nearest_id = np.int64(-1)
-        off = rows.error[x] + worst
         count = tree.order.size
         top = 1
         stack[0] = 0
@@ -155,8 +160,8 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                 continue
             if node + 1 < 1 << depth:
                 left, right = 2 * node + 1, 2 * node + 2
-                at_left = node_apart(tree, rows, weights, p, x, left, off, slack)
-                at_right = node_apart(tree, rows, weights, p, x, right, off, slack)
+                at_left = node_apart(tree, rows, weights, p, x, left, slack)
+                at_right = node_apart(tree, rows, weights, p, x, right, slack)
                 if at_left < at_right:  # the nearer one is looked at first
                     left, right = right, left
                     at_left, at_right = at_right, at_left
@@ -192,7 +197,16 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)
-    def measure(pool, rows, x, scale):
+    def farthest(rows, x):
+        """The largest absolute coordinate of a cluster's points."""
+        most = zero
+        for k in range(rows.low.shape[1]):
+            most = max(most, abs(rows.low[x, k]), abs(rows.high[x, k]))
+        return most
+
+    @uncounted
+    @named(metric.name, weighted, largest, dtype)
+    def measure(pool, rows, x):
         """Centre and box of a row from its points."""
         m = pool.X.shape[1]
         begin, end = rows.begin[x], rows.begin[x] + rows.length[x]
@@ -208,7 +222,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             rows.low[x, k] = low
             rows.high[x, k] = high
             rows.centre[x, k] = total / weight if end - begin > 1 else low
-        rows.error[x] = dtype.type(end - begin - 1) * 4 * eps * scale
+        rows.error[x] = dtype.type(end - begin - 1) * 4 * eps * farthest(rows, x)
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)
@@ -222,7 +236,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)
-    def join(old, rows, a, b, pool, end, into, x, counted, scale, diameter, corners):
+    def join(old, rows, a, b, pool, end, into, x, counted, diameter, corners):
         """Put the union of rows a and b to place ``end`` of a pool, and describe it as row x of ``into``."""
         place = end
         for part in range(2):
@@ -239,7 +253,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             into.centre[x, k] = fa * rows.centre[a, k] + fb * rows.centre[b, k]
             into.low[x, k] = min(rows.low[a, k], rows.low[b, k])
             into.high[x, k] = max(rows.high[a, k], rows.high[b, k])
-        into.error[x] = max(rows.error[a], rows.error[b]) + ROUNDINGS * eps * scale
+        into.error[x] = max(rows.error[a], rows.error[b]) + ROUNDINGS * eps * farthest(into, x)
         into.total[x] = total if counted else one
         into.begin[x] = end
         into.length[x] = reduce(pool, end, place - end, corners, diameter)
@@ -247,18 +261,18 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
-    def describe(pool, rows, scale, diameter, begin, end):
+    def describe(pool, rows, diameter, begin, end):
         """Centres and boxes of rows begin..end-1; their points are thinned out."""
         stamp  # noqa: B018
         for x in range(begin, end):
-            measure(pool, rows, x, scale)
+            measure(pool, rows, x)
             if rows.length[x] > 3:
                 corners = np.empty(2 * rows.length[x] + 2, np.int64)
                 rows.length[x] = reduce(pool, rows.begin[x], rows.length[x], corners, diameter)
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
-    def search(pool, rows, tree, depth, weights, p, worst, todo, nearest, distance, begin, end):
+    def search(pool, rows, tree, depth, weights, p, todo, nearest, distance, begin, end):
         """The nearest of rows todo[begin:end]."""
         stamp  # noqa: B018
         stack = np.empty(depth + 2, np.int64)
@@ -266,13 +280,13 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         slack = one - dtype.type(ROUNDINGS + 4 * rows.centre.shape[1]) * eps
         for at in range(begin, end):
             x = todo[at]
-            y, value = nearest_to(pool, rows, tree, depth, weights, p, x, worst, slack, stack, bound)
+            y, value = nearest_to(pool, rows, tree, depth, weights, p, x, slack, stack, bound)
             nearest[x] = y
             distance[x] = final(value, p) if y >= 0 else -infinity
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
-    def carry(old, rows, first, second, pool, places, into, counted, scale, diameter, begin, end):
+    def carry(old, rows, first, second, pool, places, into, counted, diameter, begin, end):
         """New rows begin..end-1, in a new pool: old row first[x], united with second[x] unless that is -1."""
         stamp  # noqa: B018
         corners = np.empty(16, np.int64)
@@ -281,7 +295,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             if b >= 0:
                 if largest and corners.size < 2 * (rows.length[a] + rows.length[b]) + 2:
                     corners = np.empty(4 * (rows.length[a] + rows.length[b]), np.int64)
-                join(old, rows, a, b, pool, places[x], into, x, counted, scale, diameter, corners)
+                join(old, rows, a, b, pool, places[x], into, x, counted, diameter, corners)
                 continue
             for i in range(rows.length[a]):
                 for k in range(old.X.shape[1]):
@@ -300,7 +314,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @compiled
     @named(metric.name, weighted, largest, dtype)
     def chain(
-        pool, used, rows, tree, depth, weights, p, counted, scale, diameter, nearest, nearest_id, distance,
+        pool, used, rows, tree, depth, weights, p, counted, diameter, nearest, nearest_id, distance,
         link, linked, length, next_id, wanted, pairs, heights, counts,
     ):  # fmt: skip
         """Merges until ``wanted`` are made or the pool is full; counts: merges, scans, length, end of the pool.
@@ -312,7 +326,6 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
         bound = np.empty(depth + 2, dtype)
         corners = np.empty(16, np.int64)
         slack = one - dtype.type(ROUNDINGS + 4 * rows.centre.shape[1]) * eps
-        worst = rows.error.max()
         done = scans = start = 0
         while done < wanted:
             if length == 0:
@@ -323,7 +336,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                 length = 1
             x = link[length - 1]
             if nearest[x] < 0 or rows.ids[nearest[x]] != nearest_id[x]:
-                y, value = nearest_to(pool, rows, tree, depth, weights, p, x, worst, slack, stack, bound)
+                y, value = nearest_to(pool, rows, tree, depth, weights, p, x, slack, stack, bound)
                 scans += 1
                 if y < 0:
                     scans = -1
@@ -350,8 +363,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
             pairs[done, 0] = rows.ids[a]
             pairs[done, 1] = rows.ids[b]
             heights[done] = distance[y]
-            used = join(pool, rows, a, b, pool, used, rows, a, counted, scale, diameter, corners)
-            worst = max(worst, rows.error[a])
+            used = join(pool, rows, a, b, pool, used, rows, a, counted, diameter, corners)
             rows.ids[a] = next_id + done
             rows.ids[b] = -1
             nearest[a] = -1
@@ -362,6 +374,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                 tree.live[node] -= 1
             node = tree.leaf[a]
             while True:
+                tree.error[node] = max(tree.error[node], rows.error[a])
                 for k in range(pool.X.shape[1]):
                     tree.low[node, k] = min(tree.low[node, k], rows.centre[a, k])
                     tree.high[node, k] = max(tree.high[node, k], rows.centre[a, k])

@@ -4,9 +4,12 @@ In many dimensions few boxes can be passed over, and what counts is the time a p
 points is compared in single precision, relative to its middle, with all sums in registers. What is near enough for a
 proven bound of the error is then computed and compared as always: the result is the same to the last bit.
 
-The bound. Scaled coordinates are about one at most. Those relative to the middle of the box are off by a relative
-eps / 2, those of a row by that of its distance and the box's radius: so distances, as roots, by eps times the radius
-and a relative error of eps each way. A sum of m squares is right to (m + 2) eps. Twice all that is allowed for.
+The bound. Coordinates are scaled so that those of the box, relative to its middle, are about one at most: each box
+has its own scale, so that one number that is far larger than all others does not make all others vanish. They are off
+by a relative eps / 2, those of a row by that of its distance and the box's radius: so distances, as roots, by eps
+times the radius and a relative error of eps each way. A sum of m squares is right to (m + 2) eps. Twice all that is
+allowed for. A row too far away for single precision is infinitely far; where what it asks for is, too, double
+precision decides.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ FEATURES, BEYOND = 10240, 1.25
 MOST = 512
 #: Features of pairs that are screened in one call, some 0.2 s.
 PIECE = 1 << 30
+#: The scale of a box is at most this power of two times that of all points.
+ZOOM = 200
 #: Coordinates not worth a second thread.
 SMALL = 1 << 17
 _EPS = float(np.finfo(np.float32).eps)
@@ -61,7 +66,7 @@ class Screen(NamedTuple):
     Attributes
     ----------
     features : ndarray of float32, shape (boxes, m, points a box rounded up to LANES)
-        The first is NaN where there is no point.
+        In the scale of the box, as all in single precision. The first is NaN where there is no point.
     other : ndarray of float32, shape (boxes, points a box rounded up)
         What a linkage has beside the distance: sizes or scatter.
     least : ndarray of float32, shape (boxes,)
@@ -70,11 +75,15 @@ class Screen(NamedTuple):
     extent : ndarray of float32, shape (boxes, m)
         The largest absolute feature.
     radius : ndarray of float64, shape (boxes,)
-        How far the points are from the middle at most.
+        How far the points are from the middle at most, in the scale of the box.
     starts : ndarray of int64, shape (boxes + 1,)
         The first point of each box.
     scale : float
-        A power of two that makes the largest coordinate about one.
+        A power of two that makes the largest coordinate of all about one.
+    factor : ndarray, shape (boxes,)
+        The scale of each box: a power of two that makes the largest of its features about one.
+    zoom : ndarray of float64, shape (boxes,)
+        How many times the scale of all points that is.
     """
 
     features: np.ndarray
@@ -85,6 +94,8 @@ class Screen(NamedTuple):
     radius: np.ndarray
     starts: np.ndarray
     scale: Any
+    factor: np.ndarray
+    zoom: np.ndarray
 
 
 def screen(tree: Boxes, spread: bool) -> Screen:
@@ -95,7 +106,9 @@ def screen(tree: Boxes, spread: bool) -> Screen:
     most = int(np.diff(tree.starts).max())
     width = (most + LANES - 1) // LANES * LANES
     largest = max(float(np.abs(tree.low[0]).max()), float(np.abs(tree.high[0]).max()))
-    exponent = -np.frexp(max(largest, np.finfo(np.float64).tiny))[1]
+    most_exponent = np.finfo(dtype).maxexp - 2
+    exponent = min(-int(np.frexp(max(largest, np.finfo(np.float64).tiny))[1]), most_exponent)
+    exponents = np.clip(-np.frexp(_widths(tree))[1], exponent, min(exponent + ZOOM, most_exponent))
     ready = Screen(
         np.zeros((count, m, width), np.float32),
         np.zeros((count, width), np.float32),
@@ -104,10 +117,24 @@ def screen(tree: Boxes, spread: bool) -> Screen:
         np.zeros((count, m), np.float32),
         np.empty(count),
         tree.starts,
-        dtype.type(2.0 ** min(int(exponent), np.finfo(dtype).maxexp - 2)),
+        dtype.type(2.0**exponent),
+        np.ldexp(dtype.type(1), exponents),
+        np.ldexp(1.0, exponents - exponent),
     )
     run(_ready_kernel(dtype), [(tree, ready, spread, *piece) for piece in ranges(count, 8)], threads=n * m > SMALL)
     return ready
+
+
+def _widths(tree: Boxes) -> np.ndarray:
+    """The largest feature of each leaf, relative to its middle; at least the last bit of its coordinates."""
+    leaves = tree.starts.size - 1
+    low, high = tree.low[-leaves:], tree.high[-leaves:]
+    empty = np.diff(tree.starts) == 0
+    with np.errstate(invalid="ignore"):
+        half = high / 2 - low / 2
+    last = np.maximum(abs(low), abs(high)) * np.finfo(low.dtype).eps
+    widest = np.maximum(half, last).max(axis=1, initial=0).astype(np.float64)
+    return np.where(empty, 1.0, np.maximum(widest, np.finfo(np.float64).tiny))
 
 
 @cache
@@ -120,11 +147,11 @@ def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
     def make_ready(tree, ready, spread, first, end):
         stamp  # noqa: B018
         at, size, scatter, low, high, _, _, starts = tree
-        features, other, least, middle, extent, radius, _, scale = ready
+        features, other, least, middle, extent, radius, _, _, factor, _ = ready
         m = at.shape[1]
         leaves = starts.size - 2
         for box in range(first, end):
-            left, right = starts[box], starts[box + 1]
+            left, right, scale = starts[box], starts[box + 1], factor[box]
             for k in range(m):
                 middle[box, k] = low[leaves + box, k] * half + high[leaves + box, k] * half if left < right else 0
             most = 0.0
@@ -149,7 +176,10 @@ def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
 @uncounted
 def approach(group, middle, extent, scale, ours, gaps):
-    """Rows (m, rows) relative to the middle of a box, and lower bounds of their squared distances to the box."""
+    """Rows (m, rows) relative to the middle of a box, and lower bounds of their squared distances to the box.
+
+    In the scale of the box: ``scale``.
+    """
     nothing = np.float32(0)
     for place in range(gaps.size):
         gaps[place] = nothing
@@ -174,12 +204,26 @@ def threshold(root, error, m):
 
 @uncounted
 def root_of(most, lost, own, scale):
-    """The root of what a square is at most in exact arithmetic, for a computed dissimilarity of ``most``.
+    """The root of what a square is at most in exact arithmetic, for a computed dissimilarity of ``most``; scaled.
 
     ``lost`` is what underflow may have taken from it, and ``own`` the part of it that is not of the square.
     """
-    rest = (float(most) + lost) * scale * scale * (1 + 16 * _EPS)
-    return np.sqrt(max(rest - own * scale * scale, 0.0)) * (1 + _EPS)
+    rest = (float(most) + lost) * (1 + 16 * _EPS)
+    return np.sqrt(max(rest - own, 0.0)) * (scale * (1 + _EPS))
+
+
+@uncounted
+def out_of_reach(group, place, middle, extent, scale, zoom, root):
+    """Whether column ``place`` of a group of rows is farther from a box than ``root``, in double precision.
+
+    For rows that single precision, in the scale of the box, cannot tell: that of all points is ``scale``.
+    """
+    total = 0.0
+    for k in range(group.shape[0]):
+        gap = abs(float(group[k, place]) - float(middle[k])) * float(scale) - extent[k] * (1 + 4 * _EPS) / zoom
+        gap = max(gap, 0.0)
+        total += gap * gap
+    return np.sqrt(total) * (1 - _EPS * (group.shape[0] + 16)) > root
 
 
 @uncounted

@@ -101,12 +101,12 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def apart(ready, one_box, other_box):
-        """A bound of the distance between the points of two boxes."""
-        middle, extent, scale = ready[3], ready[4], float(ready[7])
+        """A bound of the distance between the points of two boxes, in the scale of all."""
+        middle, extent, scale, zoom = ready[3], ready[4], float(ready[7]), ready[9]
         total = 0.0
         for k in range(middle.shape[1]):
             gap = abs(float(middle[one_box, k]) - float(middle[other_box, k])) * scale
-            gap -= (extent[one_box, k] + extent[other_box, k]) * (1 + 4 * eps)
+            gap -= (extent[one_box, k] / zoom[one_box] + extent[other_box, k] / zoom[other_box]) * (1 + 4 * eps)
             gap = max(gap, 0.0)
             total += gap * gap
         return np.sqrt(total) * (1 - eps * (middle.shape[1] + 16))  # what a sum in float32 may be less, too
@@ -115,19 +115,20 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @named(method.name, dtype)
     def pass_by(centers, low, size, scatter, ids, near, held, ready, largest, roots, worst, mine, box, buffers):
         """The rows of box ``mine`` compared with another box."""
-        features, other, least, middle, extent, radius, starts, scale = ready
+        features, other, least, middle, extent, radius, starts, scale, scales, zooms = ready
         group, ours, gaps, values, factors, limits_there, todo = buffers
         m, last, width = centers.shape[1], held.shape[1] - 1, features.shape[2]
         precise = float(scale)
         far = apart(ready, mine, box)
         if far * far * geometric(1.0, float(least[mine]), float(least[box])) > max(worst[mine], worst[box]) ** 2:
             return
+        zoom = zooms[box]
         left, count_there = starts[box], starts[box + 1] - starts[box]
         for k in range(width):
             limits_there[k] = nothing
         for k in range(count_there):
             error = 2 * eps * np.sqrt(float(reach(size[left + k], largest))) * radius[box]
-            limits_there[k] = threshold(roots[left + k], error, m)
+            limits_there[k] = threshold(roots[left + k] * zoom, error, m)
         reach_there = nothing
         for k in range(width):
             reach_there = max(reach_there, limits_there[k])
@@ -137,13 +138,13 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             for k in range(m):
                 for place in range(ROWS):
                     group[k, place] = centers[begin + min(place, rows - 1), k]
-            approach(group, middle[box], extent[box], scale, ours, gaps)
+            approach(group, middle[box], extent[box], scales[box], ours, gaps)
             count = 0
             for place in range(rows):
                 x = begin + place
                 error = 2 * eps * np.sqrt(float(reach(size[x], largest))) * radius[box]
                 bound = gaps[place] * geometric(one, np.float32(size[x]), least[box])
-                if bound <= max(reach_there, threshold(roots[x], error, m)):
+                if bound <= max(reach_there, threshold(roots[x] * zoom, error, m)):
                     todo[count] = place
                     count += 1
             for more in range(TOGETHER - 1):
@@ -157,7 +158,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                         for k in range(width):
                             factors[k] = geometric(one, own, other[box, k])
                     error = 2 * eps * np.sqrt(float(reach(size[x], largest))) * radius[box]
-                    near_enough = threshold(roots[x], error, m)
+                    near_enough = threshold(roots[x] * zoom, error, m)
                     for start in range(0, width, LANES):
                         bits = products_at_most_either(values[side], factors, start, near_enough, limits_there)
                         while bits:
@@ -168,12 +169,12 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                             if value <= held[x, last]:
                                 insert(near[x], held[x], ids, y, value)
                                 roots[x] = root(held[x, last], reach(size[x], largest), m, precise)
-                                near_enough = threshold(roots[x], error, m)
+                                near_enough = threshold(roots[x] * zoom, error, m)
                             if value <= held[y, last]:
                                 insert(near[y], held[y], ids, x, value)
                                 roots[y] = root(held[y, last], reach(size[y], largest), m, precise)
                                 error_there = 2 * eps * np.sqrt(float(reach(size[y], largest))) * radius[box]
-                                limits_there[at] = threshold(roots[y], error_there, m)
+                                limits_there[at] = threshold(roots[y] * zoom, error_there, m)
 
     @compiled
     @named(method.name, dtype)

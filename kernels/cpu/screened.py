@@ -20,7 +20,7 @@ from gpuclust.core.metrics import Points
 from gpuclust.core.sizes import BY_TREE, FEWEST
 from gpuclust.kernels.cpu import kdtree, screen
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
-from gpuclust.kernels.cpu.screen import approach, box_size, root_of, rows_a_piece, threshold
+from gpuclust.kernels.cpu.screen import approach, box_size, out_of_reach, root_of, rows_a_piece, threshold
 from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
 from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -162,7 +162,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
     @uncounted
     @named(dtype)
     def search(rows, ids, here, best, near, bound, ready, searched, begin, end, buffers):
-        features, other, _, middle, extent, radius, starts, scale = ready
+        features, other, _, middle, extent, radius, starts, scale, scales, zooms = ready
         group, ours, gaps, values, todo, found, found_at = buffers
         m = rows.shape[1]
         lost = 2 * denormal * (m + 2)
@@ -176,12 +176,17 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
         for step in range(boxes):
             box = home ^ step
             left = starts[box]
-            approach(group, middle[box], extent[box], scale, ours, gaps)
+            zoom = zooms[box]
+            approach(group, middle[box], extent[box], scales[box], ours, gaps)
             error = 2 * eps * radius[box]
             count = 0
             for place in range(end - begin):
                 most = min(found[place], best[here[searched[begin + place]]])
-                if gaps[place] <= threshold(root_of(most, lost, 0.0, precise), error, m):
+                root = root_of(most, lost, 0.0, precise)
+                if gaps[place] <= threshold(root * zoom, error, m):
+                    lost_sight = gaps[place] == np.inf and root < np.inf
+                    if lost_sight and out_of_reach(group, place, middle[box], extent[box], scale, zoom, root):
+                        continue
                     todo[count] = place
                     count += 1
             for more in range(TOGETHER - 1):
@@ -193,7 +198,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                     x = searched[begin + place]
                     own = here[x]
                     most = min(found[place], best[own])
-                    near_enough = threshold(root_of(most, lost, 0.0, precise), error, m)
+                    near_enough = threshold(root_of(most, lost, 0.0, precise) * zoom, error, m)
                     for start in range(0, width, LANES):
                         bits = sums_at_most(values[side], other[box], start, near_enough)
                         if bits == np.uint64(0):
@@ -212,7 +217,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                         if found[place] < most:
                             most = found[place]
                             best[own] = min(best[own], most)
-                            near_enough = threshold(root_of(most, lost, 0.0, precise), error, m)
+                            near_enough = threshold(root_of(most, lost, 0.0, precise) * zoom, error, m)
         for place in range(end - begin):
             x = searched[begin + place]
             if found_at[place] >= 0 and found[place] <= best[here[x]]:

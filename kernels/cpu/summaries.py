@@ -3,8 +3,8 @@
 Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every cluster keeps a
 list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.summary_kernels`). As long as the
 first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin for
-rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven a cluster is searched
-(`gpuclust.kernels.cpu.summary_search`), and then all computed dissimilarities are compared.
+rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven a
+cluster is searched (`gpuclust.kernels.cpu.summary_search`), and then all computed dissimilarities are compared.
 """
 
 from __future__ import annotations

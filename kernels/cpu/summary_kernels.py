@@ -33,7 +33,8 @@ class Pair(NamedTuple):
     Attributes
     ----------
     between : ``between(square, size, scatter, x, y)``: the dissimilarity, from the squared distance of two centroids.
-    compared : ``compared(centers, low, size, scatter, x, y)``: the dissimilarity, from both parts of the centroids; to
+    compared : ``compared(centers, low, size, scatter, x, y)``: the dissimilarity, from both parts of the centroids;
+    to
         the last bit the same with x and y exchanged.
     join : ``join(centers, low, size, scatter, x, y)``: makes x the union in place, but for its size.
     reach : ``reach(size, largest)``: the most that a dissimilarity is of the square, for a cluster of this size.
@@ -251,8 +252,9 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
     ):
         """Lists and limits of the new rows ``begin`` to ``end - 1``, from those of their parts.
 
-        ``place`` is the new row of each old one, and sizes lie between ``smallest`` and ``largest`` before and after. What is not below the limit is taken off a list, unless that is all:
-        then the list says how near something is at least.
+        ``place`` is the new row of each old one, and sizes lie between ``smallest`` and ``largest`` before and after.
+        What is not below the limit is taken off a list, unless that is all: then the list says how near something is
+        at least.
         """
         stamp  # noqa: B018
         listed = near.shape[1]

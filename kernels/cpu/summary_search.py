@@ -2,10 +2,10 @@
 
 Both find the first few by (dissimilarity, id) among all computed dissimilarities, to the last bit; a box is passed
 over when what its corner says is farther than the last on the list. Boxes are of the first parts of the centroids, so
-that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.summary_kernels`). In few dimensions most boxes are, and a walk
-looks at some dozens of clusters. In many few are, and what counts is the time a pair takes: then boxes of some
-hundred clusters are screened in single precision, several rows at a time, relative to the middle of the box. What is
-near enough for a proven bound of the error is then computed and compared as always.
+that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.summary_kernels`). In few
+dimensions most boxes are, and a walk looks at some dozens of clusters. In many few are, and what counts is the time a
+pair takes: then boxes of some hundred clusters are screened in single precision, several rows at a time, relative to
+the middle of the box. What is near enough for a proven bound of the error is then computed and compared as always.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
-from gpuclust.kernels.cpu.screen import approach, bounded, root_of, smallest, threshold
+from gpuclust.kernels.cpu.screen import approach, bounded, out_of_reach, root_of, smallest, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_space import leaf_of
 
@@ -198,7 +198,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     @uncounted
     @named(method.name, dtype)
     def search(centers, low, size, scatter, ids, near, held, ready, largest, rows, begin, end, steps, buffers):
-        features, other, least, middle, extent, radius, starts, scale = ready
+        features, other, least, middle, extent, radius, starts, scale, scales, zooms = ready
         n, m = centers.shape
         last = held.shape[1] - 1
         boxes, _, width = features.shape
@@ -219,7 +219,8 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             left = starts[box]
             if left == starts[box + 1]:
                 continue
-            approach(group, middle[box], extent[box], scale, ours, gaps)
+            zoom = zooms[box]
+            approach(group, middle[box], extent[box], scales[box], ours, gaps)
             count = 0
             for place in range(end - begin):
                 bound = gaps[place]
@@ -227,7 +228,14 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                     bound += least[box]
                 else:
                     bound *= geometric(one, own_sizes[place], least[box])
-                if bound <= threshold(roots[place], spreading[place] * radius[box], m):
+                near_enough = threshold(roots[place] * zoom, spreading[place] * radius[box], m)
+                if bound <= near_enough:
+                    if bound == np.inf and roots[place] < np.inf:
+                        at_most = roots[place]
+                        if not spread:
+                            at_most /= np.sqrt(geometric(1.0, float(own_sizes[place]), float(least[box])))
+                        if out_of_reach(group, place, middle[box], extent[box], scale, zoom, at_most):
+                            continue
                     todo[count] = place
                     count += 1
             for more in range(TOGETHER - 1):
@@ -249,10 +257,10 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                     most, more = known[last], slacks[place]
                     if roots[place] == np.inf and last + 2 <= LANES:
                         # The row itself may be among them, so that one more is counted.
-                        far = bounded(rank(theirs, own_factors, lowest, few), error, m) / precise_scale
+                        far = bounded(rank(theirs, own_factors, lowest, few), error, m) / (precise_scale * zoom)
                         far = loosened(far * far + scatter[x], more, m)
                         roots[place] = root(far, more, x, size, scatter, largest, m, precise_scale)
-                    near_enough = threshold(roots[place], error, m)
+                    near_enough = threshold(roots[place] * zoom, error, m)
                     for start in range(0, width, LANES):
                         if spread:
                             bits = sums_at_most(theirs, own_factors, start, near_enough)
@@ -270,7 +278,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                             most = known[last]
                             reached = root(most, more, x, size, scatter, largest, m, precise_scale)
                             roots[place] = min(roots[place], reached)
-                            near_enough = threshold(roots[place], error, m)
+                            near_enough = threshold(roots[place] * zoom, error, m)
 
     @compiled
     @named(method.name, dtype)

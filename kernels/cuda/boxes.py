@@ -49,9 +49,10 @@ def box_bound(metric: Metric, weighted: bool, dtype: np.dtype) -> Any:
     """
     step, finish = terms(metric, weighted, dtype, fused=True)
     mul = scalar.arithmetic(dtype).mul
-    zero = dtype.type(0)
-    # A power is not rounded correctly, so it need not rise where its argument does.
-    slack = dtype.type(1 - 64 * np.finfo(dtype).eps)
+    number = dtype.type
+    zero, one = number(0), number(1)
+    # A power is not rounded correctly, so it need not rise where its argument does, nor does a root of the sum.
+    eps = number(np.finfo(dtype).eps)
     inexact = metric.heavy
 
     @device
@@ -67,7 +68,10 @@ def box_bound(metric: Metric, weighted: bool, dtype: np.dtype) -> Any:
                 gap = low[f, x] - other_high[f, y]
             a, b = step(a, b, gap, zero, w[f] if weighted else zero, p)
         least = finish(a, b, zero, zero, p)
-        return mul(least, slack) if inexact else least
+        if inexact:
+            most = number(64) + number(4 * low.shape[0] + 32) / p
+            return mul(least, max(one - mul(eps, most), zero))
+        return least
 
     return bound
 

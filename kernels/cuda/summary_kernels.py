@@ -22,12 +22,12 @@ from gpuclust.kernels.cuda.tile import distance_tile, geometry
 def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Nearest of clusters G for a tile of clusters F, in one chunk of tile columns a block.
 
-    Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and ``growth``
-    are those of `gpuclust.core.centroids.loosened`) is computed again, from both parts.
+    Tiles are of the first parts of the centroids. What may be the nearest of a row by those (``slack_F`` and
+    ``growth`` are those of `gpuclust.core.centroids.loosened`) is computed again, from both parts.
 
     ``label_F`` and ``label_G`` are row numbers: a cluster doesn't meet itself. Chunk c of ``chunks`` (the slots of
-    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G, by
-    first parts, goes to its slot of ``least``.
+    the result) is tile columns c, c + chunks, ... With ``note`` the least dissimilarity of a tile row to each of G,
+    by first parts, goes to its slot of ``least``.
     """
     distances = distance_tile(metric, False, dtype)
     spread = method.scatter is not None

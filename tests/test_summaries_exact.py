@@ -1,0 +1,237 @@
+"""Ward, and means of squared distances, from centroids: every merge is of a closest pair, to the last bits of it.
+
+The judge replays Z in extended precision, relative to the dissimilarity that is looked at, not to the extent of the
+data: so it sees a wrong choice among clusters that lie within the last bits of their coordinates.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from gpuclust.core import centroids, methods, metrics
+from gpuclust.hierarchy.assemble import Merges, assemble
+from gpuclust.kernels.cpu import screen, summaries
+from gpuclust.kernels.cpu.summary_kernels import limits
+from gpuclust.kernels.reference.summaries import Summaries as Reference
+
+stored_module = import_module("gpuclust.algorithms.stored")
+WARD = methods.resolve("ward")
+METHODS = ("ward", "average", "weighted")
+
+
+def tree(X: np.ndarray, method: str, kind: type = summaries.Summaries, dtype: str = "float64") -> np.ndarray:
+    """Z by summaries, with heights as they are compared: of ward squares."""
+    points, rule = metrics.prepare(X, "sqeuclidean", dtype=dtype), methods.resolve(method)
+    merges = stored_module.from_matrix(
+        kind(points, rule, np.ones(points.n, points.features.dtype)), rule, lambda done: None
+    )
+    return assemble(Merges(merges.pairs, merges.heights, merges.scans))
+
+
+def judge(Z: np.ndarray, X: np.ndarray, method: str, rtol: float = 1e-12) -> None:
+    """Raise AssertionError at the first row of Z that is no closest pair, or has another height, by more than rtol.
+
+    Squared distances of points are right to some last bits of a long double, since the difference of two numbers is,
+    and so are Lance-Williams updates of them where what merges is nearest. O(n³).
+    """
+    rule = methods.resolve(method)
+    X = np.asarray(X, np.longdouble)
+    work = np.zeros((len(X), len(X)), np.longdouble)
+    for column in X.T:
+        work += (column[:, None] - column[None, :]) ** 2
+    np.fill_diagonal(work, np.inf)
+    size, row_of = np.ones(len(X), np.longdouble), {k: k for k in range(len(X))}
+    for i, (a, b, height, count) in enumerate(Z):
+        x, y = row_of.pop(int(a)), row_of.pop(int(b))
+        d, closest = work[x, y], work.min()
+        assert d <= closest * (1 + rtol), f"row {i}: a pair at {d}, but there is one at {closest}"
+        assert abs(height - d) <= rtol * d, f"row {i}: height {height}, but the pair is at {d}"
+        sa, sb = (size[x], size[y]) if rule.counted else (np.longdouble(1),) * 2
+        if method == "ward":
+            others = size
+            new = ((sa + others) * work[x] + (sb + others) * work[y] - others * d) / (sa + sb + others)
+        else:
+            new = (sa * work[x] + sb * work[y]) / (sa + sb)
+        new[[x, y]] = np.inf
+        work[x], work[:, x] = new, new
+        work[y], work[:, y] = np.inf, np.inf
+        size[x] = size[x] + size[y]
+        assert count == size[x]
+        row_of[len(X) + i] = x
+
+
+def ulps(seed: int) -> np.ndarray:
+    """Groups of numbers some last bits apart, on both sides of zero, so that no offset can be taken away."""
+    rng = np.random.default_rng(seed)
+    n, m = int(rng.integers(4, 60)), int(rng.integers(1, 4))
+    places = rng.choice([-3.0, -1.0, 2.0, 3.0, 5.0, 1000.0], (3, m))
+    return places[rng.integers(0, 3, n)] * (1 + rng.integers(0, 40, (n, m)) * 2.0**-52)
+
+
+def tight(seed: int, sigma: float = 1e-12, n: int = 200, m: int = 2) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(5, m))[rng.integers(0, 5, n)] + sigma * rng.normal(size=(n, m))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("tail", [2, 384])
+def test_clusters_within_the_last_bits_of_their_coordinates(method, tail, monkeypatch):
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    for seed in range(40):
+        X = ulps(seed)
+        judge(tree(X, method), X, method)
+
+
+def test_the_pair_that_is_nearer_by_two_hundredths():
+    """By rounded centroids the other one is."""
+    u = np.spacing(3.0)
+    X = np.array([[-3.0], [3 + 17 * u], [3 + 21 * u], [3 + 20 * u], [3 + 13 * u]])
+    Z = tree(X, "ward")
+    np.testing.assert_allclose(np.sqrt(Z[:3, 2]) / u, [1, 4, np.sqrt(60.5)], rtol=1e-15)
+
+
+@pytest.mark.parametrize("sigma", [1e-10, 1e-12, 1e-13])
+@pytest.mark.parametrize("method", METHODS)
+def test_tight_groups(method, sigma):
+    for seed in range(10):
+        X = tight(seed, sigma)
+        judge(tree(X, method), X, method)
+
+
+@pytest.mark.parametrize("walks", [True, False])
+@pytest.mark.parametrize("m", [1, 2, 5, 9])
+@pytest.mark.parametrize("tail", [2, 384])
+def test_walked_or_screened(m, walks, tail, monkeypatch):
+    """All ways to search find the same bits: those of the reference."""
+    monkeypatch.setattr(stored_module, "TAIL", tail)
+    monkeypatch.setattr(summaries, "WALKED", 0 if walks else 1 << 40)
+    monkeypatch.setattr(screen, "MOST", 64)
+
+    class Own(summaries.Summaries):
+        def _search(self, ids, rows):
+            self.walks = walks
+            super()._search(ids, rows)
+
+    for X in (tight(m, 1e-13, 300, m), tight(m, 1e-15, 150, m)):
+        ours, reference = tree(X, "ward", Own), tree(X, "ward", Reference)
+        np.testing.assert_array_equal(ours, reference)
+        judge(ours, X, "ward")
+
+
+def test_float32_within_the_last_bits():
+    rng = np.random.default_rng(0)
+    X = np.array([-3.0, 3, 5])[rng.integers(0, 3, 120)] * (1 + rng.integers(0, 60, 120) * 2.0**-23)
+    X = X.astype(np.float32)[:, None]
+    judge(tree(X, "ward", dtype="float32"), X, "ward", rtol=1e-5)
+
+
+def merged(seed: int, m: int, merges: int, spread: float) -> summaries.Summaries:
+    """Clusters in a state that a few rounds have led to, of points that lie ``spread`` around a few places."""
+    points = metrics.prepare(tight(seed, spread, 60, m), "sqeuclidean")
+    state = summaries.Summaries(points, WARD, np.ones(points.n))
+    size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
+    for _ in range(merges):
+        if state.n > 4:
+            size, ids, next_id = one_round(state, size, ids, next_id)
+    return state
+
+
+def one_round(state: summaries.Summaries, size: np.ndarray, ids: np.ndarray, next_id: int):
+    near = state.nearest
+    first = np.flatnonzero((near[near] == np.arange(state.n)) & (np.arange(state.n) < near))
+    second = near[first]
+    partner = np.full(state.n, -1)
+    partner[first] = second
+    rows = np.setdiff1d(np.arange(state.n), second)
+    new_size, new_id = size.copy(), ids.copy()
+    new_size[first] += size[second]
+    new_id[first] = next_id + np.arange(first.size)
+    state.merge(WARD, rows, partner[rows], state.distance[rows], size, new_size[rows], new_id[rows])
+    return new_size[rows], new_id[rows], next_id + first.size
+
+
+def computed(state: summaries.Summaries, parts: int = 2) -> np.ndarray:
+    """All dissimilarities by row, from one part of the centroids or both."""
+    low = state.low if len(state.low) and parts == 2 else np.zeros_like(state.centers)
+    square = np.zeros((state.n, state.n), state.centers.dtype)
+    for high, rest in zip(state.centers.T, low.T, strict=True):
+        square += centroids.difference(high[:, None], rest[:, None], high[None, :], rest[None, :]) ** 2
+    return WARD.geometric(square, state.size[:, None], state.size[None, :])
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-8, 1e-13, 1e-15])
+def test_first_parts_tell_how_near_clusters_may_be(spread):
+    """Of any pair neither dissimilarity, by one part or both, exceeds what is made of the other."""
+    for seed in range(20):
+        state = merged(seed, 1 + seed % 3, 3, spread)
+        precise, rough = computed(state), computed(state, 1)
+        eps, m = float(np.finfo(float).eps), state.centers.shape[1]
+        reach = WARD.geometric(1.0, state.size, state.total)
+        slack = centroids.slack(abs(state.centers).sum(axis=1), reach, m, eps, 5e-324)
+        for rows in (slack[:, None], slack[None, :]):  # either cluster's slack will do
+            for one, other in ((precise, rough), (rough, precise)):
+                assert (other <= centroids.loosened(one, rows, centroids.growth(m, eps))).all()
+
+
+class Unsearched(summaries.Summaries):
+    """What is not proven stays so: lists and limits are as `carry` leaves them."""
+
+    def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
+        if not hasattr(self, "nearest"):
+            super()._know(ids, unknown)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-13])
+@pytest.mark.parametrize("listed", [1, 2, 3, 6])
+def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
+    """After a round, on lists and limits that may be anything true; also what fell off a list that was full.
+
+    Lists hold clusters at random, mostly near ones, in order; limits are as large as may be, or smaller.
+    """
+    monkeypatch.setattr(summaries, "LISTED", listed)
+    full = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        X = tight(seed, spread, int(rng.integers(8, 40)), int(rng.integers(1, 4)))
+        points = metrics.prepare(X, "sqeuclidean")
+        state = Unsearched(points, WARD, np.ones(points.n))
+        size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
+        for _ in range(int(rng.integers(1, 5))):
+            if state.n < 5:
+                break
+            P = np.where(np.eye(state.n, dtype=bool), np.inf, computed(state))
+            invent_lists(state, P, ids[state.outer], rng)
+            set_nearest(state, P, ids[state.outer])
+            size, ids, next_id = one_round(state, size, ids, next_id)
+            P = np.where(np.eye(state.n, dtype=bool), np.inf, computed(state))
+            full += int((state.near[:, -1] >= 0).sum())
+            for x in range(state.n):
+                on = state.near[x][state.near[x] >= 0]
+                np.testing.assert_array_equal(P[x, on], state.held[x][: on.size])
+                assert np.delete(P[x], on).min(initial=np.inf) >= state.limit[x]
+    assert full > 100
+
+
+def invent_lists(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> None:
+    lowered = limits(WARD, P.dtype).lowered
+    for x in range(state.n):
+        order = np.lexsort((ids, P[x]))[: state.n - 1]
+        count = int(rng.integers(0, state.near.shape[1] + 1))
+        chosen = order[: 2 * count][np.sort(rng.permutation(min(2 * count, order.size))[:count])]
+        if rng.random() < 0.5:
+            chosen = order[:count]
+        state.near[x], state.held[x] = -1, np.inf
+        state.near[x, : chosen.size], state.held[x, : chosen.size] = chosen, P[x, chosen]
+        least = np.delete(P[x], np.append(chosen, x)).min(initial=np.inf)
+        limit = lowered(least, state.centers[x], state.size[x], state.total, 1)
+        state.limit[x] = limit * (rng.random() if rng.random() < 0.2 else 1)
+
+
+def set_nearest(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray) -> None:
+    """By the caller's numbers, whatever the lists say."""
+    near = np.array([np.lexsort((ids, row))[0] for row in P])
+    state.nearest, state.distance = np.empty(state.n, np.int64), np.empty(state.n)
+    state.nearest[state.outer], state.distance[state.outer] = state.outer[near], P.min(axis=1)

@@ -27,6 +27,7 @@ from gpuclust.app.data.output import OutputError
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import Source, identity
 from gpuclust.app.job.results import Cut
+from gpuclust.core.device import Device
 from gpuclust.errors import InputFileError, RoundingWarning
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -495,7 +496,7 @@ def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch)
         n = len(np.load(job.data))
         plan = estimates.plan(n, 3, job.method, device="cpu", memory_limit=limit)
         on_card = Path(job.data).name.startswith("card")
-        return estimates.Estimate(replace(plan, device="cuda" if on_card else "cpu"), 0, 1e10 + n)
+        return estimates.Estimate(replace(plan, device=Device("cuda" if on_card else "cpu")), 0, 1e10 + n)
 
     monkeypatch.setattr(prepare, "estimate", planned)
     worker_that(monkeypatch, SEES.format(path=sys.path))

@@ -622,7 +622,7 @@ def test_cuda_array_interface():
 
 def test_place():
     X = np.zeros((3, 2))
-    assert place(X, "cuda") is X
+    assert place(X, Device("cuda")) is X
     assert to_host(X) is X
 
 

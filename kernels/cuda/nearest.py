@@ -51,16 +51,43 @@ def nearer(dtype: np.dtype) -> Callable[..., Any]:
 
 
 @cache
+def row_fold(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+    """The device function that folds minima of threads into those of rows, for all threads of the block.
+
+    ``fold(pool_value, pool_index) -> (distance, column in the tile)``: what thread x0 of a row of threads found in row r
+    of the tile stands at ``x0 * pitch + r``; thread r < ``rows`` gets the minimum of row r.
+    """
+    rows = SIDE * down
+    pitch, _ = pitches(dtype, rows, SIDE * across)
+    infinity = dtype.type(np.inf)
+    smaller = nearer(dtype)
+
+    @inlined
+    @named(dtype, down, across)
+    def fold(pool_value, pool_index):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        cuda.syncthreads()
+        low = infinity
+        at = np.int32(0)
+        if thread < rows:
+            for k in range(SIDE):
+                low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
+        cuda.syncthreads()
+        return low, at
+
+    return fold
+
+
+@cache
 def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that gives thread r < ``rows`` of a block the minimum of row r of its tile.
 
     ``minima(values, pool_value, pool_index) -> (distance, column in the tile)``, for all threads of the block.
     Columns past the last point repeat it, under larger indices, and so decide nothing.
     """
-    rows = SIDE * down
-    pitch, _ = pitches(dtype, rows, SIDE * across)
+    pitch, _ = pitches(dtype, SIDE * down, SIDE * across)
     infinity = dtype.type(np.inf)
-    smaller = nearer(dtype)
+    fold = row_fold(dtype, down, across)
 
     @inlined
     @named(dtype, down, across)
@@ -77,14 +104,7 @@ def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
                     at = np.int32(SIDE * j)
             pool_value[x0 * pitch + y0 + SIDE * i] = low
             pool_index[x0 * pitch + y0 + SIDE * i] = at + x0
-        cuda.syncthreads()
-        low = infinity
-        at = np.int32(0)
-        if thread < rows:
-            for k in range(SIDE):
-                low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
-        cuda.syncthreads()
-        return low, at
+        return fold(pool_value, pool_index)
 
     return minima
 

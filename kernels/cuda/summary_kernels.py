@@ -12,7 +12,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Metric
 from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
-from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_minima
+from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_fold, row_minima
 from gpuclust.kernels.cuda.reduce import grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
@@ -37,6 +37,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
     of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
+    fold, pitch = row_fold(dtype, down, across), pitches(dtype, rows, columns)[0]
     smaller = nearer(dtype)
     pool = SIDE * max(pitches(dtype, rows, columns))
     number = real(dtype)
@@ -121,23 +122,32 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
             if thread < rows:  # the nearest is no farther than this, and by first parts no farther than that
                 reached[thread] = loosened(min(best, loosened(low, slack, growth)), slack, growth)
             cuda.syncthreads()
-            found = 0
+            hits = np.uint64(0)  # bits of pairs: the loops over their features must not index ``values``, in registers
             for i in range(down):
                 most = reached[thread // SIDE + SIDE * i]
                 for j in range(across):
-                    if not (values[i, j] <= most and values[i, j] < infinity):
-                        values[i, j] = infinity
-                        continue
-                    found = 1
+                    if values[i, j] <= most and values[i, j] < infinity:
+                        hits |= np.uint64(1) << np.uint64(across * i + j)
+            if cuda.syncthreads_or(np.int32(hits != np.uint64(0))):
+                for i in range(down):
                     x = min(row + thread // SIDE + SIDE * i, count - 1)
-                    y = min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1)
-                    total = square(F, low_F, x, G, low_G, y)
-                    if spread:
-                        values[i, j] = total + (scatter_F[x] + scatter_G[y])
-                    else:
-                        values[i, j] = geometric(total, size_F[x], size_G[y])
-            if cuda.syncthreads_or(np.int32(found)):
-                low, at = of_rows(values, pool_value, pool_index)
+                    low = infinity
+                    at = np.int32(0)
+                    for j in range(across):
+                        if (hits >> np.uint64(across * i + j)) & np.uint64(1):
+                            y = min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1)
+                            total = square(F, low_F, x, G, low_G, y)
+                            if spread:
+                                total += scatter_F[x] + scatter_G[y]
+                            else:
+                                total = geometric(total, size_F[x], size_G[y])
+                            if total < low:
+                                low = total
+                                at = np.int32(SIDE * j)
+                    slot = (thread & (SIDE - 1)) * pitch + thread // SIDE + SIDE * i
+                    pool_value[slot] = low
+                    pool_index[slot] = at + np.int32(thread & (SIDE - 1))
+                low, at = fold(pool_value, pool_index)
                 if low < infinity:
                     best, which = smaller(best, which, low, np.int32(column + at))
         if thread < rows and row + thread < count:

@@ -32,8 +32,8 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     spread = method.scatter is not None
     geometric = factor(method)
     insert, compared = list_functions(dtype), pair_functions(method, dtype).compared
-    limited = limits(method, dtype)
-    slack, loosened = limited.slack, limited.loosened
+    slack = limits(method, dtype).slack
+    growth, eps = pairwise.jitable(centroids.growth), float(np.finfo(dtype).eps)
     number = np.dtype(dtype).type
     shy = number(1 - 16 * np.finfo(dtype).eps)
 
@@ -59,11 +59,19 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     @named(method.name, dtype)
     def walk(x, low, ids, near, held, far, tree, largest, stack, bounds):
         """Put what is nearest to cluster x, and not farther than ``far``, on its list."""
+        sizes, scatters = tree[1], tree[2]
+        center = tree[0][x]
+        more = slack(center, sizes[x], largest)
+        descend(x, center, sizes[x], scatters[x], low, ids, near, held, far, more, tree, stack, bounds)
+
+    @uncounted
+    @named(method.name, dtype)
+    def descend(x, center, size, scatter, low, ids, near, held, far, more, tree, stack, bounds):
         centers, sizes, scatters, lowest, highest, least_size, least_scatter, starts = tree
-        center, size, scatter = centers[x], sizes[x], scatters[x]
-        m, last = center.size, held.size - 1
-        more = slack(center, size, largest)
-        reached = loosened(far, more, m)
+        last = held.size - 1
+        parts = low.shape[0] > 0
+        grow = number(growth(center.size, eps))
+        reached = far * grow + more
         leaves = starts.size - 2
         stack[0], bounds[0] = 0, number(0)
         top = 1
@@ -91,17 +99,17 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                 if y == x or ids[y] < 0:
                     continue
                 total = number(0)
-                for k in range(m):
+                for k in range(center.size):
                     d = center[k] - centers[y, k]
                     total += d * d
                 value = total + (scatter + scatters[y]) if spread else geometric(total, size, sizes[y])
                 if value <= reached:
-                    if low.shape[0] > 0:
+                    if parts:
                         value = compared(centers, low, sizes, scatters, x, y)
                     if value <= far:
                         insert(near, held, ids, y, value)
                         far = min(far, held[last])
-                        reached = loosened(far, more, m)
+                        reached = far * grow + more
 
     return apart, walk
 

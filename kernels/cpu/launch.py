@@ -22,7 +22,7 @@ from numba.extending import register_jitable
 from gpuclust.kernels.closures import named, stamp
 from gpuclust.progress import passing
 
-__all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
+__all__ = ["aside", "compiled", "inlined", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -43,6 +43,14 @@ def uncounted(function: Callable[..., Any]) -> Any:
     hundred nanoseconds was measured to be most of the time. Not for functions that make arrays, nor that return any.
     """
     return register_jitable(_nrt=False)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same, part of what calls it: a call hands over seven numbers for each array.
+
+    Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
+    """
+    return register_jitable(_nrt=False, forceinline=True)(function)
 
 
 def thread_count() -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from gpuclust import centroids, methods
 from gpuclust.kernels.cpu import launch, pairwise, screen, summary_kernels, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
-from gpuclust.kernels.cpu.launch import compiled, named, uncounted
+from gpuclust.kernels.cpu.launch import compiled, inlined, named, uncounted
 from gpuclust.kernels.cpu.screen import approach, bounded, out_of_reach, root_of, smallest, threshold
 from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.summary_space import leaf_of
@@ -32,12 +32,12 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     spread = method.scatter is not None
     geometric = factor(method)
     insert, compared = list_functions(dtype), pair_functions(method, dtype).compared
-    slack = limits(method, dtype).slack
-    growth, eps = pairwise.jitable(centroids.growth), float(np.finfo(dtype).eps)
+    limited = limits(method, dtype)
+    slack, loosened = limited.slack, limited.loosened
     number = np.dtype(dtype).type
     shy = number(1 - 16 * np.finfo(dtype).eps)
 
-    @uncounted
+    @inlined
     @named(method.name, dtype)
     def apart(center, size, scatter, node, lowest, highest, least_size, least_scatter):
         """No dissimilarity computed from first parts, to a cluster of the node, is below this; of none, infinite.
@@ -59,19 +59,11 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     @named(method.name, dtype)
     def walk(x, low, ids, near, held, far, tree, largest, stack, bounds):
         """Put what is nearest to cluster x, and not farther than ``far``, on its list."""
-        sizes, scatters = tree[1], tree[2]
-        center = tree[0][x]
-        more = slack(center, sizes[x], largest)
-        descend(x, center, sizes[x], scatters[x], low, ids, near, held, far, more, tree, stack, bounds)
-
-    @uncounted
-    @named(method.name, dtype)
-    def descend(x, center, size, scatter, low, ids, near, held, far, more, tree, stack, bounds):
         centers, sizes, scatters, lowest, highest, least_size, least_scatter, starts = tree
-        last = held.size - 1
-        parts = low.shape[0] > 0
-        grow = number(growth(center.size, eps))
-        reached = far * grow + more
+        center, size, scatter = centers[x], sizes[x], scatters[x]
+        m, last = center.size, held.size - 1
+        more = slack(center, size, largest)
+        reached = loosened(far, more, m)
         leaves = starts.size - 2
         stack[0], bounds[0] = 0, number(0)
         top = 1
@@ -99,17 +91,17 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                 if y == x or ids[y] < 0:
                     continue
                 total = number(0)
-                for k in range(center.size):
+                for k in range(m):
                     d = center[k] - centers[y, k]
                     total += d * d
                 value = total + (scatter + scatters[y]) if spread else geometric(total, size, sizes[y])
                 if value <= reached:
-                    if parts:
+                    if low.shape[0] > 0:
                         value = compared(centers, low, sizes, scatters, x, y)
                     if value <= far:
                         insert(near, held, ids, y, value)
                         far = min(far, held[last])
-                        reached = far * grow + more
+                        reached = loosened(far, more, m)
 
     return apart, walk
 

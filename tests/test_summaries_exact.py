@@ -189,13 +189,15 @@ class Unsearched(summaries.Summaries):
 def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
     """After a round, on lists and limits that may be anything true; also what fell off a list that was full.
 
-    Lists hold clusters at random, mostly near ones, in order; limits are as large as may be, or smaller.
+    Lists hold clusters at random, mostly near ones, in order, or in every other round as many of the nearest as they
+    have room for; limits are as large as may be, or smaller.
     """
     monkeypatch.setattr(summaries, "LISTED", listed)
     full = 0
     for seed in range(150):
         rng = np.random.default_rng(seed)
-        X = tight(seed, spread, int(rng.integers(8, 40)), int(rng.integers(1, 4)))
+        n, m = int(rng.integers(20, 45)), int(rng.integers(1, 11))
+        X = tight(seed, spread, n, m) if spread < 1 else rng.normal(size=(n, m))
         points = metrics.prepare(X, "sqeuclidean")
         state = Unsearched(points, WARD, np.ones(points.n))
         size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
@@ -203,7 +205,7 @@ def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
             if state.n < 5:
                 break
             P = np.where(np.eye(state.n, dtype=bool), np.inf, computed(state))
-            invent_lists(state, P, ids[state.outer], rng)
+            invent_lists(state, P, ids[state.outer], rng, rng.random() < 0.5)
             set_nearest(state, P, ids[state.outer])
             size, ids, next_id = one_round(state, size, ids, next_id)
             P = np.where(np.eye(state.n, dtype=bool), np.inf, computed(state))
@@ -212,22 +214,24 @@ def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
                 on = state.near[x][state.near[x] >= 0]
                 np.testing.assert_array_equal(P[x, on], state.held[x][: on.size])
                 assert np.delete(P[x], on).min(initial=np.inf) >= state.limit[x]
-    assert full > 100
+    assert full > 50
 
 
-def invent_lists(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> None:
+def invent_lists(
+    state: summaries.Summaries, P: np.ndarray, ids: np.ndarray, rng: np.random.Generator, nearest: bool
+) -> None:
     lowered = limits(WARD, P.dtype).lowered
     for x in range(state.n):
         order = np.lexsort((ids, P[x]))[: state.n - 1]
-        count = int(rng.integers(0, state.near.shape[1] + 1))
-        chosen = order[: 2 * count][np.sort(rng.permutation(min(2 * count, order.size))[:count])]
-        if rng.random() < 0.5:
-            chosen = order[:count]
+        count = state.near.shape[1] if nearest else int(rng.integers(0, state.near.shape[1] + 1))
+        chosen = order[:count]
+        if not nearest and rng.random() < 0.5:
+            chosen = order[: 2 * count][np.sort(rng.permutation(min(2 * count, order.size))[:count])]
         state.near[x], state.held[x] = -1, np.inf
         state.near[x, : chosen.size], state.held[x, : chosen.size] = chosen, P[x, chosen]
         least = np.delete(P[x], np.append(chosen, x)).min(initial=np.inf)
         limit = lowered(least, state.centers[x], state.size[x], state.total, 1)
-        state.limit[x] = limit * (rng.random() if rng.random() < 0.2 else 1)
+        state.limit[x] = limit * (rng.random() if not nearest and rng.random() < 0.2 else 1)
 
 
 def set_nearest(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray) -> None:

@@ -24,7 +24,7 @@ from gpuclust.core.compiling import heeding_ctrl_c
 from gpuclust.core.disk_cache import has_place, protect
 from gpuclust.core.progress import passing
 
-__all__ = ["aside", "compiled", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
+__all__ = ["aside", "compiled", "inlined", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -48,6 +48,14 @@ def uncounted(function: Callable[..., Any]) -> Any:
     hundred nanoseconds was measured to be most of the time. Not for functions that make arrays, nor that return any.
     """
     return register_jitable(_nrt=False)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same, part of what calls it: a call hands over seven numbers for each array.
+
+    Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
+    """
+    return register_jitable(_nrt=False, forceinline=True)(function)
 
 
 def thread_count() -> int:

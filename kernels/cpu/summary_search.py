@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import centroids, jit, methods
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, inlined, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_space
 from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
@@ -37,7 +37,7 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     number = np.dtype(dtype).type
     shy = number(1 - 16 * np.finfo(dtype).eps)
 
-    @uncounted
+    @inlined
     @named(method.name, dtype)
     def apart(center, size, scatter, node, lowest, highest, least_size, least_scatter):
         """No dissimilarity computed from first parts, to a cluster of the node, is below this; of none, infinite.

@@ -122,7 +122,9 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
             if thread < rows:  # the nearest is no farther than this, and by first parts no farther than that
                 reached[thread] = loosened(min(best, loosened(low, slack, growth)), slack, growth)
             cuda.syncthreads()
-            hits = np.uint64(0)  # bits of pairs: the loops over their features must not index ``values``, in registers
+            hits = np.uint64(
+                0
+            )  # bits of pairs: the loops over their features must not index ``values``, in registers
             for i in range(down):
                 most = reached[thread // SIDE + SIDE * i]
                 for j in range(across):

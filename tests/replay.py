@@ -14,7 +14,7 @@ from exact_judge import judge
 def replay(Z: np.ndarray, square: np.ndarray, method: str, rtol: float = 1e-9, atol: float = 0.0) -> None:
     """Raise AssertionError at the first row of Z that is not a closest pair of the clusters of that moment.
 
-    ``square`` is the full matrix of dissimilarities; ``rtol`` is relative to the dissimilarity of each merge, ``atol``
-    absolute (`exact_judge.judge`). O(n²) numbers in extended precision.
+    ``square`` is the full matrix of dissimilarities; ``rtol`` is relative to the dissimilarity of each merge,
+    ``atol`` absolute (`exact_judge.judge`). O(n²) numbers in extended precision.
     """
     judge(Z, square, method, rtol, atol)

@@ -18,7 +18,7 @@ from gpuclust.errors import overflow
 
 #: So few clusters are finished without moving them together again.
 TAIL = 384
-#: Merges between two reports are bounded by rows times clusters, so that Ctrl-C is heard.
+#: Merges between two reports are bounded by rows times clusters, so that Ctrl-C takes effect.
 STEP = 200_000_000
 
 

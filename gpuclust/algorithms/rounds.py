@@ -38,7 +38,7 @@ SHARE = 24
 ROUND_SCANS = 7
 #: So few clusters are finished by the chain alone.
 TAIL = 384
-#: Merges made between two reports of progress are bounded, so that Ctrl-C is heard: rows read in one call of the
+#: Merges made between two reports of progress are bounded, so that Ctrl-C takes effect: rows read in one call of the
 #: chain.
 CHAIN_ENTRIES = 400_000_000
 #: Each call begins a new chain. Where scans are not of all rows, many calls would cost more than the scans.

@@ -238,9 +238,9 @@ def select(device: str = "auto") -> Backend:
     Parameters
     ----------
     device : str
-        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.speed.choose` asks first
-        whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow specification,
-        for tests.
+        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.speed.choose` asks
+        first whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow
+        specification, for tests.
 
     Raises
     ------

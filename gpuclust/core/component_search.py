@@ -10,7 +10,7 @@ from gpuclust.core.jit import compiled
 from gpuclust.core.points import Points
 from gpuclust.errors import overflow
 
-#: Points searched between two reports, so that Ctrl-C is heard.
+#: Points searched between two reports, so that Ctrl-C takes effect.
 ROWS_BETWEEN_REPORTS = 8192
 
 #: Index and distance of every point's nearest neighbour.

@@ -1,4 +1,4 @@
-"""Points that are equal to each other, number by number."""
+"""Duplicate points: equal number by number, after preparation."""
 
 from __future__ import annotations
 

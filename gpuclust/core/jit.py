@@ -91,7 +91,7 @@ def run(
     ``own`` is what ``local()`` returned, called once by each thread (buffers of its own, say). Pieces must be
     independent; each thread takes them in the order given. With one thread, one piece, ``threads=False`` (for work of
     less than some 100 microseconds, which is what threads cost) or when already inside a piece, everything runs in
-    the calling thread. Pieces of less than a second keep Ctrl-C quick: it is heard between two of them.
+    the calling thread. Ctrl-C takes effect between two pieces, so each should take less than a second.
     """
     work = list(pieces)
     workers = min(thread_count(), len(work)) if threads else 1
@@ -134,7 +134,7 @@ def run(
 
 
 def aside(task: Callable[[], Any]) -> Any:
-    """What ``task`` returns, called in a thread of its own: Ctrl-C is heard while it runs, and it ends unheard.
+    """Call ``task`` in a worker thread, so that KeyboardInterrupt is delivered at once; the call itself completes.
 
     For one long call that cannot be cut and lets other threads run, such as a sort.
     """

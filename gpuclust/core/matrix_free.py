@@ -17,7 +17,7 @@ from gpuclust.core.metrics import Points
 #: A backend's search of clusters for the nearest of all others: rows and dissimilarities.
 Search = Callable[[Points, Method, Clusters, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Rows searched between two reports, so that Ctrl-C is heard.
+#: Rows searched between two reports, so that Ctrl-C takes effect.
 ROWS_BETWEEN_REPORTS = 4096
 
 

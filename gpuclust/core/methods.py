@@ -94,7 +94,8 @@ class Method:
     update : callable
         The Lance-Williams update (see the module's text).
     reducible : bool
-        No merge brings two clusters nearer together, so reciprocal nearest neighbours may merge at once and heights
+        No merge brings two clusters nearer together, and dissimilarities do not depend on the order of merges (as
+        those of flexible linkage do), so reciprocal nearest neighbours may merge at once and heights
         never decrease. False for centroid and median, which have inversions.
     on_squares : bool
         The update holds for squared dissimilarities; heights are the square roots. Such a linkage means something

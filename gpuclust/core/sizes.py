@@ -10,13 +10,14 @@ TILE_SIMULATED = 16
 FUSED = 1024
 #: Neighbours on a list. More prove more merges, and cost more to find.
 NEIGHBOURS = 32
-#: Of more features no kd-tree is tried: one of a million points is 15 levels deep, and splits no more of them.
+#: Largest number of features at which a kd-tree is tried: one of a million points is 15 levels deep.
 TREE_FEATURES = 64
 #: Clusters that searches through a tree leave to a matrix: few, but enough to be hard to tell apart by bounds.
 LAST = 2048
-#: Up to so many features a tree of normal points is quicker than screening them; what is taken is measured.
+#: Largest number of features at which a kd-tree of Gaussian points beats float32 screening; the choice is sampled at
+#: run time, and the plan assumes this.
 BY_TREE = 4
-#: Fewer points are as quickly searched without boxes as screened.
+#: Below this number of points screening by boxes does not pay.
 FEWEST = 1024
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.
 LISTED = 6

@@ -55,8 +55,8 @@ def pdist(
     X : (n, m) array_like
         Points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable
-        A name (`gpuclust.core.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) / 2
-        times and is therefore slow.
+        A name (`gpuclust.core.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) /
+        2 times and is therefore slow.
     out : (n (n - 1) / 2,) ndarray, optional
         Where to put the result: C-contiguous, of the type of the result.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}

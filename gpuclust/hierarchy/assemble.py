@@ -7,7 +7,7 @@ import numpy as np
 from gpuclust.core.jit import aside, compiled, ranges
 from gpuclust.core.merges import Merges
 
-#: Rows of Z made by one call of a kernel, so that Ctrl-C is heard.
+#: Rows of Z made by one call of a kernel, so that Ctrl-C takes effect.
 ROWS = 1 << 18
 
 

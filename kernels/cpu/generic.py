@@ -5,9 +5,9 @@ bound is searched again until its bound is exact; then it is the closest pair (M
 takes the row of the later cluster; earlier rows learn of it if it is nearer than their bound.
 
 The algorithm is the same for two sources of distances: cluster centroids, from which a row is computed, and a stored
-matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.core.centroids`). A row is computed from the
-rounded ones; where that, and how far they are rounded, leaves open which distance is smaller, both are computed anew
-from both parts, and those are compared (`gpuclust.kernels.cpu.rounded`).
+matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.core.centroids`). A row is computed
+from the rounded ones; where that, and how far they are rounded, leaves open which distance is smaller, both are
+computed anew from both parts, and those are compared (`gpuclust.kernels.cpu.rounded`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A kd-tree of points: balanced, complete, and without a pointer, so that positions alone say who is where.
+"""An implicit (pointer-free), complete, balanced kd-tree of points.
 
 Nodes are numbered as in a heap: 0 is the root, 2 i + 1 and 2 i + 2 are the children of i, and node j of level d (its
 number is 2**d - 1 + j) holds the positions n j >> d up to n (j + 1) >> d of ``order``. A node is split at its

@@ -1,4 +1,4 @@
-"""What compilers make no fast loops of, said in LLVM's vectors, which every processor has instructions for.
+"""Explicit SIMD, as LLVM vectors, for loops that LLVM does not vectorise well.
 
 Comparisons of 64 numbers at a time, whose results are the bits of one integer: a loop that looks for the few small
 numbers in a block spends most of its time on asking. And squared distances of several points to a block of others

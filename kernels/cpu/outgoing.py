@@ -35,7 +35,7 @@ PIECE = 4096
 class Arranged(Protocol):
     """Points in an order of space; positions are places in it (`TreePoints`, `Screened`)."""
 
-    dear: ClassVar[bool]  # whether to search a share of the points costs more than a round
+    search_dominates: ClassVar[bool]  # searching some points costs more than a round: large components wait
 
     @property
     def n(self) -> int: ...
@@ -96,7 +96,7 @@ class ByBoxes:
         searched = to_search(component, near, bound, best)
         if searched.size:
             waiting = np.empty(0, np.int64)
-            if self._arranged.dear:
+            if self._arranged.search_dominates:
                 searched, waiting = _cheapest(component, searched, count)
             self._arranged.outside(component, best.copy(), near, bound, searched)
             take_found(component, self.points, near, bound, searched, best, best_at)

@@ -42,11 +42,11 @@ class Screened:
         In the order they were given.
     order : ndarray of int64, shape (n,)
         The point at each position.
-    dear : bool
+    search_dominates : bool
         See `gpuclust.kernels.cpu.outgoing.Arranged`.
     """
 
-    dear: ClassVar[bool] = True
+    search_dominates: ClassVar[bool] = True
 
     def __init__(self, points: Points, order: np.ndarray | None = None) -> None:
         """``order``: of a kd-tree with leaves no larger than boxes here, where there is one."""

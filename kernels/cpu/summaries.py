@@ -48,7 +48,8 @@ class Summaries:
     outer : ndarray of int64, shape (n,)
         The caller's number of each row.
     centers, low : ndarray, shape (n, m)
-        Centroids in two parts (`gpuclust.core.centroids`). Until something has merged ``low`` has no rows: all are zero.
+        Centroids in two parts (`gpuclust.core.centroids`). Until something has merged ``low`` has no rows: all are
+        zero.
     total : float
         All sizes together, which no cluster's exceeds.
     near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)

@@ -114,7 +114,7 @@ class Chain:
         self.state = rows, progress, tree, self.walks, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """As in `gpuclust.core.backend.Stored.chain`; in calls of well below a second, so that Ctrl-C is heard."""
+        """As in `gpuclust.core.backend.Stored.chain`; each call well below a second, for Ctrl-C."""
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.state[0].size.dtype)
         counts = self.state[1].counts

@@ -41,7 +41,7 @@ class TreePoints:
         In the order of the tree, with zeros behind the last.
     first : (nodes,) array of int64
         The smallest index in each node.
-    dear : bool
+    search_dominates : bool
         See `gpuclust.kernels.cpu.outgoing.Arranged`.
     """
 
@@ -49,7 +49,7 @@ class TreePoints:
     tree: Tree
     features: np.ndarray
     first: np.ndarray
-    dear: ClassVar[bool] = False
+    search_dominates: ClassVar[bool] = False
 
     @property
     def n(self) -> int:

@@ -1,4 +1,4 @@
-"""The nearest-neighbour chain as one cooperative kernel: any number of merges without a word to the host.
+"""The nearest-neighbour chain as one cooperative kernel: no host round trip per merge.
 
 What it does is written in `gpuclust.kernels.cpu.chain`. All threads follow the chain; its top two links are in their
 registers. A row is scanned by all (one synchronisation of the grid), and a merge updates a row by all (two: when all

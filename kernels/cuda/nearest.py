@@ -54,8 +54,8 @@ def nearer(dtype: np.dtype) -> Callable[..., Any]:
 def row_fold(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that folds minima of threads into those of rows, for all threads of the block.
 
-    ``fold(pool_value, pool_index) -> (distance, column in the tile)``: what thread x0 of a row of threads found in row r
-    of the tile stands at ``x0 * pitch + r``; thread r < ``rows`` gets the minimum of row r.
+    ``fold(pool_value, pool_index) -> (distance, column in the tile)``: what thread x0 of a row of threads found in
+    row r of the tile stands at ``x0 * pitch + r``; thread r < ``rows`` gets the minimum of row r.
     """
     rows = SIDE * down
     pitch, _ = pitches(dtype, rows, SIDE * across)

@@ -3,9 +3,10 @@
 Dissimilarities are computed when they are needed. A row keeps its nearest cluster for as long as that is there. Only
 new clusters can be nearer, and those are searched anyway, which tells how near they come to every other row; rows for
 which that is near enough look at the new clusters again. So a round searches the new clusters, and rows whose nearest
-has merged. (The CPU keeps four clusters a row and searches fewer rows; here lists would cost more registers than
-searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of dissimilarities computed from
-both parts of the centroids, and what tiles of first parts pass over is farther by a margin for the second parts.
+has merged. (The CPU keeps lists of several clusters a row and searches fewer rows; here lists would cost more
+registers than searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of
+dissimilarities computed from both parts of the centroids, and what tiles of first parts pass over is farther by a
+margin for the second parts.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Batch:
             victim.alone = True
             if len(victim.died) > 1:
                 back = back[1:]
-                text = f"its process {how}; so it did a second time, with no other job beside it"
+                text = f"its worker process {how}, and again when it was tried alone"
                 failure = Failure("WorkerDied", text, last or None)
                 write_error(victim.job, failure)
                 outcome = failed(victim.index, victim.name, victim.job, failure)

@@ -2,8 +2,8 @@
 
 The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it or brought
 a result to: there, and nowhere else, a file that is not as it was written makes way for a new one and is kept under
-another name. For each complete data set it has the seal of its run.json, which `gpuclust.app.batch.verify` holds against
-what is there.
+another name. For each complete data set it has the seal of its run.json, which `gpuclust.app.batch.verify` holds
+against what is there.
 """
 
 from __future__ import annotations

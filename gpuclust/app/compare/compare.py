@@ -1,6 +1,7 @@
 """One data set in gpuclust and in other programs: seconds, peak memory, differences of heights and of clusters.
 
-Each program runs in a process of its own (`gpuclust.app.compare.peers`), one after the other, on data that lie in a file.
+Each program runs in a process of its own (`gpuclust.app.compare.peers`), one after the other, on data that lie in a
+file.
 """
 
 from __future__ import annotations
@@ -286,7 +287,7 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Whether it ended in time; it is ended in any case. Short waits, so that Ctrl-C is heard."""
+    """Whether it ended in time; it is ended in any case. Short waits, so that Ctrl-C takes effect."""
     end = time.monotonic() + timeout
     try:
         while time.monotonic() < end:

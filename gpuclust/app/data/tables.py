@@ -1,6 +1,7 @@
 """Tables of numbers as text, separated by commas, semicolons, tabs, bars or blanks.
 
-A table may have a header, and a column that names its rows; `gpuclust.app.data.table_layout` finds out by what the lines hold:
+A table may have a header, and a column that names its rows; `gpuclust.app.data.table_layout` finds out by what the
+lines hold:
 
 - the first line is a header if a cell of it is text over numbers; if its first cell is empty, or it is one cell
   shorter than the rows (as R writes it), over names of rows; or if it holds years, 0, 1, 2 ..., or other whole

@@ -62,10 +62,10 @@ class Job:
 
     Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
     read, by name or number from 0; ``header`` says whether a table has one, ``index`` which column names its rows (or
-    "none"): see `gpuclust.app.data.files.read_points`. ``weights`` are those of the columns; ward, centroid and median take
-    them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or square.
-    ``report`` adds report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files that
-    gpuclust did not write, or that were changed since; never an input.
+    "none"): see `gpuclust.app.data.files.read_points`. ``weights`` are those of the columns; ward, centroid and
+    median take them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or
+    square. ``report`` adds report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files
+    that gpuclust did not write, or that were changed since; never an input.
     """
 
     data: str

@@ -77,7 +77,8 @@ def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
 def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
     """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name.
 
-    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front (`gpuclust.core.text.guarded`).
+    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front
+    (`gpuclust.core.text.guarded`).
     """
     if form == "parquet":
         from gpuclust.app.data.columnar import write_columnar

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import devices
+from gpuclust.core.device import Device
 from gpuclust.core.devices import Card
 from gpuclust.core.metrics import Points
 
@@ -165,7 +166,7 @@ class FakeCuda:
     def __init__(self, index: int) -> None:
         self.cpu = importlib.import_module("gpuclust.kernels.cpu.backend").backend()
         self.index = index
-        self.name = "cuda" if index == 0 else f"cuda:{index}"
+        self.name = Device(f"cuda:{index}")
 
     def active(self) -> Any:
         return _Device(self.index)
@@ -221,8 +222,8 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.layout"))
     available, stored = plan._available, layout.stored_bytes
     patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
-    for user in ("stored", "generic", "cluster_tree"):
-        module = importlib.import_module(f"gpuclust.algorithms.{user}")
+    for user in ("plan", "algorithms.stored", "algorithms.generic", "algorithms.cluster_tree"):
+        module = importlib.import_module(f"gpuclust.{user}")
         patch.setattr(module, "stored_bytes", lambda clusters, dtype, device=None: stored(clusters, dtype))
     machine.__init__()  # type: ignore[misc]
     DeviceArray.fetched = 0

@@ -321,11 +321,12 @@ def _scaled(r: np.random.Generator, X: np.ndarray, metric: str, dtype: str) -> n
 
 
 def _algorithm(r: np.random.Generator, n: int, m: int, method: str, metric: str, condensed: bool) -> str:
-    from gpuclust import choice
+    from gpuclust.algorithms.base import Problem
+    from gpuclust.algorithms.table import options
     from gpuclust.core import methods
 
-    known = choice.options(n, None if condensed else m, methods.METHODS[method], metric)
-    names = [option.algorithm for option in known]
+    problem = Problem(n, None if condensed else m, methods.METHODS[method], metric, "float64")
+    names = [option.algorithm.name for option in options(problem)]
     intricate = [name for name in names if name in ("spanning tree", "summaries", "generic", "cluster tree")]
     return str(r.choice(["auto", *names * 3, *intricate * 6]))
 

@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist
 from treegen import balanced, caterpillar, random_linkage
 
 from gpuclust.app.tutorial import COPHENETIC_CORRELATION, data_sets
-from gpuclust.distance import condensed
+from gpuclust.core import memory
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.cophenetic import SAMPLE, cophenet, cophenetic_correlation
 from gpuclust.kernels.cpu import cophenetic as pieces
@@ -196,7 +196,7 @@ def test_bad_arguments() -> None:
 
 
 def test_a_result_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condensed, "available_memory", lambda: 10**6)
-    monkeypatch.setattr(condensed, "_SMALL", 10**6)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(memory, "_SMALL", 10**6)
     with pytest.raises(DoesNotFit, match=r"cophenet.* takes 4 MB; 1 MB are available"):
         cophenet(random_linkage(1000, 1))

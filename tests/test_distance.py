@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuclust import distance
-from gpuclust.core import metrics
-from gpuclust.distance import condensed
+from gpuclust.core import memory, metrics
 from gpuclust.errors import BackendUnavailable, DoesNotFit
 
 X = np.random.default_rng(0).normal(size=(23, 5))
@@ -168,7 +167,7 @@ def test_device() -> None:
 
 
 def test_a_result_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condensed, "available_memory", lambda: 10**8)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**8)
     many = np.ones((10_000, 1))
     for compute in (
         lambda: distance.pdist(many),

@@ -53,18 +53,18 @@ def test_all_is_well_on_the_cpu():
 @pytest.mark.usefixtures("without_cuda")
 def test_what_is_wrong_is_found(monkeypatch):
     """A neighbour that is not the nearest, and a primitive that does not run."""
-    right = CpuBackend.nearest
+    right = CpuBackend.nearest_among
 
-    def nearest(self, points):
-        index, distance = right(self, points)
+    def nearest_among(self, *arguments):
+        index, distance = right(self, *arguments)
         return np.where(index == index[3], 0, index), distance
 
     def knn(self, points, k):
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr(CpuBackend, "nearest", nearest)
+    monkeypatch.setattr(CpuBackend, "nearest_among", nearest_among)
     monkeypatch.setattr(CpuBackend, "knn", knn)
-    chosen = ("nearest", "knn", "store_points")
+    chosen = ("nearest_among", "knn", "store_points")
     monkeypatch.setattr(doctor, "PRIMITIVES", {name: doctor.PRIMITIVES[name] for name in chosen})
     monkeypatch.setattr(doctor.methods, "METHODS", {"complete": doctor.methods.METHODS["complete"]})
     found = invoke()

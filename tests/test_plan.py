@@ -12,8 +12,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust.algorithms.costs import stored_bytes
 from gpuclust.algorithms.table import ALGORITHMS
+from gpuclust.core.layout import stored_bytes
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu import tiles
 from gpuclust.linkage import compute

@@ -20,6 +20,7 @@ from treegen import caterpillar, random_linkage
 
 from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
 from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
+from gpuclust.plotting.cluster_colors import LEFT_OUT
 from gpuclust.plotting.style import distinct_colors
 
 ORIENTATIONS = ("top", "bottom", "left", "right")
@@ -214,7 +215,7 @@ def test_clusters_in_two_dimensions(ax, tutorial):
     }
     colors = {label: {drawn[tuple(xy)][:3] for xy in X[labels == label].tolist()} for label in (0, 1, 2)}
     assert [len(colors[label]) for label in (0, 1, 2)] == [1, 1, 1]
-    assert colors[0] == {(0.75, 0.75, 0.75)}
+    assert colors[0] == {to_rgba(LEFT_OUT)[:3]}
     assert colors[1] == {to_rgba("C0")[:3]}
     assert colors[2] == {to_rgba("C1")[:3]}
     assert rings.get_offsets().tolist() == X[[33, 68, 149]].tolist()

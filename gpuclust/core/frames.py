@@ -20,6 +20,8 @@ from gpuclust.core.points import Array, Metric
 
 #: Rows that a centre is found from.
 SAMPLE = 1024
+#: Numbers of the sample that are sorted at a time.
+SORTED = 2**17
 #: A feature is moved if its median is as many times the median distance from it: then the difference of most values
 #: is exact, also in float32, and otherwise little would be gained.
 FAR = 4
@@ -213,15 +215,24 @@ def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
         return None
     device = next((X for X in sets if is_device_array(X)), None)
     array = array_module(sets[0] if device is None else device)
-    rows = [array.asarray(X[:: max(1, len(X) // SAMPLE)]).astype(np.float64) for X in sets]
-    sample = rows[0] if len(rows) == 1 else array.concatenate(rows)
+    rows = [X[:: max(1, len(X) // SAMPLE)] for X in sets]
+    m, width = sets[0].shape[1], max(1, SORTED // sum(map(len, rows)))
+    centre = array.zeros(m)
+    for begin in range(0, m, width):  # some features at a time: the sample may be all of the rows
+        part = slice(begin, begin + width)
+        sample = [array.asarray(X[:, part]).astype(np.float64) for X in rows]
+        centre[part] = _far_medians(array, sample[0] if len(sample) == 1 else array.concatenate(sample))
+    return centre if bool((abs(centre) > 0).any()) else None
+
+
+def _far_medians(array: Any, sample: Any) -> Any:
+    """The medians of the columns that are far from the origin, and 0 for the others."""
     middle = (len(sample) - 1) // 2
     with np.errstate(invalid="ignore", over="ignore"):
         centre = array.sort(sample, axis=0)[middle]
         spread = array.sort(abs(sample - centre), axis=0)[middle]
         far = array.isfinite(centre) & (abs(centre) >= spread * FAR)
-    centre = array.where(far, centre, array.zeros_like(centre))
-    return centre if bool((abs(centre) > 0).any()) else None
+    return array.where(far, centre, array.zeros_like(centre))
 
 
 def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:

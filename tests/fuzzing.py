@@ -409,6 +409,7 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     The last two are the reference's matrix of all dissimilarities, and whether the tree compares in other terms.
     """
     from exact_judge import Wrong
+    from searches import nearest_cluster
 
     from gpuclust.algorithms.candidates import limits_of_clusters, limits_of_points
     from gpuclust.core import methods, metrics
@@ -433,11 +434,11 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     rows = np.arange(clusters.ids.size)
     cpu = select("cpu")
     stored = cpu.store_clusters(points, rule, clusters)
-    found = [(stored.nearest, stored.distance), cpu.nearest_cluster(points, rule, clusters, rows)]
+    found = [(stored.nearest, stored.distance), nearest_cluster(cpu, points, rule, clusters, rows)]
     neighbours = np.argsort(r.random((points.n, points.n)), axis=1)
     found.append(cpu.nearest_among(points, rule, clusters, neighbours, rows))
     if metrics.is_convex(case.metric):
-        tree = cpu.cluster_tree(points, rule, clusters)
+        tree = cpu.search_clusters(points, rule, clusters, bounded=True)
         place = np.empty(rows.size, np.int64)
         place[np.argsort(tree.ids)] = rows  # rows are in order of ids
         by_row = np.argsort(tree.ids)

@@ -460,7 +460,7 @@ def test_a_worker_that_dies_takes_only_its_own_job(tmp_path, data, monkeypatch, 
     assert [outcome.name for outcome in found.values() if not outcome.ok] == ["bomb"]
     assert found["bomb"].kind == "WorkerDied"
     assert said in found["bomb"].error
-    assert "a second time" in found["bomb"].error
+    assert "and again when it was tried alone" in found["bomb"].error
     assert (tmp_path / "out" / "bomb" / "error.json").exists()
 
 

@@ -12,8 +12,8 @@ from test_summaries_exact import WARD, Reference, judge, stored_module, tree
 
 from gpuclust.algorithms.equal import merge_equal
 from gpuclust.core import metrics
+from gpuclust.core.merges import Merging
 from gpuclust.core.methods import METHODS
-from gpuclust.hierarchy.assemble import Merging
 from gpuclust.kernels.cpu import kdtree, screen, screened, summaries
 from gpuclust.kernels.cpu.cluster_tree import ClusterTree
 from gpuclust.kernels.cpu.summary_space import Leaves

@@ -17,7 +17,7 @@ from gpuclust.kernels.cpu import screen, summaries
 from gpuclust.kernels.cpu.summary_kernels import limits
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 
-stored_module = import_module("gpuclust.algorithms.stored")
+stored_module = import_module("gpuclust.algorithms.rounds")
 WARD = methods.resolve("ward")
 METHODS = ("ward", "average", "weighted")
 

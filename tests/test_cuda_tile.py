@@ -31,7 +31,8 @@ OTHERS = 9 if SIMULATED else 150
 
 def prepared(metric: Metric, weighted: bool, dtype: np.dtype, n: int, m: int) -> Points:
     """Points of a form of the table, two of them equal."""
-    X = points_for(metric.name, n, m, seed=n + m)
+    wide = metric in metrics.WIDE_FORMS  # of a metric where its sums would overflow
+    X = points_for("minkowski" if wide else metric.name, n, m, seed=n + m)
     X[n // 2] = X[0]
     if metric.name == "seuclidean":
         return metrics.prepare(X, metric.name, dtype=dtype, V=np.linspace(0.5, 2, m))
@@ -39,6 +40,8 @@ def prepared(metric: Metric, weighted: bool, dtype: np.dtype, n: int, m: int) ->
         VI = np.diag(np.where(np.arange(m) % 3 == 1, -0.1, 1) if weighted else np.linspace(0.5, 2, m))
         return metrics.prepare(X, metric.name, dtype=dtype, VI=VI)
     w = np.linspace(0, 2, m) if weighted and m > 1 else np.ones(m) if weighted else None
+    if wide:
+        return replace(metrics.prepare(X, "minkowski", dtype=dtype, p=3.5, w=w), metric=metric)
     p = 3.5 if metric.name == "minkowski" else None
     return metrics.prepare(X, metric.name, dtype=dtype, p=p, w=w)
 

@@ -197,7 +197,7 @@ def test_resolve() -> None:
     with pytest.raises(TypeError, match="got 3"):
         metrics.resolve(3)
     for p in (0, -1, np.nan):
-        with pytest.raises(ValueError, match="p must be|greater than 0"):
+        with pytest.raises(ValueError, match=r"p must be|greater than 0"):
             metrics.resolve("minkowski", p)
 
 

@@ -37,7 +37,7 @@ def squares_in_both(rows: np.ndarray, ready: screen.Screen, box: int) -> tuple[n
     begin, end = ready.starts[box], ready.starts[box + 1]
     m = rows.shape[1]
     exact = np.zeros((len(rows), end - begin), rows.dtype)
-    ours = ((rows - ready.middle[box]) * ready.scale).astype(np.float32)
+    ours = ((rows - ready.middle[box]) * ready.factor[box]).astype(np.float32)
     parts = np.empty((m, len(rows), end - begin), np.float32)
     for k in range(m):
         d = rows[:, k, None] - rows[None, begin:end, k]
@@ -59,7 +59,9 @@ def test_what_is_near_enough_passes(kind, m, dtype):
         exact, *sums = squares_in_both(rows, ready, box)
         error = 2 * eps * ready.radius[box]
         limit = np.vectorize(
-            lambda most, error=error: screen.threshold(screen.root_of(most, lost, 0.0, float(ready.scale)), error, m),
+            lambda most, error=error, zoom=ready.zoom[box]: screen.threshold(
+                screen.root_of(most, lost, 0.0, float(ready.scale)) * zoom, error, m
+            ),
             otypes=[np.float32],
         )(exact)
         for found in sums:
@@ -67,7 +69,7 @@ def test_what_is_near_enough_passes(kind, m, dtype):
         ours, gaps = np.empty((m, len(rows)), np.float32), np.empty(len(rows), np.float32)
         group = np.ascontiguousarray(rows.T)
         with np.errstate(under="ignore"):
-            screen.approach(group, ready.middle[box], ready.extent[box], ready.scale, ours, gaps)
+            screen.approach(group, ready.middle[box], ready.extent[box], ready.factor[box], ours, gaps)
         assert (gaps[:, None] <= limit).all()
         inside = slice(ready.starts[box], ready.starts[box + 1])
         assert (gaps[inside] == 0).all() or kind == "far from the origin"
@@ -80,7 +82,7 @@ def test_margins_are_needed():
         rows, ready = boxes("close pairs", 240, m, 60, "float64")
         for box in range(len(ready.starts) - 1):
             exact, sums, _ = squares_in_both(rows, ready, box)
-            limit = exact * float(ready.scale) ** 2
+            limit = exact * float(ready.factor[box]) ** 2
             missed[0] |= (sums > np.float32(limit * (1 + 1e-7 * (2 * m + 32)))).any()
             missed[1] |= (sums > (np.sqrt(limit) + 1e-7 * ready.radius[box] * 0.02) ** 2).any()
     assert missed.all()

@@ -336,15 +336,15 @@ def constants(case: Case) -> Iterator[None]:
     """Set the constants of a case, and undo that."""
     from gpuclust.plan import Plan
 
-    before = []
-    for (module, name), value in case.settings.items():
-        found = importlib.import_module(module)
-        before.append((found, name, getattr(found, name)))  # an error if there is none of that name
-        setattr(found, name, value)
-    if case.most is not None:
-        before.append((Plan, "most_clusters", vars(Plan)["most_clusters"]))
-        Plan.most_clusters = case.most  # type: ignore[method-assign, assignment]
+    before: list[tuple[Any, str, Any]] = []
     try:
+        for (module, name), value in case.settings.items():
+            found = importlib.import_module(module)
+            before.append((found, name, getattr(found, name)))  # an error if there is none of that name
+            setattr(found, name, value)
+        if case.most is not None:
+            before.append((Plan, "most_clusters", vars(Plan)["most_clusters"]))
+            Plan.most_clusters = case.most  # type: ignore[method-assign, assignment]
         yield
     finally:
         for found, name, value in before:

@@ -63,7 +63,13 @@ REACHED_BY = {
     "kernels/cpu/tree_points": ("neighbours", "single"),
 }
 #: Tests of bounds, without pytest, that are tried before any seed: the beginning of a file's name, and test modules.
-TESTS = {"kernels/cpu/screen": "test_screen_bounds"}
+TESTS = {
+    "gpuclust/algorithms/candidates": "test_candidates",
+    "kernels/cpu/cluster_tree": "test_tree_bounds",
+    "kernels/cpu/extremes": "test_tree_bounds",
+    "kernels/cpu/screen": "test_screen_bounds",
+    "kernels/cpu/tree_knn": "test_tree_bounds",
+}
 #: Seconds of CPU time that a case takes at most; what takes longer runs for ever.
 A_CASE = 10
 #: Seeds of each method and kind of points (None: any): a few first, and many for what survives.

@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "knn_heavy_slack",
         "kernels/cpu/tree_knn.py",
-        "slack = dtype.type(1 - 16 * np.finfo(dtype).eps) if metric.heavy else one",
-        "slack = one",
+        "inexact, eps = metric.heavy, float(np.finfo(dtype).eps)",
+        "inexact, eps = False, float(np.finfo(dtype).eps)",
         "bounds of powers have no allowance",
     ),
     Mutant(
@@ -279,8 +279,8 @@ MUTANTS = [
     Mutant(
         "screen_scatter_lost",
         "kernels/cpu/screen.py",
-        "rest = (float(most) + lost) * scale * scale * (1 + 16 * _EPS)",
-        "rest = (float(most) + lost) * scale * scale",
+        "rest = (float(most) + lost) * (1 + 16 * _EPS)",
+        "rest = float(most) + lost",
         "rounding of a limit is not allowed for",
         "threshold() allows more than this twice over",
     ),
@@ -336,8 +336,8 @@ MUTANTS = [
     Mutant(
         "pairs_apart_extent",
         "kernels/cpu/screen_pairs.py",
-        "gap -= (extent[one_box, k] + extent[other_box, k]) * (1 + 4 * eps)",
-        "gap -= extent[one_box, k]",
+        "gap -= (extent[one_box, k] / zoom[one_box] + extent[other_box, k] / zoom[other_box]) * (1 + 4 * eps)",
+        "gap -= extent[one_box, k] / zoom[one_box]",
         "boxes are said to be farther apart than they are",
     ),
     Mutant(
@@ -457,7 +457,7 @@ MUTANTS = [
     Mutant(
         "node_error_own_only",
         "kernels/cpu/cluster_tree_kernels.py",
-        "off = rows.error[x] + worst",
+        "off = rows.error[x] + tree.error[node]",
         "off = rows.error[x]",
         "centres below a node count as exact",
     ),
@@ -515,7 +515,7 @@ MUTANTS = [
     Mutant(
         "join_error_same",
         "kernels/cpu/cluster_tree_kernels.py",
-        "into.error[x] = max(rows.error[a], rows.error[b]) + ROUNDINGS * eps * scale",
+        "into.error[x] = max(rows.error[a], rows.error[b]) + ROUNDINGS * eps * farthest(into, x)",
         "into.error[x] = zero",
         "a union's centre counts as exact",
     ),

@@ -1,0 +1,104 @@
+"""Ties and near ties in searches of kd-trees, made so that a missing margin or a comparison turned round shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from gpuclust.core import methods, metrics
+from gpuclust.core.backend import select
+from gpuclust.core.clusters import Clusters
+from gpuclust.distance import nearest_neighbors
+from gpuclust.kernels.cpu.extremes import keep_corners
+
+
+def united(parts: list[list[int]], n: int) -> Clusters:
+    """Clusters of points 0 .. n - 1 with these members: unions in the order given, so that later ones have later ids."""
+    clusters = Clusters.of_points(n, np.dtype("float64"))
+    next_id = n
+    for part in parts:
+        whole = part[0]
+        for point in part[1:]:
+            pair = np.searchsorted(clusters.ids, sorted((whole, point)))
+            clusters, _ = clusters.unite(pair[:1], pair[1:], next_id, True)
+            whole, next_id = next_id, next_id + 1
+    return clusters
+
+
+@pytest.mark.parametrize("size", [7, 11, 23, 47, 49])
+@pytest.mark.parametrize("first", ["left", "right"])
+def test_equal_averages_are_ties(size, first):
+    """Clusters left and right of a point whose average distances are equal: the earlier one is the nearest.
+
+    A sum of distances is compared with the best average times the number of pairs, which is rounded: without a margin
+    the second of two equal sums is taken for a larger one (v / 49 * 49 < v for v = 27).
+    """
+    rng = np.random.default_rng(size)
+    rule = methods.METHODS["average"]
+    for _ in range(12):
+        side = np.zeros((size, 2))
+        while side.sum() / size * size >= side.sum():
+            side = rng.integers(1, 9, (size, 2)).astype(float)
+        X = np.concatenate((np.zeros((1, 2)), side, -side))
+        parts = [list(range(1, size + 1)), list(range(size + 1, 2 * size + 1))]
+        if first == "right":
+            parts.reverse()
+        clusters = united(parts, len(X))
+        points = metrics.prepare(X, "cityblock")
+        searched = select("cpu").search_clusters(points, rule, clusters, bounded=True)
+        row = int(np.flatnonzero(searched.ids == 0)[0])
+        assert searched.distance[row] == side.sum() / size
+        assert searched.ids[searched.nearest[row]] == len(X) + size - 2  # the first union of all of its points
+
+
+@pytest.mark.parametrize("method", ["average", "complete"])
+def test_centres_far_from_the_origin(method):
+    """Points a few last bits apart, far from the origin: centres are off by as much as clusters are apart."""
+    rule = methods.METHODS[method]
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        n, m = 48, int(rng.integers(1, 3))
+        X = 1e8 * np.where(np.arange(n) % 2, 1.0, -1.0)[:, None] + np.spacing(1e8) * rng.integers(0, 40, (n, m))
+        order = rng.permutation(n)
+        order = order[np.argsort(X[order, 0] + np.spacing(1e8) * rng.integers(0, 9, n), kind="stable")]
+        ends = np.sort(rng.choice(np.arange(1, n), 12, replace=False))
+        parts = [part.tolist() for part in np.split(order, ends)]
+        clusters = united(parts, n)
+        points = metrics.prepare(X, "cityblock")
+        searched = select("cpu").search_clusters(points, rule, clusters, bounded=True)
+        found = searched.distance[np.argsort(searched.ids)]  # the rows of the tree are in another order
+        expected = select("reference").store_clusters(points, rule, clusters).distance
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("metric", ["cityblock", "chebyshev"])
+def test_lists_of_a_shuffled_lattice(k, metric):
+    """Nearly all distances are equal, and equal to those of boxes: only indices decide what is looked at."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.permutation(np.stack(np.divmod(np.arange(13 * 17), 17), axis=1).astype(float))
+        distance, index = nearest_neighbors(X, k, metric, device="cpu")
+        far = cdist(X, X, metric)
+        np.fill_diagonal(far, np.inf)
+        expected = np.argsort(far, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(index, expected)
+        np.testing.assert_array_equal(distance, np.take_along_axis(far, expected, 1))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_corners_that_are_the_same_but_for_rounding(strict):
+    """Points some last bits from a corner of a hull: rounding can make any of them the farthest."""
+    rng = np.random.default_rng(3)
+    for _ in range(150):
+        corners = rng.normal(size=(4, 2))
+        X = np.repeat(corners, 5, axis=0)
+        X += np.spacing(X) * rng.integers(-3, 4, X.shape)
+        n = len(X)
+        others = rng.normal(size=(60, 2))
+        diameter = float(np.linalg.norm(np.ptp(np.concatenate((X, others)), axis=0)))
+        kept, which = X.copy(), np.arange(n)
+        count = keep_corners(kept, which, 0, n, np.empty(2 * n + 2, np.int64), diameter, strict)
+        far = cdist(others, X)
+        np.testing.assert_array_equal(far[:, which[:count]].max(axis=1), far.max(axis=1))

@@ -13,6 +13,10 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
+from mutants_list import MUTANTS
+
+from gpuclust.algorithms import rounds
+from gpuclust.core import sizes
 
 HERE = Path(__file__).resolve().parent
 CASES = int(os.environ.get("GPUCLUST_FUZZ_CASES", "20000"))
@@ -86,5 +90,14 @@ def test_every_constant_that_is_drawn_exists_and_is_put_back():
 
 def test_a_failing_case_is_told():
     case = fuzzing.draw(0, only={"method": "single", "metric": "euclidean"})
-    case.settings[("gpuclust.core.sizes", "NO_SUCH")] = 1
+    case.settings |= {("gpuclust.algorithms.rounds", "FUSED"): 3, ("gpuclust.core.sizes", "NO_SUCH"): 1}
     assert "NO_SUCH" in str(fuzzing.failure(case))
+    assert rounds.FUSED == sizes.FUSED  # constants that were set before are put back
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_text_of_every_mutant_is_there(mutant):
+    """Otherwise ``make test-mutants`` would plant nothing."""
+    text = (HERE.parent / mutant.file).read_text()
+    assert text.count(mutant.old) == 1
+    compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")

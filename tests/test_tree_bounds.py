@@ -14,7 +14,7 @@ from gpuclust.kernels.cpu.extremes import keep_corners
 
 
 def united(parts: list[list[int]], n: int) -> Clusters:
-    """Clusters of points 0 .. n - 1 with these members: unions in the order given, so that later ones have later ids."""
+    """Clusters of points 0 .. n - 1 with these members: unions made in the order given."""
     clusters = Clusters.of_points(n, np.dtype("float64"))
     next_id = n
     for part in parts:
@@ -40,7 +40,8 @@ def test_equal_averages_are_ties(size, first):
         side = np.zeros((size, 2))
         while side.sum() / size * size >= side.sum():
             side = rng.integers(1, 9, (size, 2)).astype(float)
-        X = np.concatenate((np.zeros((1, 2)), side, -side))
+        away = rng.integers(1000, 2000, (60, 2)) * rng.choice([-1.0, 1.0], (60, 2))  # so that there is a tree
+        X = np.concatenate((np.zeros((1, 2)), side, -side, away))
         parts = [list(range(1, size + 1)), list(range(size + 1, 2 * size + 1))]
         if first == "right":
             parts.reverse()
@@ -53,21 +54,23 @@ def test_equal_averages_are_ties(size, first):
 
 
 @pytest.mark.parametrize("method", ["average", "complete"])
-def test_centres_far_from_the_origin(method):
-    """Points a few last bits apart, far from the origin: centres are off by as much as clusters are apart."""
+@pytest.mark.parametrize("metric", ["cityblock", "euclidean"])
+def test_centres_that_are_rounded(metric, method):
+    """Points a few last bits apart: centres of clusters are off by as much as clusters are apart."""
     rule = methods.METHODS[method]
-    rng = np.random.default_rng(1)
-    for _ in range(200):
-        n, m = 48, int(rng.integers(1, 3))
-        X = 1e8 * np.where(np.arange(n) % 2, 1.0, -1.0)[:, None] + np.spacing(1e8) * rng.integers(0, 40, (n, m))
-        order = rng.permutation(n)
-        order = order[np.argsort(X[order, 0] + np.spacing(1e8) * rng.integers(0, 9, n), kind="stable")]
-        ends = np.sort(rng.choice(np.arange(1, n), 12, replace=False))
-        parts = [part.tolist() for part in np.split(order, ends)]
-        clusters = united(parts, n)
-        points = metrics.prepare(X, "cityblock")
+    rng = np.random.default_rng(2)
+    for _ in range(150):
+        n, m = int(rng.integers(60, 200)), int(rng.integers(1, 4))
+        large = float(rng.choice([1e8, 1.0, 0.7, 3e5]))
+        last_bit = np.spacing(large)
+        X = large * np.where(rng.random(n) < 0.9, 1.0, -1.0)[:, None]
+        X = X + last_bit * rng.integers(0, int(rng.choice([3, 10, 40, 200])), (n, m))
+        along = (X - X.min()) @ rng.normal(size=m) + last_bit * rng.random(n) * rng.choice([0, 2, 10])
+        ends = np.sort(rng.choice(np.arange(1, n), n // int(rng.integers(2, 8)), replace=False))
+        clusters = united([part.tolist() for part in np.split(np.argsort(along, kind="stable"), ends)], n)
+        points = metrics.prepare(X, metric)
         searched = select("cpu").search_clusters(points, rule, clusters, bounded=True)
-        found = searched.distance[np.argsort(searched.ids)]  # the rows of the tree are in another order
+        found = searched.distance[np.argsort(searched.ids)]  # rows are in another order
         expected = select("reference").store_clusters(points, rule, clusters).distance
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 

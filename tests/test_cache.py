@@ -38,8 +38,8 @@ print(json.dumps(wrong))
 """
 
 
-def run(cache: Path, *arguments: str, code: str = CALLS, **environment: str) -> str:
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
+def run(cache: Path | None, *arguments: str, code: str = CALLS, **environment: str) -> str:
+    env = {**os.environ, **({} if cache is None else {"NUMBA_CACHE_DIR": str(cache)}), **environment}
     done = subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -68,27 +68,33 @@ def test_every_compiled_closure_is_named():
     assert not missing
 
 
-def test_a_later_process_compiles_nothing(tmp_path):
-    """What a first process has compiled a second one finds, whatever of the library it uses."""
-    code = """
+#: Prints the functions that are compiled.
+RECORDED = """
 import numpy as np, gpuclust
-rng = np.random.default_rng(0)
-for m in (2, 16):
-    X = rng.normal(size=(1500, m))
-    for method in ("single", "complete", "average", "weighted", "centroid", "median", "ward"):
-        gpuclust.linkage(X, method)
-    gpuclust.linkage(X, "single", "cityblock")
-    gpuclust.linkage(X, "average", "sqeuclidean")
+from numba.core import event
+X = np.random.default_rng(0).normal(size=(1500, 16))
+with event.install_recorder("numba:compile") as compiled:
+    {work}
+print([str(begun.data["dispatcher"]) for _, begun in compiled.buffer])
+"""
+WORK = """
+    for data in (X, X[:, :2]):
+        for method in ("single", "complete", "average", "weighted", "centroid", "median", "ward"):
+            gpuclust.linkage(data, method)
+        gpuclust.linkage(data, "single", "cityblock")
+        gpuclust.linkage(data, "average", "sqeuclidean")
 """
 
-    def kept():
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb?")}
 
-    run(tmp_path, code=code)
-    first = kept()
-    run(tmp_path, code=code)
-    assert len(first) > 50
-    assert kept() == first
+def test_a_later_process_compiles_nothing(tmp_path):
+    """What a first process has compiled a second one finds, whatever of the library it uses.
+
+    In the cache that all tests share, where most of it is by now: a new one takes two minutes to fill.
+    """
+    assert "dispatcher" in run(tmp_path, code=RECORDED.format(work="gpuclust.linkage(X[:9], 'single')")).lower()
+    shared = Path(os.environ["NUMBA_CACHE_DIR"]) if "NUMBA_CACHE_DIR" in os.environ else None
+    run(shared, code=RECORDED.format(work=WORK))
+    assert run(shared, code=RECORDED.format(work=WORK)).strip() == "[]"
 
 
 def test_a_read_only_install(tmp_path):

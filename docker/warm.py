@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from gpuclust.app.job.job import Job, run
-from gpuclust.app.job.results import Cut
 from gpuclust.core.methods import METHODS
 from gpuclust.distance import pdist
 from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
@@ -40,7 +39,7 @@ def warm(methods: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "points.npy"
         np.save(data, points)
-        run(Job(str(data), Path(folder) / "out", methods[0], cut=Cut("maxclust", 5), device="cpu"))
+        run(Job(str(data), Path(folder) / "out", methods[0], clusters=5, device="cpu"))
 
 
 if __name__ == "__main__":

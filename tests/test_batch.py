@@ -26,7 +26,6 @@ from gpuclust.app.cli import app
 from gpuclust.app.data.output import OutputError
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import Source, identity
-from gpuclust.app.job.results import Cut
 from gpuclust.core.device import Device
 from gpuclust.errors import InputFileError, RoundingWarning
 
@@ -227,7 +226,10 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "metric": "cosine",
         "p": 3.0,
         "weights": (1.0, 2.0, 3.0),
-        "cut": Cut("maxclust", 3),
+        "clusters": 3,
+        "distance": 1.5,
+        "inconsistent": 1.0,
+        "depth": 3,
         "dtype": "float32",
         "columns": (0, 1),
         "header": True,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from gpuclust.app.batch import pool
+from gpuclust.app.batch.entry import merged
 from gpuclust.app.batch.estimate import Estimate, estimate
 from gpuclust.app.batch.inputs import collect
 from gpuclust.app.batch.manifest import is_manifest, read_manifest
-from gpuclust.app.batch.options import merged
 from gpuclust.app.batch.prepare import Settings, prepare
 from gpuclust.app.batch.schedule import GROUP, Queue, Task
 from gpuclust.app.job.job import Job
-from gpuclust.app.job.results import Cut
+from gpuclust.app.options import Cut
 from gpuclust.errors import InputFileError
 
 OUT = Path("out")
@@ -121,7 +121,7 @@ def test_manifest_in_toml(tmp_path):
     assert (a.method, a.p, a.cut, a.dtype) == ("complete", 3.0, Cut("inconsistent", 1.5, 3), "float32")
     assert b.data.endswith("b.npy")
     assert (c.data, c.metric, c.p) == (f"{tmp_path / 'c.npz'}:X", "cosine", None)
-    assert (c.weights, c.cut, c.min_size) == ((1.0, 2.5), Cut("maxclust", 4), 2)
+    assert (c.weights, c.cut, c.min_size) == ((1.0, 2.5), Cut("maxclust", 4, min_size=2), 2)
 
 
 @pytest.mark.parametrize(

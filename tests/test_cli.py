@@ -23,7 +23,7 @@ from gpuclust.app.cli import app
 from gpuclust.app.data.opening import sha256_of
 from gpuclust.app.job import results
 from gpuclust.app.job.job import Job
-from gpuclust.app.job.results import Cut
+from gpuclust.app.options import Cut, recorded
 from gpuclust.app.terminal import stoppable
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 
@@ -72,7 +72,8 @@ def test_run_gives_what_scipy_gives(points, tmp_path, options, criterion, thresh
     np.testing.assert_array_equal(labels, reference.fcluster(expected, threshold, criterion, depth))
     assert [int(row["row"]) for row in labels_in(out)] == list(range(60))
     assert record["result"]["clusters"] == max(labels)
-    assert record["parameters"]["cut"] == {"criterion": criterion, "threshold": threshold, "depth": depth}
+    assert record["parameters"][{"maxclust": "clusters"}.get(criterion, criterion)] == threshold
+    assert recorded(record["parameters"]).cut == Cut(criterion, threshold, depth)
     assert sorted(os.listdir(out)) == sorted(record["files"]) == ["Z.npy", "labels.csv", "run.json"]
 
 
@@ -163,10 +164,10 @@ def test_condensed_distances_and_two_observations(tmp_path):
         (["--metric", "euclidian"], "Did you mean 'euclidean'"),
         (["--method", "ward", "--metric", "cityblock"], "Euclidean"),
         (["--clusters", 2, "--distance", 3], "not several"),
-        (["--depth", 3], "goes with --inconsistent"),
+        (["--depth", 3], "depth goes with inconsistent"),
         (["--clusters", 0], "at least 1, got 0"),
         (["--clusters", 61], "61 clusters were asked for, but there are 60 rows"),
-        (["--distance", "nan"], "must be a number >= 0, got nan"),
+        (["--distance", "nan"], "--distance must be a finite number, got nan"),
         (["--distance", "-1"], "must be a number >= 0, got -1"),
         (["--inconsistent", 1, "--depth", 0], "depth of inconsistency must be at least 1, got 0"),
         (["--p", 3], "means nothing to euclidean"),

@@ -20,13 +20,12 @@ import pytest
 
 import gpuclust
 from gpuclust import batch
+from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.inputs import unique_names
-from gpuclust.app.batch.options import Entry
 from gpuclust.app.data.output import OutputError
 from gpuclust.app.job import job
 from gpuclust.app.job.job import Job, run
 from gpuclust.app.job.record import complete_record, identity
-from gpuclust.app.job.results import Cut
 from gpuclust.errors import FallbackWarning, InputFileError
 
 POINTS = np.random.default_rng(5).normal(size=(40, 2))
@@ -40,7 +39,7 @@ def points(tmp_path):
 
 
 def a_job(points, out, clusters=3, **options):
-    return Job(str(points), out, cut=Cut("maxclust", clusters), **{"plots": False, **options})
+    return Job(str(points), out, clusters=clusters, **{"plots": False, **options})
 
 
 def command(*arguments, prefix=(), without=(), **options):

@@ -18,7 +18,6 @@ from gpuclust.app.cli import app
 from gpuclust.app.data.ownership import JOURNAL, write_sealed
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import read_record
-from gpuclust.app.job.results import Cut
 from gpuclust.errors import InputFileError
 
 POINTS = np.random.default_rng(5).normal(size=(40, 2))
@@ -91,7 +90,7 @@ def check(finished, copy, place):
     assert complete == 0
     assert any(line.startswith(f"{copy / 'a' / name}: ") for line in wrong), (place, name, wrong)
     damaged = (copy / "a" / name).read_bytes() if (copy / "a" / name).exists() else None
-    job = Job(str(finished / "a.npy"), copy / "a", cut=Cut("maxclust", 3.0), plots=False, report=True)
+    job = Job(str(finished / "a.npy"), copy / "a", clusters=3.0, plots=False, report=True)
     attempt = do(job)
     assert attempt.status == "done", (place, name, attempt.failure)
     assert attempt.said or name == "run.json", (place, name)
@@ -185,7 +184,7 @@ def test_what_a_kill_after_the_last_step_leaves_is_cleared_away(finished, tmp_pa
     record = read_record(out / "a")
     write_sealed(out / "a" / JOURNAL, {"files": {name: [digest] for name, digest in record["hashes"].items()}})
     (out / "a" / ".gpuclust-123-0123abcd.tmp").mkdir()
-    job = Job(str(finished / "a.npy"), out / "a", cut=Cut("maxclust", 3.0), plots=False, report=True)
+    job = Job(str(finished / "a.npy"), out / "a", clusters=3.0, plots=False, report=True)
     assert do(job).status == "unchanged"
     assert sorted(os.listdir(out / "a")) == before
 

@@ -25,7 +25,7 @@ from gpuclust.app.data.ownership import (
     write_sealed,
 )
 from gpuclust.app.job.job import Job, run
-from gpuclust.app.job.results import RESULTS, Cut
+from gpuclust.app.job.results import RESULTS
 
 POINTS = np.random.default_rng(5).normal(size=(30, 2))
 MINE = "written by hand\n"
@@ -270,7 +270,7 @@ def test_python_has_the_same_rules(here):
     np.save("a.npy", POINTS)
     os.makedirs("o/a")
     Path("o/a/Z.npy").write_text(MINE)
-    job = Job("a.npy", Path("o/a"), cut=Cut("maxclust", 2), plots=False)
+    job = Job("a.npy", Path("o/a"), clusters=2, plots=False)
     with pytest.raises(OutputRefused, match=r"o/a/Z.npy: was not written by gpuclust"):
         run(job)
     options = {"plots": "none", "reports": False, "workers": 1}
@@ -297,7 +297,7 @@ def test_the_demonstration_has_the_same_rules(here, monkeypatch):
 def test_what_is_ours_survives_a_kill_at_any_step(tmp_path, monkeypatch):
     """After every system call that changes the folder, another run finds nothing that it takes for the user's."""
     np.save(tmp_path / "a.npy", POINTS)
-    job = Job(str(tmp_path / "a.npy"), tmp_path / "o", cut=Cut("maxclust", 2), plots=False)
+    job = Job(str(tmp_path / "a.npy"), tmp_path / "o", clusters=2, plots=False)
     run(job)
 
     class Killed(BaseException):
@@ -320,7 +320,7 @@ def test_what_is_ours_survives_a_kill_at_any_step(tmp_path, monkeypatch):
                 patch.setattr(os, name, counted(getattr(os, name)))
             patch.setattr(OutputFolder, "forget_all", lambda self: None)  # killed, not stopped
             try:
-                run(Job(job.data, job.out, cut=Cut("maxclust", 3 + step), plots=False))
+                run(Job(job.data, job.out, clusters=3 + step, plots=False))
             except (Killed, OutputError):
                 pass
             else:

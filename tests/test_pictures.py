@@ -22,7 +22,6 @@ from gpuclust.app.batch.summary import index_page, row_of
 from gpuclust.app.cli import app
 from gpuclust.app.job import job, results
 from gpuclust.app.job.job import Job
-from gpuclust.app.job.results import Cut
 from gpuclust.app.report import report
 from gpuclust.app.report.svg import dendrogram_svg, scatter_svg
 from gpuclust.core.text import displayed, guarded, unguarded
@@ -297,7 +296,7 @@ def test_a_picture_that_fails_costs_no_result(table, tmp_path, monkeypatch, modu
     monkeypatch.setattr(module, name, _raise)
     out = tmp_path / "o"
     with pytest.warns(PictureWarning, match="could not be made .ValueError: x_1_2 . Double subscript") as said:
-        found = job.run(Job(str(table), out, cut=Cut("maxclust", 3), report=True))
+        found = job.run(Job(str(table), out, clusters=3, report=True))
     assert {str(warning.message).partition(" ")[0] for warning in said} == lost
     np.testing.assert_allclose(np.load(out / "Z.npy"), reference.linkage(POINTS, "average"), rtol=1e-12)
     record = json.loads((out / "run.json").read_text())
@@ -328,7 +327,7 @@ def test_a_batch_does_not_draw_again_what_cannot_be_drawn(table, tmp_path, monke
     from gpuclust.app.batch import worker
 
     monkeypatch.setattr(plotting, "fancy_dendrogram", _raise)
-    work = Job(str(table), tmp_path / "o", cut=Cut("maxclust", 3))
+    work = Job(str(table), tmp_path / "o", clusters=3)
     first = worker.do(work)
     assert first.status == "done"
     assert any("dendrogram.png could not be made" in text for text in first.record["warnings"])

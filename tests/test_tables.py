@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gpuclust.app.batch.options import parse_options
+from gpuclust.app.batch.entry import parse_options
 from gpuclust.app.cli import app
 from gpuclust.app.data.files import read_points, read_shape
 from gpuclust.app.data.tables import table_shape

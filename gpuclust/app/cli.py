@@ -9,17 +9,18 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpuclust.app import cli_options as options
 from gpuclust.app.batch.command import EPILOG, batch
+from gpuclust.app.options import Options, accepts, from_command_line
 from gpuclust.app.terminal import ProgressBar, console, plain_errors, stoppable
 from gpuclust.core.text import displayed
 
 if TYPE_CHECKING:
-    from gpuclust.app.job.job import Cut, Job, Result
+    from gpuclust.app.job.job import Job, Result
 
 app = typer.Typer(
     name="gpuclust",
@@ -63,6 +64,7 @@ gpuclust run arrays.npz:X --method complete --inconsistent 1.2 --depth 4 --no-pl
 
 Exit codes: 0 done, 2 the data or an option is at fault, 1 anything else, 130 stopped by Ctrl-C.""",
 )
+@accepts()
 def run(
     data: Annotated[
         str,
@@ -74,21 +76,7 @@ def run(
             show_default=False,
         ),
     ],
-    method: options.Method = "average",
-    metric: options.Metric = "euclidean",
-    p: options.P = None,
-    weights: options.Weights = None,
-    columns: options.Columns = None,
-    header: options.Header = None,
-    index: options.Index = None,
-    precomputed: options.Precomputed = False,
-    clusters: options.Clusters = None,
-    distance: options.Distance = None,
-    inconsistent: options.Inconsistent = None,
-    depth: options.Depth = None,
-    min_size: options.MinSize = None,
-    dtype: options.Dtype = "float64",
-    device: options.Device = "auto",
+    *,
     memory_limit: options.MemoryLimit = None,
     out: Annotated[
         Path | None,
@@ -98,10 +86,10 @@ def run(
     report: Annotated[
         bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
-    labels_format: options.LabelsFormat = "csv",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
+    **given: Any,
 ) -> None:
     """Cluster one data set and leave the results in a folder.
 
@@ -119,27 +107,14 @@ def run(
     with plain_errors(debug):
         from gpuclust.app.job import job as jobs
 
-        cut = _cut(clusters, distance, inconsistent, depth)
         job = jobs.Job(
-            data=data,
-            out=out or _default_folder(data),
-            method=method,
-            metric=metric,
-            p=p,
-            weights=None if weights is None else options.numbers(weights),
-            columns=None if columns is None else options.columns_of(columns),
-            header=header,
-            index=index,
-            precomputed=precomputed,
-            cut=cut,
-            dtype=dtype,
-            device=device,
+            data,
+            out or _default_folder(data),
             memory_limit=memory_limit,
             plots=not no_plots,
-            min_size=1 if min_size is None else min_size,
-            labels_format=labels_format,
             report=report,
             overwrite=overwrite,
+            **from_command_line(given),
         )
         with ProgressBar(quiet) as bar:
             result = jobs.run(job, bar)
@@ -159,6 +134,7 @@ gpuclust plan points.npy --method average --memory-limit 8GB
 
 Exit codes: 0 it fits, 1 it does not, 2 the data or an option is at fault.""",
 )
+@accepts("method", "metric", "header", "index", "dtype", "device")
 def plan(
     what: Annotated[
         str, typer.Argument(metavar="N|FILE", help="Number of observations, or a data file.", show_default=False)
@@ -169,25 +145,14 @@ def plan(
             metavar="[M]", help="Number of features; without it, condensed distances.", show_default=False
         ),
     ] = None,
-    method: options.Method = "average",
-    metric: options.Metric = "euclidean",
-    header: options.Header = None,
-    index: options.Index = None,
-    dtype: options.Dtype = "float64",
-    device: options.Device = "auto",
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(
-            "--memory-limit",
-            help="Most memory to use, like 8GB; what is there unless given.",
-            rich_help_panel="Machine",
-        ),
-    ] = None,
+    *,
+    memory_limit: options.MemoryLimit = None,
     algorithm: Annotated[
         str, typer.Option("--algorithm", help="auto, or the one to plan with.", rich_help_panel="Machine")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     debug: options.Debug = False,
+    **given: Any,
 ) -> None:
     """Say what a linkage would need, without doing it.
 
@@ -199,8 +164,11 @@ def plan(
         from gpuclust.app import plan_report
         from gpuclust.plan import plan as planned
 
-        n, m, how = plan_report.size_of(what, features, header, index)
-        found = planned(n, m, method, metric, dtype, device, memory_limit, algorithm=algorithm)
+        chosen = Options(**from_command_line(given))
+        n, m, how = plan_report.size_of(what, features, chosen.header, chosen.index)
+        found = planned(
+            n, m, chosen.method, chosen.metric, chosen.dtype, chosen.device, memory_limit, algorithm=algorithm
+        )
         plan_report.show(found, as_json, how)
     if not found.fits:
         raise typer.Exit(1)
@@ -239,6 +207,7 @@ gpuclust compare big.npy --sample 20000 --threads 8 --timeout 3600 --json
 Exit codes: 0 all agree, 1 heights differ or a program failed or took too long, 2 the data or an option is at fault,
 130 stopped by Ctrl-C."""
 )
+@accepts("method", "metric", "p", "header", "index", "clusters", "dtype", "device")
 def compare(
     data: Annotated[str, typer.Argument(metavar="DATA", help="As for gpuclust run: points, or condensed distances.")],
     against: Annotated[
@@ -251,14 +220,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    method: options.Method = "average",
-    metric: options.Metric = "euclidean",
-    p: options.P = None,
-    header: options.Header = None,
-    index: options.Index = None,
-    clusters: Annotated[
-        int | None, typer.Option("--clusters", "-k", help="Cut into so many clusters; the elbow's number by default.")
-    ] = None,
+    *,
     sample: Annotated[
         int | None, typer.Option("--sample", help="Take so many observations only, drawn at random.")
     ] = None,
@@ -268,19 +230,19 @@ def compare(
     threads: Annotated[
         int | None, typer.Option("--threads", help="Threads of each program that knows threads.", min=1)
     ] = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="float64 or float32, of gpuclust.")] = "float64",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1, of gpuclust.")] = "auto",
     memory_limit: Annotated[
         str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     debug: options.Debug = False,
+    **given: Any,
 ) -> None:
     """Hold gpuclust against other programs on your data.
 
     Each program runs in a process of its own, warmed up by a small call.
     Prints seconds, peak memory of the process, the largest difference of
-    merge heights, and whether the clusters are the same. A program that
+    merge heights, and whether the clusters are the same (without --clusters,
+    of a cut into the number that the elbow suggests). A program that
     cannot do it, or would not fit into memory, is skipped and it says why.
     """
     with plain_errors(debug):
@@ -289,9 +251,11 @@ def compare(
 
         names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
         most = None if memory_limit is None else parse_bytes(memory_limit)
-        task = comparison.Task(method, metric, p, dtype, device, most)
-        options = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
-        well = comparison.run(data, names, task, options, as_json, header=header, index=index)
+        chosen = Options(**from_command_line(given))
+        task = comparison.Task(chosen.method, chosen.metric, chosen.p, chosen.dtype, chosen.device, most)
+        clusters = None if chosen.clusters is None else int(chosen.clusters)
+        how = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
+        well = comparison.run(data, names, task, how, as_json, header=chosen.header, index=chosen.index)
     if not well:
         raise typer.Exit(1)
 
@@ -334,18 +298,6 @@ def main() -> None:
     if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
-
-
-def _cut(clusters: int | None, distance: float | None, inconsistent: float | None, depth: int | None) -> Cut | None:
-    from gpuclust.app.job.job import Cut
-
-    given = {"maxclust": clusters, "distance": distance, "inconsistent": inconsistent}
-    chosen = [(criterion, float(value)) for criterion, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise ValueError("give one of --clusters, --distance and --inconsistent, not several")
-    if depth is not None and inconsistent is None:
-        raise ValueError("--depth goes with --inconsistent")
-    return Cut(*chosen[0], depth=2 if depth is None else depth) if chosen else None
 
 
 def _default_folder(data: str) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def size_of(
-    what: str, features: int | None, header: bool | None = None, index: str | None = None
+    what: str, features: int | None, header: bool | None = None, index: str | int | None = None
 ) -> tuple[int, int | None, str]:
     """Observations and features (None: condensed dissimilarities), from a number or from a file; how that was read.
 

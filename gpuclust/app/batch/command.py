@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuclust.app import cli_options as options
+from gpuclust.app.options import accepts, documented, from_command_line
 from gpuclust.app.terminal import FAILED, allow_unwinding, console, plain_errors, say_how_to_stop
 from gpuclust.core.text import displayed
 
@@ -36,6 +37,8 @@ _UNWIND_SECONDS = 10.0
 _LISTED = 10
 
 
+@accepts()
+@documented
 def batch(
     inputs: Annotated[
         list[str] | None,
@@ -46,24 +49,10 @@ def batch(
             show_default=False,
         ),
     ] = None,
+    *,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel="Output")
     ] = None,
-    method: options.Method = "average",
-    metric: options.Metric = "euclidean",
-    p: options.P = None,
-    weights: options.Weights = None,
-    columns: options.Columns = None,
-    header: options.Header = None,
-    index: options.Index = None,
-    precomputed: options.Precomputed = False,
-    clusters: options.Clusters = None,
-    distance: options.Distance = None,
-    inconsistent: options.Inconsistent = None,
-    depth: options.Depth = None,
-    min_size: options.MinSize = None,
-    dtype: options.Dtype = "float64",
-    device: options.Device = "auto",
     memory_limit: options.MemoryLimit = None,
     workers: Annotated[
         int | None,
@@ -82,7 +71,6 @@ def batch(
     no_reports: Annotated[
         bool, typer.Option("--no-reports", help="Write no report.html.", rich_help_panel="Output")
     ] = False,
-    labels_format: options.LabelsFormat = "csv",
     log_format: Annotated[
         str,
         typer.Option("--log-format", help="text, or json: one object a line on stdout.", rich_help_panel="Output"),
@@ -101,6 +89,7 @@ def batch(
     ] = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
+    **given: Any,
 ) -> None:
     """Cluster many data sets, each into a folder of its own.
 
@@ -113,24 +102,9 @@ def batch(
     --overwrite says so; a link in --out is not followed.
 
     Options are defaults: a manifest may say otherwise for each data set, by
-    the columns or keys path, name, method, metric, p, weights, columns,
-    header, index, key, precomputed, clusters, distance, inconsistent, depth,
-    min_size, dtype, device, labels_format.
+    the columns or keys
+    {options}, and path.
     """
-    given: dict[str, Any] = {
-        "method": method,
-        "metric": metric,
-        "p": p,
-        "header": header,
-        "index": index,
-        "clusters": clusters,
-        "distance": distance,
-        "inconsistent": inconsistent,
-        "depth": depth,
-        "min_size": min_size,
-        "dtype": dtype,
-        "labels_format": labels_format,
-    }
     if verify is not None:
         with plain_errors(debug):
             well = _verify(verify, inputs, out)
@@ -141,17 +115,12 @@ def batch(
         if not inputs or out is None:
             raise ValueError(f"{'a data set' if out else '--out'} is missing; see gpuclust batch --help")
         from gpuclust.app.batch.engine import iterate
+        from gpuclust.app.batch.entry import Entry
         from gpuclust.app.batch.log import listener_for
-        from gpuclust.app.batch.options import Entry
         from gpuclust.app.batch.prepare import Settings
 
-        if weights is not None:
-            given["weights"] = options.numbers(weights)
-        if columns is not None:
-            given["columns"] = options.columns_of(columns)
-        if precomputed:
-            given["precomputed"] = True
-        defaults = {key: value for key, value in given.items() if value is not None}
+        device = str(given.pop("device"))
+        defaults = from_command_line(given)
         Entry("", defaults, "").job(out).check()
         settings = Settings(workers, memory_limit, device, plots, not no_reports, overwrite, defaults)
         if dry_run:
@@ -217,7 +186,7 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
         table.add_column(head, justify="right" if head == "memory" else "left", overflow="fold")
     for task in sorted(tasks, key=lambda task: -task.estimate.cost):
         plan, job = task.estimate.plan, task.job
-        cut = "-" if job.cut is None else f"{job.cut.criterion} {job.cut.threshold:g}"
+        cut = "-" if job.cut is None else str(job.cut)
         if log_format == "json":
             known = {} if plan is None else {"n": plan.n, "m": plan.m, "algorithm": plan.algorithm}
             planned = {

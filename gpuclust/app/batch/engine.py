@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.algorithms import speed
+from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.folders import Folders
 from gpuclust.app.batch.inputs import Input, collect
 from gpuclust.app.batch.lock import locked
 from gpuclust.app.batch.log import Listener
-from gpuclust.app.batch.options import Entry
 from gpuclust.app.batch.outcome import NOT_RUN, Failure, Outcome, write_error
 from gpuclust.app.batch.pool import Worker, WorkerError
 from gpuclust.app.batch.prepare import Settings, failed, inputs_of, prepare
 from gpuclust.app.batch.schedule import Queue, Task
 from gpuclust.app.data.output import OutputError, atomic_write, check_output_folder, discard_left_behind, staging
+from gpuclust.app.options import documented
 from gpuclust.core import devices
 
 #: Seconds between two versions of the summary, while the batch is under way.
@@ -242,6 +243,7 @@ def iterate(
                 listener.end(every, time.monotonic() - began)
 
 
+@documented
 def run(
     jobs: Input | Iterable[Input],
     out: str | os.PathLike[str],
@@ -280,9 +282,8 @@ def run(
         the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
         file is kept under another name.
     **options
-        Defaults for data sets that have none of their own: method ("average"), metric, p, weights, columns, header,
-        index, key (of .npz files), precomputed, one of clusters, distance and inconsistent (with depth), min_size,
-        dtype, labels_format ("csv" or "parquet").
+        Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them:
+        {options}.
 
     Returns
     -------

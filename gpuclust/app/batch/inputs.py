@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gpuclust.app.batch.entry import Entry, merged, parse_options
 from gpuclust.app.batch.lock import NAME as LOCK
 from gpuclust.app.batch.manifest import is_manifest, read_manifest
-from gpuclust.app.batch.options import Entry, merged, parse_options
 from gpuclust.app.batch.summary import FILES
 from gpuclust.app.data.files import ENDINGS, split_key
 from gpuclust.core.text import displayed

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gpuclust.app.batch.options import OPTIONS, merged, parse_options
+from gpuclust.app.batch.entry import KEYS, merged, parse_options
 from gpuclust.app.data.opening import check_is_file, open_regular
 from gpuclust.errors import InputFileError, unknown_name
 
@@ -78,8 +78,8 @@ def _read_csv(path: Path) -> list[Row]:
         lines = _rows_of(path, table)
         head = [cell.strip() for cell in next(lines, [])]
         for name in head:
-            if name != "path" and name not in OPTIONS:
-                raise ValueError(f"{path}, line 1: {unknown_name('column', name, ['path', *OPTIONS])}")
+            if name != "path" and name not in KEYS:
+                raise ValueError(f"{path}, line 1: {unknown_name('column', name, ['path', *KEYS])}")
         if len(set(head)) < len(head):
             raise ValueError(f"{path}, line 1: a column is there twice")
         for row in lines:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.ownership import OutputRefused, read_sealed, write_sealed
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.results import read_labels
+from gpuclust.app.options import recorded
 from gpuclust.core.text import displayed
 from gpuclust.errors import GpuclustError
 
@@ -73,7 +74,7 @@ class Outcome:
     @property
     def labels(self) -> NDArray[Any] | None:
         """Cluster of each row, shape (n,), from 1; None without a cut."""
-        if self.record["parameters"]["cut"] is None:
+        if recorded(self.record["parameters"]).cut is None:
             return None
         return read_labels(self.folder, self.record["parameters"]["labels_format"])
 

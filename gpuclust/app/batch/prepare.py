@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.algorithms import speed
+from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.estimate import Estimate, estimate
 from gpuclust.app.batch.folders import Folders
-from gpuclust.app.batch.options import Entry
 from gpuclust.app.batch.outcome import FAILED, Failure, Outcome
 from gpuclust.app.batch.schedule import Task
 from gpuclust.app.data.files import split_key

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from gpuclust.app.batch.outcome import FAILED, NOT_RUN, Outcome
 from gpuclust.app.data.output import atomic_write, staging
 from gpuclust.app.data.ownership import OutputFolder
+from gpuclust.app.options import recorded
 from gpuclust.app.report.pages import render
 from gpuclust.core.text import displayed, guarded
 from gpuclust.core.version import __version__
@@ -37,14 +38,14 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
         return row
     record = outcome.record
     given, found, options = record["input"], record["result"], record["parameters"]
-    sizes = found["cluster_sizes"]
+    sizes, cut = found["cluster_sizes"], recorded(options).cut
     row.update(
         kind=given["kind"],
         n=given["n"],
         features=given["shape"][1] if len(given["shape"]) == 2 else None,
         method=options["method"],
         metric=options["metric"] if given["kind"] == "points" else None,
-        cut=_cut_in_words(options["cut"]),
+        cut=None if cut is None else str(cut),
         clusters=found["clusters"],
         largest_cluster=max(sizes) if sizes else None,
         left_out=found["left_out"],
@@ -60,13 +61,6 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
         sha256=given["sha256"],
     )
     return row
-
-
-def _cut_in_words(cut: dict[str, Any] | None) -> str | None:
-    if cut is None:
-        return None
-    words = {"maxclust": "clusters", "distance": "distance", "inconsistent": "inconsistent"}[cut["criterion"]]
-    return f"{words} {cut['threshold']:g}"
 
 
 def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: float, **notes: Any) -> None:

@@ -103,7 +103,7 @@ def run(
     screen: Console | None = None,
     *,
     header: bool | None = None,
-    index: str | None = None,
+    index: str | int | None = None,
 ) -> bool:
     """Compare on a file, and print what came of it; whether all is well (`Comparison.ok`).
 

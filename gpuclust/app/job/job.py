@@ -25,9 +25,7 @@ from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
 from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
 from gpuclust.app.job.results import (
-    MOST,
     RESULTS,
-    Cut,
     cut_height,
     draw,
     forgiven,
@@ -35,15 +33,13 @@ from gpuclust.app.job.results import (
     write_labels,
     write_linkage,
 )
-from gpuclust.core import methods, metrics
+from gpuclust.app.options import Options
+from gpuclust.core import methods
 from gpuclust.core.memory import parse_bytes, peak_memory
 from gpuclust.core.observations import check_observations
-from gpuclust.errors import InputFileError, PictureWarning, unknown_name, warn
+from gpuclust.errors import InputFileError, PictureWarning, warn
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.linkage import Linkage, compute
-from gpuclust.plan import check_euclidean, working_type
-
-LABELS_FORMATS = ("csv", "parquet")
 
 
 class Observer(Protocol):
@@ -57,71 +53,31 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to cluster, how, and where to leave the results. Fields are the options of `linkage` and `fcluster`.
+class Job(Options):
+    """What to cluster, how (`gpuclust.app.options.Options`), and where to leave the results.
 
-    Of those that are not: ``data`` is a path, with the array of an .npz file after a colon. ``columns`` are those to
-    read, by name or number from 0; ``header`` says whether a table has one, ``index`` which column names its rows (or
-    "none"): see `gpuclust.app.data.files.read_points`. ``weights`` are those of the columns; ward, centroid and
-    median take them too (the columns are scaled by their roots). ``precomputed`` data are distances, condensed or
-    square. ``report`` adds report.html, and scatter.png to the pictures. ``overwrite`` lets results replace files
-    that gpuclust did not write, or that were changed since; never an input.
+    Attributes
+    ----------
+    data : str
+        A path, with the array of an .npz file after a colon.
+    out : Path
+        The output folder.
+    memory_limit : str, optional
+        Bytes that the job may take, or text such as ``"8GB"``.
+    plots : bool
+        Whether pictures are drawn.
+    report : bool
+        Whether report.html is written, and scatter.png drawn with the pictures.
+    overwrite : bool
+        Whether results may replace files that gpuclust did not write, or that were changed since; never an input.
     """
 
     data: str
     out: Path
-    method: str = "average"
-    metric: str = "euclidean"
-    p: float | None = None
-    weights: tuple[float, ...] | None = None
-    cut: Cut | None = None
-    dtype: str = "float64"
-    device: str = "auto"
-    memory_limit: str | None = None
-    plots: bool = True
-    columns: tuple[str | int, ...] | None = None
-    header: bool | None = None
-    index: str | int | None = None
-    precomputed: bool = False
-    min_size: int = 1
-    labels_format: str = "csv"
-    report: bool = False
-    overwrite: bool = False
-
-    def check(self) -> None:
-        """Refuse options that can't be right, before anything is read.
-
-        Raises
-        ------
-        ValueError
-            An unknown method or metric, options that don't go together, or a cut that can't be.
-        """
-        method, metric = methods.resolve(self.method), metrics.resolve(self.metric, self.p)
-        if not isinstance(metric, metrics.Metric):
-            raise ValueError(f"metric must be a name, got {self.metric!r}")
-        minkowski = metrics.METRICS["minkowski"]
-        if self.p is not None and self.metric.lower() not in (minkowski.name, *minkowski.aliases):
-            raise ValueError(f"p is the exponent of metric minkowski; it means nothing to {self.metric}")
-        if self.weights is not None and not metric.accepts_weights:
-            raise ValueError(f"metric {metric.name} takes no weights")
-        check_euclidean(method, metric.name)
-        if self.weights is not None and not all(0 <= weight < np.inf for weight in self.weights):
-            raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
-        if self.precomputed and (self.p is not None or self.weights is not None or self.columns is not None):
-            raise ValueError("p, weights and columns mean nothing to precomputed distances")
-        if self.columns is not None and not self.columns:
-            raise ValueError("columns must name at least one column")
-        working_type(self.dtype)
-        if self.cut is not None:
-            self.cut.check()
-        if self.min_size < 1:
-            raise ValueError(f"the smallest size of a cluster must be at least 1, got {self.min_size}")
-        if self.min_size > MOST:
-            raise ValueError(f"the smallest size of a cluster must be at most {MOST:,}, got {self.min_size}")
-        if self.min_size > 1 and self.cut is None:
-            raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
-        if self.labels_format not in LABELS_FORMATS:
-            raise unknown_name("format of labels", self.labels_format, LABELS_FORMATS)
+    memory_limit: str | None = field(default=None, kw_only=True)
+    plots: bool = field(default=True, kw_only=True)
+    report: bool = field(default=False, kw_only=True)
+    overwrite: bool = field(default=False, kw_only=True)
 
     @property
     def scaled(self) -> bool:
@@ -224,11 +180,11 @@ def run(
                 points,
                 job.method,
                 job.metric,
-                dtype=job.dtype,
                 device=job.device,
                 progress=observer,
                 memory_limit=job.memory_limit,
                 **job.metric_arguments(),
+                **job.arguments_of("linkage"),
             )
         if mapped:  # read until now
             source.check_content()
@@ -360,9 +316,7 @@ def _lost(failed: dict[str, str]) -> list[str]:
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
     limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
-    data = read_points(
-        job.data, columns=job.columns, limit=limit, header=job.header, index=job.index, distances=job.precomputed
-    )
+    data = read_points(job.data, limit=limit, **job.arguments_of("read_points"))
     return as_distances(data) if job.precomputed else data
 
 
@@ -377,11 +331,12 @@ def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float |
     """Labels, and the height at which a line shows the cut; None where there is no such thing."""
     if job.cut is None:
         return None, None
-    threshold, options = job.cut.threshold, {"criterion": job.cut.criterion, "depth": job.cut.depth}
-    labels = fcluster(Z, threshold, **options)  # type: ignore[arg-type]
-    height = cut_height(Z, job.cut, int(labels.max()))
-    if job.min_size > 1:
-        labels = fcluster(Z, threshold, **options, min_size=job.min_size)  # type: ignore[arg-type]
+    cut, options = job.cut, job.arguments_of("fcluster")
+    smallest = options.pop("min_size", 1)
+    labels = fcluster(Z, cut.threshold, cut.criterion, **options)  # type: ignore[arg-type]
+    height = cut_height(Z, cut, int(labels.max()))
+    if smallest > 1:
+        labels = fcluster(Z, cut.threshold, cut.criterion, **options, min_size=smallest)  # type: ignore[arg-type]
     return labels, height
 
 

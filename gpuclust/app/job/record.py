@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("gpuclust", "numpy", "numba", "llvmlite", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
 #: Counts up when what is written for the same input and options changes: earlier results are then made anew.
-RESULT_FORMAT = 2
+RESULT_FORMAT = 3
 #: Options that change nothing of a result.
 _NO_MATTER = ("data", "out", "device", "memory_limit", "plots", "overwrite")
 #: Sizes of clusters that are recorded, the first ones or the largest.

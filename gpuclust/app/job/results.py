@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from gpuclust.core.text import displayed, guarded
 from gpuclust.hierarchy.suggest import acceleration
 
 if TYPE_CHECKING:
+    from gpuclust.app.options import Cut
     from gpuclust.plotting.as_clustered import View
 
 #: Characters of a row's name in a picture.
@@ -27,8 +27,6 @@ ANNOTATED = 12
 #: The elbow looks for a change of growth in so many of the last merges, and needs a few.
 ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
 
-#: Levels of a tree, and sizes of clusters, are numbers of at most 31 bits.
-MOST = 2**31 - 1
 #: Files that a job may leave beside run.json.
 RESULTS = (
     "Z.npy",
@@ -39,25 +37,6 @@ RESULTS = (
     "scatter.png",
     "report.html",
 )
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a tree is cut into clusters: `fcluster` with this criterion, threshold and (for inconsistent) depth."""
-
-    criterion: str
-    threshold: float
-    depth: int = 2
-
-    def check(self) -> None:
-        if self.criterion == "maxclust" and self.threshold < 1:
-            raise ValueError(f"the number of clusters must be at least 1, got {self.threshold:g}")
-        if not 0 <= self.threshold < np.inf:
-            raise ValueError(f"the threshold of a cut must be a number >= 0, got {self.threshold:g}")
-        if self.depth < 1:
-            raise ValueError(f"the depth of inconsistency must be at least 1, got {self.depth}")
-        if self.depth > MOST:
-            raise ValueError(f"the depth of inconsistency must be at most {MOST:,}, got {self.depth}")
 
 
 def suggest_clusters(Z: NDArray[np.float64]) -> int | None:

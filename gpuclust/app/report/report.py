@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.files import DataSet, split_key
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.job.results import FEWEST_FOR_ELBOW
+from gpuclust.app.options import command_line
 from gpuclust.app.report import assessment
 from gpuclust.app.report.pages import render
 from gpuclust.app.report.svg import dendrogram_svg, elbow_svg, scatter_svg
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Clusters and merges in the tables of a report.
 _LISTED, _MERGES = 40, 10
-#: Options of `gpuclust run` by the criterion of a cut, and of `fcluster`.
-_CUTS = {"maxclust": "--clusters", "distance": "--distance", "inconsistent": "--inconsistent"}
 
 
 def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
         "report.html",
         title=displayed(job.out.resolve().name),
         record=record,
-        cut=describe_cut(job),
+        cut=None if job.cut is None else job.cut.in_words(),
         sizes=_sizes(labels),
         view=view,
         merges=_merges(Z),
@@ -66,48 +65,11 @@ def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
     return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
 
 
-def describe_cut(job: Job) -> str | None:
-    """How the tree was cut, in words."""
-    if job.cut is None:
-        return None
-    value = f"{job.cut.threshold:g}"
-    words = {
-        "maxclust": f"into {value} cluster{'s' * (value != '1')}",
-        "distance": f"at distance {value}",
-        "inconsistent": f"where inconsistency exceeds {value} (depth {job.cut.depth})",
-    }[job.cut.criterion]
-    return words if job.min_size == 1 else f"{words}, clusters below {job.min_size} left out"
-
-
 def command(job: Job) -> str:
     """The command that does this job again."""
-    parts = ["gpuclust", "run", job.data if split_key(job.data)[1] else str(Path(job.data).absolute())]
-    parts += ["--method", job.method]
-    if job.precomputed:
-        parts.append("--precomputed")
-    elif job.metric != "euclidean":
-        parts += ["--metric", job.metric]
-    if job.p is not None:
-        parts += ["--p", f"{job.p!r}"]
-    if job.weights is not None:
-        parts += ["--weights", ",".join(f"{weight:.17g}" for weight in job.weights)]
-    if job.columns is not None:
-        parts += ["--columns", ",".join(map(str, job.columns))]
-    if job.header is not None:
-        parts.append("--header" if job.header else "--no-header")
-    if job.index is not None:
-        parts += ["--index", str(job.index)]
-    if job.cut is not None:
-        parts += [_CUTS[job.cut.criterion], f"{job.cut.threshold:.17g}"]
-        if job.cut.criterion == "inconsistent" and job.cut.depth != 2:
-            parts += ["--depth", str(job.cut.depth)]
-    if job.min_size > 1:
-        parts += ["--min-size", str(job.min_size)]
-    if job.dtype != "float64":
-        parts += ["--dtype", job.dtype]
-    if job.labels_format != "csv":
-        parts += ["--labels-format", job.labels_format]
-    return " ".join(map(_quoted, [*parts, "--report", "--out", str(job.out)]))
+    data = job.data if split_key(job.data)[1] else str(Path(job.data).absolute())
+    parts = ["gpuclust", "run", data, *command_line(job), "--report", "--out", str(job.out)]
+    return " ".join(map(_quoted, parts))
 
 
 def _quoted(part: str) -> str:
@@ -120,31 +82,33 @@ def program(job: Job) -> str:
     """The same in Python."""
     file, key = split_key(job.data)
     place = str(file.absolute()) if key is None else f"{file.absolute()}:{key}"
-    columns = "" if job.columns is None else f", columns={list(job.columns)!r}"
-    columns += "" if job.header is None else f", header={job.header}"
-    columns += "" if job.index is None else f", index={job.index!r}"
-    columns += ", distances=True" if job.precomputed else ""
+    linkage = _arguments(job.arguments_of("linkage"))
+    distances = _arguments(
+        {name: value.tolist() if name == "w" else value for name, value in job.metric_arguments().items()}
+    )
     lines = ["import gpuclust", "from gpuclust.app.data.files import read_points", ""]
-    lines.append(f"X = read_points({place!r}{columns}).values")
-    arguments = "".join(f", {name}={value.tolist()}" if name == "w" else f", {name}={value!r}"
-                        for name, value in job.metric_arguments().items())  # fmt: skip
-    dtype = "" if job.dtype == "float64" else f", dtype={job.dtype!r}"
+    lines.append(f"X = read_points({place!r}{_arguments(job.arguments_of('read_points'))}).values")
     if job.precomputed:
         lines.insert(2, "from gpuclust.distance import squareform")
         lines.append("y = X if X.ndim == 1 else squareform(X)")
-        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{dtype})")
-    elif arguments:
-        lines.append(f"y = gpuclust.pdist(X, {job.metric!r}{arguments})")
-        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{dtype})")
+        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{linkage})")
+    elif distances:
+        lines.append(f"y = gpuclust.pdist(X, {job.metric!r}{distances})")
+        lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{linkage})")
     else:
         if job.scaled:
             lines.append(f"X = X * [weight**0.5 for weight in {list(job.weights or ())}]")
-        lines.append(f"Z = gpuclust.linkage(X, {job.method!r}, {job.metric!r}{dtype})")
+        lines.append(f"Z = gpuclust.linkage(X, {job.method!r}, {job.metric!r}{linkage})")
     if job.cut is not None:
-        depth = f", depth={job.cut.depth}" if job.cut.criterion == "inconsistent" else ""
-        size = f", min_size={job.min_size}" if job.min_size > 1 else ""
-        lines.append(f"labels = gpuclust.fcluster(Z, {job.cut.threshold:.17g}, {job.cut.criterion!r}{depth}{size})")
+        cut = f"{job.cut.threshold:.17g}, {job.cut.criterion!r}{_arguments(job.arguments_of('fcluster'))}"
+        lines.append(f"labels = gpuclust.fcluster(Z, {cut})")
     return "\n".join(lines)
+
+
+def _arguments(named: dict[str, Any]) -> str:
+    return "".join(
+        f", {name}={list(value) if isinstance(value, tuple) else value!r}" for name, value in named.items()
+    )
 
 
 def _sizes(labels: NDArray[Any] | None) -> dict[str, Any] | None:

@@ -1,0 +1,258 @@
+"""THE table of what may be said of one data set: each option is one field of `Options`.
+
+From a field come the options of ``gpuclust run``, ``batch``, ``plan`` and ``compare``, the columns and keys of
+manifests, the defaults of `gpuclust.batch.run`, the field of a `Job`, what run.json records, and the command and the
+program that a report prints. Light to import: ``gpuclust --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gpuclust.app import option as parsers
+from gpuclust.app.option import MOST, Option, option, shortened, takes
+
+LABELS_FORMATS = ("csv", "parquet")
+_CUT, _MACHINE, _OUTPUT = "Cut", "Machine", "Output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is done with one data set: the options of `linkage` and `fcluster`, and how its file is read."""
+
+    method: str = option(
+        "average", parsers.text, "single, complete, average, weighted, ward, centroid or median.", short="-m"
+    )
+    metric: str = option(
+        "euclidean", parsers.text, "Any metric of scipy.spatial.distance.pdist, by name.", short="-d"
+    )
+    p: float | None = option(None, parsers.exponent, "Exponent, for metric minkowski.", shown=float)
+    weights: tuple[float, ...] | None = option(
+        None, parsers.weights, "A weight for each column, like 1,1,0.5; ward, centroid and median take them too."
+    )
+    columns: tuple[str | int, ...] | None = option(
+        None,
+        parsers.columns,
+        "Columns to use, by name, or by number from 0 among all columns of the file, like sepal,petal or 0,2.",
+        call="read_points",
+        argument="columns",
+    )
+    header: bool | None = option(
+        None,
+        parsers.flag,
+        "Whether the first line of a text table is a header; found out unless given.",
+        shown=bool,
+        call="read_points",
+        argument="header",
+    )
+    index: str | int | None = option(
+        None,
+        parsers.column,
+        "The column of a table that names the rows, by name or number, or none; found out unless given.",
+        metavar="COLUMN",
+        call="read_points",
+        argument="index",
+    )
+    precomputed: bool = option(
+        False,
+        parsers.flag,
+        "The data are distances: condensed, or a square matrix.",
+        shown=bool,
+        call="read_points",
+        argument="distances",
+    )
+    clusters: float | None = option(
+        None, parsers.number, "Cut into this number of clusters.", shown=int, short="-k", panel=_CUT
+    )
+    distance: float | None = option(None, parsers.number, "Cut at this height.", shown=float, short="-t", panel=_CUT)
+    inconsistent: float | None = option(
+        None, parsers.number, "Largest inconsistency coefficient within a cluster.", shown=float, panel=_CUT
+    )
+    depth: int | None = option(
+        None,
+        parsers.whole,
+        "Levels compared by --inconsistent; 2 unless given.",
+        shown=int,
+        panel=_CUT,
+        call="fcluster",
+        argument="depth",
+    )
+    min_size: int = option(
+        1,
+        parsers.whole,
+        "Leave out smaller clusters: their rows get label 0.",
+        shown=int,
+        panel=_CUT,
+        call="fcluster",
+        argument="min_size",
+    )
+    dtype: str = option(
+        "float64",
+        parsers.text,
+        "float64, or float32: half the memory.",
+        panel=_MACHINE,
+        call="linkage",
+        argument="dtype",
+    )
+    device: str = option("auto", parsers.text, "auto, cpu, cuda or cuda:1.", panel=_MACHINE)
+    labels_format: str = option("csv", parsers.text, "csv, or parquet (with pyarrow).", panel=_OUTPUT)
+
+    @property
+    def cut(self) -> Cut | None:
+        """How the tree is cut; None if it is not."""
+        for name, criterion in CUTS.items():
+            threshold = getattr(self, name)
+            if threshold is not None:
+                return Cut(criterion, float(threshold), 2 if self.depth is None else self.depth, self.min_size)
+        return None
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not as by default."""
+        return {name: value for name, (_, default) in TABLE.items() if (value := getattr(self, name)) != default}
+
+    def arguments_of(self, call: str) -> dict[str, Any]:
+        """What is passed to `read_points`, `linkage` or `fcluster` by name, where it is not as by default."""
+        given = self.given().items()
+        return {OPTIONS[name].argument: value for name, value in given if OPTIONS[name].call == call}
+
+    def check(self) -> None:
+        """Refuse options that can't be right, before anything is read.
+
+        Raises
+        ------
+        ValueError
+            An unknown method or metric, options that don't go together, or a cut that can't be.
+        """
+        from gpuclust.core import methods, metrics
+        from gpuclust.errors import unknown_name
+        from gpuclust.plan import check_euclidean, working_type
+
+        method, metric = methods.resolve(self.method), metrics.resolve(self.metric, self.p)
+        if not isinstance(metric, metrics.Metric):
+            raise ValueError(f"metric must be a name, got {self.metric!r}")
+        minkowski = metrics.METRICS["minkowski"]
+        if self.p is not None and self.metric.lower() not in (minkowski.name, *minkowski.aliases):
+            raise ValueError(f"p is the exponent of metric minkowski; it means nothing to {self.metric}")
+        if self.weights is not None and not metric.accepts_weights:
+            raise ValueError(f"metric {metric.name} takes no weights")
+        check_euclidean(method, metric.name)
+        if self.weights is not None and not all(0 <= weight < math.inf for weight in self.weights):
+            raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
+        if self.precomputed and (self.p is not None or self.weights is not None or self.columns is not None):
+            raise ValueError("p, weights and columns mean nothing to precomputed distances")
+        if self.columns is not None and not self.columns:
+            raise ValueError("columns must name at least one column")
+        working_type(self.dtype)
+        self._check_cut()
+        if self.labels_format not in LABELS_FORMATS:
+            raise unknown_name("format of labels", self.labels_format, LABELS_FORMATS)
+
+    def _check_cut(self) -> None:
+        if sum(getattr(self, name) is not None for name in CUTS) > 1:
+            raise ValueError("give one of clusters, distance and inconsistent, not several")
+        if self.depth is not None and self.inconsistent is None:
+            raise ValueError("depth goes with inconsistent")
+        if not 1 <= self.min_size <= MOST:
+            raise ValueError(f"the smallest size of a cluster must be from 1 to {MOST:,}, got {self.min_size}")
+        if self.cut is not None:
+            self.cut.check()
+        elif self.min_size > 1:
+            raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
+
+
+#: Options by name, with their defaults, and without.
+TABLE: dict[str, tuple[Option, Any]] = {
+    each.name: (each.metadata["option"], each.default) for each in fields(Options)
+}
+OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
+#: Criteria of `fcluster` by the option that chooses them; only one may be given.
+CUTS = {"clusters": "maxclust", "distance": "distance", "inconsistent": "inconsistent"}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a tree is cut into clusters: `fcluster` with this criterion, threshold, depth (inconsistent) and size."""
+
+    criterion: str
+    threshold: float
+    depth: int = 2
+    min_size: int = 1
+
+    def check(self) -> None:
+        if self.criterion == "maxclust" and self.threshold < 1:
+            raise ValueError(f"the number of clusters must be at least 1, got {self.threshold:g}")
+        if not 0 <= self.threshold < math.inf:
+            raise ValueError(f"the threshold of a cut must be a number >= 0, got {self.threshold:g}")
+        if self.depth < 1:
+            raise ValueError(f"the depth of inconsistency must be at least 1, got {self.depth}")
+        if self.depth > MOST:
+            raise ValueError(f"the depth of inconsistency must be at most {MOST:,}, got {self.depth}")
+
+    def __str__(self) -> str:
+        """As the option: ``clusters 5``."""
+        name = next(name for name, criterion in CUTS.items() if criterion == self.criterion)
+        return f"{name} {self.threshold:g}"
+
+    def in_words(self) -> str:
+        value = f"{self.threshold:g}"
+        words = {
+            "maxclust": f"into {value} cluster{'s' * (value != '1')}",
+            "distance": f"at distance {value}",
+            "inconsistent": f"where inconsistency exceeds {value} (depth {self.depth})",
+        }[self.criterion]
+        return words if self.min_size == 1 else f"{words}, clusters below {self.min_size} left out"
+
+
+def accepts(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command of typer these options in place of its ``**options``; without names, all of them."""
+    return takes({name: TABLE[name] for name in names or TABLE})
+
+
+def from_command_line(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of options, from what stands on the command line; those that are as by default are left out.
+
+    Raises
+    ------
+    ValueError
+        A value of the wrong kind.
+    """
+    found = {}
+    for name, value in given.items():
+        if value is None or value == TABLE[name][1]:
+            continue
+        try:
+            found[name] = OPTIONS[name].parse(value)
+        except ValueError as error:
+            raise ValueError(f"--{name.replace('_', '-')} {error}, got {shortened(value)}") from None
+    return found
+
+
+def recorded(parameters: Mapping[str, Any]) -> Options:
+    """The options that run.json has recorded."""
+    return Options(**{name: parameters[name] for name in OPTIONS})
+
+
+def command_line(options: Options) -> list[str]:
+    """What stands on the command line for these options, but for the machine's."""
+    given = options.given().items()
+    parts = [OPTIONS[name].flags(name, value) for name, value in given if name != "device"]
+    return [part for flags in parts for part in flags]
+
+
+def documented(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the names of all options in place of ``{options}`` in a docstring."""
+    lines = (function.__doc__ or "").splitlines()
+    for place, line in enumerate(lines):
+        if line.strip().startswith("{options}"):
+            import textwrap
+
+            indent = line[: len(line) - len(line.lstrip())]
+            words = line.strip().replace("{options}", ", ".join(["name", "key", *OPTIONS]))
+            width = 118 if len(indent) > 4 else 75
+            lines[place] = textwrap.fill(words, width, initial_indent=indent, subsequent_indent=indent)
+    if function.__doc__:
+        function.__doc__ = "\n".join(lines)
+    return function

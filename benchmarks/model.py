@@ -151,7 +151,7 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
     size = min(n, MOST)
     traced = TracedBackend(select("cpu"))
     linkage = importlib.import_module("gpuclust.linkage")
-    summaries = importlib.import_module("gpuclust.kernels.cpu.summaries")
+    summaries = importlib.import_module("gpuclust.kernels.cpu.clusters.summaries")
     X = np.random.default_rng(0).normal(size=(size, m))
     # The CUDA backend keeps one neighbour of a summary, so it searches more rows.
     with mock.patch.object(linkage, "select", return_value=traced), mock.patch.object(summaries, "LISTED", 1):

@@ -16,7 +16,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Points
-from gpuclust.kernels.cpu import nearest
+from gpuclust.kernels.cpu.points import nearest
 
 
 class Call(NamedTuple):

@@ -16,27 +16,27 @@ import numpy as np
 #: Block sizes that kernels are compiled with: modules, names and values. Set before other modules import them.
 SMALL = [
     ("gpuclust.core.sizes", "TILE", 4),
-    ("gpuclust.kernels.cpu.kdtree", "LEAF", 4),
-    ("gpuclust.kernels.cpu.kdtree", "ROWS", 3),
-    ("gpuclust.kernels.cpu.summary_space", "LEAF", 3),
-    ("gpuclust.kernels.cpu.lanes", "LANES", 4),
-    ("gpuclust.kernels.cpu.lanes", "TOGETHER", 2),
-    ("gpuclust.kernels.cpu.lanes", "ACROSS", 4),
+    ("gpuclust.kernels.cpu.space.kdtree", "LEAF", 4),
+    ("gpuclust.kernels.cpu.space.kdtree", "ROWS", 3),
+    ("gpuclust.kernels.cpu.space.boxes", "LEAF", 3),
+    ("gpuclust.kernels.cpu.space.simd", "LANES", 4),
+    ("gpuclust.kernels.cpu.space.simd", "TOGETHER", 2),
+    ("gpuclust.kernels.cpu.space.simd", "ACROSS", 4),
 ]
 #: The same, that only the module itself reads.
 OWN = [
-    ("gpuclust.kernels.cpu.generic", "BLOCK", 8),  # a multiple of TILE
-    ("gpuclust.kernels.cpu.knn", "BLOCK", 5),
-    ("gpuclust.kernels.cpu.nearest", "BLOCK", 5),
-    ("gpuclust.kernels.cpu.summary_chain", "BLOCK", 5),
-    ("gpuclust.kernels.cpu.pairwise", "_BLOCK", 5),
-    ("gpuclust.kernels.cpu.pairwise", "_ROWS", 3),
+    ("gpuclust.kernels.cpu.clusters.greedy", "BLOCK", 8),  # a multiple of TILE
+    ("gpuclust.kernels.cpu.points.knn", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.space.pairwise", "_BLOCK", 5),
+    ("gpuclust.kernels.cpu.space.pairwise", "_ROWS", 3),
 ]
 
 
 def install() -> None:
     """Make kernel modules that are imported from now on plain Python."""
-    assert "gpuclust.kernels.cpu.pairwise" not in sys.modules, "kernels are compiled already"
+    assert "gpuclust.kernels.cpu.space.pairwise" not in sys.modules, "kernels are compiled already"
     np.seterr(all="ignore")  # as compiled code does
     warnings.simplefilter("ignore", RuntimeWarning)  # in other threads, where the line above has no effect
     sys.setswitchinterval(1e-5)  # or one thread is done before another begins
@@ -49,10 +49,10 @@ def install() -> None:
         found = importlib.import_module(module)
         assert hasattr(found, name), f"{module} has no {name}"
         setattr(found, name, value)
-    kdtree: Any = importlib.import_module("gpuclust.kernels.cpu.kdtree")
+    kdtree: Any = importlib.import_module("gpuclust.kernels.cpu.space.kdtree")
     for function in (kdtree.depth_for, kdtree.build):
         function.__defaults__ = (kdtree.LEAF,)
-    lanes: Any = importlib.import_module("gpuclust.kernels.cpu.lanes")
+    lanes: Any = importlib.import_module("gpuclust.kernels.cpu.space.simd")
     for function in (products_at_most, products_at_most_either, sums_at_most, others, lowest_bit, squares):
         assert hasattr(lanes, function.__name__)
         setattr(lanes, function.__name__, function)
@@ -63,7 +63,7 @@ def install() -> None:
 
 
 def _lanes(array: np.ndarray, start: int) -> np.ndarray:
-    width: int = importlib.import_module("gpuclust.kernels.cpu.lanes").LANES
+    width: int = importlib.import_module("gpuclust.kernels.cpu.space.simd").LANES
     part = array[start : start + width]
     assert part.size == width, "read past the end of an array"
     return part
@@ -95,7 +95,7 @@ def lowest_bit(bits):  # type: ignore[no-untyped-def]
 
 
 def squares(features, ours, places, first, out):  # type: ignore[no-untyped-def]
-    together: int = importlib.import_module("gpuclust.kernels.cpu.lanes").TOGETHER
+    together: int = importlib.import_module("gpuclust.kernels.cpu.space.simd").TOGETHER
     for r in range(together):
         d = features - ours[:, places[first + r]][:, None]
         total = np.zeros(features.shape[1], features.dtype)

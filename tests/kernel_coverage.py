@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WATCHED = ("kernels/cpu/", "gpuclust/algorithms/")
 #: Of these only functions that linkages and neighbour lists call: others are reached by tests of their own.
 NOT_FOR_LINKAGE = (
-    "kernels/cpu/cophenetic.py",
-    "kernels/cpu/lanes.py",  # vectors of LLVM, replaced by plain Python
+    "kernels/cpu/matrix/cophenetic.py",
+    "kernels/cpu/space/simd.py",  # vectors of LLVM, replaced by plain Python
 )
 
 
@@ -69,8 +69,8 @@ class Reached:
 def watched() -> Iterator[tuple[str, Path]]:
     """Names below the repository, and paths, of the files looked at."""
     for start in WATCHED:
-        for path in sorted((ROOT / start).glob("*.py")):
-            name = start + path.name
+        for path in sorted((ROOT / start).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
             if name not in NOT_FOR_LINKAGE:
                 yield name, path
 

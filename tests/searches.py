@@ -11,7 +11,7 @@ from gpuclust.core.backend import Backend
 
 #: Module, search of all points, and search of some points among those of other components.
 _SEARCHES = {
-    "cpu": ("nearest", "nearest", "nearest_outside"),
+    "cpu": ("points.nearest", "nearest", "nearest_outside"),
     "cuda": ("boxes", "search_all", "search_outside"),
     "reference": ("nearest", "nearest", "nearest_outside"),
 }
@@ -33,5 +33,6 @@ def nearest_outside(backend: Backend, points: Any, component: np.ndarray, rows: 
 
 def nearest_cluster(backend: Backend, points: Any, method: Any, clusters: Any, rows: np.ndarray) -> Found:
     """Row and dissimilarity of the nearest of all other clusters, for each cluster in ``rows``."""
-    module = import_module(f"gpuclust.kernels.{backend.name.family}.cluster_search")
+    room = "cpu.clusters" if backend.name.family == "cpu" else backend.name.family
+    module = import_module(f"gpuclust.kernels.{room}.cluster_search")
     return module.nearest_cluster(points, method, clusters, rows)

@@ -15,7 +15,7 @@ from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import options
 from gpuclust.core import methods, metrics
 from gpuclust.core.sizes import FUSED
-from gpuclust.kernels.cpu import screened
+from gpuclust.kernels.cpu.points import index
 from gpuclust.linkage import compute
 
 #: Points of the sweep.
@@ -75,7 +75,7 @@ def test_the_tree_is_scipys(method, metric, algorithm, m):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_tree_is_scipys_in_every_dimension(method, m):
     """Of so many points that first rounds are made from lists of neighbours, and squared distances are screened."""
-    assert max(FUSED, screened.FEWEST) < MANY
+    assert max(FUSED, index.FEWEST) < MANY
     for option in options(Problem(MANY, m, methods.METHODS[method], "euclidean", "float64")):
         check(method, "euclidean", option.algorithm.name, MANY, m)
 

@@ -18,9 +18,10 @@ from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cpu import fill, kdtree, pairwise, spanning
-from gpuclust.kernels.cpu.cophenetic_rows import write_rows
-from gpuclust.kernels.cpu.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
+from gpuclust.kernels.cpu.matrix import fill, prim
+from gpuclust.kernels.cpu.matrix.cophenetic_rows import write_rows
+from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
+from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.linkage import compute
 from gpuclust.plan import plan
 
@@ -181,8 +182,8 @@ def test_a_matrix_and_a_tree_of_condensed_distances(n):
     pairs[0, 1] = first  # the vertex that was added last
     outside = np.arange(first + 1, n)
     state = outside, np.zeros(n, np.int64), np.full(n, np.inf, np.float32), LAST - 1
-    spanning.tree_kernel(condensed.dtype)(condensed, n, *state, LAST - 1, pairs, heights, 1)
-    ends, lengths = spanning.spanning_tree(alone, LAST, lambda done: None)
+    prim.tree_kernel(condensed.dtype)(condensed, n, *state, LAST - 1, pairs, heights, 1)
+    ends, lengths = prim.spanning_tree(alone, LAST, lambda done: None)
     np.testing.assert_array_equal(pairs[1:], ends + first)
     np.testing.assert_array_equal(heights[1:], lengths)
 

@@ -111,7 +111,7 @@ sys.path.insert(0, sys.argv[1])
 import gpuclust, numpy as np
 assert gpuclust.__file__.startswith(sys.argv[1]), gpuclust.__file__
 gpuclust.linkage(np.random.default_rng(0).normal(size=(50, 3)), "single")
-from gpuclust.kernels.cpu.spanning import tree_kernel
+from gpuclust.kernels.cpu.matrix.prim import tree_kernel
 print(sum(tree_kernel(np.dtype("float64")).stats.cache_hits.values()))
 """
     env = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}

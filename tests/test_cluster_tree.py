@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 import gpuclust
 from gpuclust.algorithms.cluster_tree import FEW_FEATURES
 from gpuclust.core import jit, methods, metrics
-from gpuclust.kernels.cpu.extremes import keep_corners
+from gpuclust.kernels.cpu.clusters.hull import keep_corners
 from gpuclust.linkage import compute
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
@@ -103,7 +103,7 @@ def test_float32(method, m):
 
 @pytest.mark.parametrize("method", PAIRWISE)
 def test_threads_and_pieces_do_not_matter(monkeypatch, method):
-    module = importlib.import_module("gpuclust.kernels.cpu.cluster_tree")
+    module = importlib.import_module("gpuclust.kernels.cpu.clusters.cluster_tree")
     X = np.concatenate((data("heavy tails", 1500, 2), data("grid", 900, 2)))
     results = []
     for threads, piece in ((1, 128), (3, 128), (4, 7)):

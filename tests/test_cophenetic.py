@@ -14,7 +14,7 @@ from gpuclust.app.tutorial import COPHENETIC_CORRELATION, data_sets
 from gpuclust.core import memory
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.cophenetic import SAMPLE, cophenet, cophenetic_correlation
-from gpuclust.kernels.cpu import cophenetic as pieces
+from gpuclust.kernels.cpu.matrix import cophenetic as pieces
 
 RNG = np.random.default_rng(8)
 

@@ -15,8 +15,9 @@ from gpuclust.core import methods, metrics
 from gpuclust.core.backend import select
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.kernels.cpu import generic, generic_tree
-from gpuclust.kernels.cpu.rounded import bounds
+from gpuclust.kernels.cpu.clusters import greedy_tree
+from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric
+from gpuclust.kernels.cpu.space.rounded import bounds
 
 LINKAGES = ("centroid", "median")
 #: How centroid linkage is computed from points.
@@ -73,7 +74,7 @@ def tree_of(points: Points, method: str, path: str) -> np.ndarray:
     elif path == "reference":
         engine = backend.generic_points(points, rule)
     else:
-        engine = {"passes": generic.CentroidGeneric, "tree": generic_tree.TreeGeneric}[path](points, rule)
+        engine = {"passes": CentroidGeneric, "tree": greedy_tree.TreeGeneric}[path](points, rule)
     merges = greedy(engine, n, lambda done: None)
     np.sqrt(merges.heights, out=merges.heights)
     return assemble(merges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuclust.kernels.cpu import kdtree
+from gpuclust.kernels.cpu.space import kdtree
 
 
 def sets(n: int, m: int, dtype: str) -> list[np.ndarray]:

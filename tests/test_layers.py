@@ -24,6 +24,8 @@ ALLOWED: dict[str, tuple[str, ...] | None] = {
 }
 #: The program, and the two modules through which users reach it.
 PROGRAM = ("app", "batch", "__main__")
+#: Rooms of kernels/cpu, each of which imports only itself and those before it.
+ROOMS = ("space", "matrix", "clusters", "points")
 BACKENDS = ("cpu", "cuda", "reference")
 
 
@@ -77,6 +79,14 @@ def test_backends_do_not_know_each_other(backend):
             assert {other[1] for other in imported(parts) if other[:1] == ("kernels",) and len(other) > 1} <= {
                 backend
             }
+
+
+def test_rooms_of_the_cpu():
+    """A room of kernels/cpu imports only itself and those before it."""
+    for parts in modules():
+        if parts[:2] == ("kernels", "cpu") and len(parts) > 3:
+            before = {*ROOMS[: ROOMS.index(parts[2]) + 1]}
+            assert {other[2] for other in imported(parts) if other[:2] == ("kernels", "cpu")} <= before, parts
 
 
 def test_top_of_the_package():

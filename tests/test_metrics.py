@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuclust.core import metrics
-from gpuclust.kernels.cpu import pairwise as cpu
+from gpuclust.kernels.cpu.space import pairwise as cpu
 from gpuclust.kernels.reference import pairwise as reference
 
 BACKENDS = {"cpu": cpu, "reference": reference}
@@ -279,7 +279,7 @@ def test_kernels_from_disk_and_new_ones_stay_apart(tmp_path: object) -> None:
     code = (
         "import sys, numpy as np\n"
         "from gpuclust.core.metrics import METRICS, prepare\n"
-        "from gpuclust.kernels.cpu import pairwise\n"
+        "from gpuclust.kernels.cpu.space import pairwise\n"
         "X = np.array([[0.0, 0.0], [3.0, 4.0]])\n"
         "for name in sys.argv[1:]:\n"
         "    ready = prepare(X, name)\n"

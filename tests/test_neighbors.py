@@ -15,7 +15,7 @@ from gpuclust.core import metrics
 from gpuclust.core.device import Device
 from gpuclust.distance import nearest_neighbors, pdist, squareform
 from gpuclust.distance.neighbors import memory_needed
-from gpuclust.kernels.cpu import tree_knn
+from gpuclust.kernels.cpu.points import tree_knn
 from gpuclust.kernels.reference.pairwise import pairwise
 from gpuclust.linkage import compute
 

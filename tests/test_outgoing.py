@@ -14,7 +14,9 @@ from gpuclust.core import metrics
 from gpuclust.core.backend import select
 from gpuclust.core.component_search import ByPoints
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.kernels.cpu import nearest, outgoing, screen, screened, tree_points
+from gpuclust.kernels.cpu.points import index, nearest, tree_points
+from gpuclust.kernels.cpu.points.boruvka import ByBoxes, outgoing
+from gpuclust.kernels.cpu.space import screen
 
 CPU, REFERENCE = select("cpu"), select("reference")
 TREE_METRICS = [name for name, metric in metrics.METRICS.items() if metric.euclidean_like]
@@ -51,9 +53,9 @@ class Only:
     def outgoing(self, points):
         if self._way is None:
             return ByPoints(points, nearest.nearest, nearest.nearest_outside)
-        arranged = tree_points.arrange(points) if self._way == "tree" else screened.Screened(points)
+        arranged = tree_points.arrange(points) if self._way == "tree" else index.Screened(points)
         assert arranged is not None
-        return outgoing.ByBoxes(arranged)
+        return ByBoxes(arranged)
 
 
 def edges(backend, points) -> list[tuple[float, int, int]]:
@@ -158,7 +160,7 @@ def test_screened_very_small_and_very_large(scale, dtype):
 def test_a_tree_is_taken_where_it_prunes():
     def chosen(kind, m, metric="sqeuclidean"):
         points = metrics.prepare(kind_of_points(kind, 5000, m), metric)
-        found = screened.boxed(points, 6)
+        found = index.boxed(points, 6)
         return None if found is None else type(found).__name__
 
     assert chosen("uniform", 1) == "TreePoints"
@@ -170,9 +172,9 @@ def test_a_tree_is_taken_where_it_prunes():
 
 def test_no_tree_where_no_box_bounds_or_a_distance_may_overflow():
     X = kind_of_points("uniform", 1000, 2)
-    assert outgoing.outgoing(metrics.prepare(X, "cosine")) is None
+    assert outgoing(metrics.prepare(X, "cosine")) is None
     points = metrics.prepare(X, "sqeuclidean")
-    assert outgoing.outgoing(replace(points, features=points.features * 1e200)) is None
+    assert outgoing(replace(points, features=points.features * 1e200)) is None
 
 
 def test_first_edges_in_the_total_order():

@@ -14,9 +14,11 @@ from gpuclust.algorithms.equal import merge_equal
 from gpuclust.core import metrics
 from gpuclust.core.merges import Merging
 from gpuclust.core.methods import METHODS
-from gpuclust.kernels.cpu import kdtree, screen, screened, summaries
-from gpuclust.kernels.cpu.cluster_tree import ClusterTree
-from gpuclust.kernels.cpu.summary_space import Leaves
+from gpuclust.kernels.cpu.clusters import summaries
+from gpuclust.kernels.cpu.clusters.cluster_tree import ClusterTree
+from gpuclust.kernels.cpu.points.index import Screened
+from gpuclust.kernels.cpu.space import kdtree, screen
+from gpuclust.kernels.cpu.space.boxes import Leaves
 from gpuclust.kernels.reference.pairwise import pairwise
 from gpuclust.linkage import compute
 
@@ -81,7 +83,7 @@ def test_screens_with_outliers_find_what_the_reference_finds(far, dtype, monkeyp
         np.testing.assert_array_equal(ours, reference)
         for k in (1, 5):
             points = metrics.prepare(X, "sqeuclidean", dtype=dtype)
-            index, distance = screened.Screened(points).knn(k)
+            index, distance = Screened(points).knn(k)
             square = pairwise(points, points)
             np.fill_diagonal(square, np.inf)
             expected = np.argsort(square, axis=1, kind="stable")[:, :k]

@@ -15,7 +15,7 @@ import gpuclust
 from gpuclust.algorithms.table import ALGORITHMS
 from gpuclust.core.layout import stored_bytes
 from gpuclust.errors import DoesNotFit
-from gpuclust.kernels.cpu import tiles
+from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.linkage import compute
 from gpuclust.plan import TILE, format_bytes, parse_bytes, plan
 

@@ -14,16 +14,9 @@ from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
 from gpuclust.distance import nearest_neighbors
-from gpuclust.kernels.cpu import (
-    kdtree,
-    outgoing,
-    screen,
-    screen_pairs,
-    screened,
-    summaries,
-    summary_chain,
-    summary_space,
-)
+from gpuclust.kernels.cpu.clusters import screen_pairs, summaries, summary_chain
+from gpuclust.kernels.cpu.points import boruvka, index
+from gpuclust.kernels.cpu.space import boxes, kdtree, screen
 from gpuclust.linkage import compute
 
 #: What may be chosen freely: modules, names and values.
@@ -32,13 +25,13 @@ SETTINGS = {
         (screen, "MOST", 64),
         (screen, "FEATURES", 1),
         (summaries, "LEAF", 3),
-        (summary_space, "WORN", 0.9),
+        (boxes, "WORN", 0.9),
     ],
     "large boxes": [
         (screen, "MOST", 4096),
         (screen, "FEATURES", 1 << 40),
         (summaries, "LEAF", 200),
-        (summary_space, "WORN", 0.05),
+        (boxes, "WORN", 0.05),
     ],
     "small pieces": [
         (screen, "SMALL", 0),
@@ -48,27 +41,27 @@ SETTINGS = {
         (kdtree, "SUBTREE", 100),
         (summaries, "ROWS", 5),
         (summaries, "LISTS", 67),
-        (screened, "ROWS", 3),
+        (index, "ROWS", 3),
         (screen_pairs, "ROWS", 9),
         (screen_pairs, "TOUR", 1),
         (screen_pairs, "LAST", 50),
-        (outgoing, "PIECE", 31),
+        (boruvka, "PIECE", 31),
         (summary_chain, "WALKS", 10),
         (summary_chain, "ENTRIES", 1),
     ],
     "large pieces": [
         (summaries, "ROWS", 700),
         (summaries, "LISTS", 1 << 20),
-        (screened, "ROWS", 700),
+        (index, "ROWS", 700),
         (screen_pairs, "ROWS", 700),
         (screen_pairs, "TOUR", 1 << 10),
-        (outgoing, "PIECE", 1 << 20),
+        (boruvka, "PIECE", 1 << 20),
     ],
-    "short lists": [(outgoing, "LISTED", 1), (summaries, "LISTED", 2)],
-    "long lists": [(outgoing, "LISTED", 17), (summaries, "LISTED", 40)],
-    "boxes are not screened": [(screened, "FEWEST", 1 << 40)],
-    "boxes are always screened": [(screened, "FEWEST", 2), (screened, "SCREENED", 0.0)],
-    "trees are always walked": [(screened, "SCREENED", 1.0)],
+    "short lists": [(boruvka, "LISTED", 1), (summaries, "LISTED", 2)],
+    "long lists": [(boruvka, "LISTED", 17), (summaries, "LISTED", 40)],
+    "boxes are not screened": [(index, "FEWEST", 1 << 40)],
+    "boxes are always screened": [(index, "FEWEST", 2), (index, "SCREENED", 0.0)],
+    "trees are always walked": [(index, "SCREENED", 1.0)],
 }
 LINKAGES = [
     ("single", "euclidean"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpuclust.kernels.cpu import kdtree, screen
-from gpuclust.kernels.cpu.summary_space import Leaves
+from gpuclust.kernels.cpu.space import kdtree, screen
+from gpuclust.kernels.cpu.space.boxes import Leaves
 
 DTYPES = ("float64", "float32")
 

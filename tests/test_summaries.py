@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist, squareform
 from gpuclust.core import centroids, methods, metrics
 from gpuclust.core.merges import Merges
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.kernels.cpu import summaries
+from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 from gpuclust.linkage import compute
 

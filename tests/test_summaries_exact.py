@@ -13,8 +13,9 @@ import pytest
 
 from gpuclust.core import centroids, methods, metrics
 from gpuclust.hierarchy.assemble import Merges, assemble
-from gpuclust.kernels.cpu import screen, summaries
-from gpuclust.kernels.cpu.summary_kernels import limits
+from gpuclust.kernels.cpu.clusters import summaries
+from gpuclust.kernels.cpu.clusters.summary_kernels import limits
+from gpuclust.kernels.cpu.space import screen
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 
 stored_module = import_module("gpuclust.algorithms.rounds")

@@ -10,7 +10,7 @@ from gpuclust.core import methods, metrics
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
 from gpuclust.distance import nearest_neighbors
-from gpuclust.kernels.cpu.extremes import keep_corners
+from gpuclust.kernels.cpu.clusters.hull import keep_corners
 
 
 def united(parts: list[list[int]], n: int) -> Clusters:

@@ -3,7 +3,7 @@
 A centroid that is rounded is off by the last bit of its coordinates, which is much of the distance between two tight
 clusters that are far from the origin. So dissimilarities are computed from both parts. Where most clusters are passed
 over, because they are far away, that is decided by the first parts (``high``), with a margin for what they leave out:
-`loosened` here, and `gpuclust.kernels.cpu.rounded` for centroid and median linkage.
+`loosened` here, and `gpuclust.kernels.cpu.space.rounded` for centroid and median linkage.
 
 The scalar functions here are plain arithmetic without literals: the reference backend calls them on arrays, others
 compile them, and float32 stays float32.

@@ -21,7 +21,7 @@ from gpuclust.core.jit import aside
 from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.kernels.cpu.cophenetic import condensed_rows, correlate_tiles
+from gpuclust.kernels.cpu.matrix.cophenetic import condensed_rows, correlate_tiles
 
 SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
 

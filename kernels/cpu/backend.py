@@ -14,21 +14,12 @@ from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Points
-from gpuclust.kernels.cpu import (
-    candidates,
-    cluster_search,
-    cluster_tree,
-    cophenetic,
-    generic,
-    generic_tree,
-    knn,
-    nearest,
-    outgoing,
-    pairwise,
-    spanning,
-)
-from gpuclust.kernels.cpu.stored import Stored
-from gpuclust.kernels.cpu.summaries import Summaries
+from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
+from gpuclust.kernels.cpu.clusters.summaries import Summaries
+from gpuclust.kernels.cpu.matrix import cophenetic, prim
+from gpuclust.kernels.cpu.matrix.stored import Stored
+from gpuclust.kernels.cpu.points import boruvka, knn, nearest
+from gpuclust.kernels.cpu.space import pairwise
 
 
 class CpuBackend:
@@ -78,20 +69,20 @@ class CpuBackend:
         return MatrixFree(cluster_search.nearest_cluster, points, method, clusters, report)
 
     def outgoing(self, points: Points) -> Outgoing:
-        return outgoing.outgoing(points) or ByPoints(points, nearest.nearest, nearest.nearest_outside)
+        return boruvka.outgoing(points) or ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
     ) -> tuple[np.ndarray, np.ndarray]:
-        return spanning.spanning_tree(condensed, n, report)
+        return prim.spanning_tree(condensed, n, report)
 
-    def generic_points(self, points: Points, method: Method) -> generic.Generic | generic_tree.TreeGeneric:
-        if generic_tree.pays(points):
-            return generic_tree.TreeGeneric(points, method)
-        return generic.CentroidGeneric(points, method)
+    def generic_points(self, points: Points, method: Method) -> greedy.Generic | greedy_tree.TreeGeneric:
+        if greedy_tree.pays(points):
+            return greedy_tree.TreeGeneric(points, method)
+        return greedy.CentroidGeneric(points, method)
 
-    def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
-        return generic.StoredGeneric(matrix, method)
+    def generic_stored(self, matrix: Stored, method: Method) -> greedy.Generic:
+        return greedy.StoredGeneric(matrix, method)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -1,8 +1,9 @@
 """The generic algorithm for linkages with inversions (centroid, median) as one cooperative kernel.
 
-What it does is written in `gpuclust.kernels.cpu.generic`. Every thread keeps the bounds of its own rows. Finding the
-row with the smallest bound takes one synchronisation of the grid, searching it again one more, and a merge one for
-the nearest of the union, and on centroids one for the union's place: some four in all, with few searches.
+What it does is written in `gpuclust.kernels.cpu.clusters.greedy`. Every thread keeps the bounds of its own rows.
+Finding the row with the smallest bound takes one synchronisation of the grid, searching it again one more, and a
+merge one for the nearest of the union, and on centroids one for the union's place: some four in all, with few
+searches.
 """
 
 from __future__ import annotations

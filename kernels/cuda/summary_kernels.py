@@ -261,7 +261,7 @@ def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
 
 @cache
 def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
-    """As in `gpuclust.kernels.cpu.summary_kernels`, by all threads: see `gpuclust.kernels.cuda.chain`.
+    """As in `gpuclust.kernels.cpu.clusters.summary_kernels`, by all threads: see `gpuclust.kernels.cuda.chain`.
 
     ``scans[0]`` becomes the number of rows searched, -1 if dissimilarities are infinite. A search costs two
     synchronisations of the grid, and a merge two and a search.

@@ -17,8 +17,8 @@ from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, named
-from gpuclust.kernels.cpu import tiles
-from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, write_row
+from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, write_row
 
 
 @cache

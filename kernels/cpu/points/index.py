@@ -1,7 +1,7 @@
 """Points searched box by box in single precision first: nearest neighbours, and nearest points of other components.
 
 For squared Euclidean distances in so many dimensions that a kd-tree passes over little. What is found is what a
-search of all distances finds, to the last bit (`gpuclust.kernels.cpu.screen`), several times sooner.
+search of all distances finds, to the last bit (`gpuclust.kernels.cpu.space.screen`), several times sooner.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
 from gpuclust.core.metrics import Points
 from gpuclust.core.sizes import BY_TREE, FEWEST
-from gpuclust.kernels.cpu import kdtree, screen
-from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
-from gpuclust.kernels.cpu.screen import approach, box_size, out_of_reach, root_of, rows_a_piece, threshold
-from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
-from gpuclust.kernels.cpu.summary_space import Leaves, leaf_of
-from gpuclust.kernels.cpu.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
+from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
+from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
+from gpuclust.kernels.cpu.space import kdtree, screen
+from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
+from gpuclust.kernels.cpu.space.screen import approach, box_size, out_of_reach, root_of, rows_a_piece, threshold
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
 
 #: Rows a piece of work.
 ROWS = 64
@@ -43,7 +43,7 @@ class Screened:
     order : ndarray of int64, shape (n,)
         The point at each position.
     search_dominates : bool
-        See `gpuclust.kernels.cpu.outgoing.Arranged`.
+        See `gpuclust.kernels.cpu.points.boruvka.Arranged`.
     """
 
     search_dominates: ClassVar[bool] = True

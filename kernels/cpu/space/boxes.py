@@ -1,8 +1,8 @@
 """Boxes around clusters whose rows are in the order of a kd-tree, so that searches pass over most of them.
 
-The tree is the one of `gpuclust.kernels.cpu.kdtree`: complete, without pointers. When clusters merge, the union takes
-the row of its first part, and the rows left are closed. Leaves keep their clusters, fewer and fewer; where they start
-is kept, and the boxes are computed anew. That is cheaper than a new tree, and nearly as good for a while.
+The tree is the one of `gpuclust.kernels.cpu.space.kdtree`: complete, without pointers. When clusters merge, the union
+takes the row of its first part, and the rows left are closed. Leaves keep their clusters, fewer and fewer; where they
+start is kept, and the boxes are computed anew. That is cheaper than a new tree, and nearly as good for a while.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.kernels.cpu import kdtree
+from gpuclust.kernels.cpu.space import kdtree
 
 #: Clusters a leaf has at most when the tree is made.
 LEAF = 16

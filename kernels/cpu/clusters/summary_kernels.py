@@ -1,4 +1,4 @@
-"""What is compiled for clusters as summaries (`gpuclust.kernels.cpu.summaries`): pairs, unions, and neighbour lists.
+"""Kernels of clusters as summaries (`gpuclust.kernels.cpu.clusters.summaries`): pairs, unions, and neighbour lists.
 
 All comparisons are of dissimilarities computed from both parts of the centroids (`Pair.compared`), which are right to
 some last bits of themselves, however close two clusters are. Where many clusters are passed over, that is decided by
@@ -22,7 +22,7 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu import pairwise
+from gpuclust.kernels.cpu.space import pairwise
 
 
 class Pair(NamedTuple):

@@ -16,11 +16,12 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_search
-from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
-from gpuclust.kernels.cpu.screen import PIECE, Screen, approach, root_of, threshold
-from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
-from gpuclust.kernels.cpu.summary_search import screen_kernel
+from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel
+from gpuclust.kernels.cpu.space import pairwise, screen
+from gpuclust.kernels.cpu.space.screen import PIECE, Screen, approach, root_of, threshold
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
 
 #: Rows made ready for a box at a time.
 ROWS = 64
@@ -31,7 +32,7 @@ LAST = 4096
 
 
 class Lists(NamedTuple):
-    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.summaries`.
+    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.clusters.summaries`.
 
     ``low`` has no rows: there are no second parts.
     """

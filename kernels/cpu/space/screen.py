@@ -23,9 +23,9 @@ import numpy as np
 
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
-from gpuclust.kernels.cpu import lanes, summary_space
-from gpuclust.kernels.cpu.lanes import LANES, TOGETHER
-from gpuclust.kernels.cpu.summary_space import Boxes
+from gpuclust.kernels.cpu.space import boxes, simd
+from gpuclust.kernels.cpu.space.boxes import Boxes
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
 #: Features of a box that fit the first-level cache with what else is there, and how much longer a pair takes beyond.
 FEATURES, BEYOND = 10240, 1.25
@@ -139,7 +139,7 @@ def _widths(tree: Boxes) -> np.ndarray:
 
 @cache
 def _ready_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    stamp = jit.stamp(summary_space)
+    stamp = jit.stamp(boxes)
     half = dtype.type(0.5)
 
     @compiled
@@ -249,5 +249,5 @@ def smallest(lowest, few):
 
 
 def modules() -> tuple[Any, ...]:
-    """What kernels that use this depend on (`gpuclust.kernels.cpu.jit.stamp`)."""
-    return sys.modules[__name__], lanes, summary_space
+    """What kernels that use this depend on (`gpuclust.core.jit.stamp`)."""
+    return sys.modules[__name__], simd, boxes

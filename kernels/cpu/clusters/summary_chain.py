@@ -1,4 +1,4 @@
-"""Merges of clusters as summaries by nearest-neighbour chain, on the lists of `gpuclust.kernels.cpu.summary_kernels`.
+"""Merges of clusters as summaries by nearest-neighbour chain, on their neighbour lists (`summary_kernels`).
 
 A list is brought up to date when the chain comes to its cluster: what has merged is looked up by union-find, and
 what is not the cluster it was is computed anew. Only where the list proves nothing a cluster is searched: in few
@@ -16,10 +16,11 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu import pairwise, summary_kernels, summary_search, summary_space
-from gpuclust.kernels.cpu.summary_kernels import limits, list_functions, pair_functions
-from gpuclust.kernels.cpu.summary_search import box_functions, horizon
-from gpuclust.kernels.cpu.summary_space import Boxes, leaf_of
+from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_search import box_functions, horizon
+from gpuclust.kernels.cpu.space import boxes, pairwise
+from gpuclust.kernels.cpu.space.boxes import Boxes, leaf_of
 
 #: Clusters a block when a row of dissimilarities is computed.
 BLOCK = 512
@@ -148,7 +149,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     lowered, slack, loosened, united = limits(method, dtype)
     _, walk = box_functions(method, dtype)
     counted = method.counted
-    stamp = jit.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, summary_space)
+    stamp = jit.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, boxes)
 
     @uncounted
     @named(method.name, dtype)

@@ -2,10 +2,11 @@
 
 Both find the first few by (dissimilarity, id) among all computed dissimilarities, to the last bit; a box is passed
 over when what its corner says is farther than the last on the list. Boxes are of the first parts of the centroids, so
-that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.summary_kernels`). In few
-dimensions most boxes are, and a walk looks at some dozens of clusters. In many few are, and what counts is the time a
-pair takes: then boxes of some hundred clusters are screened in single precision, several rows at a time, relative to
-the middle of the box. What is near enough for a proven bound of the error is then computed and compared as always.
+that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.clusters.summary_kernels`). In
+few dimensions most boxes are, and a walk looks at some dozens of clusters. In many few are, and what counts is the
+time a pair takes: then boxes of some hundred clusters are screened in single precision, several rows at a time,
+relative to the middle of the box. What is near enough for a proven bound of the error is then computed and compared
+as always.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, inlined, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu import pairwise, screen, summary_kernels, summary_space
-from gpuclust.kernels.cpu.lanes import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
-from gpuclust.kernels.cpu.screen import approach, bounded, out_of_reach, root_of, smallest, threshold
-from gpuclust.kernels.cpu.summary_kernels import factor, limits, list_functions, pair_functions
-from gpuclust.kernels.cpu.summary_space import leaf_of
+from gpuclust.kernels.cpu.clusters import summary_kernels
+from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.space import boxes, pairwise, screen
+from gpuclust.kernels.cpu.space.boxes import leaf_of
+from gpuclust.kernels.cpu.space.screen import approach, bounded, out_of_reach, root_of, smallest, threshold
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, products_at_most, squares, sums_at_most
 
 
 @cache
@@ -123,7 +125,7 @@ def horizon(held, n):
 
 
 def _modules() -> tuple[Any, ...]:
-    return centroids, methods, pairwise, summary_kernels, summary_space, *screen.modules()
+    return centroids, methods, pairwise, summary_kernels, boxes, *screen.modules()
 
 
 @cache

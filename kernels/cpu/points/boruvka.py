@@ -18,8 +18,8 @@ import numpy as np
 
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.metrics import Points
-from gpuclust.kernels.cpu.screened import boxed
-from gpuclust.kernels.cpu.tree_outgoing import (
+from gpuclust.kernels.cpu.points.index import boxed
+from gpuclust.kernels.cpu.points.tree_boruvka import (
     advance,
     join_minima,
     take_found,

@@ -3,7 +3,7 @@
 The distance is a convex function, so clusters are at least as far apart as their centres, both by the largest and by
 the mean over pairs of points. A search goes down the tree, nearer node first, and computes the dissimilarity to a
 cluster from the points of both, unless a bound says that it is no nearer than the best so far. For complete linkage
-only points at the border of a cluster are kept (`gpuclust.kernels.cpu.extremes`).
+only points at the border of a cluster are kept (`gpuclust.kernels.cpu.clusters.hull`).
 
 After Yu, Wang, Gu, Dhulipala, Shun 2021, ParChain: A framework for parallel hierarchical agglomerative clustering
 using nearest-neighbor chain (section 4: range queries of radius bounded by the best so far).
@@ -19,8 +19,8 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Points
-from gpuclust.kernels.cpu import kdtree
-from gpuclust.kernels.cpu.cluster_tree_kernels import Pool, Rows, Tree, kernels
+from gpuclust.kernels.cpu.clusters.cluster_tree_kernels import Pool, Rows, Tree, kernels
+from gpuclust.kernels.cpu.space import kdtree
 
 #: Centres a leaf has at most.
 LEAF = 8

@@ -1,7 +1,7 @@
 """The nearest of each cluster among a few candidates: clusters that hold a listed neighbour of one of its points.
 
 Dissimilarities are computed from the points, as the largest or the weighted mean over pairs, in the orientation and
-the order of `gpuclust.kernels.cpu.fill`: the same bits.
+the order of `gpuclust.kernels.cpu.matrix.fill`: the same bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Metric, Points
-from gpuclust.kernels.cpu import pairwise
+from gpuclust.kernels.cpu.space import pairwise
 
 #: Clusters a piece of work.
 PIECE = 512

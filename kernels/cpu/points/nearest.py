@@ -11,9 +11,10 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, ranges, run
 from gpuclust.core.metrics import Metric, Points
-from gpuclust.kernels.cpu import fill, pairwise
-from gpuclust.kernels.cpu.fill import take_pairs
-from gpuclust.kernels.cpu.screened import boxed
+from gpuclust.kernels.cpu.matrix import fill
+from gpuclust.kernels.cpu.matrix.fill import take_pairs
+from gpuclust.kernels.cpu.points.index import boxed
+from gpuclust.kernels.cpu.space import pairwise
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512

@@ -1,10 +1,11 @@
 """Clusters as summaries on the CPU: size and centroid stand for a row of a dissimilarity matrix. O(n m) memory.
 
 Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every cluster keeps a
-list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.summary_kernels`). As long as the
-first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin for
-rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven a
-cluster is searched (`gpuclust.kernels.cpu.summary_search`), and then all computed dissimilarities are compared.
+list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.clusters.summary_kernels`). As long as
+the first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin
+for rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven
+a cluster is searched (`gpuclust.kernels.cpu.clusters.summary_search`), and then all computed dissimilarities are
+compared.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Points
 from gpuclust.core.sizes import LISTED
-from gpuclust.kernels.cpu import kdtree
-from gpuclust.kernels.cpu.screen import box_size, rows_a_piece, screen
-from gpuclust.kernels.cpu.screen_pairs import Lists, search_all
-from gpuclust.kernels.cpu.summary_chain import Chain, Rows
-from gpuclust.kernels.cpu.summary_kernels import kernels
-from gpuclust.kernels.cpu.summary_search import screen_kernel, walk_kernel
-from gpuclust.kernels.cpu.summary_space import LEAF, Boxes, Leaves
+from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
+from gpuclust.kernels.cpu.clusters.summary_chain import Chain, Rows
+from gpuclust.kernels.cpu.clusters.summary_kernels import kernels
+from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_kernel
+from gpuclust.kernels.cpu.space import kdtree
+from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
+from gpuclust.kernels.cpu.space.screen import box_size, rows_a_piece, screen
 
 #: Searches walk down a tree up to three features, and with each more if there are four times as many points as this.
 #: Measured on normal, clustered and Cauchy points of 3 to 8 features: from 25,000 to 400,000 both are as quick there.

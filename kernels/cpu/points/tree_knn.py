@@ -23,8 +23,8 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.metrics import Metric
-from gpuclust.kernels.cpu import kdtree, pairwise
-from gpuclust.kernels.cpu.kdtree import LEAF
+from gpuclust.kernels.cpu.space import kdtree, pairwise
+from gpuclust.kernels.cpu.space.kdtree import LEAF
 
 #: Places on the stack of a descent: one a level, and there are fewer than 2**31 points.
 STACK = 64

@@ -14,8 +14,9 @@ from numba.extending import register_jitable
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, run, uncounted
-from gpuclust.kernels.cpu import pairwise, tiles
-from gpuclust.kernels.cpu.tiles import TILE, tile_rows, tile_start
+from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
+from gpuclust.kernels.cpu.space import pairwise
 
 tile_rows_of = register_jitable(tile_rows)
 

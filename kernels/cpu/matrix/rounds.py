@@ -24,8 +24,8 @@ from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count
-from gpuclust.kernels.cpu import tiles
-from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, tile_start
+from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, tile_rows, tile_start
 
 
 @cache

@@ -10,8 +10,8 @@ import numpy as np
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.memory import result_array
 from gpuclust.core.points import Points
-from gpuclust.kernels.cpu.cophenetic_rows import add_tile, write_rows
-from gpuclust.kernels.cpu.pairwise import pairwise
+from gpuclust.kernels.cpu.matrix.cophenetic_rows import add_tile, write_rows
+from gpuclust.kernels.cpu.space.pairwise import pairwise
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import LeafTree

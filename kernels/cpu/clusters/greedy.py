@@ -7,7 +7,7 @@ takes the row of the later cluster; earlier rows learn of it if it is nearer tha
 The algorithm is the same for two sources of distances: cluster centroids, from which a row is computed, and a stored
 matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.core.centroids`). A row is computed
 from the rounded ones; where that, and how far they are rounded, leaves open which distance is smaller, both are
-computed anew from both parts, and those are compared (`gpuclust.kernels.cpu.rounded`).
+computed anew from both parts, and those are compared (`gpuclust.kernels.cpu.space.rounded`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Metric, Points
-from gpuclust.kernels.cpu import pairwise, rounded, tiles
-from gpuclust.kernels.cpu.fill import SMALL
-from gpuclust.kernels.cpu.rounded import bounds
-from gpuclust.kernels.cpu.stored import Stored
-from gpuclust.kernels.cpu.tiles import TILE, nearest_in, read_row, tile_rows, write_row
+from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.kernels.cpu.matrix.fill import SMALL
+from gpuclust.kernels.cpu.matrix.stored import Stored
+from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, tile_rows, write_row
+from gpuclust.kernels.cpu.space import pairwise, rounded
+from gpuclust.kernels.cpu.space.rounded import bounds
 
 #: Clusters a block when a row is computed from centroids.
 BLOCK = 512

@@ -1,4 +1,4 @@
-"""Kernels of `gpuclust.kernels.cpu.cluster_tree`: bounds, dissimilarities, search, union, chain."""
+"""Kernels of `gpuclust.kernels.cpu.clusters.cluster_tree`: bounds, dissimilarities, search, union, chain."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.metrics import Metric
-from gpuclust.kernels.cpu import extremes, pairwise
-from gpuclust.kernels.cpu.extremes import keep_corners, keep_ends
+from gpuclust.kernels.cpu.clusters import hull
+from gpuclust.kernels.cpu.clusters.hull import keep_corners, keep_ends
+from gpuclust.kernels.cpu.space import pairwise
 
 #: Roundings that a centre gains with a union, and that a bound made of m features has, and more.
 ROUNDINGS = 16
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A kd-tree of centres, as in `gpuclust.kernels.cpu.kdtree`, that follows unions.
+    """A kd-tree of centres, as in `gpuclust.kernels.cpu.space.kdtree`, that follows unions.
 
     What centres may be off goes by the coordinates of each cluster, so that one that is far away does not count for
     all.
@@ -69,7 +70,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     last_step = pairwise.jitable(metric.finish)
     roots = compared is not metric
     strict = metric.step is metrics.METRICS["euclidean"].step and not weighted
-    stamp = jit.stamp(metrics, extremes)
+    stamp = jit.stamp(metrics, hull)
     eps = dtype.type(np.finfo(dtype).eps)
     zero = dtype.type(0)
     one = dtype.type(1)

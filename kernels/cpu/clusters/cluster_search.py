@@ -1,7 +1,7 @@
 """The nearest cluster of each of some clusters, from the points: dissimilarities are reduced while in cache.
 
-The same sums in the same order as `gpuclust.kernels.cpu.fill` stores: of a pair of clusters the earlier one is the
-outer sum. So a row that is searched here has the minimum that its row of the matrix would have.
+The same sums in the same order as `gpuclust.kernels.cpu.matrix.fill` stores: of a pair of clusters the earlier one is
+the outer sum. So a row that is searched here has the minimum that its row of the matrix would have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Metric, Points
-from gpuclust.kernels.cpu import pairwise
+from gpuclust.kernels.cpu.space import pairwise
 
 #: Points a block of columns, at least: their distances to one point stay in the first-level cache.
 BLOCK = 512

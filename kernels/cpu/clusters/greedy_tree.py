@@ -6,10 +6,10 @@ otherwise it is raised. A union may be nearer to others than their bounds say: t
 too, since each node knows the largest bound in it. So a merge costs some walks down the tree instead of a pass over
 all clusters.
 
-Distances and ties are those of `gpuclust.kernels.cpu.generic`: from both parts of centroids, feature by feature; of
-equal distances the pair with the earliest row, then the earliest partner. Boxes are around rounded centroids. Gaps of
-boxes are summed in the order of the features, so that they bound the distances of rounded centroids; what those tell
-of the others is in `gpuclust.kernels.cpu.rounded`.
+Distances and ties are those of `gpuclust.kernels.cpu.clusters.greedy`: from both parts of centroids, feature by
+feature; of equal distances the pair with the earliest row, then the earliest partner. Boxes are around rounded
+centroids. Gaps of boxes are summed in the order of the features, so that they bound the distances of rounded
+centroids; what those tell of the others is in `gpuclust.kernels.cpu.space.rounded`.
 
 Muellner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1.
 """
@@ -26,9 +26,9 @@ from gpuclust.core import centroids, jit
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.metrics import Points
-from gpuclust.kernels.cpu import kdtree, pairwise, rounded, summary_space
-from gpuclust.kernels.cpu.rounded import bounds
-from gpuclust.kernels.cpu.summary_space import LEAF, leaf_of
+from gpuclust.kernels.cpu.space import boxes, kdtree, pairwise, rounded
+from gpuclust.kernels.cpu.space.boxes import LEAF, leaf_of
+from gpuclust.kernels.cpu.space.rounded import bounds
 
 #: The tree pays from so many points, times the features squared, and with so many features at most: a merge takes 5
 #: microseconds with two, 20 with four, 150 with eight, and a pass over all clusters 17 to 47 at 20,000 of them.
@@ -144,7 +144,7 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     infinity, zero = dtype.type(np.inf), dtype.type(0)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
     factors_of, farther = bounds(dtype)
-    stamp = jit.stamp(centroids, kdtree, rounded, summary_space)
+    stamp = jit.stamp(centroids, kdtree, rounded, boxes)
 
     @uncounted
     @named(dtype)

@@ -12,10 +12,10 @@ import numpy as np
 from gpuclust.core.jit import compiled, ranges, run, uncounted
 from gpuclust.core.metrics import Points
 from gpuclust.core.sizes import TREE_FEATURES
-from gpuclust.kernels.cpu import kdtree, pairwise
-from gpuclust.kernels.cpu.kdtree import LEAF, Tree
-from gpuclust.kernels.cpu.tree_knn import knn_kernel
-from gpuclust.kernels.cpu.tree_outgoing import component_of_nodes, search_kernel
+from gpuclust.kernels.cpu.points.tree_boruvka import component_of_nodes, search_kernel
+from gpuclust.kernels.cpu.points.tree_knn import knn_kernel
+from gpuclust.kernels.cpu.space import kdtree, pairwise
+from gpuclust.kernels.cpu.space.kdtree import LEAF, Tree
 
 #: Leaves a piece of work, and points searched in one.
 PIECE = 64
@@ -42,7 +42,7 @@ class TreePoints:
     first : (nodes,) array of int64
         The smallest index in each node.
     search_dominates : bool
-        See `gpuclust.kernels.cpu.outgoing.Arranged`.
+        See `gpuclust.kernels.cpu.points.boruvka.Arranged`.
     """
 
     points: Points

@@ -20,9 +20,10 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.metrics import Metric
-from gpuclust.kernels.cpu import kdtree, pairwise, tree_knn
-from gpuclust.kernels.cpu.kdtree import LEAF
-from gpuclust.kernels.cpu.tree_knn import STACK, bounds
+from gpuclust.kernels.cpu.points import tree_knn
+from gpuclust.kernels.cpu.points.tree_knn import STACK, bounds
+from gpuclust.kernels.cpu.space import kdtree, pairwise
+from gpuclust.kernels.cpu.space.kdtree import LEAF
 
 
 @uncounted

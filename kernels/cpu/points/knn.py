@@ -11,8 +11,8 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, ranges, run
 from gpuclust.core.metrics import Metric, Points
-from gpuclust.kernels.cpu import pairwise
-from gpuclust.kernels.cpu.screened import boxed
+from gpuclust.kernels.cpu.points.index import boxed
+from gpuclust.kernels.cpu.space import pairwise
 
 #: Points a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512

@@ -315,7 +315,7 @@ def test_demo_fails_when_a_figure_differs(tmp_path, monkeypatch):
     assert done.exit_code == 1
     assert "DIFFERENT" in done.output
     assert "13 of 14" in done.output
-    assert "Left out" in done.output
+    assert "Skipped" in done.output
 
 
 def test_demo_without_scipy(tmp_path, monkeypatch):

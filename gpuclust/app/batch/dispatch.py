@@ -8,9 +8,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from gpuclust.algorithms import speed
+from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.folders import Folders
 from gpuclust.app.batch.log import Listener
-from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.outcome import NOT_RUN, Failure, Outcome, write_error
 from gpuclust.app.batch.pool import Worker, WorkerError
 from gpuclust.app.batch.prepare import Settings, failed, prepare

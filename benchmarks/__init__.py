@@ -1,1 +1,1 @@
-"""Timings of gpuclust beside its peers: check, then time. See README.md."""
+"""Benchmarks of gpuclust and other programs, with checks of their results. See README.md."""

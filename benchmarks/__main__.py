@@ -28,7 +28,7 @@ from gpuclust.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
 GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million", "scale")
-#: Measured only where it is asked for: needs a CUDA device.
+#: Groups that run only on request: they need a CUDA device.
 ON_REQUEST = ("gpu",)
 
 
@@ -42,7 +42,7 @@ def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
 
 
 def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
-    """The largest relative difference from SciPy's result; stops the run if it is too large."""
+    """Return the largest relative difference from SciPy's result; stop the run if it exceeds the tolerance."""
     reference = "scipy" if "scipy" in results else next(iter(results))
     expected = results[reference]["digest"]
     worst = 0.0
@@ -97,7 +97,7 @@ def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Co
 
 
 def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """The rows of a file with those of the cases measured anew in their place."""
+    """Return the rows of a results file, with those of new measurements replaced."""
     old = json.loads(path.read_text())["rows"] if path.exists() else []
     anew: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

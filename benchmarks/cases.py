@@ -1,7 +1,4 @@
-"""What is measured. A case makes its input, and has one function a peer.
-
-`worker.py` runs one of them in a process.
-"""
+"""Benchmark cases: input, and one function for each peer; `worker.py` runs one of them in a process."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ Call = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """``make(n, m)`` gives the input, ``peers[name]()`` imports the peer and gives the function to time.
+    """A benchmark case.
 
-    ``digest`` makes of a result what peers must agree on, to ``rtol``. ``warm`` is the size of the call that warms
-    up.
+    ``make(n, m)`` returns the input, ``peers[name]()`` imports the peer and returns the function to time. ``digest``
+    reduces a result to an array on which peers must agree to ``rtol``. ``warm`` is the size of the warm-up call.
     """
 
     name: str

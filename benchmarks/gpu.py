@@ -1,4 +1,4 @@
-"""Linkages and distances on a CUDA device beside the CPU: check, then time, and set the model's figure beside it.
+"""Linkages and distances on a CUDA device: check against the CPU, time, and compare with the model.
 
 A case is checked against the CPU at no more than `CHECKED` points (single linkage of a million would take the CPU
 hours), in the same type, then timed at its own size: the best of a few runs, input and result on the host. The
@@ -23,10 +23,10 @@ from gpuclust.distance import pdist
 from gpuclust.linkage import Linkage, compute
 from gpuclust.plan import format_bytes
 
-#: Points at which a case is compared with the CPU, and points at all where CUDA is emulated.
+#: Number of points of a comparison with the CPU, and of any case where CUDA is emulated.
 CHECKED, EMULATED = 20_000, 40
 REPEATS = 3
-#: Heights of float32 differ by rounding: by so much of the largest.
+#: Tolerance of float32 heights, relative to the largest.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
@@ -50,7 +50,7 @@ CASES = (
 
 
 def check_linkage(case: Case, n: int) -> float:
-    """The largest difference of heights from the CPU's, of the largest height; stops the run if it is too large."""
+    """Return the largest difference from the CPU's heights, relative to the largest; stop if it is too large."""
     X = gaussian(n, case.m)
     cpu, cuda = (compute(X, case.method, dtype=case.dtype, device=device).Z for device in ("cpu", "cuda"))
     difference = float(np.abs(cuda[:, 2] - cpu[:, 2]).max() / cpu[:, 2].max())
@@ -62,7 +62,7 @@ def check_linkage(case: Case, n: int) -> float:
 
 
 def check_distances(n: int, m: int, dtype: str) -> None:
-    """The same for distances of pairs."""
+    """Return the largest relative difference of pairwise distances; stop if it is too large."""
     X = gaussian(n, m)
     cpu, cuda = (pdist(X, dtype=dtype, device=device) for device in ("cpu", "cuda"))
     if not np.allclose(cuda, cpu, rtol=TOLERANCE[dtype], atol=0):
@@ -70,7 +70,7 @@ def check_distances(n: int, m: int, dtype: str) -> None:
 
 
 def best_of(call: Any, repeats: int) -> tuple[float, Any]:
-    """Seconds of the fastest run, and its result."""
+    """Return the seconds of the fastest run, and its result."""
     fastest, result = float("inf"), None
     for _ in range(repeats):
         started = time.perf_counter()
@@ -80,18 +80,18 @@ def best_of(call: Any, repeats: int) -> tuple[float, Any]:
 
 
 def held() -> int:
-    """Bytes that CuPy's pool has asked the device for."""
+    """Return the bytes that CuPy's memory pool holds."""
     return 0 if devices.emulated() else int(importlib.import_module("cupy").get_default_memory_pool().total_bytes())
 
 
 def release() -> None:
-    """Give them back."""
+    """Release the memory of CuPy's pool."""
     if not devices.emulated():
         importlib.import_module("cupy").get_default_memory_pool().free_all_blocks()
 
 
 def modelled(case: Case, n: int) -> float:
-    """Seconds by `benchmarks.model` on the card that is there."""
+    """Return the seconds that `benchmarks.model` predicts for this GPU."""
     card = devices.cards()[0]
     known = model.Card(card.name, card.rate("float32"), card.slowdown, card.bandwidth)
     double = case.dtype == "float64"
@@ -99,7 +99,7 @@ def modelled(case: Case, n: int) -> float:
 
 
 def gpu(console: Console, size: int | None = None) -> list[dict[str, Any]]:
-    """All cases; rows for the results file (none where CUDA is emulated). SystemExit where there is no device."""
+    """Run all cases, and return rows for the results file (none if CUDA is emulated); SystemExit without a device."""
     lack = devices.missing()
     if lack is not None:
         raise SystemExit(f"The group gpu needs a CUDA device: {lack}")
@@ -140,7 +140,7 @@ def gpu(console: Console, size: int | None = None) -> list[dict[str, Any]]:
     return [] if devices.emulated() else rows
 
 
-#: What `benchmarks.model` has prices for.
+#: Methods that `benchmarks.model` covers.
 MODELLED = ("single", "complete", "average", "weighted", "ward")
 
 

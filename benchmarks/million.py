@@ -1,4 +1,4 @@
-"""What is done with a tree of a million observations (random, caterpillar, balanced), each in less than two seconds.
+"""Functions of trees of a million observations (random, caterpillar, balanced): each takes less than two seconds.
 
 Check, then time: results are compared with SciPy's where SciPy is installed, and the recursion limit must stay as it
 is.
@@ -26,7 +26,7 @@ from treegen import balanced, caterpillar, random_linkage
 N, WARM_UP = 1_000_000, 2000
 ALLOWED = 2.0
 REPEATS = 3
-#: A hundred numbers of clusters that one call cuts into, up to as many as there are observations.
+#: A hundred numbers of clusters, up to the number of observations, for one call.
 CUTS = np.unique(np.geomspace(2, N, 110).astype(np.int64))[-100:]
 TREES: dict[str, Callable[[int], np.ndarray]] = {
     "random": lambda n: random_linkage(n, 0),
@@ -38,7 +38,7 @@ Call = Callable[[Any], Any]
 
 
 def calls(Z: np.ndarray) -> dict[str, tuple[Call, Call | None]]:
-    """What to time, as functions of the namespace, and the same for SciPy where that has it."""
+    """Return the calls to time, and SciPy's equivalents where they exist."""
     height = float(np.median(Z[:, 2]))
     monocrit = hierarchy.maxdists(Z)
     cuts = np.minimum(CUTS, len(Z) + 1)
@@ -67,7 +67,7 @@ def calls(Z: np.ndarray) -> dict[str, tuple[Call, Call | None]]:
 
 
 def million(console: Console) -> list[dict[str, Any]]:
-    """The group ``million`` of the benchmarks: a table for each tree, and its rows."""
+    """Run the group ``million``: print a table for each tree, and return its rows."""
     peer = None
     if importlib.util.find_spec("scipy"):
         from scipy.cluster import hierarchy as peer
@@ -92,7 +92,7 @@ def million(console: Console) -> list[dict[str, Any]]:
 
 
 def _time(call: Call) -> tuple[float, Any]:
-    """The median of a few calls' seconds, and the result."""
+    """Return the median seconds of a few calls, and the result."""
     taken = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -112,7 +112,7 @@ def _check(what: str, found: Any, expected: Any) -> None:
 
 
 def _drawn(Z: np.ndarray, **options: Any) -> None:
-    """Draw as for a file of 800 x 600 pixels, without writing it."""
+    """Draw a dendrogram of 800 x 600 pixels, without writing a file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What a linkage should take on a card: counted work times prices; ``python -m benchmarks.model [n m method ...]``.
+"""Modelled time of a linkage on a GPU, from counted operations; ``python -m benchmarks.model [n m method ...]``.
 
 The calls of primitives come from a run of the same algorithms on the CPU (`benchmarks.trace`), at no more than 20,000
 points, and are scaled with n². What a call costs was counted in the compiled kernels: instructions of all lanes, and
@@ -22,11 +22,11 @@ from rich.table import Table
 from benchmarks.trace import Call, TracedBackend
 from gpuclust.core.backend import select
 
-#: Points of a traced run.
+#: Number of points of a traced run.
 MOST = 20_000
-#: Seconds of a launch, and of a copy to the host that is waited for.
+#: Seconds of a kernel launch, and of a synchronous copy to the host.
 LAUNCH, WAIT = 5e-6, 15e-6
-#: Launches, and waits, of a call.
+#: Numbers of launches and of synchronisations of a call.
 CALLS = {
     "nearest": (8, 2),
     "nearest_outside": (5, 2),
@@ -39,12 +39,12 @@ CALLS = {
     "summaries.merge": (14, 3),
     "summaries.chain": (1, 2),
 }
-#: Seconds of one step of a chain: synchronisations of the grid, or of one block.
+#: Seconds of one step of a nearest-neighbour chain: synchronisation of the grid, or of one block.
 STEP = 6e-6
 
 
 class Card(NamedTuple):
-    """Datasheet figures: instructions a second of all lanes in float32, slowness of float64, bytes a second."""
+    """Datasheet figures of a GPU: float32 instructions/s of all lanes, slowdown of float64, bytes/s."""
 
     name: str
     rate: float
@@ -60,7 +60,7 @@ CARDS = (
 
 
 class Price(NamedTuple):
-    """Of a unit of work: instructions a pair and a pair and feature, bytes a pair."""
+    """Cost of a primitive: instructions per pair, instructions per pair and feature, bytes per pair."""
 
     pair: float
     feature: float
@@ -80,19 +80,19 @@ PRICES = {
 
 
 def selection(n: int) -> float:
-    """Instructions to select the 32 nearest of a row of n distances."""
+    """Return the instructions for selecting the 32 smallest of n distances."""
     return 1.97e6 + 0.24e6 * max(0.0, log2(n / 1024))
 
 
 class Work(NamedTuple):
-    """Instructions of all lanes and bytes."""
+    """Return the instructions of all lanes, and the bytes."""
 
     instructions: float
     bytes: float
 
 
 def work(call: Call, double: bool) -> Work:
-    """What a call asks of a card."""
+    """Return the cost of a call."""
 
     def priced(unit: str, count: float) -> Work:
         price = PRICES[unit][double]
@@ -120,7 +120,7 @@ def work(call: Call, double: bool) -> Work:
 
 
 class Cost(NamedTuple):
-    """Seconds, bytes and rounds of a linkage on a card."""
+    """Return seconds, bytes and rounds of a linkage on a GPU."""
 
     seconds: float
     bytes: float
@@ -147,7 +147,7 @@ def cost(calls: Iterable[Call], card: Card, double: bool) -> Cost:
 
 
 def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
-    """The calls of a linkage of n normally distributed points, from a run at no more than MOST."""
+    """Return the calls of a linkage of n Gaussian points, scaled up from a run of at most MOST points."""
     size = min(n, MOST)
     traced = TracedBackend(select("cpu"))
     linkage = importlib.import_module("gpuclust.linkage")
@@ -161,7 +161,7 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
 
 
 def scaled(call: Call, k: float) -> Call:
-    """The same call with ``k`` times as many clusters; the last few hundred are as many as ever."""
+    """Scale a call to ``k`` times as many clusters; the number of the last rounds' clusters stays the same."""
     if call.name.endswith(".chain"):
         return call
     sizes: dict[str, Any] = {name: int(getattr(call, name) * k) for name in ("n", "rows", "left", "merged")}

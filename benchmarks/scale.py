@@ -1,4 +1,4 @@
-"""Past n²: a hundred thousand points and more, beside programs that do not store a matrix either.
+"""Benchmarks of 100,000 points and more, against programs that store no matrix either.
 
 Cases run as those of `benchmarks.cases` do. Afterwards a table tells how seconds grow with n, and how they differ
 between kinds of points. A case of another linkage is added to `CASES`; what it is compared with follows from
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.cases import Call, Case, gaussian
 
-#: Ten times the points may take so many times as long, and any kind of points so many times as long as uniform ones.
+#: Largest ratio of times for ten times as many points, and of any distribution of points to the uniform one.
 GROWTH, CLIFF = 14.0, 5.0
 
 
@@ -30,12 +30,12 @@ def clustered(n: int, m: int) -> np.ndarray:
 
 
 def duplicated(n: int, m: int) -> np.ndarray:
-    """Every point twice."""
+    """Return points of which each occurs twice."""
     return np.random.default_rng(0).permutation(np.tile(uniform(n - n // 2, m), (2, 1))[:n])
 
 
 def heap(n: int, m: int) -> np.ndarray:
-    """Half of the points in one place."""
+    """Return points of which half coincide."""
     X = uniform(n, m)
     X[: n // 2] = 0.5
     return X
@@ -50,7 +50,7 @@ def cauchy(n: int, m: int) -> np.ndarray:
 
 
 def geographic(n: int, m: int) -> np.ndarray:
-    """Longitude and latitude of people: towns whose sizes follow Zipf's law, to four decimals of a degree."""
+    """Return longitudes and latitudes in towns whose sizes follow Zipf's law, to four decimals of a degree."""
     rng = np.random.default_rng(0)
     towns = 3000
     places = np.column_stack((rng.uniform(-180, 180, towns), rng.normal(30, 20, towns)))
@@ -72,7 +72,7 @@ KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
     make.__name__: make for make in (uniform, clustered, duplicated, heap, collinear, cauchy, geographic, equal, grid)
 }
 
-#: Those whose distances are all different, but for those of equal points.
+#: Distributions without equal distances, except those of equal points.
 UNTIED = (uniform, clustered, duplicated, heap, collinear, cauchy)
 
 
@@ -86,7 +86,7 @@ def _gpuclust(method: str, algorithm: str = "auto") -> Callable[[], Call]:
 
 
 def _quitefastmst() -> Call:
-    """Its tree, and the Z of that."""
+    """Return the loader of quitefastmst's spanning tree, converted to Z."""
     import quitefastmst
 
     from gpuclust.core.merges import Merges
@@ -100,7 +100,7 @@ def _quitefastmst() -> Call:
 
 
 def _quitefastmst_of_distinct() -> Call:
-    """Where equal points would take it n² time."""
+    """Whether equal points would make a program take n² time."""
     import quitefastmst
 
     def lengths(X: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def _quitefastmst_of_distinct() -> Call:
 
 
 def single(make: Callable[[int, int], np.ndarray], n: int, m: int, asked: float | None = None) -> Case:
-    """Lengths of the tree's edges, ours and quitefastmst's; ``asked`` is its seconds over ours."""
+    """Return a case of single linkage against quitefastmst; ``asked`` is the required ratio of times."""
     of_distinct = make in (duplicated, heap, equal, grid)
     return Case(
         f"single {n} x {m}, {make.__name__}",
@@ -132,7 +132,7 @@ def single(make: Callable[[int, int], np.ndarray], n: int, m: int, asked: float 
 
 
 def stored(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
-    """Heights without a matrix, and by another algorithm with one: no other program that has this takes so many.
+    """Return a case that compares heights with those of gpuclust's own algorithm with a stored matrix.
 
     For points with no ties but those at zero: with others the heights are not unique.
     """
@@ -155,7 +155,7 @@ def _linkage_vector(method: str) -> Callable[[], Call]:
 
 
 def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
-    """No other program takes so many points; where fastcluster takes minutes, all heights are compared with its."""
+    """Return a case of Ward's linkage; heights are compared with fastcluster's where that takes minutes at most."""
     name = f"ward {n} x {m}, {make.__name__}"
     if n > 100_000 or make not in (uniform, gaussian):
         peers = {"gpuclust": _gpuclust("ward"), "numpy, sum of squares": _sum_of_squares}
@@ -165,7 +165,7 @@ def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
 
 
 def with_inversions(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
-    """Centroid or median linkage: all heights are compared with fastcluster's."""
+    """Return a case of centroid or median linkage; all heights are compared with fastcluster's."""
     peers = {"gpuclust": _gpuclust(method), "fastcluster.linkage_vector": _linkage_vector(method)}
     return Case(f"{method} {n} x {m}, {make.__name__}", "scale", make, peers, np.sort, n, m, 1e-9, warm=6000)
 
@@ -191,7 +191,7 @@ CASES = {
 
 
 def compare(rows: list[dict[str, Any]], console: Console) -> list[dict[str, Any]]:
-    """Growth with n, and seconds of each kind of points beside uniform ones, of what has been measured."""
+    """Print the growth of the time with n, and the ratio of each distribution to the uniform one."""
     seconds = {row["case"]: row["seconds"] for row in rows if row["peer"] == "gpuclust"}
     table = Table("what", "times", "allowed")
     found = []

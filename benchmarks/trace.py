@@ -1,4 +1,4 @@
-"""What a linkage asks of its backend: every primitive called, with the sizes that decide its cost.
+"""Trace of a linkage: the primitives that it calls on its backend, with the sizes that determine their cost.
 
 The algorithms are the same on every device, so a run on the CPU tells how many rows are searched, how many rounds are
 made, and of how many clusters, on a GPU. `benchmarks.model` puts prices on it.
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 
 class TracedStored:
-    """A stored matrix (or summaries) that notes what is asked of it."""
+    """A stored matrix (or summaries) that records the calls of its methods."""
 
     def __init__(self, stored: Any, name: str, m: int, calls: list[Call]) -> None:
         self.stored, self.kind, self.m, self.calls = stored, name, m, calls
@@ -66,7 +66,7 @@ class TracedStored:
 
 
 class TracedBackend:
-    """A backend that notes the calls of its primitives in ``calls``."""
+    """A backend that records the calls of its primitives in ``calls``."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -79,7 +79,7 @@ class TracedBackend:
         self.calls.append(Call(name, points.n, len(points.features), rows, pairs, left))
 
     def outgoing(self, points: Points) -> ByPoints:
-        """By searches of all points, as a GPU does it: it has no tree."""
+        """Search all points, as on a GPU, which has no kd-tree."""
         return ByPoints(points, self._nearest, self._nearest_outside)
 
     def _nearest(self, points: Points) -> Any:
@@ -119,7 +119,7 @@ class TracedBackend:
 
 
 def trace(run: Callable[[Backend], Any], backend: Backend) -> list[Call]:
-    """The calls that ``run(backend)`` makes."""
+    """Return the calls that ``run(backend)`` makes."""
     traced = TracedBackend(backend)
     run(traced)  # type: ignore[arg-type]
     return traced.calls

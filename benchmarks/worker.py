@@ -1,7 +1,4 @@
-"""One peer on one case, in a process of its own: ``python -m benchmarks.worker CASE PEER N M DIGEST``.
-
-Prints JSON.
-"""
+"""Run one peer on one case: ``python -m benchmarks.worker CASE PEER N M DIGEST``; prints JSON."""
 
 from __future__ import annotations
 

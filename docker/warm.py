@@ -1,7 +1,6 @@
-"""Compile what most jobs need, so that an image holds it: ``python warm.py [METHOD ...]``.
+"""Compile the kernels of common jobs while an image is built: ``python warm.py [METHOD ...]``.
 
-What is compiled is kept in NUMBA_CACHE_DIR, for the kind of CPU this runs on. Pictures are drawn once too, for
-matplotlib's list of fonts.
+They are stored in NUMBA_CACHE_DIR, for this type of CPU. Pictures are drawn once as well, for Matplotlib's font list.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from gpuclust.distance import pdist
 from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
 from gpuclust.linkage import linkage
 
-#: Enough points for every part of an algorithm to have its turn.
+#: Enough points for every part of an algorithm to run.
 POINTS = 4000
 DTYPES = ("float64", "float32")
 

@@ -514,7 +514,7 @@ def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch)
 def test_workers_that_cannot_start_end_the_batch(tmp_path, data, monkeypatch):
     np.save(data / "a.npy", POINTS)
     worker_that(monkeypatch, "raise SystemError('no such thing')")
-    with pytest.raises(pool.WorkerError, match=r"before it could begin[\s\S]*no such thing"):
+    with pytest.raises(pool.WorkerError, match=r"before it was ready[\s\S]*no such thing"):
         run(data, tmp_path / "out")
     assert summary(tmp_path / "out")["a"]["status"] == "not run"
 

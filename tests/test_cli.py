@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from gpuclust.app import demo, tutorial
 from gpuclust.app.cli import app
+from gpuclust.app.compare import peers
 from gpuclust.app.data.opening import sha256_of
 from gpuclust.app.job import results
 from gpuclust.app.job.job import Job
@@ -314,11 +315,11 @@ def test_demo_fails_when_a_figure_differs(tmp_path, monkeypatch):
     assert done.exit_code == 1
     assert "DIFFERENT" in done.output
     assert "13 of 14" in done.output
-    assert "Left out" in done.output
+    assert "Skipped" in done.output
 
 
 def test_demo_without_scipy(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
     monkeypatch.setattr(tutorial, "draw", lambda run, folder: [])
     done = invoke("demo", "--out", tmp_path / "o", "--points", 200, "--examples", tmp_path)
     assert done.exit_code == 0

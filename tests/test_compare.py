@@ -74,7 +74,7 @@ def test_on_the_command_line(points):
     assert "ward linkage, euclidean, float64" in done.output
     assert "the same" in done.output
     assert "quitefastmst skipped: makes spanning trees" in done.output
-    assert "is what the elbow suggests" in done.output
+    assert "is the number that the elbow suggests" in done.output
 
 
 def test_as_json(points):

@@ -15,7 +15,8 @@ from gpuclust.app.batch.outcome import Outcome
 from gpuclust.app.batch.verify import verify
 from gpuclust.app.batch.worker import do
 from gpuclust.app.cli import app
-from gpuclust.app.data.ownership import JOURNAL, write_sealed
+from gpuclust.app.data.ownership import JOURNAL
+from gpuclust.app.data.sealed import write_sealed
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import read_record
 from gpuclust.errors import InputFileError

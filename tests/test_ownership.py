@@ -21,9 +21,8 @@ from gpuclust.app.data.ownership import (
     OutputFolder,
     OutputRefused,
     exclusive,
-    read_sealed,
-    write_sealed,
 )
+from gpuclust.app.data.sealed import read_sealed, write_sealed
 from gpuclust.app.job.job import Job, run
 from gpuclust.app.job.results import RESULTS
 

@@ -66,7 +66,7 @@ def test_the_wheels_metadata(wheel):
         for line in text.splitlines()
         if line.startswith("Requires-Dist: ") and "extra ==" not in line
     }
-    core = {"numpy", "numba", "matplotlib", "typer", "rich", "tqdm", "jinja2", "tomli"}
+    core = {"numpy", "numba", "matplotlib", "typer", "rich", "jinja2", "tomli"}
     assert required == core, "SciPy is no run-time dependency"
     assert "License-Expression: MIT" in text
     assert f"{folder}/licenses/LICENSE" in names

@@ -13,6 +13,7 @@ from gpuclust.algorithms.costs import Work
 from gpuclust.core import devices, metrics
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.devices import Card
+from gpuclust.core.text import format_seconds
 
 #: Seconds that CUDA costs before its first result: loading libraries and kernels takes about one, once in a process;
 #: this is what one call is made to bear of it. Shorter work stays on the CPU.
@@ -93,9 +94,5 @@ def choose(
         return CPU, f"No GPU is used: {lack.what}."
     card = devices.cards()[holder or 0]
     there = START + on_card(work, n, m, dtype, card, transfer)
-    times = f"{_text(there)} on {card.name}, {_text(host)} on {threads()} threads of the CPU"
+    times = f"{format_seconds(there)} on {card.name}, {format_seconds(host)} on {threads()} threads of the CPU"
     return Device(f"cuda:{card.index}") if there < host else CPU, f"Modelled time: {times}."
-
-
-def _text(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"

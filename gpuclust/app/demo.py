@@ -1,10 +1,7 @@
-"""The demonstration: the tutorial's figures, real digits, and a larger data set beside SciPy's time."""
+"""``gpuclust demo``: the SciPy tutorial's figures, handwritten digits, and a larger data set timed against SciPy."""
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +12,8 @@ from numpy.typing import NDArray
 from rich.markup import escape
 
 from gpuclust.app import tutorial
+from gpuclust.app.compare.peers import PEERS, Size, Task
+from gpuclust.app.compare.process import measure
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import check_output_folder, save_figure, staging
 from gpuclust.app.data.ownership import OutputFolder, check_folder
@@ -35,29 +34,14 @@ if TYPE_CHECKING:
 
 #: The repository's examples, where the package runs from a clone.
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-#: What is drawn, beside the tutorial's plots.
+#: Pictures drawn in addition to the tutorial's plots.
 PICTURES = ("digits-dendrogram.png", "digits-clusters.png", "digits-true.png", "points-dendrogram.png")
-#: Features of the generated points, and the groups they are in.
+#: Numbers of features and of groups of the generated points.
 FEATURES, GROUPS = 16, 25
-#: Points clustered before the clock starts: enough to compile all that a larger number needs.
+#: Number of points clustered before timing: enough to compile every kernel that a larger number needs.
 WARM_UP = 4000
-#: SciPy's heights and ours may differ by rounding.
+#: Relative difference from SciPy's heights that rounding may cause.
 TOLERANCE = 1e-12
-#: Bytes a pair of points costs SciPy: the condensed distances in float64, and a copy of them.
-SCIPY_BYTES_PER_PAIR = 16
-
-_SCIPY = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # stops at once, also inside compiled code
-import numpy as np
-from scipy.cluster.hierarchy import linkage
-points = np.load(sys.argv[1])
-linkage(points[:50], "average")
-start = time.perf_counter()
-Z = linkage(points, "average")
-seconds = time.perf_counter() - start
-np.savez(sys.argv[2], Z=Z, seconds=seconds)
-"""
 
 
 def run(
@@ -69,7 +53,7 @@ def run(
     overwrite: bool = False,
     screen: Console | None = None,
 ) -> bool:
-    """Show all three parts; whether every figure was as it should be.
+    """Run all three parts, and return whether every figure is as expected.
 
     Parameters
     ----------
@@ -107,10 +91,10 @@ def run(
 
 
 def show_tutorial(screen: Console, results: OutputFolder, device: str) -> bool:
-    """The tutorial's tables beside ours, and its plots."""
+    """Show the tutorial's tables beside ours, and draw its plots."""
     _heading(screen, "1. The SciPy dendrogram tutorial: 150 and 750 points, Ward linkage")
     with ProgressBar() as bar:
-        bar.phase("clustering (the first run ever compiles)")
+        bar.phase("clustering (the first run compiles)")
         result = tutorial.cluster(device)
         compared = tutorial.compare(result)
         bar.phase("drawing the tutorial's plots")
@@ -129,14 +113,14 @@ def show_tutorial(screen: Console, results: OutputFolder, device: str) -> bool:
 
 
 def show_digits(screen: Console, results: OutputFolder, examples: Path, device: str) -> bool:
-    """Handwritten digits, in as many clusters as there are digits."""
+    """Cluster handwritten digits into ten clusters."""
     _heading(screen, "2. Real data: 1,797 handwritten digits (8 x 8 pixels), Ward linkage")
     try:
         pixels = read_points(examples / "digits.npz", "pixels").values
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
         screen.print(
-            f"Left out: {escape(displayed(error))}. The data are in examples/ of the repository; "
+            f"Skipped: {escape(displayed(error))}. The data are in examples/ of the repository; "
             "--examples says where."
         )
         return True
@@ -171,12 +155,12 @@ def show_digits(screen: Console, results: OutputFolder, examples: Path, device: 
 
 
 def show_large(screen: Console, results: OutputFolder, n: int, device: str) -> bool:
-    """Generated points in average linkage, beside SciPy's time and heights where SciPy is installed."""
+    """Cluster generated points by average linkage, and compare time and heights with SciPy where it is installed."""
     _heading(screen, f"3. {n:,} x {FEATURES} generated points, average linkage")
-    peer = importlib.util.find_spec("scipy") is not None
-    pairs = n * (n - 1) // 2
-    if peer and available_memory() < pairs * SCIPY_BYTES_PER_PAIR * 1.1:
-        screen.print(f"SciPy would need {format_bytes(pairs * SCIPY_BYTES_PER_PAIR)} of memory: it is left out.")
+    peer = PEERS["scipy"].installed
+    needed = PEERS["scipy"].memory(Size(n, FEATURES))
+    if peer and available_memory() < needed * 1.1:
+        screen.print(f"SciPy would need {format_bytes(needed)} of memory, and is skipped.")
         peer = False
     if peer and n >= 10_000:
         screen.print("This takes about a minute, most of it SciPy's. --points takes a smaller number of points.")
@@ -196,7 +180,7 @@ def show_large(screen: Console, results: OutputFolder, n: int, device: str) -> b
         )
         results.commit(folder, PICTURES[3:])
         if peer:
-            bar.phase("SciPy, on one core (it does not say how far it is)")
+            bar.phase("SciPy, on one core (no progress available)")
             theirs, Z = scipy_average(points)
     table = _table("", "seconds", "heights")
     cores = f"{thread_count()} threads" if found.plan.device == "cpu" else found.plan.device
@@ -216,7 +200,7 @@ def show_large(screen: Console, results: OutputFolder, n: int, device: str) -> b
 
 
 def generate(n: int) -> NDArray[np.float64]:
-    """``n`` points around 25 centres, the same ones every time."""
+    """Draw ``n`` points around 25 centres, from a fixed seed."""
     random = np.random.default_rng(20)
     centres = random.normal(scale=4.0, size=(GROUPS, FEATURES))
     points: NDArray[np.float64] = centres[random.integers(GROUPS, size=n)] + random.normal(size=(n, FEATURES))
@@ -226,24 +210,16 @@ def generate(n: int) -> NDArray[np.float64]:
 def scipy_average(points: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     """Seconds and Z of SciPy's average linkage, in a process of its own, so that Ctrl-C stops it too."""
     with tempfile.TemporaryDirectory(prefix="gpuclust-") as scratch:
-        given, answer = Path(scratch, "points.npy"), Path(scratch, "answer.npz")
-        np.save(given, points)
-        command = [sys.executable, "-c", _SCIPY, str(given), str(answer)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            try:
-                while process.poll() is None:
-                    time.sleep(0.05)
-            finally:
-                process.kill()  # does nothing to one that has ended
-            if process.returncode:
-                message = process.stderr.read().strip() if process.stderr else ""
-                raise OSError(f"SciPy's process failed ({process.returncode}): {message}")
-        with np.load(answer) as result:
-            return float(result["seconds"]), result["Z"]
+        data = Path(scratch, "points.npy")
+        np.save(data, points)
+        done, Z = measure("scipy", Task("average"), data, len(points))
+    if Z is None or done.seconds is None:
+        raise OSError(f"SciPy's process failed: {done.reason}")
+    return done.seconds, Z
 
 
 def contingency(truth: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Counts of (class, cluster): classes from 0 in rows, clusters from 1 in columns."""
+    """Return the contingency table: classes (from 0) in rows, clusters (from 1) in columns."""
     counts = np.zeros((int(truth.max()) + 1, int(labels.max())), dtype=np.int64)
     np.add.at(counts, (truth.astype(np.int64), labels.astype(np.int64) - 1), 1)
     return counts
@@ -255,7 +231,7 @@ def _heading(screen: Console, text: str) -> None:
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    """A table whose cells are never wrapped; all columns but the first are numbers if their headings are."""
+    """Return a table without wrapped cells; columns whose headings are numbers are aligned to the right."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""A plan as a person reads it, and as a program does: what the command ``gpuclust plan`` prints."""
+"""``gpuclust plan``: a plan as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpuclust.app.data.files import read_shape
 from gpuclust.app.terminal import console
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.observations import observations_of
-from gpuclust.core.text import displayed
+from gpuclust.core.text import displayed, format_seconds
 from gpuclust.errors import InputFileError
 from gpuclust.plan import Plan
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def size_of(
     what: str, features: int | None, header: bool | None = None, index: str | int | None = None
 ) -> tuple[int, int | None, str]:
-    """Observations and features (None: condensed dissimilarities), from a number or from a file; how that was read.
+    """Return observations, features (None for condensed dissimilarities), and how the file was read, if it is one.
 
     Raises
     ------
     InputFileError
-        If it is neither a whole number nor a file of numbers.
+        If ``what`` is neither an integer nor a data file.
     ValueError
-        If features are given beside a file.
+        If a number of features is given with a file.
     """
     digits = what.replace("_", "").replace(",", "")
     if digits.isdigit():
@@ -45,7 +45,7 @@ def size_of(
 
 
 def show(plan: Plan, as_json: bool, how: str = "") -> None:
-    """Print a plan; ``how`` says how the file was read that it is made for."""
+    """Print a plan; ``how`` says how its data file was read."""
     if as_json:
         print(json.dumps(record(plan), indent=2))
     else:
@@ -55,7 +55,7 @@ def show(plan: Plan, as_json: bool, how: str = "") -> None:
 
 
 def record(plan: Plan) -> dict[str, Any]:
-    """A plan as plain values; bytes and seconds."""
+    """Return a plan as JSON values, in bytes and seconds."""
     names = ("n", "m", "method", "metric", "dtype", "device", "algorithm", "reason", "memory", "matrix", "limit")
     return {name: getattr(plan, name) for name in names} | {
         "fits": plan.fits,
@@ -85,21 +85,10 @@ def _table(plan: Plan) -> Table:
     verdict = "[green]it fits[/]" if plan.fits else "[bold red]it does not fit[/]"
     table.add_row("limit", f"{format_bytes(plan.limit)}: {verdict}")
     if plan.fits:
-        table.add_row("time", f"{_time(plan.seconds)} (modelled, rough)")
+        table.add_row("time", f"about {format_seconds(float(f'{plan.seconds:.1g}'))} (modelled, rough)")
     else:
         table.add_row("would fit", "\n".join(plan.what_would_fit()) or "nothing")
     if plan.fallbacks:
         ways = (f"{other.algorithm} on {other.device}, {format_bytes(other.memory)}" for other in plan.fallbacks)
         table.add_row("if memory runs out", "\n".join(ways))
     return table
-
-
-def _time(seconds: float) -> str:
-    """One digit: a model knows no more."""
-    if seconds < 1:
-        return "less than a second"
-    if seconds < 90:
-        return f"about {float(f'{seconds:.1g}'):.0f} s"
-    if seconds < 5400:
-        return f"about {float(f'{seconds / 60:.1g}'):.0f} min"
-    return f"about {float(f'{seconds / 3600:.1g}'):,.0f} h"

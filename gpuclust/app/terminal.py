@@ -1,4 +1,4 @@
-"""What a person sees and does at a terminal: a progress bar, one-line errors, and Ctrl-C that works at once."""
+"""Behaviour of commands at a terminal: one-line errors, exit codes, and interruption by Ctrl-C and signals."""
 
 from __future__ import annotations
 
@@ -8,135 +8,33 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from gpuclust.app.data.output import OutputError, discard_unfinished
+from gpuclust.core.progress_bar import ProgressBar as ProgressBar
+from gpuclust.core.progress_bar import console as console
 from gpuclust.core.text import displayed
 from gpuclust.errors import GpuclustError, InputFileError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-#: Exit codes: what was given is at fault, or something else is. 128 + the signal's number for a signal.
+#: Exit codes: invalid input or options, and any other error. A signal gives 128 plus its number.
 BAD_INPUT, FAILED = 2, 1
 
-#: What stops a command; the last is not known everywhere.
+#: Signals that stop a command, as far as the platform has them.
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-#: A bar appears when a job has lasted this long; where there is no terminal, a line is written every so often.
-SHOW_AFTER, LINE_EVERY = 1.0, 10.0
-#: Time given to a stopped job to unwind, before the process ends without it.
+#: Seconds that an interrupted job has for cleaning up before the process ends.
 UNWIND_SECONDS = 1.2
 _unwind_seconds = UNWIND_SECONDS
-
-
-def console(stderr: bool = False) -> Console:
-    """A rich console, 100 columns wide where no terminal says otherwise."""
-    from rich.console import Console
-
-    found = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    if not found.is_terminal and "COLUMNS" not in os.environ:
-        found = Console(stderr=stderr, highlight=False, soft_wrap=False, width=100)
-    found.on_broken_pipe = _nobody_reads  # type: ignore[method-assign]
-    return found
-
-
-def _nobody_reads() -> None:
-    """In place of rich's, which ends the process with code 1."""
-    raise BrokenPipeError
-
-
-class ProgressBar:
-    """Shows on stderr which part of a job is under way and how far it is; called as ``bar(done, total)``."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._lock = threading.RLock()
-        self._text, self._done, self._total = "starting", 0, 0
-        self._closed = False
-        self._live: Any = None
-        self._task: Any = None
-        self._next_line = time.monotonic() + LINE_EVERY
-        self._timer = threading.Timer(SHOW_AFTER, self._show)
-        self._timer.daemon = True
-
-    def __enter__(self) -> ProgressBar:
-        if not self._quiet and sys.stderr.isatty():
-            self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        with self._lock:
-            self._closed = True
-            if self._live is not None:
-                self._live.stop()
-
-    def phase(self, text: str) -> None:
-        """The next part of the job begins."""
-        with self._lock:
-            self._text, self._done, self._total = text, 0, 0
-            if self._live is not None:
-                self._live.remove_task(self._task)
-                self._task = self._live.add_task(text, total=None)
-
-    def __call__(self, done: int, total: int) -> None:
-        with self._lock:
-            self._done, self._total = done, total
-            if self._live is not None:
-                self._live.update(self._task, description=self._text, completed=done, total=total)
-            elif not self._quiet and total and not sys.stderr.isatty() and time.monotonic() >= self._next_line:
-                self._next_line = time.monotonic() + LINE_EVERY
-                print(f"{self._text}: {100 * done // total} %", file=sys.stderr, flush=True)
-
-    def passing(self, share: float) -> None:
-        """A pass during which nothing else can be told is so far."""
-        with self._lock:
-            if self._live is not None:
-                self._live.update(self._task, description=f"{self._text} (this pass {share:.0%})")
-
-    def _show(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            SpinnerColumn,
-            TaskProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        with self._lock:
-            if self._closed:
-                return
-            self._live = Progress(
-                SpinnerColumn("line"),
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("elapsed"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console(stderr=True),
-                transient=True,
-            )
-            self._task = self._live.add_task(self._text, total=self._total or None, completed=self._done)
-            self._live.start()
 
 
 @contextlib.contextmanager
 def plain_errors(debug: bool = False) -> Iterator[None]:
     """Turn expected errors into one line on stderr and an exit code, and warnings into a line each.
 
-    With ``debug`` the error is raised, with its traceback. An error of another kind is a fault of the program, and
-    always shows its traceback.
+    With ``debug`` the error is raised, with its traceback. An unexpected error is a bug of the program, and always
+    shows its traceback.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _one_line_warning
@@ -144,7 +42,7 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
-        except BrokenPipeError:  # who reads what is printed here has seen enough: `| head -1`
+        except BrokenPipeError:  # the reader of a pipe has ended, as in `| head -1`
             if debug:
                 raise
             raise SystemExit(128 + signal.SIGPIPE) from None
@@ -176,20 +74,20 @@ def _one_line_warning(
 def stoppable(work: Callable[[], int]) -> int:
     """Run ``work`` so that Ctrl-C and termination stop it within two seconds, and return its exit code.
 
-    Python handles signals in the main thread only, between two of its instructions: not while a kernel runs there or
-    is being compiled. So the work has a thread of its own. When a signal comes, ``KeyboardInterrupt`` is raised in
-    that thread, files and bars are put in order on its way out, and if that takes too long (a kernel is in its midst)
-    the process ends all the same, after deleting unfinished files.
+    Python handles signals in the main thread only, between two bytecode instructions: not while a kernel runs or is
+    compiled there. The work therefore has a thread of its own. On a signal ``KeyboardInterrupt`` is raised in that
+    thread, which cleans up files and bars. If that takes too long (a kernel is running), the process deletes
+    unfinished files and ends.
     """
     outcome: list[int | BaseException] = []
-    over = threading.Event()  # and not Thread.join: interrupted, that takes the thread for ended (Python 3.11)
+    over = threading.Event()  # not Thread.join, which takes the thread for ended if it is interrupted (Python 3.11)
 
     def body() -> None:
         try:
             outcome.append(work())
         except SystemExit as stop:
             outcome.append(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
-        except BaseException as error:  # handed to the main thread, which raises it
+        except BaseException as error:  # raised by the main thread
             outcome.append(error)
         finally:
             over.set()
@@ -202,7 +100,7 @@ def stoppable(work: Callable[[], int]) -> int:
         raise KeyboardInterrupt
 
     for number in STOPPING:
-        # In the background of a shell Ctrl-C is ignored, and under nohup the end of the terminal: leave it so.
+        # A shell's background jobs ignore SIGINT, and nohup ignores SIGHUP: leave it so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
     try:
@@ -221,20 +119,20 @@ def stoppable(work: Callable[[], int]) -> int:
 
 
 def say_how_to_stop() -> None:
-    """Tell a user on stderr what stops this process, where Ctrl-C does not."""
+    """Print on standard error which command stops this process, where Ctrl-C is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         text = f"Ctrl-C (SIGINT) is ignored, as in the background of a shell: stop with kill {os.getpid()}"
         print(f"gpuclust: {text}", file=sys.stderr, flush=True)
 
 
 def allow_unwinding(seconds: float) -> None:
-    """Give what runs now so much time to put itself in order when it is stopped."""
+    """Set the seconds that the current job has for cleaning up when it is interrupted."""
     global _unwind_seconds
     _unwind_seconds = seconds
 
 
 def _stop(worker: threading.Thread, over: threading.Event) -> None:
-    """Interrupt the thread, give it a moment to unwind, then tidy up what it left."""
+    """Interrupt the thread, wait until it has cleaned up, and delete unfinished files."""
     if worker.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(KeyboardInterrupt))
     over.wait(_unwind_seconds)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -207,16 +207,6 @@ def install() -> str:
     if version is None:
         return 'pip install "gpuclust[cuda12]" or "gpuclust[cuda13]", by the CUDA version that nvidia-smi shows'
     return f'pip install "gpuclust[cuda{min(max(version[0], 12), 13)}]"'
-
-
-def package_version(*names: str) -> str | None:
-    """Version of the first of these distributions that is installed."""
-    for name in names:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 @cache

@@ -51,19 +51,10 @@ def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
         with _telling(_Report(progress, getattr(progress, "passing", None), total)) as report:
             yield report
         return
-    from tqdm.auto import tqdm
+    from gpuclust.core.progress_bar import ProgressBar
 
-    with tqdm(total=total, unit=" merges", unit_scale=True, desc="linkage", delay=0.5) as bar:
-
-        def move(done: int, _total: int) -> None:
-            bar.set_postfix_str("", refresh=False)
-            bar.update(done - bar.n)
-
-        def show(share: float) -> None:
-            bar.set_postfix_str(f"this pass {share:.0%}")
-
-        with _telling(_Report(move, show, total)) as report:
-            yield report
+    with ProgressBar(text="linkage") as bar, _telling(_Report(bar, bar.passing, total)) as report:
+        yield report
 
 
 @contextmanager

@@ -57,3 +57,17 @@ def guarded(cell: object) -> object:
 def unguarded(cell: str) -> str:
     """What `guarded` was given."""
     return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def format_seconds(seconds: float) -> str:
+    """Format a duration.
+
+    >>> [format_seconds(value) for value in (0.0123, 7.25, 75, 4000)]
+    ['12 ms', '7.2 s', '1 min 15 s', '1 h 6 min']
+    """
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600:,} h {whole % 3600 // 60} min"

@@ -1,4 +1,4 @@
-"""How large a data set is, and what its linkage will take, from the beginning of its file."""
+"""Size of a data set and predicted cost of its linkage, from the header or the first lines of its file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from gpuclust.plan import Plan, plan
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job will take.
+    """Predicted memory and cost of a job.
 
     Attributes
     ----------
     plan : Plan or None
-        None where the file could not be looked at: reading it will tell why.
+        None if the size is unknown; reading the file will raise the error.
     memory : int
-        Bytes on the host, input included.
+        Bytes of host memory, including the input.
     cost : float
-        A measure of time, to begin with the largest.
+        Estimate of time, in arbitrary units, for the order of jobs.
     refusal : DoesNotFit or None
-        Why it cannot be done within the limit.
+        The error, if the job exceeds the limit.
     """
 
     plan: Plan | None
@@ -44,10 +44,10 @@ UNKNOWN = Estimate(None, 0, 0.0)
 
 
 def estimate(job: Job, limit: int) -> Estimate:
-    """The plan of a job within ``limit`` bytes; for a text file from its first lines and its size."""
+    """Plan a job within ``limit`` bytes; the size of a text table follows from its first lines and its length."""
     try:
         shape, held = _shape(job)
-    except Exception:  # of many kinds, by what is wrong with the file; reading it says it better
+    except Exception:  # of many kinds; reading the file raises an error with a better message
         return UNKNOWN
     if len(shape) == 1 or job.precomputed:
         n, m = (shape[0], None) if len(shape) == 2 else ((1 + int((1 + 8 * shape[0]) ** 0.5)) // 2, None)
@@ -74,7 +74,7 @@ def estimate(job: Job, limit: int) -> Estimate:
 
 
 def _shape(job: Job) -> tuple[tuple[int, ...], int]:
-    """Shape of what the file holds, and the bytes that it takes in memory (mapped files take none)."""
+    """Return the shape of the data, and their bytes in memory (0 if memory-mapped)."""
     path, key = split_key(job.data)
     name = path.name.lower()
     if name.endswith(".npy"):

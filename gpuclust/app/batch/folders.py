@@ -1,9 +1,8 @@
-"""What a batch may write where: the files that cover it, and the folders of its data sets.
+"""Ownership of the output folder of a batch and of the folders of its data sets.
 
-The ledger of the output folder, ``.gpuclust.json``, names the folders that batches have made in it or brought
-a result to: there, and nowhere else, a file that is not as it was written makes way for a new one and is kept under
-another name. For each complete data set it has the seal of its run.json, which `gpuclust.app.batch.verify` holds
-against what is there.
+The ledger of the output folder, ``.gpuclust.json``, lists the folders that batches have created or completed. Only in
+these a changed file is renamed to make room for a new one. For each complete data set the ledger holds the hash of
+its run.json, which `gpuclust.app.batch.verify` checks.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from gpuclust.app.data.ownership import (
     check_folder,
     check_no_input,
     known_files,
-    read_sealed,
 )
+from gpuclust.app.data.sealed import read_sealed
 from gpuclust.app.job.results import RESULTS
 from gpuclust.core.text import displayed
 
 
 class Folders:
-    """The output folder of a batch, and those of data sets in it."""
+    """The output folder of a batch, with a folder for each data set."""
 
     def __init__(self, out: Path, *, overwrite: bool = False, inputs: Mapping[Inode, str] | None = None) -> None:
         self._overwrite, self._inputs = overwrite, inputs or {}
@@ -45,22 +44,22 @@ class Folders:
 
     @property
     def said(self) -> list[str]:
-        """What was kept of changed files that cover the batch."""
+        """Notes on changed files (summary.csv, index.html) that were kept under other names."""
         return self._results.said
 
     def check_summary(self) -> None:
-        """Check the files that cover the batch.
+        """Check that summary.csv, index.html and the lock can be written.
 
         Raises
         ------
         OutputRefused
-            One of them is an input, or not ours.
+            One of them is an input, or was not written by gpuclust.
         """
         self._results.check(FILES)
         check_no_input(self._results.path / LOCK, self._inputs)
 
     def begin(self, names: Iterable[str]) -> None:
-        """Note down which folders the batch is going to make.
+        """Record in the ledger which folders the batch is going to create.
 
         Raises
         ------
@@ -73,7 +72,7 @@ class Folders:
         self._results.write_ledger(**self._notes())
 
     def check(self, name: str) -> None:
-        """Refuse to write results into the folder of a data set where something is in the way.
+        """Check that results can be written into the folder of a data set.
 
         Raises
         ------
@@ -99,7 +98,7 @@ class Folders:
                 )
 
     def write_summary(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """summary.csv and index.html, and the ledger with what they cover."""
+        """Write summary.csv, index.html and the ledger."""
         for outcome in outcomes:
             if outcome.ok:
                 self._seals[outcome.name] = outcome.record["sha256"]
@@ -113,7 +112,7 @@ class Folders:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether there is no such folder, or an empty one."""
+    """Whether the folder does not exist, or is empty."""
     if not os.path.lexists(folder):
         return True
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

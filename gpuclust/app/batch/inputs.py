@@ -1,4 +1,4 @@
-"""What was given, as a list of data sets: files, patterns, folders, manifests; each with a name of its own."""
+"""Expand files, patterns, folders and manifests into a list of data sets with unique names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST = 120
 def collect(
     inputs: Input | Iterable[Input], defaults: Mapping[str, Any], out: Path | None = None
 ) -> list[tuple[str, Entry]]:
-    """Names and data sets, in a stable order.
+    """Collect data sets and give them names, in a stable order.
 
     Parameters
     ----------
@@ -36,16 +36,16 @@ def collect(
         Files, patterns, folders (searched with all folders in them), manifests, and mappings with the keys of a
         manifest.
     defaults : mapping
-        Options of data sets that have none of their own.
+        Options of data sets that do not set them.
     out : Path, optional
-        The output folder, which is left out where it lies in a folder that is searched.
+        The output folder, which is skipped if it lies in a folder that is searched.
 
     Raises
     ------
     InputFileError
-        A manifest cannot be read; a pattern or folder holds no data set; or there is nothing at all.
+        A manifest cannot be read, a pattern or folder contains no data set, or there is no data set at all.
     ValueError
-        A manifest or mapping has a key that there is not, or a value of the wrong kind.
+        A manifest or mapping has an unknown key, or a value of the wrong type.
     """
     if isinstance(inputs, (str, os.PathLike, Mapping)):
         inputs = [inputs]
@@ -80,7 +80,7 @@ def _entries(path: str, own: Mapping[str, Any], defaults: Mapping[str, Any], out
     elif glob.has_magic(path) and not os.path.exists(path):
         base, key = split_key(path)
         pattern = str(base)
-        # What is no file by its kind, but a data set by its name, is not left out in silence: it fails.
+        # A folder named like a data file is kept: it fails with a message, rather than being ignored.
         matching = sorted(glob.glob(pattern, recursive=True))
         files = [file for file in matching if not os.path.isdir(file) or file.lower().endswith(ENDINGS)]
         if not files:
@@ -96,7 +96,7 @@ def _entries(path: str, own: Mapping[str, Any], defaults: Mapping[str, Any], out
 
 
 def _below(folder: str, out: Path | None) -> Iterator[str]:
-    """Data files in a folder and those in it, sorted; without hidden ones, results, and manifests."""
+    """Yield the data files below a folder, sorted, without hidden files, results and manifests."""
     left_out = None if out is None else os.path.realpath(out)
     for here, folders, files in os.walk(folder):
         results = LOCK in files or ("run.json" in files and "Z.npy" in files)
@@ -119,10 +119,10 @@ def _stem(path: str, key: str | None) -> str:
 
 
 def unique_names(entries: list[Entry]) -> list[str]:
-    """A name for each data set that can be a folder's, the same for the same list.
+    """Return a valid folder name for each data set, the same ones for the same list.
 
-    Names that several have, upper or lower case, are told apart by the endings of the files, then by the folders they
-    are in, and at last by numbers in the order of the list.
+    Names that are equal up to case are distinguished by the file name extensions, then by the parent folders, and
+    finally by numbers in the order of the list.
     """
     names = [_clean(str(entry.options.get("name", entry.stem))) for entry in entries]
     ways: list[Callable[[Entry], str]] = [_with_ending, _with_folder, lambda entry: _with_folder(entry, True)]
@@ -143,7 +143,7 @@ def unique_names(entries: list[Entry]) -> list[str]:
     taken: set[str] = set(RESERVED)
     wanted = {name.casefold() for name in names}
     result = []
-    last: dict[str, int] = {}  # the number given last, by name: thousands may have the same
+    last: dict[str, int] = {}  # the last number given to each name: thousands may be equal
     for name in names:
         chosen, number = name, last.get(name.casefold(), 1)
         while chosen.casefold() in taken or (number > 1 and chosen.casefold() in wanted):
@@ -168,8 +168,8 @@ def _with_folder(entry: Entry, ending: bool = False) -> str:
 
 
 def _clean(name: str) -> str:
-    """A name that every file system takes, and that is no path."""
+    """Return a name that is valid on every file system and contains no separator."""
     name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name)
     name = displayed(name).replace("\\", "_").strip().lstrip(".").rstrip(". ")
     encoded = name.encode("utf-8", "replace")[:_LONGEST]
-    return os.fsdecode(encoded.decode("utf-8", "ignore").encode()) or "_"  # as the system takes it, in any locale
+    return os.fsdecode(encoded.decode("utf-8", "ignore").encode()) or "_"  # as the file system encodes it

@@ -1,8 +1,7 @@
-"""One batch at a time in an output folder.
+"""Lock of an output folder, for one batch at a time.
 
-The lock is the system's (flock), not the file's existence: it is gone with the last process that holds it, however
-that ends, so there is no stale lock to clear away. Workers inherit it: as long as one of a killed batch still writes,
-the folder stays locked.
+The lock is flock's, not the existence of the file: it is released when the last process that holds it ends, so it is
+never stale. Workers inherit it: while a worker of a killed batch still writes, the folder stays locked.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from gpuclust.app.data.ownership import OutputRefused
 from gpuclust.errors import FallbackWarning
 
 NAME = ".gpuclust.lock"
-#: Workers of a killed batch may take a moment to end.
+#: Seconds to wait for a lock: workers of a killed batch may take a moment to end.
 PATIENCE_SECONDS = 3.0
-#: The longest note in a lock, in bytes: process, host, time.
+#: Longest content of a lock file, in bytes: process, host, time.
 _NOTE = 4096
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold the lock of a folder; the descriptor that holds it, for workers to inherit.
+    """Hold the lock of a folder, and yield its file descriptor, for workers to inherit.
 
     Raises
     ------
     OutputError
-        Another batch holds it, or the folder cannot be written, or something of that name is none of our locks.
+        Another batch holds it, the folder cannot be written, or the lock file was not written by gpuclust.
     """
     path = folder / NAME
     try:
@@ -56,7 +55,7 @@ def locked(folder: Path) -> Iterator[int]:
             "host": socket.gethostname(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without a note in it
+        with contextlib.suppress(OSError):  # a full disk: the lock is held without its content
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode() + b"\n", 0)
         yield descriptor
@@ -81,7 +80,7 @@ def _acquire(descriptor: int, folder: Path) -> None:
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Whether an open file may be written into: it is empty, or holds a note of ours, which may be cut short."""
+    """Whether an open file is a lock of gpuclust: empty, or with our content, possibly truncated."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
     content = os.pread(descriptor, _NOTE + 1, 0)

@@ -1,4 +1,4 @@
-"""What is told while a batch is under way: bars for a person at a terminal, lines for a log."""
+"""Progress of a batch: bars on a terminal, lines of text or of JSON in a log."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpuclust.app.batch.outcome import DONE, FAILED, UNCHANGED, Outcome
-from gpuclust.app.terminal import console
-from gpuclust.core.text import displayed
+from gpuclust.core.progress_bar import live_display
+from gpuclust.core.text import displayed, format_seconds
 
 FORMATS = ("text", "json")
-#: Seconds between two lines on progress in a log, and after which a job under way is shown by name.
+#: Seconds between two lines of progress in a log, and after which a running job is shown by name.
 _LINE_EVERY, _SHOW_AFTER = 10.0, 2.0
 _MOST_SHOWN = 6
 
 
 class Listener:
-    """Is told what happens; this one says nothing."""
+    """Receives the events of a batch; this base class ignores them."""
 
     def begin(self, total: int, out: Path) -> None:
-        """So many data sets are to be done."""
+        """The batch begins, with ``total`` data sets."""
 
     def started(self, name: str) -> None:
-        """A worker begins with a data set."""
+        """A worker begins a data set."""
 
     def progress(self, name: str, phase: str, done: int, total: int) -> None:
-        """How far a data set is."""
+        """A data set has reached ``done`` of ``total`` steps of a phase."""
 
     def finished(self, outcome: Outcome) -> None:
-        """A data set is over."""
+        """A data set is finished, or has failed."""
 
     def tick(self) -> None:
-        """Some time has passed, 0.2 s at most."""
+        """Called at least every 0.2 s."""
 
     def end(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """The batch is over."""
+        """The batch has ended."""
 
 
 class JsonLines(Listener):
-    """One JSON object a line: event, time, and what belongs to it."""
+    """One JSON object a line: time, event, and the event's fields."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -82,7 +82,7 @@ class JsonLines(Listener):
 
 
 class Lines(Listener):
-    """Text for a log: each failure at once, and every ten seconds how far the batch is."""
+    """Lines of text: each failure at once, and the progress every ten seconds."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -106,39 +106,22 @@ class Lines(Listener):
         self._next = now + _LINE_EVERY
         over = sum(self._counts.values())
         rate = over / (now - self._began)
-        left = f", about {(self._total - over) / rate:.0f} s left" if over else ""
+        left = f", about {format_seconds((self._total - over) / rate)} left" if over else ""
         print(f"gpuclust: {over} of {self._total}, {self._counts[FAILED]} failed{left}", file=sys.stderr, flush=True)
 
 
 class Bars(Listener):
-    """For a terminal: a bar of all data sets, with rate and time left, and one for each that takes long."""
+    """Bars: one for all data sets, with rate and remaining time, and one for each that takes long."""
 
     def __init__(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
         self._counts: Counter[str] = Counter()
         self._started: dict[str, float] = {}
         self._shown: dict[str, Any] = {}
         self._began = time.monotonic()
-        self._screen = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TextColumn("elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console(stderr=True),
-            transient=True,
-        )
+        description, note = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[note]}")
+        self._screen = live_display(description, BarColumn(), MofNCompleteColumn(), note)
         self._all: Any = None
 
     def begin(self, total: int, out: Path) -> None:
@@ -180,7 +163,7 @@ class Bars(Listener):
 
 
 def listener_for(form: str, quiet: bool) -> Listener:
-    """What suits the format asked for and where stderr leads to."""
+    """Return the listener for a format, bars if standard error is a terminal."""
     if form not in FORMATS:
         raise ValueError(f"the format of the log must be one of {', '.join(FORMATS)}, got {form!r}")
     if form == "json":

@@ -6,7 +6,7 @@
                                           path = "runs/*.npy"
                                           clusters = 5
 
-Paths are relative to the manifest; they may be patterns and folders. An empty cell says nothing.
+Paths are relative to the manifest, and may be patterns and folders. An empty cell sets no option.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: A row of a manifest: the path as it stands there, and the options of the data set.
+#: A row of a manifest: the path as written, and the options of the data set.
 Row = tuple[str, dict[str, Any]]
-#: The largest manifest that is read, in bytes.
+#: Largest size of a manifest, in bytes.
 _LARGEST = 2**28
 
 
@@ -51,14 +51,14 @@ def _open(path: Path) -> IO[str]:
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """Rows in the order of the file; the defaults of a .toml file are in their options.
+    """Read the rows of a manifest; defaults of a .toml file are merged into their options.
 
     Raises
     ------
     InputFileError
-        The file cannot be read or is no manifest.
+        The file cannot be read, or is not a manifest.
     ValueError
-        A key that there is not, or a value of the wrong kind; the message names file and line or entry.
+        An unknown key, or a value of the wrong type; the message names file and line or entry.
     """
     check_is_file(path)
     if path.stat().st_size > _LARGEST:
@@ -94,7 +94,7 @@ def _read_csv(path: Path) -> list[Row]:
 
 
 def _rows_of(path: Path, table: Any) -> Iterator[list[str]]:
-    """The rows of a table; an error of the reader with the line where it is."""
+    """Yield the rows of a table; an error of the csv module is raised with its line number."""
     while True:
         try:
             row = next(table, None)

@@ -1,4 +1,4 @@
-"""What came of one data set, and error.json, the record of a failure."""
+"""`Outcome` of one data set in a batch, and error.json, the record of a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.ownership import OutputRefused, read_sealed, write_sealed
+from gpuclust.app.data.ownership import OutputRefused
+from gpuclust.app.data.sealed import read_sealed, write_sealed
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.results import read_labels
 from gpuclust.app.options import recorded
@@ -27,27 +28,27 @@ DONE, UNCHANGED, FAILED, NOT_RUN = "done", "unchanged", "failed", "not run"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one data set.
+    """Outcome of one data set.
 
     Attributes
     ----------
     index : int
-        Its place in the batch, from 0.
+        Position in the batch, from 0.
     name : str
     data : str
-        Its path, as it was given.
+        Path as given.
     folder : Path
-        Where its results are.
+        Folder of the results.
     status : str
         ``"done"``, ``"unchanged"`` (complete from an earlier run), ``"failed"`` or ``"not run"`` (stopped before).
     record : dict
-        What run.json holds, if there is a result; else empty.
+        Content of run.json; empty without a result.
     error, kind : str or None
-        What went wrong, and the class of the error.
+        Message and class name of the error.
     seconds : float
-        Spent on it this time.
+        Seconds spent in this run.
     said : tuple of str
-        What was found damaged or changed of an earlier result, and what became of it.
+        Notes on files of an earlier result that were damaged or changed, and under which names they are kept.
     """
 
     index: int
@@ -81,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error, in words that can be sent to another process and kept in a file."""
+    """An error as text, for another process and for error.json."""
 
     kind: str
     message: str
@@ -89,7 +90,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """An expected error by its message; any other one with where it was raised."""
+        """Return the failure of an exception, with its traceback if it is unexpected."""
         message = displayed(" ".join(str(error).split()))
         if isinstance(error, MemoryError) and not isinstance(error, GpuclustError):
             return cls("MemoryError", f"out of memory{': ' + message if message else ''}")
@@ -99,9 +100,9 @@ class Failure:
 
 
 def write_error(job: Job, failure: Failure) -> None:
-    """error.json in the folder of a job; nothing where that cannot be written: the summary has the error too.
+    """Write error.json into the folder of a job, if possible: the summary has the error too.
 
-    Nor where something of the user's is in the way.
+    A file of another origin is not replaced.
     """
     if failure.kind == OutputRefused.__name__ or (os.path.lexists(job.out / ERROR) and not _is_ours(job.out)):
         return
@@ -110,7 +111,7 @@ def write_error(job: Job, failure: Failure) -> None:
         "message": failure.message,
         "traceback": failure.trace,
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        # Options may be numbers that are none in JSON.
+        # Options may be infinite or NaN, which JSON does not have.
         "parameters": json.loads(json.dumps({**asdict(job), "out": str(job.out)}), parse_constant=str),
     }
     with contextlib.suppress(OSError):
@@ -119,7 +120,7 @@ def write_error(job: Job, failure: Failure) -> None:
 
 
 def forget_error(folder: Path) -> None:
-    """Delete error.json of an earlier attempt."""
+    """Delete the error.json of an earlier run."""
     if os.path.lexists(folder / ERROR) and _is_ours(folder):
         with contextlib.suppress(OSError):
             (folder / ERROR).unlink()

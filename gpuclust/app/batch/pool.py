@@ -1,7 +1,7 @@
-"""Worker processes, as the batch's process sees them: one for each CUDA device, and a pool for the CPU.
+"""Worker processes, seen from the batch's process: one for each CUDA device, and several for the CPU.
 
-They are started anew, not forked (CUDA and threads do not survive a fork), each with its device and number of
-threads in its environment. One that dies tells by its closed connection, and is replaced.
+They are spawned, not forked (CUDA and threads do not survive a fork), with their device and number of threads in the
+environment. When one dies its connection closes, and it is replaced.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from gpuclust.app.terminal import STOPPING
 from gpuclust.errors import GpuclustError
 
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from gpuclust.app.batch.worker import main; main({descriptor})"
-#: Libraries whose threads would come on top of ours.
+#: Variables that limit the threads of other libraries, which would add to ours.
 _OWN_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-#: Seconds in which a worker ends that was told to.
+#: Seconds that a worker has for ending.
 _GRACE = 2.0
-#: What is quoted of the last words of a dead worker.
+#: Bytes of a dead worker's output that are quoted.
 _LAST_WORDS = 2000
 
 
 class WorkerError(GpuclustError, RuntimeError):
-    """Worker processes die before they can begin; the message has what they said last."""
+    """Worker processes die before they are ready; the message has the end of their output."""
 
 
 class Worker:
-    """A process and the jobs it was given, in their order.
+    """A worker process and its queue of jobs.
 
     Attributes
     ----------
     card : int or None
-        Number of its CUDA device among those that this process may use; None: the CPU.
+        Number of its CUDA device among those that are visible to this process; None for the CPU.
     jobs : deque of int
-        Indices of jobs that it has not finished; it is at the first.
+        Indices of its unfinished jobs, the running one first.
     threads : int
-        Threads that it was told to use.
+        Number of threads that it uses.
     ready : bool
-        Whether it has begun to listen.
+        Whether it has started and receives jobs.
     """
 
     def __init__(self, card: int | None, inherited: Sequence[int]) -> None:
@@ -78,22 +78,22 @@ class Worker:
         return self._process.pid
 
     def give(self, jobs: Sequence[tuple[int, Job]]) -> None:
-        """More jobs, to be done after those it has."""
+        """Append jobs to its queue."""
         self.jobs.extend(index for index, _ in jobs)
         self._send("jobs", list(jobs))
 
     def use(self, threads: int) -> None:
-        """So many threads from now on, also for the job that is under way."""
+        """Set the number of threads, also of the running job."""
         if threads != self.threads:
             self.threads = threads
             self._send("threads", threads)
 
     def _send(self, kind: str, content: Any) -> None:
-        with contextlib.suppress(OSError):  # it has died: its closed connection is about to tell
+        with contextlib.suppress(OSError):  # it has died, and the closed connection will be noticed
             self.connection.send((kind, content))
 
     def stop(self) -> None:
-        """End the process, whatever it is doing: it hears the closed connection, and deletes what is half-written."""
+        """End the process: it notices the closed connection, and deletes unfinished files."""
         self.connection.close()
         try:
             self._process.wait(_GRACE)
@@ -103,7 +103,7 @@ class Worker:
         self._said.close()
 
     def post_mortem(self) -> tuple[str, str]:
-        """How it died, in words, and what it said last; to be called when its connection has closed."""
+        """Return how the process died, in words, and the end of its output; called when its connection is closed."""
         try:
             code = self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:
@@ -115,14 +115,14 @@ class Worker:
         self._said.close()
         if code == -signal.SIGKILL:
             return "was killed (signal 9), as the system does when memory runs out", last
-        if code > 128 and code - 128 in STOPPING:  # it heard that signal, and put itself in order
+        if code > 128 and code - 128 in STOPPING:  # it handled that signal, and cleaned up
             code = 128 - code
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"{how}{'; it said last: ' + last.splitlines()[-1] if last else ''}", last
 
 
 def environment(card: int | None) -> dict[str, str]:
-    """The environment of a worker for a CUDA device, or for the CPU."""
+    """Return the environment of a worker for a CUDA device, or for the CPU."""
     own = {**os.environ, "MPLBACKEND": "Agg", "GPUCLUST_NUM_THREADS": "1", **dict.fromkeys(_OWN_THREADS, "1")}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if card is None:

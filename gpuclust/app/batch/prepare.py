@@ -1,4 +1,4 @@
-"""From a list of data sets to tasks with plans: which device, how much memory, and what cannot be tried at all."""
+"""Plan the data sets of a batch: device and memory of each, and those that are refused."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from gpuclust.core import devices
 from gpuclust.core.device import Device
 from gpuclust.core.memory import available_memory, parse_bytes
 
-#: With ``plots="auto"``, pictures are drawn for batches of at most so many data sets.
+#: Largest number of data sets for which ``plots="auto"`` draws pictures.
 PICTURES_UP_TO = 200
 PLOTS = ("auto", "all", "none")
-#: Share of the available memory that jobs may take, and what a worker takes beside them.
+#: Share of the available memory that jobs may use, and bytes of a worker without a job.
 _SHARE, _WORKER_BYTES = 0.9, 250 * 2**20
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a batch is done, beside the options of its data sets."""
+    """Options of a batch, as opposed to those of its data sets."""
 
     workers: int | None = None
     memory_limit: int | str | None = None
@@ -41,7 +41,7 @@ class Settings:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """``ValueError`` for what cannot be, `BackendUnavailable` for a device that cannot be used."""
+        """Raise ``ValueError`` for an invalid option, `BackendUnavailable` for a device that cannot be used."""
         if self.plots not in PLOTS:
             raise ValueError(f"plots must be one of {', '.join(PLOTS)}, got {self.plots!r}")
         if self.workers is not None and self.workers < 1:
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def limit(self) -> int:
-        """Bytes that all jobs together may take on the host."""
+        """Bytes of host memory that all jobs together may use."""
         if self.memory_limit is not None:
             return parse_bytes(self.memory_limit)
         workers = self.workers or speed.threads()
@@ -64,7 +64,7 @@ class Settings:
 def prepare(
     named: Sequence[tuple[str, Entry]], out: Path, settings: Settings, folders: Folders | None = None
 ) -> tuple[list[Task], list[tuple[Outcome, Job]]]:
-    """The tasks of a batch with their plans, and what cannot be tried at all."""
+    """Return the planned tasks of a batch, and the outcomes of data sets that are refused."""
     folders = folders or Folders(out, overwrite=settings.overwrite, inputs=inputs_of(named))
     limit = settings.limit
     few = len(named) <= PICTURES_UP_TO
@@ -89,13 +89,13 @@ def prepare(
 
 
 def inputs_of(named: Sequence[tuple[str, Entry]], given: Iterable[Any] = ()) -> dict[Inode, str]:
-    """The files that a batch reads: data sets, and manifests among what was given."""
+    """Return the files that a batch reads: data sets, and manifests among ``given``."""
     paths = [os.fspath(path) for path in given if isinstance(path, (str, os.PathLike))]
     return inodes([*paths, *(split_key(entry.path)[0] for _, entry in named)])
 
 
 def _placed(job: Job, found: Estimate, limit: int) -> Job:
-    """The job as a worker does it: each sees only its own device."""
+    """Return the job with the device that its worker sees: a worker for a GPU sees only that one."""
     if found.on_card:
         return replace(job, device="cuda")
     return replace(job, device="cpu" if job.device == "auto" or found.plan else job.device, memory_limit=str(limit))
@@ -108,5 +108,5 @@ def _card(job: Job, found: Estimate) -> int | None:
 
 
 def failed(index: int, name: str, job: Job, failure: Failure, seconds: float = 0.0) -> Outcome:
-    """The outcome of a job that has failed."""
+    """Return the outcome of a failed job."""
     return Outcome(index, name, job.data, job.out, FAILED, {}, failure.message, failure.kind, seconds)

@@ -1,4 +1,4 @@
-"""Which job is next: the largest that fits beside those under way; small ones in groups."""
+"""Queue of a batch: the largest job that fits into memory beside the running ones is next; small ones form groups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gpuclust.app.batch.estimate import Estimate
 from gpuclust.app.job.job import Job
 
-#: A job of at most this cost (some 2,000 points) is small; a worker is given so many of them at a time.
+#: Largest cost of a small job (2,000 points, roughly), and number of small jobs that a worker takes at a time.
 SMALL, GROUP = 1e8, 16
 
 
@@ -16,8 +16,8 @@ SMALL, GROUP = 1e8, 16
 class Task:
     """A job in the queue.
 
-    ``card`` is the CUDA device it must run on, -1 for any, None for the CPU. ``alone``: nothing may run beside it,
-    since a worker has died of it before.
+    ``card`` is the number of its CUDA device, -1 for any, None for the CPU. A task that is ``alone`` runs with
+    no other task, since a worker died while running it.
     """
 
     index: int
@@ -34,7 +34,7 @@ class Task:
 
 
 class Queue:
-    """Tasks that wait, the largest first, and what those under way take of the memory."""
+    """Waiting tasks, the most expensive first, and the memory of the running ones."""
 
     def __init__(self, tasks: Sequence[Task], limit: int) -> None:
         self._waiting = sorted(tasks, key=lambda task: (task.alone, -task.estimate.cost, task.index))
@@ -46,7 +46,7 @@ class Queue:
 
     @property
     def memory(self) -> int:
-        """Predicted bytes of the tasks under way, of each worker's group the largest."""
+        """Predicted bytes of the running tasks; of a group, those of its largest task."""
         return sum(task.estimate.memory for task in self._running.values())
 
     def wants(self, card: int | None) -> bool:
@@ -54,9 +54,9 @@ class Queue:
         return any(_runs_on(task, card) for task in self._waiting)
 
     def take(self, card: int | None, workers: int) -> list[Task]:
-        """Tasks for an idle worker: one, or a group of small ones; none, if it has to wait.
+        """Take tasks for an idle worker: one, or a group of small ones; none if it has to wait.
 
-        A task that fits into no memory beside others runs when nothing else does: it has been planned to fit alone.
+        A task that fits beside no other one runs alone, for which its plan was made.
         """
         if any(task.alone for task in self._running.values()):
             return []
@@ -85,16 +85,16 @@ class Queue:
         return taken
 
     def finished(self, first: int) -> None:
-        """What was taken with this task as the first is over."""
+        """Note that the group which begins with this task is finished."""
         self._running.pop(first, None)
 
     def put_back(self, tasks: Sequence[Task]) -> None:
-        """Tasks that were taken and not done; those to be done alone come last."""
+        """Return unfinished tasks to the queue; those to run alone come last."""
         self._waiting += tasks
         self._waiting.sort(key=lambda task: (task.alone, -task.estimate.cost, task.index))
 
     def drain(self) -> list[Task]:
-        """All that wait, which are not going to be done."""
+        """Remove and return all waiting tasks."""
         left, self._waiting = self._waiting, []
         return left
 

@@ -1,4 +1,4 @@
-"""summary.csv and index.html: a batch on one page, what has failed on top."""
+"""summary.csv and index.html of a batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
-    """A line of the summary; None where there is nothing to say."""
+    """Return a row of the summary; None for values that do not apply."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     name = displayed(outcome.name)
     row.update(name=name, status=outcome.status, data=displayed(outcome.data), folder=name)
@@ -64,7 +64,7 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: float, **notes: Any) -> None:
-    """Both files, for the outcomes in the order given; ``notes`` go into the ledger.
+    """Write both files, with the outcomes in the order given; ``notes`` go into the ledger.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def write_summary(results: OutputFolder, outcomes: Sequence[Outcome], seconds: f
 
 
 def index_page(out: Path, outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]], seconds: float) -> str:
-    """The page; failures first, then in the order given."""
+    """Return the page index.html: failures first, then the order given."""
     counts = Counter(outcome.status for outcome in outcomes)
     order = {FAILED: 0, NOT_RUN: 1}
     listed = sorted(zip(outcomes, rows, strict=True), key=lambda pair: order.get(pair[0].status, 2))
@@ -104,7 +104,7 @@ def index_page(out: Path, outcomes: Sequence[Outcome], rows: Sequence[dict[str, 
 
 
 def _link(outcome: Outcome) -> str:
-    """Where the name leads to: the report, or what there is instead."""
+    """Return the target of a data set's link: its report, or run.json or error.json."""
     if outcome.status == NOT_RUN:
         return ""
     page = (

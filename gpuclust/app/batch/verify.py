@@ -1,34 +1,35 @@
-"""Whether everything in the output folder of a batch is as it was written. Reads only."""
+"""Verify the results of a batch against the hashes that were written with them; nothing is written."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from gpuclust.app.data.ownership import LEDGER, RECORD, hash_of, read_sealed
+from gpuclust.app.data.ownership import LEDGER, RECORD
+from gpuclust.app.data.sealed import hash_of, read_sealed
 from gpuclust.app.job.record import changed_files, read_record
 from gpuclust.errors import InputFileError
 
 
 def verify(out: str | os.PathLike[str]) -> tuple[list[str], int]:
-    """Hold the results of a batch against the hashes that were written with them.
+    """Compare the results of a batch with the hashes that were written with them.
 
     Parameters
     ----------
     out : path
-        Its output folder.
+        Output folder of the batch.
 
     Returns
     -------
     wrong : list of str
-        A line for each file that is missing, damaged, or was changed since.
+        One message for each file that is missing, damaged or changed.
     complete : int
-        Data sets whose results are as they were written.
+        Number of data sets whose results are unchanged.
 
     Raises
     ------
     InputFileError
-        No batch has been there, or its list of files is damaged itself.
+        The folder has no ledger of a batch, or the ledger is damaged.
     """
     folder = Path(out)
     ledger = read_sealed(folder / LEDGER)

@@ -1,7 +1,7 @@
-"""A worker process: does one job after the other, so that start, imports and compilation are paid once.
+"""A worker process: runs one job after another, so that startup, imports and compilation are paid once.
 
-It listens for orders in a thread of its own. When the batch's process is gone, however it ended, the connection
-closes, and the worker ends at once: what it was writing has no final name yet.
+A thread receives the jobs. When the batch's process has ended, for whatever reason, the connection closes and the
+worker ends at once: the file that it was writing does not have its final name yet.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from gpuclust.app.job.results import RESULTS
 from gpuclust.app.terminal import STOPPING
 from gpuclust.core.memory import forget_peak
 
-#: Seconds between two messages about how far a job is.
+#: Seconds between two progress messages.
 _INTERVAL = 0.2
-#: Seconds in which the batch's process, if it was told to stop as well, ends its workers.
+#: Seconds in which the batch's process, if it received the same signal, ends its workers.
 _PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of a job, as it is sent back."""
+    """Result of a job, as sent to the batch's process."""
 
     status: str
     seconds: float
@@ -46,8 +46,8 @@ class Attempt:
 
 
 def main(descriptor: int) -> None:
-    """Serve the process at the other end of a socket until it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the batch's process decides
+    """Run the jobs received through a socket until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     stopping = {number for number in STOPPING if signal.getsignal(number) is signal.SIG_DFL}
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     threading.Thread(target=_end_when_told, args=(stopping,), daemon=True).start()
@@ -64,9 +64,10 @@ def main(descriptor: int) -> None:
 
 
 def _end_when_told(stopping: set[signal.Signals]) -> None:
-    """Wait for one of these signals, and end this process without leaving half-written files.
+    """Wait for one of these signals, delete unfinished files, and end this process.
 
-    It may have been sent to the whole group. Then the batch's process ends its workers, and takes none for dead.
+    The signal may have been sent to the whole process group. The delay lets the batch's process, which then ends its
+    workers itself, do so before it would take this one for dead.
     """
     number = signal.sigwait(stopping)
     time.sleep(_PATIENCE)
@@ -81,7 +82,7 @@ def _listen(connection: Connection, orders: SimpleQueue[Any]) -> None:
             if kind == "jobs":
                 for order in content:
                     orders.put(order)
-            else:  # so many threads, heard by kernels at their next piece of work
+            else:  # the number of threads, which kernels read at their next block of work
                 os.environ["GPUCLUST_NUM_THREADS"] = str(content)
     except (EOFError, OSError):
         discard_unfinished(for_good=True)
@@ -134,7 +135,7 @@ def do(job: Job, observer: Any = None) -> Attempt:
 
 
 class _Messenger:
-    """Tells the batch's process how far a job is."""
+    """Sends the progress of a job to the batch's process."""
 
     def __init__(self, connection: Connection, index: int) -> None:
         self._connection, self._index = connection, index

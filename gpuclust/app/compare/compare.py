@@ -1,18 +1,11 @@
-"""One data set in gpuclust and in other programs: seconds, peak memory, differences of heights and of clusters.
+"""``gpuclust compare``: time, peak memory and results of gpuclust and other programs on one data set.
 
-Each program runs in a process of its own (`gpuclust.app.compare.peers`), one after the other, on data that lie in a
-file.
+The programs run one after another, each in a process of its own (`gpuclust.app.compare.process`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +15,7 @@ import numpy as np
 
 from gpuclust.app.compare.comparison import Comparison, Run, show
 from gpuclust.app.compare.peers import PEERS, Size, Task, part_of
+from gpuclust.app.compare.process import measure
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.job.results import suggest_clusters
@@ -41,37 +35,35 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OURS = "gpuclust"
-#: What is compared where nothing is said: those of these that are installed.
+#: Programs compared by default, if they are installed.
 DEFAULT = ("scipy", "fastcluster", "sklearn")
-#: Bytes of a process that has only imported what it needs.
+#: Bytes of a process after its imports.
 PROCESS = 200_000_000
-#: Variables that say how many threads a program may take: ours, OpenMP's, and those of BLAS.
-THREADS = ("GPUCLUST_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 PEER_MISSING = "{} is not installed: pip install {} (or 'gpuclust[bench]' for all that can be compared with)"
 NONE_INSTALLED = f"None of {', '.join(DEFAULT)} is installed: pip install scipy (or 'gpuclust[bench]' for all)"
 
 
 class ComparisonError(GpuclustError, RuntimeError):
-    """A comparison that cannot be made: a program that is not installed, or gpuclust itself came to no end."""
+    """A comparison is impossible: a program is not installed, or gpuclust itself failed or timed out."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare.
+    """Options of a comparison.
 
     Attributes
     ----------
     clusters : int or None
-        Into how many clusters to cut; None for the elbow's suggestion.
+        Number of clusters of the cut; None for the number that the elbow suggests.
     sample, seed : int or None, int
-        Take so many observations only, drawn at random.
+        Size of a random sample of the observations, and its seed; None for all of them.
     repeat : int
-        Calls of each program; the fewest seconds count.
+        Number of calls of each program; the shortest counts.
     timeout : float
         Seconds after which a program is stopped.
     threads : int or None
-        Threads of each program that knows threads; None for what each takes by itself.
+        Threads of each multithreaded program; None for its own default.
     """
 
     clusters: int | None = None
@@ -82,7 +74,7 @@ class Options:
     threads: int | None = None
 
     def check(self) -> None:
-        """``ValueError`` for a number that is out of range."""
+        """Raise ``ValueError`` for a number out of range."""
         for name, least in (("clusters", 1), ("sample", 2), ("repeat", 1), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -105,7 +97,7 @@ def run(
     header: bool | None = None,
     index: str | int | None = None,
 ) -> bool:
-    """Compare on a file, and print what came of it; whether all is well (`Comparison.ok`).
+    """Compare on the data of a file, print the result, and return `Comparison.ok`.
 
     ``header`` and ``index`` are those of `gpuclust.app.data.files.read_points`.
     """
@@ -127,12 +119,12 @@ def run(
 
 
 def choose(against: Sequence[str] | None) -> list[str]:
-    """The programs that are asked for, or the usual ones that are installed.
+    """Return the requested programs, or by default those of `DEFAULT` that are installed.
 
     Raises
     ------
     ValueError
-        For a name that there is not.
+        For an unknown name.
     ComparisonError
         For a program that is not installed; the message says what to install.
     """
@@ -155,20 +147,19 @@ def compare(
     options: Options = AS_USUAL,
     phase: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
-    """
-    Cluster a data set by gpuclust and by other programs, and hold their trees against each other.
+    """Cluster a data set with gpuclust and with other programs, and compare the trees.
 
     Parameters
     ----------
-    values : ndarray, shape (n, m) or (n (n - 1) / 2,)
+    values : ndarray of shape (n, m) or (n * (n - 1) / 2,)
         Points or condensed distances.
     names : sequence of str
         Names of `gpuclust.app.compare.peers.PEERS`.
     task : Task
-        Linkage, metric and gpuclust's options. ``memory_limit`` holds for every program.
+        Linkage, metric and options of gpuclust. ``memory_limit`` applies to every program.
     options : Options
     phase : callable
-        Is told what is under way.
+        Called with the name of each phase.
 
     Returns
     -------
@@ -181,7 +172,7 @@ def compare(
     InputFileError
         For data that cannot be clustered.
     DoesNotFit, BackendUnavailable
-        If that is so of gpuclust; another program is skipped then.
+        If gpuclust cannot run; another program is skipped in that case.
     ComparisonError
         If gpuclust itself fails or takes longer than the options allow.
     """
@@ -213,7 +204,7 @@ def compare(
         clusters = options.clusters or suggest_clusters(Z) or 2
         runs = [ours]
         for name in names:
-            phase(f"{name} (it does not say how far it is)")
+            phase(f"{name} (no progress available)")
             reason = _obstacle(name, task, size)
             if reason:
                 runs.append(Run(name, PEERS[name].version, "skipped", reason))
@@ -226,7 +217,7 @@ def compare(
 
 
 def _observations(values: np.ndarray, task: Task) -> np.ndarray:
-    """What every program is given: float64 (what some would make of it themselves), or booleans."""
+    """Return the input of all programs: float64, to which some would convert it themselves, or booleans."""
     try:
         data = check_observations(values)
         if data.ndim == 1:
@@ -237,7 +228,7 @@ def _observations(values: np.ndarray, task: Task) -> np.ndarray:
 
 
 def _obstacle(name: str, task: Task, size: Size) -> str:
-    """Why a program is not started; empty if it is."""
+    """Return why a program is skipped; empty if it is not."""
     peer = PEERS[name]
     cannot = peer.cannot(task, size)
     if cannot:
@@ -250,68 +241,11 @@ def _obstacle(name: str, task: Task, size: Size) -> str:
 
 
 def _measure(name: str, task: Task, data: Path, n: int, options: Options) -> tuple[Run, np.ndarray | None]:
-    """Run one program in a process; what came of it, and its tree if there is one."""
-    tree = data.with_name("tree.npy")
-    tree.unlink(missing_ok=True)
-    job = {"peer": name, "task": task._asdict(), "data": str(data), "n": n, "tree": str(tree)}
-    job["repeat"] = options.repeat
-    found = Run(name, PEERS[name].version, "failed")
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gpuclust.app.compare.peers", json.dumps(job)],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=complained,
-            env=_environment(options.threads),
-        )
-        if not _wait(process, options.timeout):
-            found.status, found.reason = "timeout", f"stopped after {options.timeout:g} s"
-            return found, None
-        said.seek(0)
-        complained.seek(0)
-        lines = complained.read().decode(errors="replace").splitlines()
-        if process.returncode != 0:
-            found.reason = _why(process.returncode, lines)
-            return found, None
-        measured = json.loads(said.read().splitlines()[-1])
-    found.status = "done"
-    found.seconds, found.peak_memory_bytes = measured["seconds"], measured["peak_memory_bytes"]
-    return found, np.load(tree)
-
-
-def _environment(threads: int | None) -> dict[str, str]:
-    """This process's, with this package in reach, and not what lies in the working directory."""
-    path = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    limits = {} if threads is None else dict.fromkeys(THREADS, str(threads))
-    return {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
-
-
-def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Whether it ended in time; it is ended in any case. Short waits, so that Ctrl-C takes effect."""
-    end = time.monotonic() + timeout
-    try:
-        while time.monotonic() < end:
-            try:
-                process.wait(timeout=0.1)
-                return True
-            except subprocess.TimeoutExpired:
-                continue
-        return False
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def _why(code: int, lines: list[str]) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return lines[-1] if lines else f"exit code {code}"
+    return measure(name, task, data, n, options.repeat, options.timeout, options.threads)
 
 
 def _hold_against(theirs: Run, other: np.ndarray, ours: Run, Z: np.ndarray, clusters: int) -> None:
-    """Fill in how one program's tree and time differ from ours."""
+    """Set the ratio of times and the differences of the trees."""
     assert ours.seconds is not None
     assert theirs.seconds is not None
     theirs.times = theirs.seconds / ours.seconds
@@ -322,7 +256,7 @@ def _hold_against(theirs: Run, other: np.ndarray, ours: Run, Z: np.ndarray, clus
 
 
 def differences(heights: np.ndarray, others: np.ndarray) -> tuple[float, float]:
-    """The largest difference of sorted heights: as it is, and as a part of the height (of the largest at zero)."""
+    """Return the largest absolute and relative difference of sorted heights (relative to the largest at zero)."""
     heights, others = np.sort(heights), np.sort(others)
     apart, smaller, larger = np.abs(heights - others), np.minimum(heights, others), np.maximum(heights, others)
     scale = np.where(smaller > 0, larger, larger.max())
@@ -331,7 +265,7 @@ def differences(heights: np.ndarray, others: np.ndarray) -> tuple[float, float]:
 
 
 def equal_distances(data: np.ndarray, task: Task, most: int = 500) -> float:
-    """Which part of the distances between the first ``most`` observations is equal to another one of them."""
+    """Return the share of distances, among the first ``most`` observations, that occur more than once."""
     part = part_of(data, np.arange(min(most, count(data))))
     if part.ndim == 2:
         arguments: dict[str, Any] = {} if task.p is None else {"p": task.p}

@@ -1,4 +1,4 @@
-"""What a comparison found, and how it is shown; `gpuclust.app.compare.compare` makes it."""
+"""Results of a comparison (`gpuclust.app.compare.compare`), and their display."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-#: Heights agree if they differ by no more than this part of the largest: squares keep half of the digits.
+#: Tolerance of heights relative to the largest: programs that compute squares keep half of the digits.
 TOLERANCE = {"float64": 1e-7, "float32": 1e-4}
 
 
 @dataclass
 class Run:
-    """What came of one program.
+    """Result of one program.
 
     Attributes
     ----------
     program, version : str, str or None
     status : {"done", "skipped", "failed", "timeout"}
     reason : str
-        Why it is not done.
+        Why the status is not "done".
     seconds : float or None
-        The fewest seconds of the calls, without reading data and without compiling.
+        Seconds of the fastest call, without reading data and compiling.
     peak_memory_bytes : int or None
-        Of the whole process; not what it takes of a card.
+        Peak of the whole process on the host, without GPU memory.
     times : float or None
-        Its seconds, in units of gpuclust's.
+        Its seconds divided by gpuclust's.
     height_difference, relative_difference : float or None
-        The largest difference from gpuclust's heights, both sorted: as it is, and as a part of the height itself (of
-        the largest where one of the two is zero).
+        Largest difference from gpuclust's heights, both sorted: absolute, and relative to the height (to the largest
+        one where one of the two is zero).
     same_clusters : bool or None
-        Whether the cut gives the same clusters, up to their numbers.
+        Whether the cuts give the same partition.
     adjusted_rand_index : float or None
-        How well they agree; 1 for the same.
+        Agreement of the partitions; 1 if they are equal.
     """
 
     program: str
@@ -59,7 +59,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found; ``runs`` starts with gpuclust's own.
+    """Results of all programs; the first of ``runs`` is gpuclust.
 
     Attributes
     ----------
@@ -67,12 +67,11 @@ class Comparison:
     n, m : int, int or None
         Observations and features; ``m`` is None for condensed distances.
     clusters : int
-        Into how many the trees were cut; the elbow's suggestion where ``suggested``.
+        Number of clusters of the cut; if ``suggested``, that of the elbow.
     largest_height : float
-        Of gpuclust's tree.
+        Largest height of gpuclust's tree.
     equal_distances : float
-        Which part of the distances, between some of the observations, is equal to another one: where there are such,
-        more than one tree is right.
+        Share of the distances among some of the observations that occur more than once: the tree is not unique then.
     """
 
     task: Task
@@ -85,13 +84,13 @@ class Comparison:
     runs: list[Run] = field(default_factory=list)
 
     def differs(self, run: Run) -> bool:
-        """Whether a program's heights are others than ours, by more than rounding."""
+        """Whether a program's heights differ from ours by more than rounding."""
         allowed = TOLERANCE[self.task.dtype] * self.largest_height
         return run.height_difference is not None and not run.height_difference <= allowed
 
     @property
     def ok(self) -> bool:
-        """Whether every program that was started came to its end, with our heights."""
+        """Whether every program that was started succeeded, with the same heights."""
         return not any(run.status in ("failed", "timeout") or self.differs(run) for run in self.runs)
 
     def to_json(self) -> str:
@@ -116,7 +115,7 @@ def show(found: Comparison, data: str, screen: Console) -> None:
     versions = [f"{run.program} {run.version}" for run in found.runs if run.status == "done" and run.version]
     screen.print(f"Versions: {', '.join(versions)}. Memory is the peak of the whole process.")
     if found.suggested and any(run.status == "done" for run in found.runs[1:]):
-        screen.print(f"{found.clusters} clusters is what the elbow suggests; --clusters takes another number.")
+        screen.print(f"{found.clusters} clusters is the number that the elbow suggests; --clusters sets another one.")
     if any(found.differs(run) for run in found.runs):
         screen.print(
             "[bold red]Heights differ by more than rounding.[/] "

@@ -1,6 +1,6 @@
-"""Other programs that make the same trees: how each is called, what it can do, and what memory it takes.
+"""Other programs for hierarchical clustering: how each is called, what it supports, and its memory.
 
-``python -m gpuclust.app.compare.peers JOB`` runs one of them in a process of its own: see `main`.
+``python -m gpuclust.app.compare.peers JOB`` runs one of them: see `main`.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuclust.core.devices import package_version
 from gpuclust.core.memory import peak_memory
+from gpuclust.core.observations import observations_of
+from gpuclust.core.version import package_version
 
 Call = Callable[[np.ndarray], Any]
 
-#: Points of the call before the clock starts: enough for all that a larger number compiles; others only import.
+#: Numbers of points of the warm-up call: gpuclust compiles all kernels that it needs, other programs only import.
 WARM_OURS, WARM = 4000, 200
-#: Linkages that need no matrix, in the programs that know it.
+#: Linkages that fastcluster computes without a matrix.
 VECTOR = ("single", "ward", "centroid", "median")
-#: Metrics of SciPy that scikit-learn has not; and, in its single linkage, those that want more arguments.
+#: Metrics of SciPy that scikit-learn lacks, and those that its single linkage lacks in addition.
 NOT_IN_SKLEARN = ("jensenshannon", "matching")
 NOT_IN_ITS_SINGLE = ("mahalanobis", "seuclidean")
-#: Bytes a pair of observations costs: condensed distances in float64, and a copy of them.
+#: Bytes per pair of observations: condensed distances in float64, and a copy of them.
 COPIED = 16
 
 
 class Task(NamedTuple):
-    """What is computed. ``device``, ``dtype`` and ``memory_limit`` are gpuclust's; the others have no such choice."""
+    """The linkage to compute. Only gpuclust takes ``device``, ``dtype`` and ``memory_limit``."""
 
     method: str
     metric: str = "euclidean"
@@ -68,15 +69,15 @@ class Peer:
     Attributes
     ----------
     module, distribution : str
-        What is imported, and what is installed to have it.
+        Names of the module and of the distribution.
     load : callable
-        From a task, the function that is timed: it takes points or condensed distances.
+        Returns for a task the function to time, of points or condensed distances.
     cannot : callable
-        From a task and a size, why it is none of this program's; empty if it can do it.
+        Returns for a task and a size why the program does not support it; empty if it does.
     memory : callable
-        From a size, bytes that are needed beside the input.
+        Returns for a size the bytes needed in addition to the input.
     tree : callable
-        Makes of a result a linkage matrix.
+        Converts a result to a linkage matrix.
     """
 
     module: str
@@ -105,7 +106,7 @@ def _gpuclust(task: Task) -> Call:
 
 
 def _like_scipy(module: str) -> Callable[[Task], Call]:
-    """A package whose `linkage` is called as SciPy's."""
+    """Return the loader of a package whose `linkage` has SciPy's signature."""
 
     def load(task: Task) -> Call:
         linkage = importlib.import_module(module).linkage
@@ -151,7 +152,7 @@ def _sklearn_cannot(task: Task, size: Size) -> str:
 
 
 def _sklearn_tree(model: Any) -> np.ndarray:
-    """The linkage matrix of its merges, with the sizes that it does not count."""
+    """Return the linkage matrix of a fitted model, which has no cluster sizes."""
     n = model.n_leaves_
     size = np.ones(2 * n - 1)
     for i, (left, right) in enumerate(model.children_):
@@ -183,14 +184,14 @@ def _anything(task: Task, size: Size) -> str:
     return ""
 
 
-#: By the name under which a person asks for it.
+#: Programs by the names that ``--against`` takes.
 PEERS = {
     "gpuclust": Peer(
         "gpuclust",
         "gpuclust",
         _gpuclust,
         _anything,
-        lambda size: 0,  # it plans for itself
+        lambda size: 0,  # it checks its own plan
         warm=WARM_OURS,
     ),
     "scipy": Peer(
@@ -226,20 +227,19 @@ PEERS = {
 
 
 def part_of(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The observations ``rows`` (increasing) of points or condensed distances."""
+    """Select the observations ``rows`` (increasing) of points or condensed distances."""
     if data.ndim == 2:
         return np.ascontiguousarray(data[rows])
-    n = (1 + int((1 + 8 * data.size) ** 0.5)) // 2
-    n += n * (n - 1) // 2 < data.size
+    n = observations_of(data.size)
     place = [n * i + rows[k + 1 :] - (i + 2) * (i + 1) // 2 for k, i in enumerate(rows.tolist())]
     return np.concatenate([data[row] for row in place])
 
 
 def main() -> None:
-    """One program on one data set; the job is JSON in the first argument.
+    """Run one program on one data set; the job is JSON in the first argument.
 
-    The job holds ``peer``, ``task`` (the fields of `Task`), ``data`` (an .npy file), ``n``, ``repeat`` and ``tree``
-    (where to leave the linkage matrix). Prints JSON: the fewest seconds of ``repeat`` calls, and the peak memory.
+    The job holds ``peer``, ``task`` (the fields of `Task`), ``data`` (a .npy file), ``n``, ``repeat`` and ``tree``
+    (the file for the linkage matrix). Prints JSON: seconds of the fastest call, and peak memory.
     """
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # stops at once, also inside compiled code
@@ -259,7 +259,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """Have Linux end this process when its parent has ended, however that came."""
+    """Make Linux kill this process when its parent has ended."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

@@ -1,1 +1,1 @@
-"""Data sets in files, and files written whole or not at all."""
+"""Reading data files, and writing results atomically."""

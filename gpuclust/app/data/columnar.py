@@ -1,8 +1,8 @@
 """Columnar files, .parquet and .feather, read and written through pyarrow (``gpuclust[io]``).
 
-A first column of text names the rows, as does an index that pandas has stored, and a first column of different whole
-numbers with the name of identifiers (``index``, ``gene_id``). Every other column that is read must be numeric,
-without missing values. ``index`` overrules that, as in `gpuclust.app.data.tables`.
+Row names are an index stored by pandas, a first column of text, or a first column of unique integers whose name is
+that of an identifier (``index``, ``gene_id``). Every other column that is read must be numeric, without missing
+values. ``index`` overrides the detection, as in `gpuclust.app.data.tables`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from gpuclust.app.data.opening import check_size, damage_of, open_regular
 from gpuclust.app.data.table_cells import names_rows
-from gpuclust.app.data.table_layout import place_of_index
-from gpuclust.app.data.tables import Table, choose_columns, describe, identifiers
+from gpuclust.app.data.table_columns import choose_columns, identifiers, place_of_index
+from gpuclust.app.data.tables import Table, describe
 from gpuclust.errors import ClusterWarning, InputFileError, warn
 
 _INSTALL = 'pip install "gpuclust[io]"'
 
 
 def pyarrow(why: str) -> Any:
-    """The package; ``InputFileError`` that says how to get it where it is not installed.
+    """Import pyarrow; ``InputFileError`` with the command that installs it if it is missing.
 
-    ``why`` is what needs it.
+    ``why`` says in the message what needs it.
     """
     try:
         import pyarrow as found
@@ -37,7 +37,7 @@ def pyarrow(why: str) -> Any:
 
 
 def columnar_shape(path: Path) -> tuple[int, int]:
-    """Rows and columns that a file promises, from its metadata."""
+    """Return the numbers of rows and columns that the metadata of a file state."""
     arrow = pyarrow(f"{path}: reading it")
     with damage_of(path, _kind(path)), open_regular(path) as file:
         if path.suffix.lower() == ".parquet":
@@ -60,9 +60,9 @@ def read_columnar(
     Raises
     ------
     InputFileError
-        The file is damaged, holds something that is not a number or no value at all, or pyarrow is missing.
+        The file is damaged, holds a non-numeric or missing value, or pyarrow is missing.
     DoesNotFit
-        The file promises more than ``limit`` bytes of numbers, by default more than is available.
+        The numbers take more than ``limit`` bytes, by default the available memory.
     """
     arrow = pyarrow(f"{path}: reading it")
     with damage_of(path, _kind(path)), open_regular(path) as file:
@@ -94,7 +94,7 @@ def read_columnar(
 
 
 def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
-    """A .parquet file of columns by name."""
+    """Write named columns as a .parquet file."""
     arrow = pyarrow("labels in .parquet:")
     from pyarrow import parquet
 
@@ -102,7 +102,7 @@ def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
 
 
 def _naming(arrow: Any, table: Any) -> int | None:
-    """The column that names the rows: pandas' index, or a first one of text or of identifiers."""
+    """Return the column of row names: pandas' index, or a first column of text or of identifiers."""
     heads = table.column_names
     stored = (table.schema.metadata or {}).get(b"pandas")
     if stored is not None:
@@ -122,7 +122,7 @@ def _naming(arrow: Any, table: Any) -> int | None:
 
 
 def _is_whole(arrow: Any, table: Any, place: int) -> bool:
-    """Whether a column holds whole numbers by its type."""
+    """Whether the type of a column is an integer type."""
     return bool(arrow.types.is_integer(table.schema.field(place).type))
 
 
@@ -140,7 +140,7 @@ def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
-    """The table of a file that promises no more than fits."""
+    """Read the table of a file, unless its metadata state a size above the limit."""
     if path.suffix.lower() == ".parquet":
         from pyarrow import parquet
 
@@ -166,7 +166,7 @@ def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
 
 
 def _stored_names(stored: bytes) -> list[str]:
-    """Names of the columns that pandas took for its index; none where its note in the file is damaged."""
+    """Return the names of the index columns in pandas' metadata; an empty list if these are damaged."""
     try:
         found = json.loads(stored).get("index_columns", [])
     except (ValueError, AttributeError, RecursionError):

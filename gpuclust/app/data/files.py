@@ -1,5 +1,4 @@
-"""Data sets in files: .npy (memory-mapped), .npz, .csv, .tsv, .parquet and .feather become one array of numbers, or a
-clear error.
+"""Reading of data sets: .npy (memory-mapped), .npz, text tables, .parquet and .feather.
 
 Text is read by `gpuclust.app.data.tables`, columnar files by `gpuclust.app.data.columnar`.
 """
@@ -19,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.app.data.opening import ALLOWED, check_is_file, check_size, damage_of, open_regular
-from gpuclust.app.data.tables import Table, choose_columns, describe, read_table
+from gpuclust.app.data.table_columns import choose_columns
+from gpuclust.app.data.tables import Table, describe, read_table
 from gpuclust.errors import InputFileError
 
-#: Separator that is expected by the ending of a table's name; ``None``: what the first lines hold.
+#: Expected separator by file name extension; None: found from the first lines.
 TABLES: dict[str, str | None] = {".csv": None, ".tsv": "\t", ".txt": None}
-#: Endings of tables that are read where a file is named, and not looked for in folders: notes end so too.
+#: Extensions of tables that are not looked for in folders, where they may be notes.
 NAMED_ONLY = (".txt",)
-#: Columnar files, which pyarrow reads.
+#: Extensions of columnar files, read by pyarrow.
 COLUMNAR = (".parquet", ".feather", ".arrow")
-#: Endings of the names of data sets.
+#: Extensions of data sets.
 _FOUND = tuple(ending for ending in TABLES if ending not in NAMED_ONLY)
 ENDINGS = (".npy", ".npz", *_FOUND, *(f"{ending}.gz" for ending in _FOUND), *COLUMNAR)
 NOT_NUMBERS = {"c": "complex numbers", "O": "Python objects", "S": "bytes", "U": "text", "V": "records"}
@@ -39,21 +39,21 @@ _LONGEST_HEADER = 2**16
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a file holds.
+    """Content of a data file.
 
     Attributes
     ----------
     values : ndarray
-        ``(n, m)`` points, or ``(n * (n - 1) / 2,)`` condensed dissimilarities; integer, boolean or floating.
-        Read-only and memory-mapped from .npy, float64 from a table.
+        Points of shape (n, m), or condensed dissimilarities of shape (n * (n - 1) / 2,); integer, boolean or
+        floating. Read-only and memory-mapped from .npy, float64 from a table.
     names : list of str or None
-        Names of the ``n`` rows, where a table gives them.
+        Names of the n rows of a table.
     columns : list of str or None
-        Names of the ``m`` columns, where a table has a header.
+        Names of the m columns of a table with a header.
     path : Path
         The file.
     how : str
-        How it was read, in one line: what was taken for a header and for names of rows.
+        How the file was read, in one line: size, header and row names.
     """
 
     values: NDArray[Any]
@@ -73,7 +73,7 @@ def read_points(
     index: str | int | None = None,
     distances: bool = False,
 ) -> DataSet:
-    """Read a data set; the format follows from the ending of the name.
+    """Read a data set; the file name extension determines the format.
 
     Parameters
     ----------
@@ -81,26 +81,26 @@ def read_points(
         ``.npy``, ``.npz``, ``.csv``, ``.tsv``, ``.csv.gz`` or ``.tsv.gz``, and with pyarrow (``gpuclust[io]``)
         ``.parquet`` or ``.feather``. An array of an .npz file may be named after a colon: ``data.npz:X``.
     key : str, optional
-        Name of the array in an .npz file; not needed when it holds only one.
+        Name of the array in an .npz file; optional if there is only one.
     columns : sequence of str or int, optional
-        The columns to read, in this order; all of them unless given. A text is a name if a column has it, and
-        otherwise a number. Numbers count from 0 and count every column of the file, also one that names the rows.
+        Columns to read, in this order, by name or number; all of them by default. A string is a name if a column has
+        it, otherwise a number. Numbers start at 0 and count every column of the file, including row names.
     limit : int, optional
-        Bytes that the values may take in memory; by default, what is available. A .npy file takes none.
+        Largest size of the values in bytes; by default the available memory. A memory-mapped .npy file takes none.
     header : bool, optional
-        Whether the first line of a text table is a header; by default that is found out.
+        Whether the first line of a text table is a header; detected by default.
     index : str or int, optional
-        The column of a table that names the rows, by name or number, or ``"none"``; by default that is found out.
+        Column of row names, by name or number, or ``"none"``; detected by default.
     distances : bool
-        A table holds a square matrix of distances, which helps to tell a header from a row.
+        Whether a table is a square distance matrix, which helps to detect header and row names.
 
     Raises
     ------
     InputFileError
-        The file is missing, unreadable, truncated or empty, or holds something that is not a finite number; the
-        message names the place. Or it is a FIFO or a device.
+        The file is missing, unreadable, truncated, empty or not a regular file, or a value is not a finite number;
+        the message names the position.
     DoesNotFit
-        It holds, or promises, more than ``limit``.
+        The values take more than ``limit`` bytes.
     """
     file, key = split_key(path, key)
     check_is_file(file)
@@ -123,7 +123,7 @@ def read_points(
 
 
 def _array(file: Path, values: NDArray[Any]) -> DataSet:
-    """An array, which has no names."""
+    """Return an array as a data set without names."""
     how = describe(file, values.shape) if values.ndim == 2 else f"{file.name}: {values.size:,} numbers"
     return DataSet(values, None, None, file, how)
 
@@ -133,7 +133,7 @@ def _data_set(table: Table, file: Path) -> DataSet:
 
 
 def _only(file: Path, values: NDArray[Any], columns: Sequence[str | int] | None) -> NDArray[Any]:
-    """The chosen columns of an array, which have numbers but no names."""
+    """Select columns of an array by their numbers."""
     if columns is None:
         return values
     if values.ndim == 1:
@@ -142,7 +142,7 @@ def _only(file: Path, values: NDArray[Any], columns: Sequence[str | int] | None)
 
 
 def split_key(path: str | os.PathLike[str], key: str | None = None) -> tuple[Path, str | None]:
-    """``data.npz:X`` as the path ``data.npz`` and the key ``X``; any other path as it is, with ``key``."""
+    """Split ``data.npz:X`` into the path ``data.npz`` and the key ``X``; other paths are returned with ``key``."""
     text = os.fspath(path)
     file, colon, name = text.rpartition(":")
     if colon and file.lower().endswith(".npz") and not os.path.exists(text):
@@ -151,7 +151,7 @@ def split_key(path: str | os.PathLike[str], key: str | None = None) -> tuple[Pat
 
 
 def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what can't be points or condensed dissimilarities, by its shape and dtype alone."""
+    """Raise ``InputFileError`` unless shape and dtype are those of points or condensed dissimilarities."""
     if dtype.kind not in "biuf":
         kind = NOT_NUMBERS.get(dtype.kind, f"dtype {dtype}")
         raise InputFileError(f"{what}: holds {kind} ({dtype}); booleans, integers and real numbers are allowed")
@@ -166,7 +166,7 @@ def _check_array(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
 def read_shape(
     path: str | os.PathLike[str], header: bool | None = None, index: str | int | None = None
 ) -> tuple[tuple[int, ...], str]:
-    """The shape of the array in a file, and how it was read; of .npy and .npz files only the headers are read.
+    """Return the shape of a data set, and how it was read; of .npy and .npz files only the header is read.
 
     See `read_points`.
     """
@@ -181,7 +181,7 @@ def read_shape(
 
 
 def npz_header(path: Path, key: str | None) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array in an .npz file that may hold observations."""
+    """Return shape and dtype of an array in an .npz file, from its header."""
     with damage_of(path), open_regular(path) as file, _archive(path, file) as archive:
         wanted = _pick(path, [name.removesuffix(".npy") for name in archive.namelist()], key)
         with archive.open(f"{wanted}.npy") as member:
@@ -195,10 +195,7 @@ def _archive(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """Shape and dtype that a .npy header promises, and whether columns follow each other; observations only.
-
-    The file is left where the numbers begin.
-    """
+    """Read shape, dtype and order (whether Fortran's) from a .npy header; the file is left where the data begin."""
     begin = file.read(12)
     if begin[:6] != b"\x93NUMPY":
         found = "is empty" if not begin else f"starts with {begin[:6]!r}"
@@ -206,7 +203,7 @@ def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[
     with damage_of(what, "damaged or truncated .npy header"):
         short = begin[6:7] == b"\x01"
         (length,) = struct.unpack("<H" if short else "<I", begin[8:10] if short else begin[8:12])
-        if length > _LONGEST_HEADER:  # read as a whole by NumPy before it is looked at
+        if length > _LONGEST_HEADER:  # NumPy reads the whole header before checking it
             raise ValueError(f"it is {length:,} bytes long")
         file.seek(0)
         version = np.lib.format.read_magic(file)
@@ -219,7 +216,7 @@ def _read_header(what: str, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[
 
 
 def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of a .npy file that is as long as its header promises, and may hold observations."""
+    """Return shape and dtype of a .npy file; ``InputFileError`` if it is truncated."""
     with open_regular(path) as file:
         return _whole_header(path, file)[:2]
 
@@ -243,7 +240,7 @@ def _read_npy(path: Path) -> NDArray[Any]:
 
 
 def _pick(path: Path, keys: list[str], key: str | None) -> str:
-    """The array of an .npz file that is meant."""
+    """Return the name of the requested array of an .npz file."""
     if key is None and len(keys) != 1:
         held = ", ".join(keys) or "nothing"
         raise InputFileError(f"{path}: holds {held}; name one array, like {path.name}:{keys[0] if keys else 'X'}")

@@ -1,7 +1,7 @@
-"""How input files are opened: regular files only, and text within bounds.
+"""Opening of input files: regular files only, with limits on what is read.
 
-A FIFO, a device or a socket may never come to an end, and a small compressed file may hold any amount of blank lines
-or numbers. Everything that reads an input opens it here.
+A FIFO, device or socket may never end, and a small compressed file may contain any amount of blank lines or numbers.
+Every input is opened here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gpuclust.core.memory import available_memory, format_bytes
 from gpuclust.errors import DoesNotFit, GpuclustError, InputFileError
 
 ALLOWED = ".npy, .npz, .csv, .tsv, .txt (these three also as .gz), .parquet, .feather"
-#: Blank characters that a text may begin with, and how many there may be for each other one.
+#: Number of blank characters that are allowed in a text, and of further ones for each other character.
 _BLANKS, _BLANKS_EACH = 2**20, 100
 #: The longest line of a table, in bytes.
 _LONGEST_LINE = 2**28
@@ -35,7 +35,7 @@ _KINDS = (
 
 
 def check_is_file(path: Path) -> None:
-    """``InputFileError`` that says what is at this path instead of a regular file, or what may have been meant."""
+    """Raise ``InputFileError`` unless the path is a regular file; the message suggests similar names."""
     try:
         mode = os.stat(path).st_mode
     except ValueError as error:  # a NUL character
@@ -48,21 +48,21 @@ def check_is_file(path: Path) -> None:
 
 
 def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a regular file for reading, buffered; links are followed. Never waits, as opening a FIFO would.
+    """Open a regular file for buffered reading, following links, without blocking as a FIFO would.
 
     Raises
     ------
     InputFileError
-        There is none, or something else, or it cannot be read.
+        The file does not exist, is not a regular file, or cannot be read.
     """
     path = Path(path)
-    check_is_file(path)  # before it is opened: opening alone does something to some devices
+    check_is_file(path)  # before it is opened: opening has side effects on some devices
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        _check_regular(path, os.fstat(descriptor).st_mode)  # what was opened, which may be another file by now
+        _check_regular(path, os.fstat(descriptor).st_mode)  # the file may have been replaced meanwhile
         return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -72,8 +72,7 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
 def open_text(path: Path) -> IO[str]:
     """Open a table for reading as text in UTF-8, through gzip where its name ends in .gz.
 
-    Reading raises ``InputFileError`` at a NUL character, a line without end, or more blank characters than a table
-    has.
+    Reading raises ``InputFileError`` at a NUL character, an overlong line, or too many blank characters.
     """
     file: Any = open_regular(path)
     if path.suffix.lower() == ".gz":
@@ -84,9 +83,9 @@ def open_text(path: Path) -> IO[str]:
 
 
 def rows_that_fit(lines: Iterable[str], path: Path, width: int, limit: int | None) -> Iterator[str]:
-    """The same lines; `DoesNotFit` where rows of ``width`` numbers take more than ``limit`` bytes.
+    """Yield the lines, and raise `DoesNotFit` when rows of ``width`` numbers take more than ``limit`` bytes.
 
-    By default: more than what is available.
+    The default limit is the available memory.
     """
     limit = available_memory() if limit is None else limit
     most = limit // (8 * width)
@@ -100,12 +99,12 @@ def rows_that_fit(lines: Iterable[str], path: Path, width: int, limit: int | Non
 
 
 class _Bounded(io.RawIOBase):
-    """The bytes of a text, up to where it can no longer be a table."""
+    """Reader of a text file that raises ``InputFileError`` for content that cannot be a table."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self._file, self._path = file, path
         self._read = self._blank = self._line = 0
-        self._wide = False  # UTF-16 or UTF-32, by its mark
+        self._wide = False  # UTF-16 or UTF-32, by its byte order mark
 
     def readable(self) -> bool:
         return True
@@ -140,7 +139,7 @@ class _Bounded(io.RawIOBase):
 
 
 def check_size(what: str, numbers: int, itemsize: int, limit: int | None) -> None:
-    """`DoesNotFit` for an array that a file promises and that is larger than ``limit``, or than what is available."""
+    """Raise `DoesNotFit` for an array larger than ``limit`` bytes, by default the available memory."""
     limit = available_memory() if limit is None else limit
     if numbers * itemsize > limit:
         raise DoesNotFit(
@@ -151,10 +150,10 @@ def check_size(what: str, numbers: int, itemsize: int, limit: int | None) -> Non
 
 @contextmanager
 def damage_of(what: object, kind: str = "is damaged") -> Iterator[None]:
-    """Turn every error of the code that parses a format into an ``InputFileError`` that names the file.
+    """Turn every error of a parser into an ``InputFileError`` that names the file.
 
-    Parsers of other projects raise errors of many classes for damaged files (LZMAError, TokenError, RecursionError,
-    NotImplementedError, ...), and other ones in each version.
+    For damaged files parsers raise exceptions of many classes (LZMAError, TokenError, RecursionError,
+    NotImplementedError, ...), which differ between versions.
     """
     try:
         yield
@@ -169,13 +168,13 @@ def damage_of(what: object, kind: str = "is damaged") -> Iterator[None]:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of the bytes of a regular file, in hexadecimal."""
+    """Return the SHA-256 of a regular file, in hexadecimal."""
     with open_regular(path) as file:
         return sha256_of_open(file)
 
 
 def sha256_of_open(file: IO[bytes]) -> str:
-    """SHA-256 of what follows in an open file, in hexadecimal."""
+    """Return the SHA-256 of the rest of an open file, in hexadecimal."""
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
@@ -193,12 +192,12 @@ def _check_regular(path: Path, mode: int) -> None:
 
 
 def _hint(path: Path) -> str:
-    """What may have been meant by a path at which there is nothing."""
+    """Return a hint for a path that does not exist: similar names in its folder."""
     if not path.parent.is_dir():
         return f", nor does the folder {path.parent}"
     try:
         there = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
-    except OSError:  # a folder that may be entered but not listed: no suggestion then
+    except OSError:  # the folder cannot be listed
         there = []
     near = difflib.get_close_matches(path.name, there, n=2, cutoff=0.75)
     return f". Did you mean {' or '.join(near)}?" if near else ""

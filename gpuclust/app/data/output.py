@@ -1,8 +1,8 @@
-"""Files written whole or not at all, and never through a link.
+"""Atomic writing of files, never through a link.
 
-A file is written under another name in the same folder, brought to the disk, and renamed in one step. Whatever
-happens before that step (an error, Ctrl-C, a kill, a full disk), nothing half-written is left under the final name.
-Which files may be replaced is decided by `gpuclust.app.data.ownership`.
+A file is written under a temporary name in the same folder, synced to disk, and renamed in one step. Whatever happens
+before (an error, Ctrl-C, a kill, a full disk), no partial file has the final name. `gpuclust.app.data.ownership`
+decides which files may be replaced.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class OutputError(GpuclustError, OSError):
     """A file or folder cannot be written; the message says which and why."""
 
 
-#: Names of files, and of folders of files, that are being written.
+#: Temporary names of files and folders that are being written.
 _SCRATCH = re.compile(r"\.gpuclust-[0-9]+-[0-9a-f]{8}\.tmp")
 _unfinished: set[Path] = set()
 _lock = threading.Lock()
@@ -38,9 +38,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     Parameters
     ----------
     path : path
-        The final name. A file already there is replaced, and so is a symbolic link, not what it points to.
+        The final name. An existing file is replaced; of a symbolic link, the link and not its target.
     mode : {"wb", "w"}
-        Bytes, or text in UTF-8 with line ends as written; what is no text (a name that is not UTF-8) is escaped.
+        Bytes, or text in UTF-8 with line ends as written; surrogates (of names that are not UTF-8) are escaped.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     try:
         with _lock:
             _unfinished.add(scratch)
-            # os.open rather than tempfile: the new file gets the rights that the user's umask gives.
+            # os.open rather than tempfile: the permissions then follow the umask.
             descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
         with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
@@ -66,7 +66,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        # NumPy says of a full disk only how many numbers it wanted to write and how many it did.
+        # On a full disk NumPy reports only how many numbers it could not write.
         reason = error.strerror or f"{error} (is the disk full?)"
         raise OutputError(f"{path}: cannot be written: {reason}") from error
     finally:
@@ -78,12 +78,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A hidden folder in an output folder, for files that are going to be moved there; gone at the end.
+    """Create a hidden temporary folder in an output folder, for files that are moved there when all are written.
 
     Raises
     ------
     OutputError
-        It cannot be made.
+        It cannot be created.
     """
     scratch = folder / _scratch_name()
     with _lock:
@@ -105,9 +105,9 @@ def _scratch_name() -> str:
 
 
 def check_output_folder(path: str | os.PathLike[str]) -> Path:
-    """Create a folder if need be and write a file into it, so that a long job doesn't fail at its end.
+    """Create a folder if necessary and test that it can be written, so that a long job does not fail at its end.
 
-    Returns the folder; where ``path`` is a link to one, that one, so that it is the same until the end.
+    Returns the folder; if ``path`` is a link, its target, so that later changes of the link have no effect.
 
     Raises
     ------
@@ -134,9 +134,9 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """`check_output_folder` for a ``with`` block; if that ends with an error, folders made for it are removed again.
+    """Check an output folder; if the ``with`` block raises an error, remove the folders created for it.
 
-    Only folders that are still empty: what was written stays.
+    Only empty folders are removed.
     """
     missing = [folder for folder in (Path(path), *Path(path).parents) if not os.path.exists(folder)]
     folder = check_output_folder(path)
@@ -157,12 +157,12 @@ def save_figure(
     xlabel: str = "",
     ylabel: str = "",
 ) -> None:
-    """Let ``paint(ax)`` draw on new axes and keep the picture as a PNG file; needs no display, leaves no figure open.
+    """Draw on new axes with ``paint(ax)``, and save the figure as a PNG file; needs no display.
 
     Parameters
     ----------
     size : (float, float)
-        Width and height in inches, at 100 dots an inch.
+        Width and height in inches, at 100 dots per inch.
     title, xlabel, ylabel : str
         Set where given, after painting.
     """
@@ -179,9 +179,9 @@ def save_figure(
 
 
 def discard_unfinished(for_good: bool = False) -> None:
-    """Delete what ``atomic_write`` has begun and not finished; for a process about to end without unwinding.
+    """Delete all unfinished files, for a process that is about to end without cleaning up.
 
-    ``for_good``: no thread can begin another file, in the moment that is left to it.
+    ``for_good`` keeps other threads from beginning new files.
     """
     _lock.acquire()
     for scratch in _unfinished:
@@ -191,7 +191,7 @@ def discard_unfinished(for_good: bool = False) -> None:
 
 
 def discard_left_behind(folder: Path) -> None:
-    """Delete what a killed process had begun to write in a folder that no other process writes in."""
+    """Delete unfinished files of a killed process, in a folder that no other process writes into."""
     with contextlib.suppress(OSError):
         for scratch in os.scandir(folder):
             if _SCRATCH.fullmatch(scratch.name):
@@ -199,7 +199,7 @@ def discard_left_behind(folder: Path) -> None:
 
 
 def _remove(scratch: Path) -> None:
-    """Delete what was begun; what has been put there in the place of it (a link, say) stays."""
+    """Delete an unfinished file or folder; anything else under its name (such as a link) stays."""
     with contextlib.suppress(OSError):
         mode = os.lstat(scratch).st_mode
         if stat.S_ISDIR(mode):
@@ -209,7 +209,7 @@ def _remove(scratch: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk. Some file systems can't do that for folders; the file itself is safe already."""
+    """Sync a rename to disk, if the file system supports that for folders."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,11 +1,9 @@
-"""Which files in an output folder gpuclust wrote; nothing else is ever replaced or removed.
+"""Files in an output folder that gpuclust wrote; no other file is ever replaced or removed.
 
-A file is ours if its SHA-256 is named by a record of the folder that is itself as it was written: by the run.json of
-a run, by its journal, ``.gpuclust-run.json``, which is written before files are moved to their places and deleted
-when run.json is there (so a run that was killed can be done again), or by ``.gpuclust.json``, the ledger of what is
-no run: batches and demonstrations.
-
-A record is sealed: it holds the SHA-256 of its own content.
+A file is ours if an intact record in its folder lists its SHA-256. The records are run.json; the journal of a run,
+``.gpuclust-run.json``, which is written before files are moved into place and deleted when run.json is complete (so
+that a killed run can be repeated); and ``.gpuclust.json``, the ledger of batches and demonstrations. They are sealed
+(`gpuclust.app.data.sealed`).
 """
 
 from __future__ import annotations
@@ -13,75 +11,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpuclust.app.data.opening import sha256_of_open
-from gpuclust.app.data.output import OutputError, atomic_write, discard_left_behind, sync_folder
+from gpuclust.app.data.output import OutputError, discard_left_behind, sync_folder
+from gpuclust.app.data.sealed import hash_of, read_sealed, write_sealed
 from gpuclust.core.text import displayed
 
 #: Names of the records.
 LEDGER, JOURNAL, RECORD = ".gpuclust.json", ".gpuclust-run.json", "run.json"
-#: The longest record that is read; run.json of a table with a million named columns is smaller.
-_LONGEST_RECORD = 2**28
 
-#: A file as the system knows it: device and number.
+#: Identity of a file: device and inode number.
 Inode = tuple[int, int]
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with the hash of its content, under ``sha256``."""
-    content = {key: value for key, value in record.items() if key != "sha256"}
-    return {**content, "sha256": hashlib.sha256(_canonical(content).encode()).hexdigest()}
-
-
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))
-
-
-def write_sealed(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a record as JSON; as it was written."""
-    content: dict[str, Any] = sealed(json.loads(json.dumps(record, allow_nan=False)))
-    with atomic_write(path, "w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-    return content
-
-
-def read_sealed(path: Path) -> dict[str, Any] | None:
-    """The content of a record; None if there is none, or if it is not as it was written."""
-    try:
-        with _open_unlinked(path) as file:
-            found = json.loads(file.read(_LONGEST_RECORD))
-        whole = isinstance(found, dict) and sealed(found)["sha256"] == found.get("sha256")
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if whole else None
-
-
-def hash_of(path: Path) -> str | None:
-    """SHA-256 of a regular file; None for anything else (also for a link), and where there is none."""
-    try:
-        with _open_unlinked(path) as file:
-            return sha256_of_open(file)
-    except OSError:
-        return None
-
-
-def _open_unlinked(path: Path) -> Any:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file")
-    return open(descriptor, "rb")
-
-
 def inodes(paths: Iterable[str | os.PathLike[str]]) -> dict[Inode, str]:
-    """Those of files that are there, links followed, with their paths."""
+    """Return the inodes of existing files, with their paths; links are followed."""
     found = {}
     for path in paths:
         with contextlib.suppress(OSError, ValueError):
@@ -91,34 +38,34 @@ def inodes(paths: Iterable[str | os.PathLike[str]]) -> dict[Inode, str]:
 
 
 class OutputRefused(OutputError):
-    """A file that may not be replaced is where a result would go."""
+    """A result would replace a file that may not be replaced."""
 
 
 class OutputFolder:
-    """A folder that results are moved into, and what is known of the files that are there.
+    """A folder for results, and the known hashes of the files in it.
 
     Parameters
     ----------
     path : Path
     names : collection of str
-        Names that files of ours can have there, beside the records.
+        Possible names of our files, in addition to the records.
     is_run : bool
         The folder gets a run.json; see `complete`.
     overwrite : bool
         Replace files of any origin. Inputs are never replaced.
     keep : bool
-        A file that is not ours makes way under another name instead of being refused; see `said`.
+        Rename a file that is not ours, instead of refusing; see `said`.
     inputs : dict
-        Files that are read; see `inodes`.
+        Input files; see `inodes`.
 
     Attributes
     ----------
     known : dict
-        Hashes that our files there may have, by name.
+        Hashes of our files, by name.
     said : list of str
-        What was kept, and under which name.
+        Notes on renamed files.
     replaced : bool
-        Whether anything was written yet: what was there before is gone then.
+        Whether earlier results have been replaced.
     """
 
     def __init__(
@@ -140,12 +87,12 @@ class OutputFolder:
         self.known = {name: hashes for name, hashes in known_files(path).items() if name in names}
 
     def check(self, names: Iterable[str]) -> None:
-        """Refuse, before anything is computed, to write files with these names where others are in the way.
+        """Check, before anything is computed, that files with these names can be written.
 
         Raises
         ------
         OutputRefused
-            One of them is an input; or it is there, and not as gpuclust wrote it.
+            One of them is an input, or exists and is not as gpuclust wrote it.
         """
         for name in self._names:
             check_no_input(self.path / name, self._inputs)
@@ -153,7 +100,7 @@ class OutputFolder:
             self._is_in_the_way(name, None)
 
     def _is_in_the_way(self, name: str, new: str | None) -> bool:
-        """Whether there is a file by that name that is to be kept under another one."""
+        """Whether a file with that name must be renamed; `OutputRefused` if it may not be replaced."""
         path = self.path / name
         check_no_input(path, self._inputs)
         if not os.path.lexists(path):
@@ -176,9 +123,9 @@ class OutputFolder:
         return (self._records if name in self._records else self.known).get(name, ())
 
     def commit(self, staged: Path, names: Collection[str], **notes: Any) -> dict[str, str]:
-        """Move files of these names out of the folder where they were written; their hashes by name.
+        """Move files from the folder ``staged`` into place, and return their hashes by name.
 
-        The ledger, or journal, is written first, with ``notes`` in it; the run.json of an earlier run is deleted.
+        The ledger or journal is written first, with ``notes``; the run.json of an earlier run is deleted.
 
         Raises
         ------
@@ -202,7 +149,7 @@ class OutputFolder:
         return hashes
 
     def write_ledger(self, **notes: Any) -> None:
-        """What is ours here, and ``notes``, beside what the ledger says of other names."""
+        """Write the known hashes and ``notes`` into the ledger; its entries of other names stay."""
         path = self.path / self._ledger
         before = read_sealed(path) or {}
         others = {name: hashes for name, hashes in before.get("files", {}).items() if name not in self._names}
@@ -210,7 +157,7 @@ class OutputFolder:
         self._records[self._ledger] = _own_hash(path)
 
     def complete(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Write run.json, which takes the place of the journal; files of an earlier run that it does not name go."""
+        """Write run.json, then delete the journal and files of an earlier run that run.json does not list."""
         with _as_output_error(self.path):
             if self._is_in_the_way(RECORD, None):
                 self._make_way(RECORD)
@@ -220,14 +167,14 @@ class OutputFolder:
         return written
 
     def _forget(self, names: Iterable[str]) -> None:
-        """Delete files of these names that are as we wrote them; others stay."""
+        """Delete files of these names, unless they were changed."""
         for name in names:
             if hash_of(self.path / name) in self._ours(name):
                 with contextlib.suppress(OSError):
                     (self.path / name).unlink()
 
     def forget_all(self) -> None:
-        """Delete everything here that is as we wrote it."""
+        """Delete all files that are as we wrote them."""
         with contextlib.suppress(OSError):
             if self.known and not self._records[self._ledger]:
                 self.write_ledger()
@@ -237,7 +184,7 @@ class OutputFolder:
             self._forget([self._ledger])
 
     def _make_way(self, name: str) -> None:
-        """Rename a file that is not ours."""
+        """Rename a file that is not ours, and note its new name."""
         stem, ending = os.path.splitext(name)
         number = 1
         while os.path.lexists(self.path / (other := f"{stem}.changed-{number}{ending}")):
@@ -247,7 +194,7 @@ class OutputFolder:
 
 
 def tidy(folder: Path) -> None:
-    """Delete what a run that was killed after run.json was written has left beside its complete result."""
+    """Delete temporary files and the journal of a run that was killed after run.json was written."""
     discard_left_behind(folder)
     if read_sealed(folder / JOURNAL) is not None:
         with contextlib.suppress(OSError):
@@ -255,7 +202,7 @@ def tidy(folder: Path) -> None:
 
 
 def known_files(folder: Path) -> dict[str, list[str]]:
-    """Hashes that our files in a folder may have, by name, as its records say."""
+    """Return the hashes of our files in a folder, by name, from its records."""
     known: dict[str, list[str]] = {}
     for record in (LEDGER, JOURNAL, RECORD):
         content = read_sealed(folder / record) or {}
@@ -273,12 +220,12 @@ def _hash_of_staged(path: Path) -> str:
 
 
 def _own_hash(path: Path) -> list[str]:
-    """Hash of a record that is as it was written."""
+    """Return the hash of an intact record."""
     return [digest] if read_sealed(path) is not None and (digest := hash_of(path)) else []
 
 
 def check_folder(path: Path) -> None:
-    """`OutputRefused` if something else than a folder is where results are to have theirs, such as a link."""
+    """Raise `OutputRefused` if the path of a results folder is a link or a file."""
     if path.is_symlink():
         raise OutputRefused(f"{displayed(path)}: is a link, and results are not written through links")
     if path.exists() and not path.is_dir():
@@ -286,11 +233,11 @@ def check_folder(path: Path) -> None:
 
 
 def check_no_input(path: Path, inputs: Mapping[Inode, str]) -> None:
-    """``OutputError`` if what lies at a path, or what it links to, is an input."""
+    """Raise `OutputRefused` if a path, or the target of a link, is an input."""
     for look in (os.lstat, os.stat):
         try:
             state = look(path)
-        except OSError:  # nothing there, or a link to nothing
+        except OSError:  # no such file, or a broken link
             continue
         source = inputs.get((state.st_dev, state.st_ino))
         if source is not None:
@@ -302,12 +249,12 @@ def check_no_input(path: Path, inputs: Mapping[Inode, str]) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, by a lock on the folder itself, where its file system has locks.
+    """Lock a folder against other runs, if its file system has locks.
 
     Raises
     ------
     OutputError
-        Another run is at work there.
+        Another run holds the lock.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Dissimilarities given instead of points: condensed ones, or a square matrix that is checked and condensed."""
+"""Precomputed dissimilarities: condensed, or a square matrix that is checked and condensed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gpuclust.errors import InputFileError
 
 
 def as_distances(data: DataSet) -> DataSet:
-    """The same data set with condensed dissimilarities for values.
+    """Return a data set whose values are condensed dissimilarities.
 
     Raises
     ------
     InputFileError
-        The values are no square matrix that is symmetric with a zero diagonal, or hold a number that is no distance.
+        The values are not a symmetric matrix with a zero diagonal, or hold an invalid distance.
 
     Warns
     -----
     RoundingWarning
-        If they are one but for rounding (`gpuclust.core.rounded`).
+        If they are valid up to rounding (`gpuclust.core.rounded`).
     """
     values = data.values
     if values.ndim == 2 and 1 in values.shape and data.names is None:  # condensed, as a row or column of a table

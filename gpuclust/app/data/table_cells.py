@@ -1,4 +1,4 @@
-"""What single cells, and columns of cells, of a text table hold."""
+"""Classification of the cells of a text table: numbers, missing values, booleans, text."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 EMPTY, NUMBER, MISSING, BOOLEAN, COMMA, TEXT = "empty", "number", "missing", "boolean", "comma", "text"
 
-#: What other programs write where there is no value; spelt in lower case. Words that Python reads as NaN come beside.
+#: Missing values as written by other programs, in lower case; in addition to the words that Python reads as NaN.
 _MISSING = frozenset(("na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "?", "-", "--", ".", "missing"))
 _BOOLEAN = {"true": 1.0, "false": 0.0}
-#: Thousands with separators, and any other number with a decimal comma.
+#: Numbers with thousands separators, and integers.
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 _WHOLE = re.compile(r"[0-9]+")
-#: Headings of columns that name rows, where all cells are different whole numbers.
+#: Headings of columns of row names, if all cells are unique integers.
 _NAMING = re.compile(
     r"unnamed: ?0(_level_[0-9]+)?|level_0|__index_level_[0-9]+__|.+[_ .-](id|ids|key|index)|ids?|index|key|names?"
     r"|row[_ .-]?(names?|ids?|number|no|nr)|(gene|sample|patient|subject)s?([_ .-]?(name|symbol|number|no|nr))?",
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r".*[a-z](Id|ID)")
-#: Headings beside these that only say a column may be an identifier.
+#: Further headings of columns that may be identifiers.
 _PERHAPS_NAMING = re.compile(r".*id|row|no\.?|nr\.?|#|obs|observation|case|labels?", re.IGNORECASE)
 
 
 def kind(cell: str) -> str:
-    """One of EMPTY, NUMBER (finite), MISSING (NaN, infinite, NA ...), BOOLEAN, COMMA (1,5 or 1,234) and TEXT."""
+    """Classify a cell: EMPTY, NUMBER (finite), MISSING (NaN, inf, NA, ...), BOOLEAN, COMMA (1,5; 1,234) or TEXT."""
     if not cell:
         return EMPTY
     number = to_number(cell)
@@ -41,7 +41,7 @@ def kind(cell: str) -> str:
 
 
 def to_number(cell: str) -> float | None:
-    """The number that a cell spells, which may be infinite or NaN; None for anything else."""
+    """Convert a cell to a number, which may be infinite or NaN; None if it is not one."""
     if "_" in cell:  # Python reads 1_000, NumPy and other programs don't
         return None
     try:
@@ -51,7 +51,7 @@ def to_number(cell: str) -> float | None:
 
 
 def to_boolean(cell: str) -> float:
-    """1 for true, 0 for false, in any case; ``ValueError`` for anything else."""
+    """Convert true to 1 and false to 0, ignoring case; ``ValueError`` for anything else."""
     found = _BOOLEAN.get(cell.strip().strip('"').lower())
     if found is None:
         raise ValueError(f"{cell!r} is neither true nor false")
@@ -59,40 +59,40 @@ def to_boolean(cell: str) -> float:
 
 
 def has_comma(cell: str) -> bool:
-    """Whether this is a number with a decimal comma."""
+    """Whether a cell is a number with a decimal comma."""
     return cell.count(",") == 1 and to_number(cell.replace(",", ".")) is not None
 
 
 def has_thousands(cell: str) -> bool:
-    """Whether this is a number with separators of thousands (1,234 may have a decimal comma too)."""
+    """Whether a cell is a number with thousands separators (1,234 may be one with a decimal comma as well)."""
     return _THOUSANDS.fullmatch(cell) is not None
 
 
 def is_whole(cell: str) -> bool:
-    """Whether a cell is written with digits only."""
+    """Whether a cell consists of digits only."""
     return _WHOLE.fullmatch(cell) is not None
 
 
 def numeric(cells: Sequence[str]) -> bool:
-    """Whether a column holds numbers, some of which may be faulty; false if it holds text."""
+    """Whether a column is numeric, possibly with faulty cells, rather than text."""
     texts = sum(kind(cell) == TEXT for cell in cells)
     return 2 * texts < len(cells)
 
 
 def names_rows(heading: str) -> bool:
-    """Whether a heading says that its column names rows."""
+    """Whether a heading is that of row names or identifiers."""
     return _NAMING.fullmatch(heading) is not None or _CAMEL.fullmatch(heading) is not None
 
 
 def may_name_rows(heading: str) -> bool:
-    """Whether a heading may say that; ``acid`` and ``#`` too."""
+    """Whether a heading may be that of identifiers, including doubtful ones such as ``acid`` and ``#``."""
     return names_rows(heading) or _PERHAPS_NAMING.fullmatch(heading) is not None
 
 
 def are_names(cells: Sequence[str]) -> bool:
-    """Whether a column of cells holds names: text without numbers, or at least as many words as anything else.
+    """Whether a column holds names: text without numbers, or at least as many words as other cells.
 
-    A few cells among numbers that are none (0x10, 3+4j) are faults and no names.
+    A few malformed numbers (0x10, 3+4j) among numbers are faults, not names.
     """
     kinds = [kind(cell) for cell in cells]
     words = sum(found == TEXT and _is_word(cell) for found, cell in zip(kinds, cells, strict=True))

@@ -1,4 +1,4 @@
-"""What is wrong with a text table that cannot be read: where, and what to do about it."""
+"""Error messages for text tables that cannot be read: position, cause and remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PHYLIP = "; a matrix in PHYLIP form? Leave out its first line, the number of ro
 
 
 def find_fault(lines: Iterable[str], layout: Layout) -> str | None:
-    """Line and column of the first cell that is not a finite number, or of the first row of another length."""
+    """Describe the first cell that is not a finite number, or the first row of a different length."""
     wanted, length = set(layout.cells), layout.width + layout.trailing
     seen: list[list[str]] = []
     rows = rows_of(lines, layout)
@@ -44,7 +44,7 @@ def find_fault(lines: Iterable[str], layout: Layout) -> str | None:
 
 
 def rows_of(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header, as stripped cells, and the number of the line at which each ends."""
+    """Yield the rows below the header as stripped cells, with the number of the line at which each ends."""
     blanks = layout.separator == BLANKS
     text = (line.strip() for line in lines) if blanks else lines
     rows = csv.reader(text, delimiter=layout.separator, skipinitialspace=blanks)
@@ -54,7 +54,7 @@ def rows_of(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, list[st
 
 
 def undecodable(error: UnicodeDecodeError) -> str:
-    """What to say of a file that is not text in UTF-8."""
+    """Describe a file that is not text in UTF-8."""
     said = f"is not text in UTF-8 (byte {error.start:,}: {error.reason})"
     if error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return f"{said}, but in UTF-16: save it as UTF-8, or convert it (iconv -f UTF-16 -t UTF-8)"
@@ -69,7 +69,7 @@ def _describe(cell: str) -> str:
 
 
 def _advice(cell: str, place: int, layout: Layout, rows: list[list[str]]) -> str:
-    """What to do about a cell."""
+    """Return the remedy for a faulty cell."""
     found = kind(cell)
     if found == EMPTY:
         if len(rows[-1]) > 1 and not any(rows[-1]):
@@ -96,7 +96,7 @@ def _advice(cell: str, place: int, layout: Layout, rows: list[list[str]]) -> str
 
 
 def _advice_on_length(rows: list[list[str]], fault: int) -> str:
-    """What to do about rows of different lengths, the one at ``fault`` being the first that differs."""
+    """Return the remedy for rows of different lengths; ``fault`` is the first that differs."""
     if len(rows[0]) == 1 and rows[0][0].isdigit():
         if len(rows) > 1 and len(rows[1]) > 1 and kind(rows[1][0]) != NUMBER:
             return _PHYLIP
@@ -110,7 +110,7 @@ def _advice_on_length(rows: list[list[str]], fault: int) -> str:
 
 
 def _is_triangle(rows: list[list[str]]) -> bool:
-    """Whether rows get longer, or shorter, by one number each: half of a matrix, padded or not."""
+    """Whether each row is longer, or shorter, by one number: a triangle of a matrix, padded or not."""
     if len(rows) == 1:  # the first row of a padded half: 0,,, or ,1,2,3
         row = rows[0]
         return len(row) > 2 and (not any(row[1:]) or (row[0] == "" and all(row[1:])))

@@ -1,7 +1,7 @@
-"""Layout of a text table: what separates its cells, whether its first line is a header, which column names rows.
+"""Layout of a text table: separator, header, and column of row names.
 
-All is decided by the lines at the beginning of the file (all lines of a small one), never by the first two alone.
-What they leave open is decided one way, and said in a warning that names the option which decides it the other way.
+It is detected from the lines at the beginning of the file (all lines of a small one). Where they are ambiguous, a
+warning names the option that overrides the decision.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from gpuclust.app.data.table_cells import (
     BOOLEAN,
@@ -22,47 +21,47 @@ from gpuclust.app.data.table_cells import (
     is_whole,
     kind,
     names_rows,
-    numeric,
 )
+from gpuclust.app.data.table_columns import place_of_index
+from gpuclust.app.data.table_header import first_line_is_header
 
 #: Runs of blanks as a separator.
 BLANKS = " "
 _MARKS = "\t;|,"
-_YEARS = range(1500, 2200)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the beginning of a table tells about the rest.
+    """Layout of a text table.
 
     Attributes
     ----------
     separator : str
-        ``" "`` stands for runs of blanks.
+        ``" "`` stands for one or more blanks.
     skip : int
         Lines before the first row of numbers.
     heads : tuple of str or None
         The heading of each cell of a row; None without a header.
     width : int
-        Cells in a row, without the empty one behind a separator at the end of every row.
+        Number of cells in a row, not counting the empty one after a trailing separator.
     trailing : bool
-        Every row ends with a separator.
+        Whether every row ends with a separator.
     named : int or None
-        The cell that names the row.
+        Column of row names.
     tentative : bool
-        It does so only if all of its cells are different whole numbers.
+        Whether `named` holds only if all cells of the column are unique integers.
     booleans : tuple of int
-        Cells that are true or false.
+        Columns of true and false.
     whole : tuple of int
-        Cells that are written with digits only.
+        Columns of cells that consist of digits only.
     header : bool
         Whether the first line is a header.
     bare : bool
-        There is nothing below the header.
+        Whether there is nothing below the header.
     doubt : str or None
-        Why that may be wrong.
+        Warning about an ambiguous header.
     chosen : tuple of int or None
-        The cells that are read as numbers; None for all but the one that names the row.
+        Columns that are read as numbers; None for all but `named`.
     """
 
     separator: str
@@ -81,19 +80,19 @@ class Layout:
 
     @property
     def cells(self) -> tuple[int, ...]:
-        """The cells that are read as numbers."""
+        """Columns that are read as numbers."""
         if self.chosen is not None:
             return self.chosen
         return tuple(cell for cell in range(self.width) if cell != self.named)
 
     def choosing(self, chosen: tuple[int, ...]) -> Layout:
-        """The same table, of which these cells are read. One that is asked for names no rows, unless it must."""
+        """Return the layout with these columns chosen. A chosen column does not name the rows."""
         named = None if self.named in chosen else self.named
         return replace(self, chosen=chosen, named=named, tentative=self.tentative and named is not None)
 
 
 def parse(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Rows of stripped cells."""
+    """Split lines into rows of stripped cells."""
     if separator == BLANKS:
         lines = [line.strip() for line in lines]
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=separator == BLANKS)
@@ -103,10 +102,10 @@ def parse(lines: Sequence[str], separator: str) -> list[list[str]]:
 def layout_of(
     lines: Sequence[str], separator: str | None, header: bool | None, index: str | int | None, ends: bool = True
 ) -> Layout | None:
-    """The layout of a table that begins with these lines; None if they are blank.
+    """Detect the layout of a table from its first lines; None if they are blank.
 
-    ``header`` and ``index`` overrule what is found: `index` is a heading, a number from 0, or ``"none"``. ``ends``:
-    the table has no other lines.
+    ``header`` and ``index`` override the detection; ``index`` is a heading, a number from 0, or ``"none"``. ``ends``
+    says that the table has no other lines.
     """
     skip = 0
     while skip < len(lines) and not lines[skip].strip():
@@ -120,13 +119,13 @@ def layout_of(
             break
         comments += 1
     rest = [line for line in lines[skip + comments :] if line.strip()]
-    if not rest or any(line.startswith("#") for line in rest):  # all lines, or rows with such names
+    if not rest or any(line.startswith("#") for line in rest):  # every line begins so, or some row names do
         comments, rest = 0, [line for line in lines[skip:] if line.strip()]
     if not rest:
         return None
     separator = separator_of(rest, separator)
     rows = parse(rest, separator)
-    if not ends and len(rows) > 2:  # the last row may be the beginning of one
+    if not ends and len(rows) > 2:  # the last row may be incomplete
         rows.pop()
     last_comment = None
     for line in lines[skip : skip + comments]:
@@ -136,9 +135,9 @@ def layout_of(
 
 
 def separator_of(lines: Sequence[str], expected: str | None) -> str:
-    """What separates the cells: the mark that gives rows of one length with most numbers.
+    """Detect the separator: the one that gives rows of equal length with the largest share of numbers.
 
-    ``expected`` is taken if it occurs in the first two lines.
+    ``expected`` is returned if it occurs in the first two lines.
     """
     if expected is not None and any(expected in line for line in lines[:2]):
         return expected
@@ -150,11 +149,11 @@ def separator_of(lines: Sequence[str], expected: str | None) -> str:
             continue
         try:
             rows = parse(lines, mark)
-        except csv.Error:  # a line is one cell longer than any cell may be: this is not what separates
+        except csv.Error:  # a cell exceeds the limit of the csv module: not the separator
             continue
         body = rows[1:] or rows
         width = len(body[0])
-        counted = len(rows[0]) == 1 and rows[0][0].isdigit()  # the number of rows above a matrix: a fault to be told
+        counted = len(rows[0]) == 1 and rows[0][0].isdigit()  # the number of rows: an error, reported later
         if width < 2 or not (len(rows[0]) in (width, width - 1) or counted) or any(len(row) != width for row in body):
             continue
         filled = [kind(cell) for row in body for cell in row if cell]
@@ -195,7 +194,7 @@ def _layout_of_rows(
     if found:
         heads = ("", *first) if shorter else tuple(first)
     if not shorter:
-        width = len(first)  # rows of another length are a fault, which reading on will find
+        width = len(first)  # rows of a different length are an error, found when they are read
     content = [row for row in (even if found else [first, *even]) if len(row) == width]
     columns = list(zip(*content, strict=True)) if content else [() for _ in range(width)]
     named, tentative = _naming(heads, columns, shorter and found, index)
@@ -217,7 +216,7 @@ def _layout_of_rows(
 
 
 def _line_after(lines: Sequence[str], skip: int, separator: str) -> int:
-    """How many lines there are up to the end of the first row behind ``skip``: quoted cells may go over several."""
+    """Return the number of lines to the end of the first row after ``skip``; quoted cells may contain line ends."""
     while not lines[skip].strip():
         skip += 1
     reader = csv.reader(lines[skip:], delimiter=separator)
@@ -228,7 +227,7 @@ def _line_after(lines: Sequence[str], skip: int, separator: str) -> int:
 def _naming(
     heads: tuple[str, ...] | None, columns: Sequence[Sequence[str]], shorter: bool, index: str | int | None
 ) -> tuple[int | None, bool]:
-    """The cell that names the row, if one does, and whether that is so for different whole numbers only."""
+    """Return the column of row names, or None, and whether that requires unique integers."""
     if index is not None:
         return place_of_index(index, heads, len(columns)), False
     if len(columns) < 2:
@@ -244,142 +243,3 @@ def _naming(
     if EMPTY in found or found == {MISSING}:
         return (None if EMPTY in found else 0), False
     return (0, True) if found <= {NUMBER, MISSING} and len(set(first)) == len(first) else (None, False)
-
-
-def place_of_index(index: str | int, heads: Sequence[str] | None, width: int) -> int | None:
-    """The number of the column that ``--index`` means; None for ``"none"``, ``ValueError`` if there is none such."""
-    if isinstance(index, str) and index.strip().lower() == "none":
-        return None
-    if isinstance(index, str) and heads is not None and index in heads:
-        if list(heads).count(index) > 1:
-            raise ValueError(f"several columns are named {index!r}; give the number of the one that names the rows")
-        return list(heads).index(index)
-    if str(index).isdigit() and int(index) < width:
-        return int(index)
-    there = f"columns 0 to {width - 1}" + (f" ({', '.join(map(repr, heads[:8]))})" if heads else "")
-    raise ValueError(f"index {index!r} is no column: there are {there}, or 'none'")
-
-
-def first_line_is_header(
-    first: Sequence[str], rows: Sequence[Sequence[str]], shorter: bool
-) -> tuple[bool, str | None]:
-    """Whether a first line names the columns of the rows below, and why that may be wrong."""
-    kinds = [kind(cell) for cell in first]
-    if not rows or (len(first) != len(rows[0]) and not shorter):
-        return TEXT in kinds and all(found in (TEXT, EMPTY) for found in kinds), None
-    columns = list(zip(*rows, strict=True))
-    if shorter:
-        return TEXT in kinds or are_names(columns[0]) or _counts(columns[0]), None
-    fractions = any(found == NUMBER and not is_whole(cell) for found, cell in zip(kinds, first, strict=True))
-    over_numbers = [
-        found == TEXT and numeric(cells) and not (place == 0 and are_names(cells))
-        for place, (found, cells) in enumerate(zip(kinds, columns, strict=True))
-    ]
-    if any(over_numbers):
-        # 1.5,word over numbers is a faulty row rather than a header: reading on will say where.
-        return not fractions, None
-    if all(found in (TEXT, EMPTY) for found in kinds):
-        return True, None
-    labels = [cell for place, cell in enumerate(first) if not (place == 0 and kinds[0] in (TEXT, EMPTY))]
-    values = columns[len(first) - len(labels) :]
-    if kinds[0] == EMPTY and all(columns[0]) and not fractions:
-        return True, None
-    if kinds[0] == TEXT:
-        return _over_names(first, labels, columns, values)
-    return _over_numbers(labels, values, rows)
-
-
-def _over_names(
-    first: Sequence[str],
-    labels: Sequence[str],
-    columns: Sequence[Sequence[str]],
-    values: Sequence[Sequence[str]],
-) -> tuple[bool, str | None]:
-    """A text and numbers over a column of text and columns of numbers: a header, or the first of named rows."""
-    if names_rows(first[0]) and first[0] not in columns[0]:
-        return True, None
-    if not _may_be_headings(labels) or _in_distances(labels, values):
-        return False, None
-    if _are_years(labels, values) or _all_fractions(values) or labels == [str(i) for i in range(len(labels))]:
-        return True, None
-    patterns = {_pattern(name) for name in columns[0]}
-    if len(patterns) == 1 and "0" in next(iter(patterns)):
-        if _pattern(first[0]) in patterns:
-            return False, None
-        if len(columns[0]) > 2:
-            return True, None
-    return False, _doubt(first, "a row of data") if _ascend(labels) else None
-
-
-def _over_numbers(
-    labels: Sequence[str], values: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]
-) -> tuple[bool, str | None]:
-    """Numbers over numbers: a header only if they are written as no row below is."""
-    if not _may_be_headings(labels) or _in_distances(labels, values):
-        return False, None
-    counted = list(labels) == [str(i) for i in range(len(labels))]
-    years = _are_years(labels, values)
-    if _all_fractions(values):
-        if years or counted:
-            return True, None
-        if len(labels) > 1 and _ascend(labels):
-            return True, None if len(labels) > 2 else _doubt(labels, "the header")
-        return False, _doubt(labels, "a row of data")
-    if years and len(labels) > 1:
-        return True, _doubt(labels, "the header")
-    if counted and len(labels) > 2:
-        following = [str(len(labels) + i) for i in range(len(labels))]
-        return (False, None) if list(rows[0]) == following else (True, _doubt(labels, "the header"))
-    binary = all(cell in ("0", "1") for cells in values for cell in cells)
-    return False, _doubt(labels, "a row of data") if counted and len(labels) == 2 and not binary else None
-
-
-def _pattern(name: str) -> str:
-    """A name without what its numbers are: ``s12`` and ``s7`` have one pattern."""
-    return re.sub(r"[0-9]+", "0", name)
-
-
-def _may_be_headings(labels: Sequence[str]) -> bool:
-    return bool(labels) and all(map(is_whole, labels)) and len(set(labels)) == len(labels)
-
-
-def _ascend(labels: Sequence[str]) -> bool:
-    """Whether whole numbers go up by equal steps."""
-    numbers = [int(label) for label in labels]
-    return len({after - before for before, after in pairwise(numbers)}) <= 1 and numbers == sorted(numbers)
-
-
-def _are_years(labels: Sequence[str], values: Sequence[Sequence[str]]) -> bool:
-    """Whether all are years, in order, over numbers that are none."""
-    numbers = [int(label) for label in labels]
-    if not all(number in _YEARS for number in numbers) or numbers != sorted(numbers):
-        return False
-    return not any(is_whole(cell) and int(cell) in _YEARS for cells in values for cell in cells)
-
-
-def _all_fractions(values: Sequence[Sequence[str]]) -> bool:
-    """Whether no number in these columns is written with digits only."""
-    cells = [cell for column in values for cell in column]
-    return bool(cells) and all(kind(cell) == NUMBER and not is_whole(cell.lstrip("+-")) for cell in cells)
-
-
-def _in_distances(labels: Sequence[str], values: Sequence[Sequence[str]]) -> bool:
-    """Whether a line is the first of a square matrix of distances: zero, then what the first column holds."""
-    if len(labels) < 2 or float(labels[0]) != 0:
-        return False
-    down = list(values[0])[: len(labels) - 1]
-    diagonal = [values[i + 1][i] for i in range(len(down))]
-    same = all(kind(a) == NUMBER and float(a) == float(b) for a, b in zip(down, labels[1:], strict=False))
-    return bool(down) and same and all(kind(cell) == NUMBER and float(cell) == 0 for cell in diagonal)
-
-
-def _counts(cells: Sequence[str]) -> bool:
-    """Whether a column holds 0, 1, 2 ... or 1, 2, 3 ..., written so."""
-    start = 1 if cells and cells[0] == "1" else 0
-    return bool(cells) and list(cells) == [str(start + i) for i in range(len(cells))]
-
-
-def _doubt(cells: Sequence[str], taken: str) -> str:
-    listed = ", ".join(cells[:4]) + (", ..." if len(cells) > 4 else "")
-    other = "--no-header if it is a row of data" if taken == "the header" else "--header if it names the columns"
-    return f"the first line ({listed}) is taken for {taken}, which is not certain; give {other}"

@@ -1,20 +1,19 @@
-"""Tables of numbers as text, separated by commas, semicolons, tabs, bars or blanks.
+"""Text tables of numbers, separated by commas, semicolons, tabs, bars or blanks.
 
-A table may have a header, and a column that names its rows; `gpuclust.app.data.table_layout` finds out by what the
-lines hold:
+A table may have a header and a column of row names; `gpuclust.app.data.table_layout` detects both:
 
-- the first line is a header if a cell of it is text over numbers; if its first cell is empty, or it is one cell
-  shorter than the rows (as R writes it), over names of rows; or if it holds years, 0, 1, 2 ..., or other whole
-  numbers in order, over numbers that are written with decimals or over named rows;
-- the first column names the rows if it holds words, if its heading is empty (as pandas and R write it), or if the
-  heading is that of identifiers (``id``, ``gene_id``, ``Unnamed: 0``) and all its cells are different whole numbers.
+- the first line is a header if one of its cells is text above numbers; if, above row names, its first cell is empty
+  or it is one cell shorter than the rows (as R writes it); or if it holds years, 0, 1, 2, ..., or other increasing
+  integers, above numbers with decimals or in a table with row names;
+- the first column holds row names if it holds words, if its heading is empty (as pandas and R write it), or if the
+  heading is that of an identifier (``id``, ``gene_id``, ``Unnamed: 0``) and all cells are unique integers.
 
-`header` and `index` overrule that. A column is meant by its name, or by its number from 0, which counts every column
-of the file, also the one that names the rows. Every other cell, or every one in the columns that were chosen, must be
-a finite number, or true or false in the whole column. Comments (``#``) may stand above the table.
+`header` and `index` override the detection. Columns are given by name, or by number from 0, where every column of the
+file counts, including row names. All other cells, or those of the chosen columns, must be finite numbers, or true and
+false in the whole column. Comments (``#``) are allowed above the table.
 
-NumPy's C reader does the parsing; only when it fails is the file read a second time, cell by cell, to say where the
-fault is (`gpuclust.app.data.table_faults`).
+NumPy's C reader parses the file. Only if it fails, the file is read a second time, cell by cell, to find the position
+of the error (`gpuclust.app.data.table_faults`).
 """
 
 from __future__ import annotations
@@ -30,20 +29,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.app.data.opening import open_text, rows_that_fit
-from gpuclust.app.data.table_cells import are_names, may_name_rows, names_rows, to_boolean, to_number
+from gpuclust.app.data.table_cells import are_names, to_boolean, to_number
+from gpuclust.app.data.table_columns import choose_columns, identifiers
 from gpuclust.app.data.table_faults import find_fault, rows_of, undecodable
 from gpuclust.app.data.table_layout import BLANKS, Layout, layout_of
 from gpuclust.core.text import unguarded
-from gpuclust.errors import ClusterWarning, InputFileError, unknown_name, warn
+from gpuclust.errors import ClusterWarning, InputFileError, warn
 
-#: Characters at the beginning of a table that its layout is found from, and fewest lines.
+#: Number of characters from which the layout is detected, and smallest number of lines.
 _SAMPLE, _FEWEST = 200_000, 4
-#: Column names that are listed.
+#: Number of column names that are listed.
 _LISTED = 8
 
 
 class Table(NamedTuple):
-    """What a file of rows and columns holds.
+    """Content of a table.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Table(NamedTuple):
     columns : list of str or None
         Names of the columns.
     how : str
-        How it was read, in one line.
+        How the table was read, in one line.
     """
 
     values: NDArray[Any]
@@ -77,22 +77,22 @@ def read_table(
     ----------
     path : Path
     separator : str or None
-        What is expected between cells; None: what the first lines hold.
+        Expected separator; None: detected from the first lines.
     columns : sequence of str or int, optional
-        Those to read, by name or by number from 0; the others may hold anything.
+        Columns to read, by name or by number from 0; the others may have any content.
     header : bool, optional
-        Whether the first line is a header; by default that is found out.
+        Whether the first line is a header; detected by default.
     index : str or int, optional
-        The column that names the rows, or ``"none"``; by default that is found out.
+        Column of row names, or ``"none"``; detected by default.
     distances : bool
-        The table is a square matrix, which tells whether a header and names stand beside it.
+        Whether the table is a square matrix, which shows whether it has a header and row names.
     limit : int, optional
-        Bytes that the values may take, by default what is available.
+        Largest size of the values in bytes, by default the available memory.
 
     Raises
     ------
     InputFileError
-        The file holds no table of finite numbers; the message says where not.
+        The file is not a table of finite numbers; the message names the position.
     """
     try:
         layout = _layout_of(path, separator, header, index)
@@ -122,7 +122,7 @@ def read_table(
 
 
 def _squared(shape: tuple[int, ...], layout: Layout) -> dict[str, bool | int] | None:
-    """What to overrule so that a matrix becomes square, if that helps."""
+    """Return the arguments of `read_table` that make a matrix square, if there are any."""
     rows, columns = shape
     if rows == columns + 1 and not layout.header:
         return {"header": True}
@@ -141,10 +141,9 @@ def describe(
     named: int | None = None,
     heads: Sequence[str] | None = None,
 ) -> str:
-    """One line on how a file was read.
+    """Describe in one line how a file was read.
 
-    ``first`` says what its first line was taken for; ``named`` is the column, of those that have ``heads``, that
-    names the rows.
+    ``first`` describes its first line; ``named`` is the column of row names, ``heads`` the headings of all columns.
     """
     rows, width = shape
     size = f"{rows:,} row{'s' * (rows != 1)} x {width:,} column{'s' * (width != 1)}"
@@ -162,58 +161,20 @@ def describe(
 def table_shape(
     path: Path, separator: str | None, header: bool | None = None, index: str | int | None = None
 ) -> tuple[int, int]:
-    """About how many rows, and how many columns, a table has, from its first lines and the size of its file."""
+    """Estimate the number of rows, and return that of columns, from the first lines and the size of the file."""
     layout = _layout_of(path, separator, header, index)
     with open_text(path) as file:
         lines = list(islice(file, 200))
-    size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text shrinks to about a third
+    size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text is compressed to about a third
     length = sum(map(len, lines)) / len(lines)
     rows = len(lines) - layout.skip if len(lines) < 200 else int(size / length)
     return rows, len(layout.cells)
 
 
-def choose_columns(
-    path: Path, columns: Sequence[str | int], names: Sequence[str] | None, width: int
-) -> tuple[int, ...]:
-    """Numbers, from 0, of columns given by name or by number; ``names`` are those of all ``width`` of them.
-
-    A text is a name if a column has it, and otherwise a number.
-    """
-    places = [_place_of(path, column, names, width) for column in columns]
-    if len(set(places)) < len(places):
-        raise InputFileError(f"{path}: a column was asked for twice: {', '.join(map(str, columns))}")
-    return tuple(places)
-
-
-def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width: int) -> int:
-    is_number = not isinstance(column, str) or (column.isascii() and column.isdigit() and len(column) < 10)
-    number = int(column) if is_number else None
-    if isinstance(column, str) and names is not None and column in names:
-        if list(names).count(column) > 1:
-            raise InputFileError(f"{path}: several columns are named {column!r}; give their numbers, from 0")
-        place = list(names).index(column)
-        if number is not None and number < width and number != place:
-            warn(
-                f"{path}: {column} is taken for the column of that name, number {place}, and not for column number "
-                f"{number} ({names[number]!r})",
-                ClusterWarning,
-            )
-        return place
-    if number is not None:
-        if 0 <= number < width:
-            return number
-        if names is not None and str(number) in names:  # a number in a manifest or in Python
-            return list(names).index(str(number))
-        raise InputFileError(f"{path}: has columns 0 to {width - 1}, but column {number} was asked for")
-    if names is None:
-        raise InputFileError(f"{path}: its columns have no names, so {column!r} is none; give numbers from 0")
-    raise InputFileError(f"{path}: {unknown_name('column', column, names)}")
-
-
 def _load(
     path: Path, layout: Layout, index: str | int | None, limit: int | None
 ) -> tuple[NDArray[np.float64], list[str] | None, Layout]:
-    """Values and names of rows. What the whole file tells against the layout's first lines is heeded."""
+    """Load values and row names. The layout is corrected where the rest of the file contradicts its first lines."""
     if not layout.cells:
         raise InputFileError(f"{path}: holds names of rows only, and no numbers")
     names: list[str] = []
@@ -237,7 +198,7 @@ def _load(
 
 
 def _names_after_all(path: Path, layout: Layout, index: str | int | None) -> bool:
-    """Whether the first column, taken for numbers by its first cells, holds names."""
+    """Whether the first column, numeric in the first lines, holds names."""
     if index is not None or layout.named is not None or layout.width < 2 or layout.chosen is not None:
         return False
     with open_text(path) as file:
@@ -245,40 +206,10 @@ def _names_after_all(path: Path, layout: Layout, index: str | int | None) -> boo
 
 
 def _identify(names: Sequence[str]) -> bool:
-    """Whether all are different whole numbers, or missing ones among them."""
+    """Whether all names are unique integers or missing values."""
     numbers = [to_number(name) for name in names]
     whole = all(number is None or not np.isfinite(number) or number == int(number) for number in numbers)
     return whole and len(set(names)) == len(names)
-
-
-def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]) -> list[str]:
-    """Warnings of columns that number or identify the rows, and are used as features.
-
-    ``heads`` are the headings of the columns, or their numbers; ``whole`` are the columns of whole numbers.
-    """
-    if values.shape[1] < 2 or len(values) < 2 or _are_distances(values):
-        return []
-    found = []
-    for column, heading in enumerate(heads):
-        if column not in whole:
-            continue
-        numbers = values[:, column]
-        counts = len(numbers) > 2 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
-        called = names_rows(heading) or (may_name_rows(heading) and len(np.unique(numbers)) == len(numbers))
-        if not counts and not called:
-            continue
-        why = "numbers the rows" if counts else "has the heading of identifiers"
-        which = heading if heading.isdigit() else repr(heading)
-        found.append(
-            f"column {which} {why}, and is used as a feature: leave it out by --columns, or give --index {heading} "
-            "if it names the rows, --index none if it is a feature"
-        )
-    return found
-
-
-def _are_distances(values: NDArray[Any]) -> bool:
-    """Whether this is a square matrix of distances, which has no features."""
-    return values.shape[0] == values.shape[1] and not values.diagonal().any() and bool((values == values.T).all())
 
 
 def _load_numbers(path: Path, layout: Layout, names: list[str], limit: int | None) -> NDArray[np.float64]:
@@ -306,7 +237,7 @@ def _load_numbers(path: Path, layout: Layout, names: list[str], limit: int | Non
 
 
 def _even(lines: Iterator[str], layout: Layout) -> Iterator[str]:
-    """The same lines; ``ValueError`` at one of another length, which NumPy lets pass when it reads some columns."""
+    """Yield the lines; ``ValueError`` for a row of a different length, which NumPy accepts with ``usecols``."""
     length = layout.width + layout.trailing
     blanks = layout.separator == BLANKS
     for line in lines:
@@ -317,7 +248,7 @@ def _even(lines: Iterator[str], layout: Layout) -> Iterator[str]:
 
 
 def _collector(names: list[str]) -> Callable[[str], float]:
-    """A converter for the column of names: keeps its text aside, and lets NumPy see a number."""
+    """Return a converter for the column of row names: it stores the text, and returns a number to NumPy."""
 
     def keep(cell: str) -> float:
         names.append(cell.strip())

@@ -1,8 +1,7 @@
-"""run.json: what a job was, what it found, and whether what lies in a folder is its complete result.
+"""run.json, the record of a job: input, options and results, and the hashes that show whether it is complete.
 
-It is sealed: it holds the SHA-256 of every file beside it, and of its own content. A result is identified by the
-content of the input and by the options that can change what is written; not by the device, the memory or the number
-of threads, which change nothing.
+It holds the SHA-256 of every result file, and of its own content. A result is identified by the content of the input
+and by the options that change the results; device, memory and number of threads do not.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +17,30 @@ import numpy as np
 
 from gpuclust.app.data.files import DataSet, split_key
 from gpuclust.app.data.opening import open_regular, sha256_of, sha256_of_open
-from gpuclust.app.data.ownership import RECORD, hash_of, read_sealed
+from gpuclust.app.data.ownership import RECORD
+from gpuclust.app.data.sealed import hash_of, read_sealed
 from gpuclust.app.job.results import ELBOW_MERGES, RESULTS
+from gpuclust.core.version import PACKAGES as COMPUTING
+from gpuclust.core.version import package_version
 from gpuclust.errors import InputFileError
 
 if TYPE_CHECKING:
     from gpuclust.app.job.job import Job, Result
 
-PACKAGES = ("gpuclust", "numpy", "numba", "llvmlite", "matplotlib", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
-#: Counts up when what is written for the same input and options changes: earlier results are then made anew.
+#: Distributions whose versions run.json holds.
+PACKAGES = ("gpuclust", "matplotlib", *(name for names in COMPUTING.values() for name in names))
+version = package_version
+#: Raised when results for the same input and options change: earlier results are then computed again.
 RESULT_FORMAT = 3
-#: Options that change nothing of a result.
+#: Options that do not change the results.
 _NO_MATTER = ("data", "out", "device", "memory_limit", "plots", "overwrite")
-#: Sizes of clusters that are recorded, the first ones or the largest.
+#: Largest number of cluster sizes that are recorded; of more clusters, the largest ones are.
 _MOST_SIZES = 1000
 
 
 @dataclass(frozen=True)
 class Source:
-    """The input file of a job, as it was when its content was hashed."""
+    """The input file of a job: SHA-256 of its content, and its state when that was computed."""
 
     path: Path
     sha256: str
@@ -62,7 +64,7 @@ class Source:
             raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     def check_unchanged(self) -> None:
-        """``InputFileError`` if the file has changed, or vanished, since it was hashed."""
+        """Raise ``InputFileError`` if the file was modified or removed since it was hashed."""
         try:
             changed = _state(os.stat(self.path)) != self.state
         except OSError as error:
@@ -71,10 +73,9 @@ class Source:
             raise InputFileError(f"{self.path}: was changed while it was being read")
 
     def check_content(self) -> None:
-        """``InputFileError`` if the file that was hashed has another content by now.
+        """Raise ``InputFileError`` if the content of the hashed file has changed.
 
-        A file that has been removed or replaced by another one is none that could have changed: what was mapped into
-        memory stays as it was.
+        A file that was removed or replaced is not checked: the mapped memory of the old file does not change.
         """
         try:
             if os.stat(self.path).st_ino != self.state[0]:
@@ -90,22 +91,22 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def identity(job: Job, source: Source) -> str:
-    """What tells a result from every other one: a hash of content, options and format."""
+    """Return the hash of content, options and format that identifies a result."""
     options = {name: value for name, value in asdict(job).items() if name not in _NO_MATTER}
     text = json.dumps([RESULT_FORMAT, source.sha256, split_key(job.data)[1], options], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What run.json holds; None if there is none, or if it is not as it was written."""
+    """Read run.json; None if it is missing, damaged or changed."""
     found = read_sealed(folder / RECORD)
     return found if found is not None and "identity" in found else None
 
 
 def complete_record(folder: Path, identity: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The record of a result, if it is this one, and each of its files is as it was written.
+    """Return the record of the result with this identity, if all of its files are unchanged.
 
-    Otherwise None, and what is wrong, if it was a result of ours.
+    Otherwise None, and a list of the files that are damaged or changed.
     """
     found = read_record(folder)
     if found is None:
@@ -118,20 +119,20 @@ def complete_record(folder: Path, identity: str) -> tuple[dict[str, Any] | None,
 
 
 def changed_files(folder: Path, record: dict[str, Any]) -> list[str]:
-    """Names of the files of a result that are missing, or not as they were written."""
+    """Return the names of the files of a result that are missing, damaged or changed."""
     hashes = record.get("hashes", {})
     return [name for name, digest in hashes.items() if name not in RESULTS or hash_of(folder / name) != digest]
 
 
 def list_files(record: dict[str, Any], folder: Path, hashes: dict[str, str]) -> None:
-    """Put into a record which files there are beside it, how long they are, and their SHA-256."""
+    """Add to a record the names, sizes and SHA-256 of the files beside it."""
     record["bytes"] = {name: os.stat(folder / name).st_size for name in hashes}
     record["hashes"] = dict(hashes)
     record["files"] = [*hashes, RECORD]
 
 
 def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any]:
-    """The input."""
+    """Describe the input."""
     values = data.values
     return {
         "path": str(data.path.resolve()),
@@ -149,7 +150,7 @@ def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """What was found, in numbers."""
+    """Summarise the result in numbers."""
     Z, labels = result.linkage.Z, result.labels
     sizes = None if labels is None else np.bincount(labels)[1:].tolist()
     return {
@@ -161,12 +162,3 @@ def summary(result: Result) -> dict[str, Any]:
         "left_out": None if labels is None else int((labels == 0).sum()),
         "suggested_clusters": result.suggested,
     }
-
-
-@cache
-def version(package: str) -> str | None:
-    """Version of an installed distribution."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""What a clustering leaves in its folder: the linkage matrix, the labels of a cut, pictures, and a report."""
+"""Result files of a job: linkage matrix, labels and pictures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: Characters of a row's name in a picture.
 LONGEST_NAME = 30
-#: Heights written into the dendrogram: those of so many merges from the top.
+#: Number of merges, from the top, whose heights are written into the dendrogram.
 ANNOTATED = 12
-#: The elbow looks for a change of growth in so many of the last merges, and needs a few.
+#: Number of last merges in which the elbow is looked for, and the smallest number that it needs.
 ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
 
 #: Files that a job may leave beside run.json.
@@ -40,24 +40,24 @@ RESULTS = (
 
 
 def suggest_clusters(Z: NDArray[np.float64]) -> int | None:
-    """Number of clusters where the last merge heights accelerate most; ``None`` with fewer than three merges."""
+    """Return the number of clusters at the elbow of the merge heights; None with fewer than three merges."""
     if len(Z) < FEWEST_FOR_ELBOW:
         return None
     return acceleration(Z, last=ELBOW_MERGES).k
 
 
 def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
-    """Z.npy, as `numpy.load` reads it; its name."""
+    """Write Z.npy, and return its name."""
     with atomic_write(folder / "Z.npy") as file:
         np.save(file, Z)
     return "Z.npy"
 
 
 def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
-    """labels.csv or .parquet: a table of row (from 0), name if there is one, and label (from 1); its name.
+    """Write labels.csv or labels.parquet, and return its name.
 
-    In labels.csv a name that a spreadsheet would take for a formula gets ``'`` in front
-    (`gpuclust.core.text.guarded`).
+    The columns are row (from 0), name (if rows have names) and label (from 1). In labels.csv a name that a
+    spreadsheet would take for a formula gets a leading ``'`` (`gpuclust.core.text.guarded`).
     """
     if form == "parquet":
         from gpuclust.app.data.columnar import write_columnar
@@ -79,7 +79,7 @@ def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, fo
 
 
 def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
-    """The labels that `write_labels` wrote."""
+    """Read the labels written by `write_labels`."""
     if form == "parquet":
         from gpuclust.app.data.columnar import read_columnar
 
@@ -97,27 +97,27 @@ def draw(
     labels: NDArray[Any] | None = None,
     view: View | None = None,
 ) -> tuple[list[str], dict[str, str]]:
-    """dendrogram.png, elbow.png when there are enough merges, scatter.png where points are given.
+    """Draw dendrogram.png, elbow.png if there are enough merges, and scatter.png if points are given.
 
     Parameters
     ----------
     folder : Path
     Z : ndarray of shape (n - 1, 4)
     height : float or None
-        Where the line of the cut is drawn.
+        Height of the line that shows the cut.
     names : list of str or None
         Names of the observations.
     points : ndarray of shape (n, m), optional
     labels : ndarray of shape (n,), optional
-        The clusters of the observations. A cluster has one colour in all pictures.
+        Clusters of the observations. A cluster has the same colour in all pictures.
     view : View, optional
-        How the metric sees the points.
+        Transformation of the points that corresponds to the metric.
 
     Returns
     -------
     drawn : list of str
     failed : dict
-        Why a picture could not be drawn, by its name.
+        Messages of the errors, by picture.
     """
     from gpuclust.plotting import fancy_dendrogram, plot_elbow
     from gpuclust.plotting.as_clustered import AS_THEY_ARE
@@ -129,7 +129,6 @@ def draw(
         "max_d": height,
         "leaf_rotation": 90.0,
     }
-    # Without a cut there are no clusters, and no colours of clusters.
     options |= {"color_threshold": 0.0} if labels is None else {"clusters": labels}
     if names is not None:
         options["labels"] = [displayed(name, most=LONGEST_NAME) for name in names]
@@ -153,9 +152,9 @@ def draw(
 
 @contextmanager
 def forgiven(failed: dict[str, str], name: str) -> Iterator[None]:
-    """Keep in ``failed`` why a picture or report, which results do not depend on, could not be made.
+    """Record in ``failed`` why a picture or report could not be made, instead of raising the error.
 
-    That a file cannot be written is another matter, and an `OutputError` as ever.
+    `OutputError` is raised all the same: other files could not be written either.
     """
     try:
         yield
@@ -166,10 +165,11 @@ def forgiven(failed: dict[str, str], name: str) -> Iterator[None]:
 
 
 def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
-    """Where to draw the line of a cut, if one height separates its clusters.
+    """Return the height that separates the clusters of a cut, or None if there is none.
 
-    The height itself for a cut by distance; halfway between the last merge done and the first one not done for a
-    number of clusters. ``None`` for a cut by inconsistency, for one cluster, and for trees with inversions.
+    For a cut by distance it is the threshold, for a number of clusters the mean of the heights of the last merge
+    below and the first one above the cut. None for a cut by inconsistency, for one cluster, and for trees with
+    inversions.
     """
     heights = Z[:, 2]
     if cut.criterion == "distance":

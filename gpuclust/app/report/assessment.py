@@ -1,4 +1,4 @@
-"""How far a tree is to be trusted: cophenetic correlation on a sample, and suggested numbers of clusters."""
+"""Quality of a hierarchical clustering: cophenetic correlation on a sample, and suggested numbers of clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.hierarchy.suggest import suggest_k
 from gpuclust.hierarchy.validity import as_linkage
 
-#: Observations that figures are estimated from, at most, and the largest number of clusters that is considered.
+#: Largest number of observations in a sample, and largest number of clusters that is considered.
 SAMPLE, MOST_CLUSTERS = 1000, 10
 
 
@@ -24,25 +24,27 @@ def assess(
     metric: str,
     arguments: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a report says of a tree.
+    """Assess a tree.
 
     Parameters
     ----------
-    Z : ndarray of float64, shape (n - 1, 4)
-    points, condensed : ndarray, shape (n, m), or (n (n - 1) / 2,), the other one None
+    Z : ndarray of shape (n - 1, 4)
+    points : ndarray of shape (n, m) or None
+    condensed : ndarray of shape (n * (n - 1) / 2,) or None
+        Condensed dissimilarities, if there are no points.
     metric : str
     arguments : dict
-        The metric's own: p, w.
+        Arguments of the metric: p, w.
 
     Returns
     -------
     dict
-        ``cophenetic_correlation`` (None where distances do not vary), ``sample`` (observations that it is estimated
-        from), ``suggestions``: a list of ``method``, ``k``, ``score`` and ``caveat``.
+        ``cophenetic_correlation`` (None if all distances are equal), ``sample`` (number of observations that it is
+        estimated from), ``suggestions``: a list of ``method``, ``k``, ``score`` and ``caveat``.
 
     Notes
     -----
-    O(n) for the suggestions, O(s² m) for a sample of s = 1,000 at most.
+    O(n) time for the suggestions, O(s² m) for the correlation on a sample of s <= 1,000 observations.
     """
     n = len(Z) + 1
     chosen = np.arange(n)
@@ -53,7 +55,7 @@ def assess(
     else:
         assert condensed is not None
         given = _among(condensed, chosen, n)
-    known = points if points is not None and not arguments else None  # the silhouette takes no arguments of metrics
+    known = points if points is not None and not arguments else None  # the silhouette takes no p and w
     suggestions = suggest_k(Z, known, MOST_CLUSTERS, metric=metric, sample=SAMPLE)
     return {
         "cophenetic_correlation": _correlation(given, cophenetic_among(Z, chosen)),
@@ -63,16 +65,16 @@ def assess(
 
 
 def cophenetic_among(Z: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Cophenetic distances of some observations, condensed, in the order given; O(n + s²)."""
+    """Return the condensed cophenetic distances of s chosen observations in O(n + s²) time."""
     tree = LeafTree(as_linkage(Z))
     order = np.argsort(tree.start[chosen])
     positions = tree.start[chosen][order]
     s = len(chosen)
     if s < 2:
         return np.empty(0)
-    # The latest merge between neighbours of the sample, and from there between all: running maxima.
+    # The last merge between sample neighbours in leaf order; between any two it is the maximum of those in between.
     between = np.maximum.reduceat(tree.gap, positions[:-1])
-    if positions[-1] < tree.n - 1:  # the last range ends at the last leaf of the sample, not of the tree
+    if positions[-1] < tree.n - 1:  # the last range ends at the sample's last leaf
         between[-1] = tree.gap[positions[-2] : positions[-1]].max()
     latest = np.zeros((s, s), dtype=np.int64)
     for row in range(s - 1):
@@ -83,7 +85,7 @@ def cophenetic_among(Z: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArr
 
 
 def _among(condensed: NDArray[Any], chosen: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """The dissimilarities of some of n observations."""
+    """Return the condensed dissimilarities of chosen ones of n observations."""
     first, second = np.triu_indices(len(chosen), 1)
     i, j = chosen[first], chosen[second]
     return np.asarray(condensed[n * i - i * (i + 1) // 2 + j - i - 1], dtype=np.float64)

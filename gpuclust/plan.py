@@ -53,6 +53,15 @@ class Plan:
         What of ``memory`` is a stored matrix.
     fallbacks : tuple of Plan
         What is done instead should memory run out all the same: the first of these that fits, then the next.
+
+    Examples
+    --------
+    >>> from gpuclust import plan
+    >>> job = plan(1000, 2, "single", device="cpu")
+    >>> job.algorithm
+    'spanning tree'
+    >>> job.fits
+    True
     """
 
     n: int

@@ -92,6 +92,14 @@ def pdist(
     Notes
     -----
     O(n² m) time, on all processors.
+
+    Examples
+    --------
+    >>> from gpuclust.distance import pdist
+    >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    array([ 5., 10.,  5.])
+    >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], "cityblock", w=[1.0, 2.0])
+    array([11., 22., 11.])
     """
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
@@ -146,6 +154,13 @@ def cdist(
     Notes
     -----
     O(nA nB m) time, on all processors.
+
+    Examples
+    --------
+    >>> from gpuclust.distance import cdist
+    >>> cdist([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]])
+    array([[0.],
+           [5.]])
     """
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)

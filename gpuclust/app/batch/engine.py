@@ -201,6 +201,15 @@ def iterate(
 
     The batch goes on while the caller is busy with one, but nothing new is begun. Closing the generator, or leaving
     the loop, ends the batch; what is complete stays, and is not done again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.batch import iterate
+    >>> np.save("a.npy", [[0.0], [1.0], [5.0]])
+    >>> for outcome in iterate("a.npy", "out", method="ward", plots="none", reports=False):
+    ...     print(outcome.name, outcome.status)
+    a done
     """
     listener = listener or Listener()
     settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults)
@@ -299,9 +308,12 @@ def run(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from gpuclust import batch
-    >>> outcomes = batch.run("measurements/", "out", method="ward", clusters=5)  # doctest: +SKIP
-    >>> [outcome.name for outcome in outcomes if not outcome.ok]  # doctest: +SKIP
+    >>> np.save("a.npy", [[0.0], [1.0], [5.0]])
+    >>> outcomes = batch.run("*.npy", "out", clusters=2, plots="none", reports=False)
+    >>> [outcome.name for outcome in outcomes if not outcome.ok]
+    []
     """
     outcomes = []
     for outcome in iterate(jobs, out, **options):

@@ -48,6 +48,14 @@ class Outcome:
         Spent on it this time.
     said : tuple of str
         What was found damaged or changed of an earlier result, and what became of it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gpuclust.batch import Outcome
+    >>> outcome = Outcome(0, "iris", "iris.csv", Path("out/iris"), "failed", error="no such file")
+    >>> outcome.ok
+    False
     """
 
     index: int

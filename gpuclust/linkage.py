@@ -26,6 +26,7 @@ from gpuclust.core.observations import (
 )
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
+from gpuclust.core.text import documented
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import assemble
@@ -55,6 +56,7 @@ class Linkage:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+@documented(updates=methods.FORMULAS)
 def linkage(
     y: Any,
     method: str = "single",
@@ -153,6 +155,10 @@ def linkage(
     whatever the number of threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to
     512 points, has SciPy's rows also then; of more points rows of equal height come by (smaller, larger) end of the
     edge of the spanning tree.
+
+    The dissimilarity of a cluster x to the union of a and b, d(x, a|b), where ``|a|`` is the size of a:
+
+    {updates}
 
     Examples
     --------

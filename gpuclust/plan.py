@@ -44,7 +44,7 @@ class Plan:
         ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
         (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
-        Predicted peak, in bytes, beside the input; of the device's memory where that is a card.
+        Predicted peak, in bytes, beside the input; of the memory of the GPU where that is the device.
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str

@@ -21,7 +21,7 @@ References
 ----------
 Lance, Williams (1967), A general theory of classificatory sorting strategies, sections 2-4.
 Murtagh (1983), A survey of recent advances in hierarchical clustering algorithms (reducibility).
-Mullner (2011), Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, figure 2.
+Müllner (2011), Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, figure 2.
 """
 
 from __future__ import annotations
@@ -158,6 +158,10 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
+
+
+#: The update formulas as a definition list of reStructuredText.
+FORMULAS = "\n\n".join(f"``{method.name}``\n    ``{method.formula}``" for method in METHODS.values())
 
 
 def resolve(name: object) -> Method:

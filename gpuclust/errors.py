@@ -13,11 +13,32 @@ class GpuclustError(Exception):
 
 
 class BackendUnavailable(GpuclustError, RuntimeError):
-    """The device asked for cannot be used; the message names what is missing and how to get it."""
+    """The device asked for cannot be used; the message names what is missing and how to get it.
+
+    Examples
+    --------
+    >>> import gpuclust
+    >>> try:
+    ...     gpuclust.linkage([[0.0], [1.0]], device="cuda:99")
+    ... except gpuclust.BackendUnavailable:
+    ...     print("no such device")
+    no such device
+    """
 
 
 class DoesNotFit(GpuclustError, MemoryError):
-    """A job needs more memory than there is; raised before anything is allocated."""
+    """A job needs more memory than there is; raised before anything is allocated.
+
+    Examples
+    --------
+    >>> import gpuclust
+    >>> import numpy as np
+    >>> try:
+    ...     gpuclust.linkage(np.ones(499_500), "average", memory_limit="1kB")
+    ... except gpuclust.DoesNotFit:
+    ...     print("not enough memory")
+    not enough memory
+    """
 
 
 class InputFileError(GpuclustError, ValueError):
@@ -25,7 +46,18 @@ class InputFileError(GpuclustError, ValueError):
 
 
 class ClusterWarning(UserWarning):
-    """An input is probably not what was meant (a square distance matrix given as points, say)."""
+    """An input is probably not what was meant (a square distance matrix given as points, say).
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from gpuclust import ClusterWarning, linkage
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     Z = linkage([[0.0, 2.0, 9.0], [2.0, 0.0, 8.0], [9.0, 8.0, 0.0]])
+    >>> caught[0].category is ClusterWarning
+    True
+    """
 
 
 class RoundingWarning(UserWarning):

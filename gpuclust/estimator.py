@@ -117,7 +117,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
     >>> model.labels_
     array([0, 0, 1, 1])
     >>> model.cut(n_clusters=3)
-    array([1, 1, 0, 2])
+    array([0, 0, 1, 2])
     """
 
     def __init__(

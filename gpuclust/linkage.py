@@ -26,6 +26,7 @@ from gpuclust.core.observations import (
 )
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
+from gpuclust.core.text import documented
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import assemble
@@ -55,6 +56,7 @@ class Linkage:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+@documented(updates=methods.FORMULAS)
 def linkage(
     y: Any,
     method: str = "single",
@@ -153,6 +155,10 @@ def linkage(
     whatever the number of threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to
     512 points, has SciPy's rows also then; of more points rows of equal height come by (smaller, larger) end of the
     edge of the spanning tree.
+
+    The dissimilarity of a cluster x to the union of a and b, d(x, a|b), where ``|a|`` is the size of a:
+
+    {updates}
 
     Examples
     --------
@@ -322,113 +328,44 @@ def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[s
 _COMPARED, _SLABS = 1 << 24, 16
 
 
-def single(y: Any) -> np.ndarray:
-    """Single (minimum) linkage; the same as ``linkage(y, "single")``.
+def _shorthand(method: str, title: str, given: str, heights: str) -> Callable[[Any], np.ndarray]:
+    """The function of one argument that SciPy names after a linkage."""
+
+    def shorthand(y: Any) -> np.ndarray:
+        return linkage(y, method)
+
+    shorthand.__name__ = shorthand.__qualname__ = method
+    shorthand.__doc__ = f"""{title}; the same as ``linkage(y, "{method}")``.
 
     Parameters
     ----------
     y : array_like
-        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
+        Points, shape (n, m), or condensed {given}, shape (n (n - 1) / 2,).
 
     Returns
     -------
     Z : ndarray of float64, shape (n - 1, 4)
         See `linkage`, for the errors too.
+
+    Notes
+    -----
+    The dissimilarity of a cluster x to the union of a and b, ``|a|`` the size of a::
+
+        d(x, a|b) = {methods.METHODS[method].formula}
+
+    Examples
+    --------
+    >>> from gpuclust import {method}
+    >>> {method}([[0.0], [1.0], [5.0]])[:, 2].round(4)
+    array({heights})
     """
-    return linkage(y, "single")
+    return shorthand
 
 
-def complete(y: Any) -> np.ndarray:
-    """Complete (maximum) linkage; the same as ``linkage(y, "complete")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "complete")
-
-
-def average(y: Any) -> np.ndarray:
-    """Average linkage (UPGMA); the same as ``linkage(y, "average")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "average")
-
-
-def weighted(y: Any) -> np.ndarray:
-    """Weighted linkage (WPGMA); the same as ``linkage(y, "weighted")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed dissimilarities, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "weighted")
-
-
-def centroid(y: Any) -> np.ndarray:
-    """Centroid linkage (UPGMC); the same as ``linkage(y, "centroid")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "centroid")
-
-
-def median(y: Any) -> np.ndarray:
-    """Median linkage (WPGMC); the same as ``linkage(y, "median")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "median")
-
-
-def ward(y: Any) -> np.ndarray:
-    """Ward's linkage; the same as ``linkage(y, "ward")``.
-
-    Parameters
-    ----------
-    y : array_like
-        Points, shape (n, m), or condensed Euclidean distances, shape (n (n - 1) / 2,).
-
-    Returns
-    -------
-    Z : ndarray of float64, shape (n - 1, 4)
-        See `linkage`, for the errors too.
-    """
-    return linkage(y, "ward")
+single = _shorthand("single", "Single (minimum) linkage", "dissimilarities", "[1., 4.]")
+complete = _shorthand("complete", "Complete (maximum) linkage", "dissimilarities", "[1., 5.]")
+average = _shorthand("average", "Average linkage (UPGMA)", "dissimilarities", "[1. , 4.5]")
+weighted = _shorthand("weighted", "Weighted linkage (WPGMA)", "dissimilarities", "[1. , 4.5]")
+centroid = _shorthand("centroid", "Centroid linkage (UPGMC)", "Euclidean distances", "[1. , 4.5]")
+median = _shorthand("median", "Median linkage (WPGMC)", "Euclidean distances", "[1. , 4.5]")
+ward = _shorthand("ward", "Ward's linkage", "Euclidean distances", "[1.    , 5.1962]")

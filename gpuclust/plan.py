@@ -44,7 +44,7 @@ class Plan:
         ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
         (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
-        Predicted peak, in bytes, beside the input; of the device's memory where that is a card.
+        Predicted peak, in bytes, beside the input; of the memory of the GPU where that is the device.
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str
@@ -53,6 +53,15 @@ class Plan:
         What of ``memory`` is a stored matrix.
     fallbacks : tuple of Plan
         What is done instead should memory run out all the same: the first of these that fits, then the next.
+
+    Examples
+    --------
+    >>> from gpuclust import plan
+    >>> job = plan(1000, 2, "single", device="cpu")
+    >>> job.algorithm
+    'spanning tree'
+    >>> job.fits
+    True
     """
 
     n: int

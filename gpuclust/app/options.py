@@ -8,6 +8,7 @@ program that a report prints. Light to import: ``gpuclust --help`` must answer a
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -168,6 +169,8 @@ TABLE: dict[str, tuple[Option, Any]] = {
     each.name: (each.metadata["option"], each.default) for each in fields(Options)
 }
 OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
+#: The names of all of them, for docstrings.
+NAMES = textwrap.fill(", ".join(OPTIONS), 72)
 #: Criteria of `fcluster` by the option that chooses them; only one may be given.
 CUTS = {"clusters": "maxclust", "distance": "distance", "inconsistent": "inconsistent"}
 
@@ -240,19 +243,3 @@ def command_line(options: Options) -> list[str]:
     given = options.given().items()
     parts = [OPTIONS[name].flags(name, value) for name, value in given if name != "device"]
     return [part for flags in parts for part in flags]
-
-
-def documented(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the names of all options in place of ``{options}`` in a docstring."""
-    lines = (function.__doc__ or "").splitlines()
-    for place, line in enumerate(lines):
-        if line.strip().startswith("{options}"):
-            import textwrap
-
-            indent = line[: len(line) - len(line.lstrip())]
-            words = line.strip().replace("{options}", ", ".join(["name", "key", *OPTIONS]))
-            width = 118 if len(indent) > 4 else 75
-            lines[place] = textwrap.fill(words, width, initial_indent=indent, subsequent_indent=indent)
-    if function.__doc__:
-        function.__doc__ = "\n".join(lines)
-    return function

@@ -21,7 +21,7 @@ References
 ----------
 Lance, Williams (1967), A general theory of classificatory sorting strategies, sections 2-4.
 Murtagh (1983), A survey of recent advances in hierarchical clustering algorithms (reducibility).
-Mullner (2011), Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, figure 2.
+Müllner (2011), Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, figure 2.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ class Method:
     name : str
     update : callable
         The Lance-Williams update (see the module's text).
+    formula : str
+        The update in one line: d(x, a|b) from the dissimilarities and the sizes ``|a|``, ``|b|``, ``|x|``; shown in
+        the documentation.
     reducible : bool
         No merge brings two clusters nearer together, and dissimilarities do not depend on the order of merges (as
         those of flexible linkage do), so reciprocal nearest neighbours may merge at once and heights
@@ -115,6 +118,7 @@ class Method:
 
     name: str
     update: Callable[..., Any]
+    formula: str = ""
     reducible: bool = True
     on_squares: bool = False
     counted: bool = True
@@ -126,15 +130,38 @@ class Method:
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("single", single),
-        Method("complete", complete, pairs="largest"),
-        Method("average", average, pairs="mean", scatter=scatter),
-        Method("weighted", average, counted=False, pairs="mean", scatter=scatter),
-        Method("ward", ward, on_squares=True, geometric=ward_geometric),
-        Method("centroid", centroid, reducible=False, on_squares=True),
-        Method("median", centroid, reducible=False, on_squares=True, counted=False),
+        Method("single", single, "min(d(x,a), d(x,b))"),
+        Method("complete", complete, "max(d(x,a), d(x,b))", pairs="largest"),
+        Method("average", average, "(|a| d(x,a) + |b| d(x,b)) / (|a| + |b|)", pairs="mean", scatter=scatter),
+        Method("weighted", average, "(d(x,a) + d(x,b)) / 2", counted=False, pairs="mean", scatter=scatter),
+        Method(
+            "ward",
+            ward,
+            "sqrt(((|a|+|x|) d(x,a)² + (|b|+|x|) d(x,b)² - |x| d(a,b)²) / (|a|+|b|+|x|))",
+            on_squares=True,
+            geometric=ward_geometric,
+        ),
+        Method(
+            "centroid",
+            centroid,
+            "sqrt((|a| d(x,a)² + |b| d(x,b)²) / (|a|+|b|) - |a| |b| d(a,b)² / (|a|+|b|)²)",
+            reducible=False,
+            on_squares=True,
+        ),
+        Method(
+            "median",
+            centroid,
+            "sqrt((d(x,a)² + d(x,b)²) / 2 - d(a,b)² / 4)",
+            reducible=False,
+            on_squares=True,
+            counted=False,
+        ),
     )
 }
+
+
+#: The update formulas as a definition list of reStructuredText.
+FORMULAS = "\n\n".join(f"``{method.name}``\n    ``{method.formula}``" for method in METHODS.values())
 
 
 def resolve(name: object) -> Method:

@@ -245,18 +245,49 @@ def _flag_infinite(F: Array, w: Array | None) -> Array:
 # ---------------------------------------------------------------------------------------------------- the table
 
 
-def _counted(name: str, step: Step, finish: Finish, *aliases: str) -> Metric:
+def _counted(name: str, formula: str, step: Step, finish: Finish, *aliases: str) -> Metric:
     """A metric on booleans that counts where they are equal, where not, and of how many."""
-    return Metric(name, step, finish, aliases, prepare=_with_total_weight, summary=_row_sums, boolean=True)
+    return Metric(
+        name, step, finish, aliases, prepare=_with_total_weight, summary=_row_sums, boolean=True, formula=formula
+    )
 
 
 _ALL = (
-    Metric("braycurtis", _difference_and_sum, _ratio, two_sums=True, degree=0),
-    Metric("canberra", _relative, _sum, degree=0),
     Metric(
-        "chebyshev", _largest, _sum, ("chebychev", "cheby", "cheb", "ch"), euclidean_like=True, shift=True, degree=1
+        "braycurtis",
+        _difference_and_sum,
+        _ratio,
+        two_sums=True,
+        degree=0,
+        formula="sum(w |x - y|) / sum(w |x + y|)",
     ),
-    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c"), euclidean_like=True, shift=True, degree=1),
+    Metric(
+        "canberra",
+        _relative,
+        _sum,
+        degree=0,
+        formula="sum(w |x - y| / (|x| + |y|)), 0/0 = 0",
+    ),
+    Metric(
+        "chebyshev",
+        _largest,
+        _sum,
+        ("chebychev", "cheby", "cheb", "ch"),
+        euclidean_like=True,
+        shift=True,
+        degree=1,
+        formula="max(|x - y| [w > 0])",
+    ),
+    Metric(
+        "cityblock",
+        _absolute,
+        _sum,
+        ("cblock", "cb", "c"),
+        euclidean_like=True,
+        shift=True,
+        degree=1,
+        formula="sum(w |x - y|)",
+    ),
     Metric(
         "correlation",
         _product,
@@ -265,6 +296,7 @@ _ALL = (
         prepare=_centred,
         summary=_norms,
         undefined=("constant", 0.0),
+        formula="1 - sum(w u v) / sqrt(sum(w u²) sum(w v²)), u = x - sum(w x) / sum(w), v = y - sum(w y) / sum(w)",
     ),
     Metric(
         "cosine",
@@ -274,6 +306,7 @@ _ALL = (
         prepare=_directions,
         summary=_norms,
         undefined=("a zero vector", 0.0),
+        formula="1 - sum(w x y) / sqrt(sum(w x²) sum(w y²))",
     ),
     Metric(
         "dice",
@@ -282,6 +315,7 @@ _ALL = (
         summary=_row_sums,  # not only for 0 and 1: the formula is used on the numbers, as in SciPy
         signed=True,
         weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True),
+        formula="sum(w (x + y - 2 x y)) / sum(w (x + y))",
     ),
     Metric(
         "euclidean",
@@ -293,9 +327,18 @@ _ALL = (
         shift=True,
         degree=1,
         squares=True,
+        formula="sqrt(sum(w (x - y)²))",
     ),
-    Metric("hamming", _unequal, _mean, ("matching", "hamm", "ha", "h"), prepare=_with_total_weight, equality=True),
-    _counted("jaccard", _absolute, _jaccard, "jacc", "ja", "j"),
+    Metric(
+        "hamming",
+        _unequal,
+        _mean,
+        ("matching", "hamm", "ha", "h"),
+        prepare=_with_total_weight,
+        equality=True,
+        formula="sum(w [x != y]) / sum(w)",
+    ),
+    _counted("jaccard", "sum(w [x != y]) / sum(w [x or y]), 0/0 = 0", _absolute, _jaccard, "jacc", "ja", "j"),
     Metric(
         "jensenshannon",
         _divergence,
@@ -306,6 +349,7 @@ _ALL = (
         parameters=(),
         heavy=True,
         undefined=("no distribution (a number is negative, or all are zero)", inf),
+        formula="sqrt(sum(u log(u / q) + v log(v / q)) / 2), u = x / sum(x), v = y / sum(y), q = (u + v) / 2",
     ),
     Metric(
         "mahalanobis",
@@ -318,6 +362,7 @@ _ALL = (
         degree=1,
         squares=True,
         by_feature=True,
+        formula="sqrt((x - y)' VI (x - y))",
     ),
     Metric(
         "minkowski",
@@ -340,9 +385,10 @@ _ALL = (
             heavy=True,
             degree=1,
         ),
+        formula="sum(w |x - y|^p)^(1/p)",
     ),
-    _counted("rogerstanimoto", _absolute, _rogerstanimoto),
-    _counted("russellrao", _product, _russellrao),
+    _counted("rogerstanimoto", "2 D / (sum(w) + D), D = sum(w [x != y])", _absolute, _rogerstanimoto),
+    _counted("russellrao", "(sum(w) - sum(w [x and y])) / sum(w)", _product, _russellrao),
     Metric(
         "seuclidean",
         _squared,
@@ -356,8 +402,9 @@ _ALL = (
         degree=1,
         squares=True,
         by_feature=True,
+        formula="sqrt(sum((x - y)² / V))",
     ),
-    _counted("sokalsneath", _absolute, _sokalsneath),
+    _counted("sokalsneath", "2 D / (sum(w [x and y]) + 2 D), D = sum(w [x != y])", _absolute, _sokalsneath),
     Metric(
         "sqeuclidean",
         _squared,
@@ -367,14 +414,22 @@ _ALL = (
         shift=True,
         degree=2,
         squares=True,
+        formula="sum(w (x - y)²)",
     ),
-    _counted("yule", _product, _yule),
+    _counted(
+        "yule",
+        "2 R / (sum(w [x and y]) sum(w [x = y = 0]) + R), R = sum(w [x > y]) sum(w [x < y]), 0/0 = 0",
+        _product,
+        _yule,
+    ),
 )
 
 #: Every metric by its name.
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
 #: Those that points are prepared for instead where numbers are of very different size.
 WIDE_FORMS = tuple(metric.wide_form for metric in _ALL if metric.wide_form is not None)
+#: The formulas as a definition list of reStructuredText: a sum is over features, x and y are those of two points.
+FORMULAS = "\n\n".join(f"``{metric.name}``\n    ``{metric.formula}``" for metric in _ALL)
 #: The same, and by its aliases.
 BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (metric.name, *metric.aliases)}
 

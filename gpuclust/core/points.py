@@ -78,6 +78,7 @@ class Metric:
     undefined : of which rows no distance is defined, and the summary that tells them.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
     wide_form : the metric to use instead where a sum of powers would overflow or underflow.
+    formula : the distance in one line, from features x and y of two points and weights w; shown in the documentation.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Metric:
     undefined: tuple[str, float] | None = None
     weighted_form: Metric | None = None
     wide_form: Metric | None = None
+    formula: str = ""
 
     @property
     def accepts_weights(self) -> bool:

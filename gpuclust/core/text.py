@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from textwrap import indent
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: Control characters, marks that change the direction of what follows, separators of lines, and lone surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -71,3 +76,19 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def documented(**parts: str) -> Callable[[F], F]:
+    """Decorator that puts text into a docstring, for each line ``{name}``, with the indentation of that line."""
+
+    def filled(function: F) -> F:
+        for name, text in parts.items():
+            function.__doc__ = re.sub(
+                rf"^([ \t]*)\{{{name}\}}$",
+                lambda found, text=text: indent(text, found[1]),  # type: ignore[misc]
+                function.__doc__ or "",
+                flags=re.MULTILINE,
+            )
+        return function
+
+    return filled

@@ -56,6 +56,16 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
     Notes
     -----
     O(n²) time, and memory for the result.
+
+    Examples
+    --------
+    >>> from gpuclust.distance import squareform
+    >>> squareform([1.0, 5.0, 4.0])
+    array([[0., 1., 5.],
+           [1., 0., 4.],
+           [5., 4., 0.]])
+    >>> squareform(squareform([1.0, 5.0, 4.0]))
+    array([1., 5., 4.])
     """
     X = np.ascontiguousarray(to_host(typed_array(X, "X")))
     force = one_of(force.lower() if isinstance(force, str) else force, "force", ("no", "tomatrix", "tovector"))
@@ -126,6 +136,14 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     Notes
     -----
     O(n²) time, block by block; no copy of the matrix is made.
+
+    Examples
+    --------
+    >>> from gpuclust.distance import is_valid_dm
+    >>> is_valid_dm([[0.0, 1.0], [1.0, 0.0]])
+    True
+    >>> is_valid_dm([[0.0, 1.0], [2.0, 0.0]])
+    False
     """
     D = to_host(real_array(D, name or "D", numbers=False))
     tol = real_number(tol, "tol", 0)
@@ -177,6 +195,15 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
     Notes
     -----
     O(1): only the shape is looked at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.distance import is_valid_y
+    >>> is_valid_y(np.array([1.0, 5.0, 4.0]))
+    True
+    >>> is_valid_y(np.array([1.0, 5.0]))
+    False
     """
     y = to_host(real_array(y, name or "y", numbers=False))
     called = f"Condensed distance matrix '{name}'" if name else "Condensed distance matrix"
@@ -204,6 +231,13 @@ def num_obs_dm(d: Any) -> int:
     ------
     ValueError
         If it is not a square matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.distance import num_obs_dm
+    >>> num_obs_dm(np.zeros((3, 3)))
+    3
     """
     d = to_host(real_array(d, "d", numbers=False))
     is_valid_dm(d, tol=np.inf, throw=True, name="d")
@@ -226,6 +260,13 @@ def num_obs_y(Y: Any) -> int:
     ------
     ValueError
         If it is not one-dimensional, empty, or its length is not n (n - 1) / 2 for any n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.distance import num_obs_y
+    >>> num_obs_y(np.array([1.0, 5.0, 4.0]))
+    3
     """
     Y = to_host(real_array(Y, "Y", numbers=False))
     is_valid_y(Y, throw=True, name="Y")

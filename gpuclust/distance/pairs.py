@@ -19,6 +19,7 @@ from gpuclust.core.metric_arguments import for_function, table_arguments
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
 from gpuclust.core.real_arrays import real_array
+from gpuclust.core.text import documented
 from gpuclust.distance.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, squareform
 from gpuclust.distance.neighbors import nearest_neighbors as nearest_neighbors
 from gpuclust.errors import DoesNotFit
@@ -38,6 +39,7 @@ __all__ = [
 Array = np.ndarray
 
 
+@documented(formulas=metrics.FORMULAS)
 def pdist(
     X: Any,
     metric: str | Callable[..., float] = "euclidean",
@@ -91,7 +93,18 @@ def pdist(
 
     Notes
     -----
-    O(n² m) time, on all processors.
+    O(n² m) time, on all processors. The metrics, where a sum is over the features of two points x and y, w is 1
+    unless given, and ``[...]`` is 1 where the condition holds and 0 elsewhere:
+
+    {formulas}
+
+    Examples
+    --------
+    >>> from gpuclust.distance import pdist
+    >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    array([ 5., 10.,  5.])
+    >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], "cityblock", w=[1.0, 2.0])
+    array([11., 22., 11.])
     """
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
@@ -146,6 +159,13 @@ def cdist(
     Notes
     -----
     O(nA nB m) time, on all processors.
+
+    Examples
+    --------
+    >>> from gpuclust.distance import cdist
+    >>> cdist([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]])
+    array([[0.],
+           [5.]])
     """
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)

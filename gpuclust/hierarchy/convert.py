@@ -35,6 +35,13 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     Notes
     -----
     O(n) time and memory.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import from_mlab_linkage
+    >>> from_mlab_linkage([[1.0, 2.0, 0.5], [3.0, 4.0, 2.0]])
+    array([[0. , 1. , 0.5, 2. ],
+           [2. , 3. , 2. , 3. ]])
     """
     given = np.array(to_host(real_array(Z, "Z", TypeError)), dtype=np.float64, order="C")
     if given.shape in ((), (0,)):
@@ -79,6 +86,15 @@ def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
     Notes
     -----
     O(n) time and memory.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, to_mlab_linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> to_mlab_linkage(Z)
+    array([[1. , 2. , 1. ],
+           [3. , 4. , 2. ],
+           [5. , 6. , 5.5]])
     """
     given = to_host(real_array(Z, "Z", TypeError))
     if given.shape in ((), (0,)):

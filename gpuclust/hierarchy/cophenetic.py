@@ -83,6 +83,13 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
     -----
     O(n²) time on all threads, and no memory of that size beyond the result. The mean and the scatter of the
     cophenetic distances come from the tree; the other sums are made in one pass, the same for any number of threads.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import cophenet, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> cophenet(Z)
+    array([1. , 5.5, 5.5, 5.5, 5.5, 2. ])
     """
     check_output(output)
     Z = as_linkage(Z)
@@ -149,6 +156,13 @@ def cophenetic_correlation(
     -----
     O(n² m) time on all threads or on the device; O(n m) memory, and 2 MiB a thread, or a slab of at most 256 MiB of
     distances and a table of n log n numbers on the device. The same for any number of threads.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import cophenetic_correlation, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> round(float(cophenetic_correlation(Z, [[0.0], [1.0], [5.0], [7.0]])), 4)
+    0.902
     """
     from gpuclust.core.metrics import check_points, prepare
     from gpuclust.distance import cdist

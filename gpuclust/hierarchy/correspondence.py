@@ -33,6 +33,13 @@ def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
     Notes
     -----
     O(n) time: ``Z`` is checked, of ``Y`` only the length is looked at.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import correspond, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> correspond(Z, [1.0, 5.0, 7.0, 4.0, 6.0, 2.0])
+    True
     """
     return num_obs_y(Y) == as_linkage(Z, cast=False).shape[0] + 1
 
@@ -60,6 +67,14 @@ def is_isomorphic(T1: ArrayLike, T2: ArrayLike) -> bool:
     -----
     O(n) for integer labels whose range is not much larger than n, O(n log n) for others. SciPy's function takes
     ``[1, 2, 3, 4]`` and ``[1, 2, 1, 2]`` for the same partition; this one does not.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import is_isomorphic
+    >>> is_isomorphic([1, 1, 2], [5, 5, 3])
+    True
+    >>> is_isomorphic([1, 1, 2], [5, 3, 3])
+    False
     """
     given = [np.asarray(T1), np.asarray(T2)]
     for name, labels in zip(("T1", "T2"), given, strict=True):

@@ -90,6 +90,15 @@ def fcluster(
     below it (an inversion, as centroid and median linkage have them) 'distance' and 'maxclust' go by the largest
     height within each cluster (`maxdists`), as SciPy's do. SciPy's 'maxclust' bisects the rows also where these
     heights do not increase along them, and may then leave fewer clusters than ``t`` allows.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import fcluster, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> fcluster(Z, 3.0, "distance")
+    array([1, 1, 2, 2], dtype=int32)
+    >>> fcluster(Z, 3, "maxclust")
+    array([1, 1, 2, 3], dtype=int32)
     """
     check_output(output)
     T = fcluster_many(Z, [real_number(t, "t")], criterion, depth, R, monocrit, min_size=min_size)[0]
@@ -129,6 +138,14 @@ def fcluster_many(
     Notes
     -----
     O(n) time for what the cuts have in common, then O(n) for each, on all threads.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import fcluster_many, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> fcluster_many(Z, [1.5, 3.0], "distance")
+    array([[1, 1, 2, 3],
+           [1, 1, 2, 2]], dtype=int32)
     """
     Z = as_linkage(Z)
     if not isinstance(criterion, str) or criterion not in _CRITERIA:
@@ -247,6 +264,12 @@ def fclusterdata(
     Notes
     -----
     O(n²) time; memory as `gpuclust.linkage` needs it.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import fclusterdata
+    >>> fclusterdata([[0.0], [1.0], [5.0], [7.0]], 2, "maxclust")
+    array([1, 1, 2, 2], dtype=int32)
     """
     from gpuclust.linkage import linkage
 

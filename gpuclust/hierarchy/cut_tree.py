@@ -126,6 +126,18 @@ def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLik
     issues 7977 and 8063), and it leaves a column of zeros for n clusters unless that column is the first.
 
     O(n) time for each column, on all threads.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import cut_tree, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> cut_tree(Z, n_clusters=2).ravel()
+    array([0, 0, 1, 1])
+    >>> cut_tree(Z, height=[1.5, 3.0])
+    array([[0, 0],
+           [0, 0],
+           [1, 1],
+           [2, 1]])
     """
     Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1

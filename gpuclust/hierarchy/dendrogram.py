@@ -46,6 +46,15 @@ def set_link_color_palette(palette: Sequence[str] | None) -> None:
         If `palette` is not a list or tuple, or holds something that is not a string.
     ValueError
         If `palette` is empty.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import dendrogram, linkage, set_link_color_palette
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> set_link_color_palette(["m", "c"])
+    >>> dendrogram(Z, no_plot=True)["color_list"]
+    ['m', 'c', 'C0']
+    >>> set_link_color_palette(None)  # back to the default
     """
     global _palette
     if palette is None:
@@ -159,6 +168,16 @@ def dendrogram(
     -----
     Time and memory are O(links shown), besides a few vectorised passes over `Z`. Where `Z` has inversions (centroid,
     median) links cross.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import dendrogram, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> drawn = dendrogram(Z, no_plot=True)
+    >>> drawn["ivl"]
+    ['0', '1', '2', '3']
+    >>> [float(height) for height in drawn["dcoord"][0]]
+    [0.0, 1.0, 1.0, 0.0]
     """
     if not isinstance(orientation, str) or orientation not in _ORIENTATIONS:
         raise ValueError(f"orientation must be one of 'top', 'left', 'bottom', or 'right', got {orientation!r}")

@@ -117,6 +117,15 @@ def inconsistent(Z: ArrayLike, d: int = 2) -> np.ndarray:
     Notes
     -----
     O(n min(d, height of the tree)) time, on all threads.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import inconsistent, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> inconsistent(Z)
+    array([[1.        , 0.        , 1.        , 0.        ],
+           [2.        , 0.        , 1.        , 0.        ],
+           [2.83333333, 2.36290781, 3.        , 1.12855299]])
     """
     return inconsistency(as_linkage(Z), d)
 
@@ -144,6 +153,13 @@ def maxdists(Z: ArrayLike) -> np.ndarray:
     Notes
     -----
     O(n) time.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, maxdists
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> maxdists(Z)
+    array([1. , 2. , 5.5])
     """
     Z = as_linkage(Z)
     return largest_below(Z, Z, 2)
@@ -173,6 +189,13 @@ def maxinconsts(Z: ArrayLike, R: ArrayLike) -> np.ndarray:
     Notes
     -----
     O(n) time.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import inconsistent, linkage, maxinconsts
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> maxinconsts(Z, inconsistent(Z)).round(4)
+    array([0.    , 0.    , 1.1286])
     """
     return largest_below(*matched(Z, R), 3)
 
@@ -203,6 +226,13 @@ def maxRstat(Z: ArrayLike, R: ArrayLike, i: int) -> np.ndarray:
     Notes
     -----
     O(n) time.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import inconsistent, linkage, maxRstat
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> maxRstat(Z, inconsistent(Z), 0)  # column 0: the mean height
+    array([1.        , 2.        , 2.83333333])
     """
     Z, R = matched(Z, R)
     return largest_below(Z, R, whole_number(i, "i", 0, 3))

@@ -93,6 +93,14 @@ def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     Notes
     -----
     O(n) time, besides counting the numbers in ``T``.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import fcluster, leaders, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> nodes, labels = leaders(Z, fcluster(Z, 3.0, "distance"))
+    >>> nodes, labels
+    (array([4, 5], dtype=int32), array([1, 2], dtype=int32))
     """
     Z = as_linkage(Z)
     n = Z.shape[0] + 1

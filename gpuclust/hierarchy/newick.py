@@ -74,6 +74,13 @@ def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str
     Notes
     -----
     O(n) time, no recursion.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, to_newick
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> to_newick(Z, ["a", "b", "c", "d"], comments=False)
+    '((a:1.0,b:1.0):4.5,(c:2.0,d:2.0):3.5);'
     """
     Z = as_linkage(Z)
     n = Z.shape[0] + 1
@@ -188,6 +195,16 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
     O(n log n) time, no recursion. Names in quotes, comments in brackets (those of `to_newick` are used, others
     ignored) and names of inner nodes (ignored) are understood; underscores stay as they are. A node with more than
     two children becomes several merges at its height; one with a single child is left out.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import from_newick
+    >>> Z, labels = from_newick("((a:1,b:1):2,c:3);")
+    >>> Z
+    array([[0., 1., 1., 2.],
+           [3., 2., 3., 3.]])
+    >>> labels
+    ['a', 'b', 'c']
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str that holds a Newick tree, got {type(text).__name__}.")

@@ -52,6 +52,16 @@ def leaf_positions(Z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     Notes
     -----
     O(n) time, 48 n bytes.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import leaf_positions, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> first, past = leaf_positions(Z)
+    >>> first
+    array([0, 1, 2, 3, 0, 2, 0])
+    >>> past
+    array([1, 1, 1, 1, 2, 2, 4])
     """
     Z = as_linkage(Z)
     size = sizes(Z)
@@ -82,6 +92,13 @@ def leaves_list(Z: ArrayLike) -> np.ndarray:
     Notes
     -----
     O(n) time, whatever the depth of the tree.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import leaves_list, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> leaves_list(Z)
+    array([0, 1, 2, 3], dtype=int32)
     """
     Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1
@@ -132,6 +149,14 @@ def optimal_leaf_ordering(
 
     SciPy's function decides how to turn a cluster before its surroundings are known, so that its sum is often larger
     than the minimum (SciPy issue 11227); where SciPy finds the minimum, and it is unique, the results are equal.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+    >>> from gpuclust.distance import pdist
+    >>> y = pdist([[0.0], [5.0], [1.0], [7.0]])
+    >>> leaves_list(optimal_leaf_ordering(linkage(y, "average"), y))
+    array([0, 2, 1, 3], dtype=int32)
     """
     Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1

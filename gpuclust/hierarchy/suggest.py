@@ -57,6 +57,13 @@ class Acceleration(NamedTuple):
         float64, shape (l-2,): second differences of the heights; ``rates[j]`` belongs to ``counts[j] + 1``.
     k : int
         The number of clusters with the largest rate.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import acceleration, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> acceleration(Z).heights
+    array([5.5, 2. , 1. ])
     """
 
     counts: np.ndarray
@@ -80,6 +87,14 @@ class Suggestion:
         of heights, a mean silhouette.
     caveat : str
         Why it may be wrong.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, suggest_k
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> suggestion = suggest_k(Z)["acceleration"]
+    >>> suggestion.method, suggestion.k
+    ('acceleration', 2)
     """
 
     method: str
@@ -115,6 +130,16 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     Notes
     -----
     O(n) time, O(n log n) where the rows of ``Z`` are not in the order of heights.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import acceleration, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> elbow = acceleration(Z)
+    >>> elbow.k
+    2
+    >>> elbow.rates
+    array([2.5])
     """
     Z = as_linkage(Z)
     last = whole_number(last, "last", _FEWEST_MERGES)  # to have a second difference
@@ -186,6 +211,14 @@ def suggest_k(
     ----------
     .. [1] P. J. Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis",
        Journal of Computational and Applied Mathematics 20 (1987).
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, suggest_k
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> found = suggest_k(Z)
+    >>> found["largest gap"].k
+    2
     """
     Z = as_linkage(Z)
     max_k, sample = whole_number(max_k, "max_k", 2), whole_number(sample, "sample", 2)

@@ -43,6 +43,15 @@ class ClusterNode:
     -----
     Nodes are compared by ``dist``; they are equal when these are, and so cannot be hashed. They can be pickled and
     copied, whatever the depth of the tree below them; what a pickle or a deep copy holds twice is the same node.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import ClusterNode
+    >>> root = ClusterNode(2, ClusterNode(0), ClusterNode(1), dist=1.5)
+    >>> root.count
+    2
+    >>> root.pre_order()
+    [0, 1]
     """
 
     def __init__(
@@ -260,6 +269,16 @@ def to_tree(Z: ArrayLike, rd: bool = False) -> ClusterNode | tuple[ClusterNode, 
     Notes
     -----
     O(n) time and memory: 2n-1 Python objects, about 200 bytes each.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, to_tree
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> root = to_tree(Z)
+    >>> float(root.dist), root.count
+    (5.5, 4)
+    >>> root.left.pre_order()
+    [0, 1]
     """
     Z = as_linkage(Z, cast=False)
     n = Z.shape[0] + 1

@@ -254,6 +254,15 @@ def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, n
     SciPy's verdicts, but that ids which are not whole numbers and heights that are NaN are refused. Sizes that do not
     add up are accepted as long as none is negative or above n; functions that take a linkage matrix compute them
     anew, with a `LinkageWarning`. O(n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.hierarchy import is_valid_linkage
+    >>> is_valid_linkage(np.array([[0.0, 1.0, 0.5, 2.0]]))
+    True
+    >>> is_valid_linkage(np.array([[0.0, 0.0, 0.5, 2.0]]))
+    False
     """
     label = f"{name!r} " if name else ""
     try:
@@ -294,6 +303,13 @@ def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: 
     Notes
     -----
     O(n) time.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import inconsistent, is_valid_im, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> is_valid_im(inconsistent(Z))
+    True
     """
     try:
         as_inconsistency(R, name, cast=False, as_scipy=True)
@@ -332,6 +348,13 @@ def is_monotonic(Z: ArrayLike) -> bool:
     Notes
     -----
     O(n) time.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import is_monotonic, linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> is_monotonic(Z)
+    True
     """
     heights = as_linkage(Z, "Z", cast=False)[:, 2]
     return bool((heights[1:] >= heights[:-1]).all())
@@ -358,5 +381,12 @@ def num_obs_linkage(Z: ArrayLike) -> int:
     Notes
     -----
     O(n) time, for the check of ``Z``.
+
+    Examples
+    --------
+    >>> from gpuclust.hierarchy import linkage, num_obs_linkage
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> num_obs_linkage(Z)
+    4
     """
     return as_linkage(Z, "Z", cast=False).shape[0] + 1

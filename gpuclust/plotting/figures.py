@@ -77,6 +77,15 @@ def fancy_dendrogram(
     Notes
     -----
     After the "fancy dendrogram" of J. Hees, "SciPy Hierarchical Clustering and Dendrogram Tutorial" (2015).
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from gpuclust import linkage, plotting
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> drawn = plotting.fancy_dendrogram(Z, max_d=3.0, ax=Figure().subplots())
+    >>> drawn["leaves"]
+    [0, 1, 2, 3]
     """
     from matplotlib.collections import EllipseCollection
 
@@ -172,6 +181,15 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
     At k stands the height of the merge that leaves k clusters, and the second difference of the heights around the
     merge that takes k clusters to k - 1. The largest is the suggestion: a hint, not a finding. It can never be one
     cluster, and it compares merges that may lie in different branches of the tree.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from gpuclust import linkage, plotting
+    >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
+    >>> ax = plotting.plot_elbow(Z, ax=Figure().subplots())
+    >>> len(ax.lines) > 0
+    True
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -68,6 +68,14 @@ def plot_clusters(
     -----
     Of more than 100,000 points a random sample is drawn (always the same one, with at least some points of each
     cluster), and a line below the title says so; the principal components are then the sample's.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from gpuclust import plotting
+    >>> ax = Figure().subplots()
+    >>> plotting.plot_clusters([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]], [1, 1, 2], ax) is ax
+    True
     """
     axes(ax)
     left_out = None if left_out is None else whole_number(left_out, "left_out", -(2**63), 2**63 - 1)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuclust.app import cli_options as options
-from gpuclust.app.options import accepts, documented, from_command_line
+from gpuclust.app.options import NAMES, accepts, from_command_line
 from gpuclust.app.terminal import FAILED, allow_unwinding, console, plain_errors, say_how_to_stop
-from gpuclust.core.text import displayed
+from gpuclust.core.text import displayed, documented
 
 if TYPE_CHECKING:
     from gpuclust.app.batch.outcome import Outcome
@@ -38,7 +38,7 @@ _LISTED = 10
 
 
 @accepts()
-@documented
+@documented(options=NAMES)
 def batch(
     inputs: Annotated[
         list[str] | None,
@@ -102,8 +102,8 @@ def batch(
     --overwrite says so; a link in --out is not followed.
 
     Options are defaults: a manifest may say otherwise for each data set, by
-    the columns or keys
-    {options}, and path.
+    the columns or keys path, name, key (of an .npz file), and
+    {options}
     """
     if verify is not None:
         with plain_errors(debug):

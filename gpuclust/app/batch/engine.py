@@ -17,7 +17,8 @@ from gpuclust.app.batch.log import Listener
 from gpuclust.app.batch.outcome import Outcome
 from gpuclust.app.batch.prepare import Settings, inputs_of
 from gpuclust.app.data.output import check_output_folder, discard_left_behind
-from gpuclust.app.options import documented
+from gpuclust.app.options import NAMES
+from gpuclust.core.text import documented
 
 #: Seconds between two updates of summary.csv and index.html.
 _SUMMARY_EVERY = 30.0
@@ -40,6 +41,15 @@ def iterate(
 
     The batch goes on while the caller is busy with one, but nothing new is begun. Closing the generator, or leaving
     the loop, ends the batch; what is complete stays, and is not done again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuclust.batch import iterate
+    >>> np.save("a.npy", [[0.0], [1.0], [5.0]])
+    >>> for outcome in iterate("a.npy", "out", method="ward", plots="none", reports=False):
+    ...     print(outcome.name, outcome.status)
+    a done
     """
     listener = listener or Listener()
     settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults)
@@ -82,7 +92,7 @@ def iterate(
                 listener.end(every, time.monotonic() - began)
 
 
-@documented
+@documented(options=NAMES)
 def run(
     jobs: Input | Iterable[Input],
     out: str | os.PathLike[str],
@@ -121,8 +131,9 @@ def run(
         the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
         file is kept under another name.
     **options
-        Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them:
-        {options}.
+        Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them: key
+        (of .npz files), and
+        {options}
 
     Returns
     -------
@@ -138,9 +149,12 @@ def run(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from gpuclust import batch
-    >>> outcomes = batch.run("measurements/", "out", method="ward", clusters=5)  # doctest: +SKIP
-    >>> [outcome.name for outcome in outcomes if not outcome.ok]  # doctest: +SKIP
+    >>> np.save("a.npy", [[0.0], [1.0], [5.0]])
+    >>> outcomes = batch.run("*.npy", "out", clusters=2, plots="none", reports=False)
+    >>> [outcome.name for outcome in outcomes if not outcome.ok]
+    []
     """
     outcomes = []
     for outcome in iterate(jobs, out, **options):

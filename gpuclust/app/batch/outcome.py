@@ -49,6 +49,14 @@ class Outcome:
         Seconds spent in this run.
     said : tuple of str
         Notes on files of an earlier result that were damaged or changed, and under which names they are kept.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gpuclust.batch import Outcome
+    >>> outcome = Outcome(0, "iris", "iris.csv", Path("out/iris"), "failed", error="no such file")
+    >>> outcome.ok
+    False
     """
 
     index: int

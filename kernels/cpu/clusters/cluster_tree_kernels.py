@@ -80,7 +80,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @uncounted
     @named(metric.name, weighted, largest, dtype)
     def centres_apart(rows, weights, p, x, y, slack):
-        """What two clusters are at least apart: the distance of their centres, as a distance is convex."""
+        """Lower bound of the dissimilarity of two clusters: the distance of their centres (distances are convex)."""
         a = b = zero
         off = rows.error[x] + rows.error[y]
         for k in range(rows.centre.shape[1]):
@@ -91,7 +91,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @uncounted
     @named(metric.name, weighted, largest, dtype)
     def faces_apart(rows, weights, p, x, y, slack):
-        """What the farthest points of two clusters are at least apart: opposite faces of their boxes."""
+        """Lower bound of the largest distance between two clusters: between opposite faces of their boxes."""
         largest_sum = zero
         for k in range(rows.low.shape[1]):
             gap = max(rows.high[x, k] - rows.low[y, k], rows.high[y, k] - rows.low[x, k])
@@ -102,7 +102,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @uncounted
     @named(metric.name, weighted, largest, dtype)
     def node_apart(tree, rows, weights, p, x, node, slack):
-        """What a cluster and any cluster below a node are at least apart."""
+        """Lower bound of the dissimilarity of a cluster to every cluster below a node."""
         a = b = zero
         off = rows.error[x] + tree.error[node]
         for k in range(rows.centre.shape[1]):

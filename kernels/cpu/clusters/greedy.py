@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What the algorithm knows of each row; arrays of one length, a multiple of TILE."""
+    """State of the algorithm by row of the matrix; arrays of one length, a multiple of TILE."""
 
     ids: np.ndarray  # id of the cluster in the row, -1: not in use
     size: np.ndarray

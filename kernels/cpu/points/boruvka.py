@@ -122,7 +122,7 @@ class ByBoxes:
 
 
 def _cheapest(here: np.ndarray, searched: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """What to search, so that half of the components have their edges, and one at least; components that wait."""
+    """The positions to search, so that at least half of the components get their edges; the components deferred."""
     needed = np.bincount(here[searched], minlength=count)
     allowed = np.partition(needed, (count - 1) // 2)[(count - 1) // 2]
     if allowed == needed.max() and (needed == allowed).sum() > 1:

@@ -100,7 +100,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
             index = order[position]
             if value == best[last] and which[last] >= 0 and index > order[which[last]]:
                 continue
-            place = last
+            place = last  # a shared insertion, inlined, cost 11 % more CPU time (12,000 points in 3-D, k = 10)
             while place > 0 and (
                 value < best[place - 1] or (value == best[place - 1] and index < order[which[place - 1]])
             ):

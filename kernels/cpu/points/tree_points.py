@@ -60,7 +60,7 @@ class TreePoints:
         return 1 << self.tree.depth
 
     def arguments(self) -> tuple[Any, ...]:
-        """What kernels take first: features, summary, weights, p."""
+        """The first arguments of kernels: features, summary, weights, p."""
         dtype = self.features.dtype
         weights = np.empty(0, dtype) if self.points.weights is None else self.points.weights
         return self.features, np.zeros(self.features.shape[1], dtype), weights, self.points.p

@@ -1,4 +1,4 @@
-"""What squared distances of rounded centroids tell of those of centroids in two parts (`gpuclust.core.centroids`).
+"""Bounds of squared distances of centroids in two parts (`gpuclust.core.centroids`) from those of rounded ones.
 
 The error of a cluster is the sum of the absolute values of its ``low`` parts, which is no less than how far its
 rounded centroid is from the true one. Of two clusters whose errors add up to e, the distances r of the rounded and p

@@ -198,13 +198,13 @@ def approach(group, middle, extent, scale, ours, gaps):
 
 @uncounted
 def threshold(root, error, m):
-    """What a screened square is at most, for a distance that ``root`` bounds; ``error`` is twice eps radii."""
+    """Upper bound of a screened square, for a distance of at most ``root``; ``error`` is twice eps radii."""
     return np.float32((root + error) * (root + error) * (1 + _EPS * (2 * m + 32)) + 1e-36)
 
 
 @uncounted
 def root_of(most, lost, own, scale):
-    """The root of what a square is at most in exact arithmetic, for a computed dissimilarity of ``most``; scaled.
+    """Scaled root of the upper bound of a square in exact arithmetic, for a computed dissimilarity of ``most``.
 
     ``lost`` is what underflow may have taken from it, and ``own`` the part of it that is not of the square.
     """
@@ -228,7 +228,7 @@ def out_of_reach(group, place, middle, extent, scale, zoom, root):
 
 @uncounted
 def bounded(square, error, m):
-    """The other way round: what the root of a screened square is at most."""
+    """Upper bound of the distance whose screened square is ``square``: the inverse of `threshold`."""
     return np.sqrt(float(square)) * (1 + _EPS * (m + 16)) + error
 
 
@@ -249,5 +249,5 @@ def smallest(lowest, few):
 
 
 def modules() -> tuple[Any, ...]:
-    """What kernels that use this depend on (`gpuclust.core.jit.stamp`)."""
+    """The modules to stamp kernels with that use this one (`gpuclust.core.jit.stamp`)."""
     return sys.modules[__name__], simd, boxes

@@ -601,7 +601,7 @@ def test_dry_run_prints_plans_and_writes_nothing(tmp_path, data):
     np.save(data / "b.npy", np.zeros((3, 3, 3)))
     done = invoke("batch", data, "--out", tmp_path / "out", "--dry-run", "-k", 4)
     assert done.exit_code == 1
-    assert re.search(r"a +80 x 3 +average +maxclust 4 +stored +cpu", done.stdout)
+    assert re.search(r"a +80 x 3 +average +clusters 4 +stored +cpu", done.stdout)
     assert "cannot be looked at" in done.stdout
     assert not (tmp_path / "out").exists()
     done = invoke("batch", data / "a.npy", "--out", tmp_path / "out", "--dry-run", "--log-format", "json")

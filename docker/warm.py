@@ -38,7 +38,7 @@ def warm(methods: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "points.npy"
         np.save(data, points)
-        run(Job(str(data), Path(folder) / "out", methods[0], clusters=5, device="cpu"))
+        run(Job(str(data), Path(folder) / "out", method=methods[0], clusters=5, device="cpu"))
 
 
 if __name__ == "__main__":

@@ -369,7 +369,7 @@ def test_numbers_of_the_command_line_are_bounded(tmp_path):
     for options in (["--inconsistent", 1, "--depth", 10**30], ["-k", 3, "--min-size", 10**30]):
         done = invoke("run", tmp_path / "a.npy", "--out", tmp_path / "o", *options)
         assert done.exit_code == 2
-        assert "must be at most 2,147,483,647" in done.stderr
+        assert "at most 2,147,483,647, got 1" in done.stderr
 
 
 # Names that are not UTF-8

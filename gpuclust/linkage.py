@@ -278,7 +278,7 @@ def compute(
 
 
 def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, Merges]:
-    """What ``merge`` makes of a plan or, where memory runs out, of the first of its fallbacks that fits."""
+    """Run a plan or, where memory runs out, the first of its fallbacks that fits."""
     story = ""
     for attempt in (job, *job.fallbacks):
         if story:

@@ -1,4 +1,4 @@
-"""What a job will do and need, before it does it: algorithm, device, predicted memory, and why."""
+"""Plan of a linkage before it runs: algorithm, device, predicted peak memory, and the reason."""
 
 from __future__ import annotations
 

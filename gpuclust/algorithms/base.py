@@ -1,4 +1,4 @@
-"""What an algorithm is: the problems it applies to, what it needs, and how it runs. Light to import."""
+"""The `Algorithm` class: applicability, memory footprint, work and run. Light to import."""
 
 from __future__ import annotations
 

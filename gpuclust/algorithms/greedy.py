@@ -1,7 +1,7 @@
 """Linkages with inversions (centroid, median): one merge a step, over lower bounds of nearest-neighbour distances.
 
 Their unions can be nearer to others than both parts were, so pairs cannot merge out of order: what is done is exactly
-the greedy algorithm (Mullner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1). The steps
+the greedy algorithm (Müllner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1). The steps
 are made inside one primitive of the backend; here the clusters that are left are moved together each time half of
 them are gone.
 """

@@ -256,7 +256,7 @@ def is_device_array(array: Any) -> bool:
 
 
 def array_module(array: Any) -> Any:
-    """What has the functions for this array: NumPy, or CuPy."""
+    """The array module of an array: NumPy or CuPy."""
     return np if isinstance(array, np.ndarray) else import_module("cupy")
 
 

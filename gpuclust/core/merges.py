@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Merges:
-    """What an algorithm returns.
+    """The merges of an algorithm, before they are numbered as in Z.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What callers give beside points and a metric."""
+"""Keyword arguments of metrics: p, w, V and VI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a linkage can be computed from: points (n, m), or condensed dissimilarities (n (n - 1) / 2,).
+"""Input of a linkage: points (n, m), or condensed dissimilarities (n (n - 1) / 2,).
 
 On the host, or on a CUDA device: `real_array` takes both without a copy.
 """

@@ -1,4 +1,4 @@
-"""What the metric table is made of: a metric, what a caller may give with it, and points made ready for it."""
+"""Data structures of the metric table: a metric, its parameters, and points prepared for it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def guarded(cell: object) -> object:
 
 
 def unguarded(cell: str) -> str:
-    """What `guarded` was given."""
+    """Invert `guarded`."""
     return cell[1:] if _GUARDED.match(cell) else cell
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def upper(X: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """What is above the diagonal of a square matrix, condensed."""
+    """The entries above the diagonal of a square matrix, in condensed order."""
     condensed = np.empty(len(X) * (len(X) - 1) // 2, dtype)
     for i, row in enumerate(rows_of(condensed, len(X))):
         row[:] = X[i, i + 1 :]

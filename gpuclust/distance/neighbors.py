@@ -175,7 +175,7 @@ def _by_function(
 
 
 def _marked(distances: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is at no finite distance is no neighbour."""
+    """Replace neighbours at no finite distance by index -1 and distance inf."""
     none = ~np.isfinite(distances)
     distances[none] = np.inf
     indices[none] = -1

@@ -1,4 +1,4 @@
-"""What is done with a linkage matrix: every name of ``scipy.cluster.hierarchy``, and more.
+"""Functions of a linkage matrix: every name of ``scipy.cluster.hierarchy``, and more.
 
 ======================  ==========================================================================
 make a tree             linkage; single, complete, average, weighted, centroid, median, ward

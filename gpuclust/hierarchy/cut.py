@@ -174,7 +174,7 @@ def fcluster_many(
 
 
 def _levels(Z: np.ndarray, criterion: str, depth: int, R: ArrayLike | None, monocrit: ArrayLike | None) -> np.ndarray:
-    """What the threshold is compared with: a number for each merge, float64, shape (n-1,)."""
+    """The value of each merge that the threshold is compared with, float64, shape (n-1,)."""
     if criterion in ("distance", "maxclust"):
         return largest_below(Z, Z, 2)
     if criterion == "inconsistent":

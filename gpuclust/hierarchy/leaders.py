@@ -59,7 +59,7 @@ def _find_leaders(
 
 
 def _id_type(n: int) -> type[np.signedinteger[Any]]:
-    """What holds the ids of all clusters of ``n`` observations: SciPy's type, where that is wide enough."""
+    """Integer type of the cluster ids of ``n`` observations: SciPy's, where that is wide enough."""
     return np.int32 if 2 * n - 2 < 2**31 else np.int64
 
 

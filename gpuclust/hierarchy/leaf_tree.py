@@ -57,5 +57,5 @@ class LeafTree:
 
     @property
     def arrays(self) -> tuple[Array, Array, Array, Array, Array, Array]:
-        """What compiled kernels take of it."""
+        """The arrays that are passed to compiled kernels."""
         return self.gap, self.left, self.right, self.start, self.size, self.height

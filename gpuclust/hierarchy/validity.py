@@ -319,7 +319,7 @@ def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: 
 
 
 def _refused(error: Exception, warning: bool, throw: bool) -> bool:
-    """What a validity check does when the answer is no."""
+    """Raise or warn where a validity check fails."""
     if throw:
         raise error
     if warning:

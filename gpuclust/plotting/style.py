@@ -1,4 +1,4 @@
-"""What all pictures share: the axes they are drawn on, colours, and a frame without clutter."""
+"""Style shared by all figures: the axes they are drawn on, colours, and a frame without clutter."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def survey(
 
 
 def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]:
-    """What a worker does.
+    """Compile and inspect kernels in a worker process.
 
     Numba makes much garbage and keeps many objects, and Python would look for the one among the other again and
     again, in half of the time. So it does once after each chunk, and what is left then is not looked at any more.

@@ -158,6 +158,18 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(tmp_path, kills
         assert found[name] == content, name
 
 
+def nobody_is_left(group: int) -> bool:
+    """Whether a process group ends; a worker that has ended is in it until the system has taken note of that."""
+    deadline = time.monotonic() + children.PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
     out = tmp_path / "out"
     process = start(data, out, "--workers", "2", "--no-reports")
@@ -194,8 +206,7 @@ def test_in_the_background_it_says_what_stops_it_and_stops(data, tmp_path, told)
     assert said.splitlines()[-1] == "gpuclust: stopped"
     assert "Traceback" not in said
     assert "failed" not in said.replace("failed: bad", "")
-    with pytest.raises(ProcessLookupError):  # no worker is left
-        os.killpg(process.pid, 0)
+    assert nobody_is_left(process.pid)
     assert list(out.rglob("*.tmp")) == []
     with open(out / "summary.csv", newline="") as file:
         status = [row["status"] for row in csv.DictReader(file)]

@@ -11,7 +11,6 @@ import pytest
 import gpuclust
 from gpuclust import batch, distance, hierarchy, plotting
 
-pytest.importorskip("matplotlib")
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 

@@ -234,6 +234,12 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "columns": (0, 1),
         "header": True,
         "index": "none",
+        "exclude": (2,),
+        "decimal": ",",
+        "missing": "drop",
+        "transpose": True,
+        "standardize": "zscore",
+        "pca": 2,
         "precomputed": True,
         "min_size": 2,
         "labels_format": "parquet",
@@ -286,10 +292,10 @@ BAD = {
     "damaged.npz": (b"PK\x03\x04 and nothing", "is not an .npz file"),
     "word.csv": (b"a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is not a number"),
     "ragged.csv": (b"a,b\n1,2\n3\n", "line 3 has 1 cell"),
-    "latin.csv": (b"a,b\n1,2\n\xe9,3\n", "UTF-8"),
+    "half.csv": (b"\xff\xfea\0,\0b\0\n\0" + b"1", "is not text in UTF-16"),
     "gzip.csv.gz": (b"not a gzip file", "cannot be read"),
     "garbage.parquet": (b"PAR1 no, it is not", "not a .parquet file"),
-    "other.xlsx": (b"1,2\n", "unknown kind of file '.xlsx'"),
+    "other.xls": (b"1,2\n", "unknown kind of file '.xls'"),
 }
 
 

@@ -15,7 +15,7 @@ import typer
 
 from gpuclust.app import cli_options as options
 from gpuclust.app.batch.command import EPILOG, batch
-from gpuclust.app.options import Options, accepts, from_command_line
+from gpuclust.app.options import READING, Options, accepts, from_command_line
 from gpuclust.app.terminal import ProgressBar, console, plain_errors, stoppable
 from gpuclust.core.text import displayed
 
@@ -134,7 +134,7 @@ gpuclust plan points.npy --method average --memory-limit 8GB
 
 Exit codes: 0 it fits, 1 it does not, 2 the data or an option is at fault.""",
 )
-@accepts("method", "metric", "header", "index", "dtype", "device")
+@accepts("method", "metric", *READING, "dtype", "device")
 def plan(
     what: Annotated[
         str, typer.Argument(metavar="N|FILE", help="Number of observations, or a data file.", show_default=False)
@@ -165,7 +165,7 @@ def plan(
         from gpuclust.plan import plan as planned
 
         chosen = Options(**from_command_line(given))
-        n, m, how = plan_report.size_of(what, features, chosen.header, chosen.index)
+        n, m, how = plan_report.size_of(what, features, **chosen.arguments_of("read_points"))
         found = planned(
             n, m, chosen.method, chosen.metric, chosen.dtype, chosen.device, memory_limit, algorithm=algorithm
         )
@@ -207,7 +207,7 @@ gpuclust compare big.npy --sample 20000 --threads 8 --timeout 3600 --json
 Exit codes: 0 all agree, 1 heights differ or a program failed or took too long, 2 the data or an option is at fault,
 130 stopped by Ctrl-C."""
 )
-@accepts("method", "metric", "p", "header", "index", "clusters", "dtype", "device")
+@accepts("method", "metric", "p", *READING, "clusters", "dtype", "device")
 def compare(
     data: Annotated[str, typer.Argument(metavar="DATA", help="As for gpuclust run: points, or condensed distances.")],
     against: Annotated[
@@ -255,7 +255,7 @@ def compare(
         task = comparison.Task(chosen.method, chosen.metric, chosen.p, chosen.dtype, chosen.device, most)
         clusters = None if chosen.clusters is None else int(chosen.clusters)
         how = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
-        well = comparison.run(data, names, task, how, as_json, header=chosen.header, index=chosen.index)
+        well = comparison.run(data, names, task, how, as_json, **chosen.arguments_of("read_points"))
     if not well:
         raise typer.Exit(1)
 
@@ -303,10 +303,10 @@ def main() -> None:
 def _default_folder(data: str) -> Path:
     """``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
     from gpuclust.app.data.files import split_key
+    from gpuclust.app.data.text_file import uncompressed
 
     path, key = split_key(data)
-    stem = path.name.removesuffix(".gz")
-    stem = Path(stem).stem
+    stem = Path(uncompressed(path.name)).stem
     return Path("out") / (stem if key is None else f"{stem}-{key}")
 
 

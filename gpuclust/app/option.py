@@ -150,6 +150,18 @@ def flag(value: Any) -> bool:
     return found
 
 
+def one_of(*names: str) -> Callable[[Any], str]:
+    """A parser of text that is one of these, in lower case."""
+
+    def parse(value: Any) -> str:
+        found = value.strip().lower() if isinstance(value, str) else value
+        if found not in names:
+            raise ValueError(f"must be {', '.join(names[:-1])} or {names[-1]}")
+        return str(found)
+
+    return parse
+
+
 def columns(value: Any) -> tuple[str | int, ...]:
     """Names, or numbers from 0: a list, or text with ``,`` or ``;`` between; a number may be a name, too."""
     parts = [value] if isinstance(value, int) and not isinstance(value, bool) else _parts(value, r"[;,]")

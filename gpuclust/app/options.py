@@ -41,6 +41,13 @@ class Options:
         call="read_points",
         argument="columns",
     )
+    exclude: tuple[str | int, ...] | None = option(
+        None,
+        parsers.columns,
+        "Columns to leave out, by name or number. Text and identifiers are left out unless --columns are given.",
+        call="read_points",
+        argument="exclude",
+    )
     header: bool | None = option(
         None,
         parsers.flag,
@@ -57,10 +64,49 @@ class Options:
         call="read_points",
         argument="index",
     )
+    decimal: str | None = option(
+        None,
+        parsers.one_of(".", ","),
+        "Decimal mark of a text table, . or , (the other one may separate thousands); found out unless given.",
+        metavar="MARK",
+        call="read_points",
+        argument="decimal",
+    )
+    missing: str = option(
+        "error",
+        parsers.one_of("error", "drop", "mean", "median"),
+        "Missing values: error, drop (leave such rows out), or fill in the mean or median of the column.",
+        call="read_points",
+        argument="missing",
+    )
+    transpose: bool = option(
+        False,
+        parsers.flag,
+        "Cluster the columns of the table instead of its rows.",
+        shown=bool,
+        call="read_points",
+        argument="transpose",
+    )
+    standardize: str | None = option(
+        None,
+        parsers.one_of("zscore", "minmax", "robust", "log1p"),
+        "Scale each column: zscore, minmax or robust; or log1p: log(1 + x) of each value.",
+        call="read_points",
+        argument="standardize",
+    )
+    pca: int | None = option(
+        None,
+        parsers.whole,
+        "Replace the columns by this number of principal components.",
+        shown=int,
+        metavar="K",
+        call="read_points",
+        argument="pca",
+    )
     precomputed: bool = option(
         False,
         parsers.flag,
-        "The data are distances: condensed, or a square matrix.",
+        "The data are distances: condensed, a square matrix, a triangle of one, or in PHYLIP form.",
         shown=bool,
         call="read_points",
         argument="distances",
@@ -142,10 +188,14 @@ class Options:
         check_euclidean(method, metric.name)
         if self.weights is not None and not all(0 <= weight < math.inf for weight in self.weights):
             raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
-        if self.precomputed and (self.p is not None or self.weights is not None or self.columns is not None):
-            raise ValueError("p, weights and columns mean nothing to precomputed distances")
-        if self.columns is not None and not self.columns:
-            raise ValueError("columns must name at least one column")
+        given = self.given()
+        if self.precomputed and any(name in given for name in NOT_OF_DISTANCES):
+            listed = f"{', '.join(NOT_OF_DISTANCES[:-1])} and {NOT_OF_DISTANCES[-1]}"
+            raise ValueError(f"{listed} mean nothing to precomputed distances")
+        if (self.columns is not None and not self.columns) or (self.exclude is not None and not self.exclude):
+            raise ValueError("columns and exclude must name at least one column")
+        if self.pca is not None and self.pca < 1:
+            raise ValueError(f"the number of principal components must be at least 1, got {self.pca}")
         working_type(self.dtype)
         self._check_cut()
         if self.labels_format not in LABELS_FORMATS:
@@ -171,6 +221,10 @@ TABLE: dict[str, tuple[Option, Any]] = {
 OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
 #: The names of all of them, for docstrings.
 NAMES = textwrap.fill(", ".join(OPTIONS), 72)
+#: Options of points, which mean nothing to precomputed distances.
+NOT_OF_DISTANCES = ("p", "weights", "columns", "exclude", "missing", "transpose", "standardize", "pca")
+#: Options of reading a file.
+READING = tuple(name for name, known in OPTIONS.items() if known.call == "read_points")
 #: Criteria of `fcluster` by the option that chooses them; only one may be given.
 CUTS = {"clusters": "maxclust", "distance": "distance", "inconsistent": "inconsistent"}
 

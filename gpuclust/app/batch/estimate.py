@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuclust.app.data.files import COLUMNAR, TABLES, npy_header, npz_header, split_key
+from gpuclust.app.data.arrays import npy_header, npz_header
+from gpuclust.app.data.files import COLUMNAR, OTHERS, TABLES, split_key, table_ending
+from gpuclust.app.data.reading import Reading
 from gpuclust.app.data.tables import table_shape
 from gpuclust.app.job.job import Job
 from gpuclust.core import devices
@@ -89,6 +91,7 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
 
         shape = columnar_shape(path)
     else:
-        separator = next(mark for ending, mark in TABLES.items() if name.removesuffix(".gz").endswith(ending))
-        shape = table_shape(path, separator, job.header, job.index)
+        separator = "," if name.endswith(OTHERS) else TABLES[table_ending(path) or ""]
+        reading = Reading(job.columns, job.exclude, job.header, job.index, job.decimal, distances=job.precomputed)
+        shape = table_shape(path, separator, reading)
     return shape, int(np.prod(shape)) * 8

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.files import DataSet, read_points, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import read_points, split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
 from gpuclust.app.data.precomputed import as_distances

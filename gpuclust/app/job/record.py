@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import split_key
 from gpuclust.app.data.opening import open_regular, sha256_of, sha256_of_open
 from gpuclust.app.data.ownership import RECORD
 from gpuclust.app.data.sealed import hash_of, read_sealed

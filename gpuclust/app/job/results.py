@@ -82,8 +82,9 @@ def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
     """Read the labels written by `write_labels`."""
     if form == "parquet":
         from gpuclust.app.data.columnar import read_columnar
+        from gpuclust.app.data.reading import Reading
 
-        return read_columnar(folder / "labels.parquet", ["label"]).values[:, 0]
+        return read_columnar(folder / "labels.parquet", Reading(["label"])).values[:, 0]
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
         return np.array([int(row["label"]) for row in csv.DictReader(file)])
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.job.results import FEWEST_FOR_ELBOW
 from gpuclust.app.options import command_line

@@ -243,6 +243,8 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "precomputed": True,
         "min_size": 2,
         "labels_format": "parquet",
+        "write": ("newick",),
+        "format": ("svg",),
         "report": True,
     }
     same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False, "overwrite": True}

@@ -168,7 +168,7 @@ def test_condensed_distances_and_two_observations(tmp_path):
         (["--depth", 3], "depth goes with inconsistent"),
         (["--clusters", 0], "at least 1, got 0"),
         (["--clusters", 61], "61 clusters were asked for, but there are 60 rows"),
-        (["--distance", "nan"], "--distance must be a finite number, got nan"),
+        (["--distance", "nan"], "--distance must be a finite number, got 'nan'"),
         (["--distance", "-1"], "must be a number >= 0, got -1"),
         (["--inconsistent", 1, "--depth", 0], "depth of inconsistency must be at least 1, got 0"),
         (["--p", 3], "means nothing to euclidean"),

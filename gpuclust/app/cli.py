@@ -5,6 +5,7 @@ Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -87,6 +88,9 @@ def run(
         bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
     overwrite: options.Overwrite = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print run.json instead of a summary.", rich_help_panel="Output")
+    ] = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
     **given: Any,
@@ -105,20 +109,24 @@ def run(
     write, or that were changed since, are not, unless --overwrite says so.
     """
     with plain_errors(debug):
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.app.job import job as jobs
 
-        job = jobs.Job(
-            data,
-            out or _default_folder(data),
-            memory_limit=memory_limit,
-            plots=not no_plots,
-            report=report,
-            overwrite=overwrite,
-            **from_command_line(given),
-        )
-        with ProgressBar(quiet) as bar:
-            result = jobs.run(job, bar)
-        if not quiet:
+        with spooled(data) as path:
+            job = jobs.Job(
+                path,
+                out or _default_folder(path),
+                memory_limit=memory_limit,
+                plots=not no_plots,
+                report=report,
+                overwrite=overwrite,
+                **from_command_line(given),
+            )
+            with ProgressBar(quiet) as bar:
+                result = jobs.run(job, bar)
+        if as_json:
+            print(json.dumps(result.record, indent=2))
+        elif not quiet:
             _summarise(job, result)
 
 
@@ -162,10 +170,12 @@ def plan(
     """
     with plain_errors(debug):
         from gpuclust.app import plan_report
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.plan import plan as planned
 
         chosen = Options(**from_command_line(given))
-        n, m, how = plan_report.size_of(what, features, **chosen.arguments_of("read_points"))
+        with spooled(what) as path:
+            n, m, how = plan_report.size_of(path, features, **chosen.arguments_of("read_points"))
         found = planned(
             n, m, chosen.method, chosen.metric, chosen.dtype, chosen.device, memory_limit, algorithm=algorithm
         )
@@ -247,15 +257,19 @@ def compare(
     """
     with plain_errors(debug):
         from gpuclust.app.compare import compare as comparison
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.core.memory import parse_bytes
 
         names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
         most = None if memory_limit is None else parse_bytes(memory_limit)
         chosen = Options(**from_command_line(given))
         task = comparison.Task(chosen.method, chosen.metric, chosen.p, chosen.dtype, chosen.device, most)
+        if isinstance(chosen.clusters, tuple):
+            raise ValueError("--clusters must be one number for compare")
         clusters = None if chosen.clusters is None else int(chosen.clusters)
         how = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
-        well = comparison.run(data, names, task, how, as_json, **chosen.arguments_of("read_points"))
+        with spooled(data) as path:
+            well = comparison.run(path, names, task, how, as_json, **chosen.arguments_of("read_points"))
     if not well:
         raise typer.Exit(1)
 
@@ -320,7 +334,7 @@ def _summarise(job: Job, result: Result) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     shape = " x ".join(f"{length:,}" for length in given["shape"])
-    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
+    table.add_row("data", f"{shape}, {given['kind']}")
     where = f"on {record['device']} ({record['algorithm']})"
     table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
     heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
@@ -329,6 +343,8 @@ def _summarise(job: Job, result: Result) -> None:
         table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
     else:
         table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
+        for title, clusters in list(record["result"]["cuts"].items())[1:]:
+            table.add_row("", f"{title} (labels): {clusters:,}")
     if result.suggested is not None:
         table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
     seconds = record["seconds"]

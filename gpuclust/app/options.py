@@ -111,12 +111,23 @@ class Options:
         call="read_points",
         argument="distances",
     )
-    clusters: float | None = option(
-        None, parsers.number, "Cut into this number of clusters.", shown=int, short="-k", panel=_CUT
+    clusters: float | tuple[float, ...] | None = option(
+        None,
+        parsers.thresholds,
+        "Cut into this number of clusters; several, like 2,5,10, give a column of labels each.",
+        short="-k",
+        metavar="K",
+        panel=_CUT,
     )
-    distance: float | None = option(None, parsers.number, "Cut at this height.", shown=float, short="-t", panel=_CUT)
-    inconsistent: float | None = option(
-        None, parsers.number, "Largest inconsistency coefficient within a cluster.", shown=float, panel=_CUT
+    distance: float | tuple[float, ...] | None = option(
+        None, parsers.thresholds, "Cut at this height, or at several.", short="-t", metavar="HEIGHT", panel=_CUT
+    )
+    inconsistent: float | tuple[float, ...] | None = option(
+        None,
+        parsers.thresholds,
+        "Largest inconsistency coefficient within a cluster, or several.",
+        metavar="T",
+        panel=_CUT,
     )
     depth: int | None = option(
         None,
@@ -146,15 +157,35 @@ class Options:
     )
     device: str = option("auto", parsers.text, "auto, cpu, cuda or cuda:1.", panel=_MACHINE)
     labels_format: str = option("csv", parsers.text, "csv, or parquet (with pyarrow).", panel=_OUTPUT)
+    write: tuple[str, ...] = option(
+        (),
+        parsers.some_of("clustered", "newick", "hclust"),
+        "Further files: clustered (clustered.csv: input with labels), newick (tree.nwk), hclust (hclust.json for R).",
+        metavar="NAME",
+        panel=_OUTPUT,
+    )
+    format: tuple[str, ...] = option(
+        ("png",), parsers.some_of("png", "svg", "pdf"), "Formats of pictures: png, svg, pdf.", panel=_OUTPUT
+    )
 
     @property
     def cut(self) -> Cut | None:
-        """How the tree is cut; None if it is not."""
+        """How the tree is cut, by the first of several cuts; None if it is not."""
+        return next(iter(self.cuts.values()), None)
+
+    @property
+    def cuts(self) -> dict[str, Cut]:
+        """How the tree is cut, by the headings of labels: ``label``, or of several cuts ``clusters_5``."""
         for name, criterion in CUTS.items():
-            threshold = getattr(self, name)
-            if threshold is not None:
-                return Cut(criterion, float(threshold), 2 if self.depth is None else self.depth, self.min_size)
-        return None
+            given = getattr(self, name)
+            if given is None:
+                continue
+            several = given if isinstance(given, (list, tuple)) else (given,)
+            titles = [f"{name}_{threshold:.15g}" for threshold in several] if len(several) > 1 else ["label"]
+            depth = 2 if self.depth is None else self.depth
+            made = [Cut(criterion, float(threshold), depth, self.min_size) for threshold in several]
+            return dict(zip(titles, made, strict=True))
+        return {}
 
     def given(self) -> dict[str, Any]:
         """The options that are not as by default."""
@@ -208,9 +239,15 @@ class Options:
             raise ValueError("depth goes with inconsistent")
         if not 1 <= self.min_size <= MOST:
             raise ValueError(f"the smallest size of a cluster must be from 1 to {MOST:,}, got {self.min_size}")
-        if self.cut is not None:
-            self.cut.check()
-        elif self.min_size > 1:
+        for cut in self.cuts.values():
+            cut.check()
+        if not self.cuts and "clustered" in self.write:
+            raise ValueError("clustered.csv holds labels: give a cut, clusters, distance or inconsistent")
+        if "clustered" in self.write and (self.precomputed or self.transpose):
+            raise ValueError(
+                "clustered.csv repeats the rows of a table: it goes with neither precomputed nor transpose"
+            )
+        if not self.cuts and self.min_size > 1:
             raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
 
 
@@ -284,12 +321,16 @@ def from_command_line(given: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = OPTIONS[name].parse(value)
         except ValueError as error:
             raise ValueError(f"--{name.replace('_', '-')} {error}, got {shortened(value)}") from None
-    return found
+    return {name: value for name, value in found.items() if value != TABLE[name][1]}
 
 
 def recorded(parameters: Mapping[str, Any]) -> Options:
     """The options that run.json has recorded."""
-    return Options(**{name: parameters[name] for name in OPTIONS})
+    given = {name: parameters[name] for name in OPTIONS}
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    return Options(**found)
 
 
 def command_line(options: Options) -> list[str]:

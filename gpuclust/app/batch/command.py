@@ -186,7 +186,7 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
         table.add_column(head, justify="right" if head == "memory" else "left", overflow="fold")
     for task in sorted(tasks, key=lambda task: -task.estimate.cost):
         plan, job = task.estimate.plan, task.job
-        cut = "-" if job.cut is None else str(job.cut)
+        cut = ", ".join(map(str, job.cuts.values())) or "-"
         if log_format == "json":
             known = {} if plan is None else {"n": plan.n, "m": plan.m, "algorithm": plan.algorithm}
             planned = {

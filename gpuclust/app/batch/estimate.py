@@ -11,6 +11,7 @@ from gpuclust.app.data.files import COLUMNAR, OTHERS, TABLES, split_key, table_e
 from gpuclust.app.data.reading import Reading
 from gpuclust.app.data.tables import table_shape
 from gpuclust.app.job.job import Job
+from gpuclust.app.options import READING
 from gpuclust.core import devices
 from gpuclust.errors import DoesNotFit, GpuclustError
 from gpuclust.plan import Plan, plan
@@ -54,7 +55,8 @@ def estimate(job: Job, limit: int) -> Estimate:
     if len(shape) == 1 or job.precomputed:
         n, m = (shape[0], None) if len(shape) == 2 else ((1 + int((1 + 8 * shape[0]) ** 0.5)) // 2, None)
     else:
-        n, m = shape[0], shape[1] if job.columns is None else len(job.columns)
+        n, m = shape[::-1] if job.transpose else shape
+        m = m if job.pca is None else job.pca
     if n < 2 or m == 0:
         return UNKNOWN
     try:
@@ -81,7 +83,10 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
     name = path.name.lower()
     if name.endswith(".npy"):
         shape, dtype = npy_header(path)
-        copied = job.columns is not None or (job.precomputed and len(shape) == 2)
+        if len(shape) == 2:
+            width = shape[1] if job.columns is None else len(job.columns)
+            shape = (shape[0], max(0, width - len(job.exclude or ())))
+        copied = any(name in READING or name == "precomputed" for name in job.given()) and len(shape) == 2
         return shape, int(np.prod(shape)) * dtype.itemsize if copied else 0
     if name.endswith(".npz"):
         shape, dtype = npz_header(path, key)

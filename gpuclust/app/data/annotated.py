@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpuclust.app.data.opening import check_size, damage_of
-from gpuclust.app.data.reading import Reading, Table, describe
+from gpuclust.app.data.reading import Reading, Table, describe, rows_of_values
 from gpuclust.app.data.table_columns import select_columns
 from gpuclust.errors import InputFileError
 
@@ -44,4 +45,5 @@ def read_annotated(path: Path, reading: Reading) -> Table:
     chosen = [heads[place] for place in places]
     if len(places) < len(heads):
         values = np.ascontiguousarray(values[:, places])
-    return Table(values, names, chosen, describe(path, values.shape, chosen, "", "'obs_names'"))
+    how = describe(path, values.shape, chosen, "", "'obs_names'")
+    return Table(values, names, chosen, how, partial(rows_of_values, values, names, chosen))

@@ -7,6 +7,8 @@ that of an identifier (``index``, ``gene_id``). ``index`` overrides the detectio
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,7 +105,15 @@ def read_columnar(path: Path, reading: Reading = Reading()) -> Table:  # noqa: B
             values = values[:, kept]
     values = np.ascontiguousarray(values)
     index = None if named is None else repr(heads[named])
-    return Table(values, names, titles, describe(path, values.shape, titles, "", index, left_out))
+    how = describe(path, values.shape, titles, "", index, left_out)
+    return Table(values, names, titles, how, partial(_cells, table))
+
+
+def _cells(table: Any) -> Iterator[Sequence[object]]:
+    """Yield the names of the columns, and then the cells of each row."""
+    yield table.column_names
+    for batch in table.to_batches(max_chunksize=10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gpuclust.app.data.reading import Original
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -28,6 +30,8 @@ class DataSet:
         How the file was read, in one line: size, header, row names, and columns that were left out.
     rows : ndarray of shape (n,) or None
         Numbers of the rows in the file, from 0, where some were left out.
+    original : callable or None
+        Returns an iterator of the headings, and then of the cells of each row of the file.
     """
 
     values: NDArray[Any]
@@ -36,3 +40,4 @@ class DataSet:
     path: Path
     how: str = ""
     rows: NDArray[Any] | None = None
+    original: Original | None = None

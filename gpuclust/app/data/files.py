@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.arrays import npy_header, npz_header, read_npy, read_npz
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.opening import ALLOWED, check_is_file, damage_of
-from gpuclust.app.data.reading import Reading, Table, describe
+from gpuclust.app.data.reading import Reading, Table, describe, rows_of_values
 from gpuclust.app.data.table_columns import select_columns
 from gpuclust.app.data.tables import read_table
 from gpuclust.app.data.text_file import COMPRESSED, TextFile, member_of, uncompressed
@@ -136,11 +137,12 @@ def table_ending(file: Path) -> str | None:
 def _array(file: Path, values: NDArray[Any]) -> DataSet:
     """Return an array as a data set without names."""
     how = describe(file, values.shape) if values.ndim == 2 else f"{file.name}: {values.size:,} numbers"
-    return DataSet(values, None, None, file, how)
+    original = partial(rows_of_values, values, None, None) if values.ndim == 2 else None
+    return DataSet(values, None, None, file, how, original=original)
 
 
 def _data_set(table: Table, file: Path) -> DataSet:
-    return DataSet(table.values, table.names, table.columns, file, table.how)
+    return DataSet(table.values, table.names, table.columns, file, table.how, original=table.original)
 
 
 def _only(file: Path, values: NDArray[Any], reading: Reading) -> NDArray[Any]:

@@ -27,6 +27,8 @@ class OutputError(GpuclustError, OSError):
 
 #: Temporary names of files and folders that are being written.
 _SCRATCH = re.compile(r"\.gpuclust-[0-9]+-[0-9a-f]{8}\.tmp")
+#: Metadata that keep the date out of a picture, so that equal pictures are equal files.
+_WITHOUT_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _unfinished: set[Path] = set()
 _lock = threading.Lock()
 
@@ -157,7 +159,7 @@ def save_figure(
     xlabel: str = "",
     ylabel: str = "",
 ) -> None:
-    """Draw on new axes with ``paint(ax)``, and save the figure as a PNG file; needs no display.
+    """Draw on new axes with ``paint(ax)``, and save the figure as .png, .svg or .pdf; needs no display.
 
     Parameters
     ----------
@@ -175,7 +177,8 @@ def save_figure(
         if text:
             put(text)
     with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+        form = Path(path).suffix[1:].lower()
+        figure.savefig(file, format=form, metadata=_WITHOUT_DATE.get(form))
 
 
 def discard_unfinished(for_good: bool = False) -> None:

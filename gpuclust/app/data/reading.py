@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+#: Iterates over the headings and the rows of a file.
+Original = Callable[[], Iterator[Sequence[object]]]
 #: Number of column names that are listed.
 _LISTED = 8
 
@@ -62,12 +64,26 @@ class Table(NamedTuple):
         Names of the columns.
     how : str
         How the table was read, in one line.
+    original : callable
+        Returns an iterator of the headings, and then of the cells of each row, as the file has them; None for a
+        triangle of distances.
     """
 
     values: NDArray[Any]
     names: list[str] | None
     columns: list[str] | None
     how: str
+    original: Original | None = None
+
+
+def rows_of_values(
+    values: NDArray[Any], names: Sequence[str] | None, columns: Sequence[str] | None
+) -> Iterator[Sequence[object]]:
+    """Yield headings, and then the cells of each row, of an array."""
+    heads = list(columns) if columns is not None else list(map(str, range(values.shape[1])))
+    yield heads if names is None else ["name", *heads]
+    for row, cells in enumerate(values):
+        yield cells.tolist() if names is None else [names[row], *cells.tolist()]
 
 
 def describe(

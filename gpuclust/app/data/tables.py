@@ -19,7 +19,9 @@ of the error (`gpuclust.app.data.table_faults`).
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +30,7 @@ import numpy as np
 from gpuclust.app.data.number_style import PLAIN
 from gpuclust.app.data.reading import Reading, Table, describe
 from gpuclust.app.data.table_columns import choose_columns, identifiers
-from gpuclust.app.data.table_faults import undecodable
+from gpuclust.app.data.table_faults import rows_of, undecodable
 from gpuclust.app.data.table_layout import BLANKS, Layout, layout_of
 from gpuclust.app.data.table_load import load
 from gpuclust.app.data.text_file import COMPRESSED, NAMES, TextFile
@@ -99,7 +101,15 @@ def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
     heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in cells]
     named = None if layout.named is None else layout.heading(layout.named)
     how = describe(text.path, values.shape, heads, _dialect(text, separator, layout), named, left_out)
-    return Table(values, names, heads, how)
+    return Table(values, names, heads, how, partial(_cells, text, layout))
+
+
+def _cells(text: TextFile, layout: Layout) -> Iterator[Sequence[object]]:
+    """Yield headings, and then the cells of each row, as the file has them."""
+    yield list(map(str, range(layout.width))) if layout.heads is None else layout.heads
+    with text.open() as file:
+        for _, row in rows_of(file, layout):
+            yield row[: layout.width]
 
 
 def _dialect(text: TextFile, separator: str | None, layout: Layout) -> str:

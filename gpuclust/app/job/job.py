@@ -24,8 +24,10 @@ from gpuclust.app.data.files import read_points, split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
 from gpuclust.app.data.precomputed import as_distances
+from gpuclust.app.job.exports import EXPORTS, write_export
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
 from gpuclust.app.job.results import (
+    PICTURES,
     RESULTS,
     cut_height,
     draw,
@@ -48,6 +50,9 @@ class Observer(Protocol):
 
     def phase(self, text: str) -> None:
         """A part of the job begins."""
+
+    def read(self, how: str) -> None:
+        """The input was read as this line says."""
 
     def __call__(self, done: int, total: int) -> None:
         """So much of it is done."""
@@ -107,6 +112,8 @@ class Result:
         Number of clusters at the elbow of the last merges; ``None`` with fewer than three merges.
     record : dict
         What run.json holds.
+    cuts : dict
+        Labels of all cuts by their headings in labels.csv.
     """
 
     linkage: Linkage
@@ -114,10 +121,14 @@ class Result:
     height: float | None
     suggested: int | None
     record: dict[str, Any] = field(default_factory=dict)
+    cuts: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class _Silent:
     def phase(self, text: str) -> None:
+        pass
+
+    def read(self, how: str) -> None:
         pass
 
     def __call__(self, done: int, total: int) -> None:
@@ -171,6 +182,8 @@ def run(
             source = source or Source.of(job)
             data = load(job)
             _check_fits(job, data)
+            if ";" in data.how:  # more than the shape: an array is read as it is
+                observer.read(data.how)
             source.check_unchanged()
             mapped = isinstance(data.values, np.memmap)
             if not mapped:
@@ -190,8 +203,9 @@ def run(
         if mapped:  # read until now
             source.check_content()
         with clock("cutting"):
-            labels, height = _cut(job, linkage.Z)
-            result = Result(linkage, labels, height, suggest_clusters(linkage.Z))
+            cuts, height = _cut(job, linkage.Z)
+            labels = next(iter(cuts.values()), None)
+            result = Result(linkage, labels, height, suggest_clusters(linkage.Z), cuts=cuts)
         result.record = {
             "gpuclust": version("gpuclust"),
             "identity": identity(job, source),
@@ -236,8 +250,10 @@ def _names(job: Job) -> list[str]:
     names = ["Z.npy"]
     if job.cut is not None:
         names.append(f"labels.{job.labels_format}")
+    names += [EXPORTS[name] for name in job.write]
     if job.plots:
-        names += ["dendrogram.png", "elbow.png", *(["scatter.png"] if job.report else [])]
+        drawn = PICTURES if job.report else PICTURES[:2]
+        names += [f"{picture}.{form}" for picture in drawn for form in job.format]
     return [*names, "report.html"] if job.report else names
 
 
@@ -253,7 +269,10 @@ def _write(
         with clock("writing"):
             files = [write_linkage(staged, Z)]
             if result.labels is not None:
-                files.append(write_labels(staged, result.labels, data.names, job.labels_format))
+                files.append(write_labels(staged, result.cuts, data.names, job.labels_format, data.rows))
+            files += [
+                write_export(staged, name, data, Z, result.cuts, job.method.lower(), job.metric) for name in job.write
+            ]
         hashes = {}
         if job.plots:
             hashes = results.commit(staged, files)
@@ -281,7 +300,8 @@ def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     with exclusive(job.out), staging(job.out) as staged:
         results = _results(job, job.out, own_folder=True)
         data, Z = load(job), np.load(job.out / "Z.npy")
-        labels, height = _cut(job, Z)
+        cuts, height = _cut(job, Z)
+        labels = next(iter(cuts.values()), None)
         drawn, failed = _draw(job, staged, Z, height, data, labels)
         hashes = {**record["hashes"], **results.commit(staged, drawn)}
         record = {**record, "parameters": {**record["parameters"], "plots": True}}
@@ -301,10 +321,10 @@ def _draw(
     if job.report:
         from gpuclust.app.report.report import to_scatter
 
-        with forgiven(failed, "scatter.png"):
+        with forgiven(failed, f"scatter.{job.format[0]}"):
             points, view = to_scatter(job, data)
-    with forgiven(failed, "dendrogram.png"):
-        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view)
+    with forgiven(failed, f"dendrogram.{job.format[0]}"):
+        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view, job.format)
         failed |= not_drawn
     return drawn, failed
 
@@ -328,17 +348,20 @@ def scaled(job: Job, values: NDArray[Any]) -> NDArray[Any]:
     return values * np.sqrt(np.array(job.weights))
 
 
-def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float | None]:
-    """Labels, and the height at which a line shows the cut; None where there is no such thing."""
-    if job.cut is None:
-        return None, None
-    cut, options = job.cut, job.arguments_of("fcluster")
+def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], float | None]:
+    """Labels by heading, and the height at which a line shows the first cut; None where there is no such height."""
+    options = job.arguments_of("fcluster")
     smallest = options.pop("min_size", 1)
-    labels = fcluster(Z, cut.threshold, cut.criterion, **options)  # type: ignore[arg-type]
-    height = cut_height(Z, cut, int(labels.max()))
-    if smallest > 1:
-        labels = fcluster(Z, cut.threshold, cut.criterion, **options, min_size=smallest)  # type: ignore[arg-type]
-    return labels, height
+    found: dict[str, NDArray[Any]] = {}
+    height = None
+    for title, cut in job.cuts.items():
+        labels = fcluster(Z, cut.threshold, cut.criterion, **options)  # type: ignore[arg-type]
+        if not found:
+            height = cut_height(Z, cut, int(labels.max()))
+        if smallest > 1:
+            labels = fcluster(Z, cut.threshold, cut.criterion, **options, min_size=smallest)  # type: ignore[arg-type]
+        found[title] = labels
+    return found, height
 
 
 def _check_fits(job: Job, data: DataSet) -> None:
@@ -354,7 +377,9 @@ def _check_fits(job: Job, data: DataSet) -> None:
         raise InputFileError(f"{data.path}: {error}") from error
     if job.weights is not None and len(job.weights) != values.shape[1]:
         raise ValueError(f"{len(job.weights)} weights were given for {values.shape[1]} columns")
-    wanted = job.cut.threshold if job.cut is not None and job.cut.criterion == "maxclust" else 1
+    wanted = max((cut.threshold for cut in job.cuts.values() if cut.criterion == "maxclust"), default=1)
+    if "clustered" in job.write and data.original is None:
+        raise ValueError(f"{data.path}: holds condensed distances, and clustered.csv repeats the rows of a table")
     if values.ndim == 2 and wanted > len(values):
         raise ValueError(f"{wanted:g} clusters were asked for, but there are {len(values)} rows")
 

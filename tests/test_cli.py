@@ -422,4 +422,4 @@ def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
     _, said = process.communicate(timeout=children.PATIENCE)
     assert process.returncode == code
     assert said == "gpuclust: stopped\n"
-    assert not out.exists() or os.listdir(out) == []  # in time, the folder made for the results goes too
+    assert not out.exists()  # the folder made for the results goes too

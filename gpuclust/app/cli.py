@@ -27,7 +27,6 @@ app = typer.Typer(
     name="gpuclust",
     help="Exact hierarchical clustering with SciPy's contract, on CUDA GPUs or on all CPU cores.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -40,6 +41,9 @@ class Style:
 
     def to_number(self, cell: str) -> float:
         """Convert a cell; ``ValueError`` if it is not a number in this style."""
+        if self.decimal == "," and "." not in cell and "_" not in cell and cell[-1:].isdigit():
+            with suppress(ValueError):  # the form is checked only where separators of thousands may be there
+                return float(cell.replace(",", "."))
         if not self.reads(cell):
             raise ValueError(f"{cell!r} is not a number")
         return float("".join(mark for mark in cell if mark not in self.thousands).replace(self.decimal, "."))

@@ -30,6 +30,8 @@ _SCRATCH = re.compile(r"\.gpuclust-[0-9]+-[0-9a-f]{8}\.tmp")
 #: Metadata that keep the date out of a picture, so that equal pictures are equal files.
 _WITHOUT_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _unfinished: set[Path] = set()
+#: Folders made for results that are not written yet, the innermost first.
+_made: list[Path] = []
 _lock = threading.Lock()
 
 
@@ -141,14 +143,22 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Only empty folders are removed.
     """
     missing = [folder for folder in (Path(path), *Path(path).parents) if not os.path.exists(folder)]
-    folder = check_output_folder(path)
+    with _lock:
+        _made.extend(missing)
     try:
-        yield folder
+        yield check_output_folder(path)
     except BaseException:
-        for made in missing:
-            with contextlib.suppress(OSError):
-                made.rmdir()
+        _remove_empty(missing)
         raise
+    finally:
+        with _lock:
+            _made[:] = [folder for folder in _made if folder not in missing]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def save_figure(
@@ -184,11 +194,13 @@ def save_figure(
 def discard_unfinished(for_good: bool = False) -> None:
     """Delete all unfinished files, for a process that is about to end without cleaning up.
 
-    ``for_good`` keeps other threads from beginning new files.
+    ``for_good`` keeps other threads from beginning new files, and removes output folders that are still empty.
     """
     _lock.acquire()
     for scratch in _unfinished:
         _remove(scratch)
+    if for_good:
+        _remove_empty(_made)
     if not for_good:
         _lock.release()
 

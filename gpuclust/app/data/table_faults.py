@@ -124,8 +124,12 @@ def _is_triangle(rows: list[list[str]]) -> bool:
     if len(rows) == 1:  # the first row of a padded half: 0,,, or ,1,2,3
         row = rows[0]
         return len(row) > 2 and (not any(row[1:]) or (row[0] == "" and all(row[1:])))
-    filled = [sum(kind(cell) == NUMBER for cell in row) for row in rows]
+    numbers = [[cell for cell in row if kind(cell) == NUMBER] for row in rows]
+    filled = list(map(len, numbers))
     steps = {after - before for before, after in pairwise(filled)}
+    if steps == {-1} and "" in rows[-1]:  # missing values rather than padding, unless they lead the rows
+        led = all(row[len(row) - count :] == found for row, count, found in zip(rows, filled, numbers, strict=True))
+        return led and (filled[0] > 2 or float(numbers[0][0]) == 0)
     return steps in ({1}, {-1}) and (len(rows) > 2 or filled[0] < 2 or "" in rows[-1])
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gpuclust.app.data.number_style import ALL, PLAIN, STYLES, Style, styles_of
 from gpuclust.app.data.table_cells import (
@@ -77,12 +78,11 @@ class ColumnKinds:
         return self._whole and self.counts.total() > 0
 
 
-def to_value(cell: str, style: Style, boolean: bool, missing: bool) -> float:
-    """Convert a cell; ``ValueError`` if it is not a number.
+def converter(style: Style, boolean: bool, missing: bool) -> Callable[[str], float]:
+    """Return a function that converts a cell to a number; it raises ``ValueError`` if the cell is not one.
 
     Parameters
     ----------
-    cell : str
     style : Style
         How numbers are written.
     boolean : bool
@@ -90,11 +90,15 @@ def to_value(cell: str, style: Style, boolean: bool, missing: bool) -> float:
     missing : bool
         Whether a missing value is converted to NaN.
     """
-    cell = cell.strip()
-    if missing and kind(cell) in (EMPTY, MISSING):
-        return float("nan")
-    if boolean:
-        return to_boolean(cell)
-    if style == PLAIN or kind(cell) not in (NUMBER, COMMA):
-        return float(cell)
-    return style.to_number(cell)
+    plain = to_boolean if boolean else float if style == PLAIN else style.to_number
+
+    def convert(cell: str) -> float:
+        try:
+            return plain(cell)
+        except ValueError:
+            cell = cell.strip()
+            if missing and kind(cell) in (EMPTY, MISSING):
+                return math.nan
+            return plain(cell)
+
+    return convert

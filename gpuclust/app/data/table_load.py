@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -21,7 +20,7 @@ from gpuclust.app.data.opening import rows_that_fit
 from gpuclust.app.data.reading import Reading
 from gpuclust.app.data.table_cells import are_names, to_number
 from gpuclust.app.data.table_faults import FILL, find_fault, rows_of
-from gpuclust.app.data.table_kinds import ColumnKinds, to_value
+from gpuclust.app.data.table_kinds import ColumnKinds, converter
 from gpuclust.app.data.table_layout import BLANKS, Layout
 from gpuclust.app.data.text_file import TextFile
 from gpuclust.core.text import unguarded
@@ -125,7 +124,7 @@ def _converters(layout: Layout, reading: Reading) -> dict[int | str, Callable[[s
         boolean, gaps = cell in layout.booleans, reading.missing and cell in layout.gaps
         styled = layout.style != PLAIN and cell not in layout.whole
         if boolean or gaps or styled:
-            found[cell] = partial(to_value, style=layout.style, boolean=boolean, missing=reading.missing)
+            found[cell] = converter(layout.style if styled else PLAIN, boolean, reading.missing)
     return found
 
 

@@ -71,7 +71,7 @@ def _cells(line: str, mark: str) -> list[str]:
 
 def _matrix(rows: list[list[str]]) -> tuple[NDArray[np.float64], list[str] | None, str] | None:
     """Return the whole matrix, the names, and the form in words; None if the rows are no such form."""
-    counted = len(rows[0]) == 1 and rows[0][0] == str(len(rows) - 1)
+    counted = len(rows) > 2 and len(rows[0]) == 1 and rows[0][0] == str(len(rows) - 1)
     if counted:
         rows = rows[1:]
     heads = None

@@ -201,6 +201,8 @@ TEXTS: dict[str, tuple[Content, Read | Refused]] = {
     "blanks.txt": ("x  y\n 1.5   2\n3 4\n", Read((2, 2), columns=["x", "y"], first=[1.5, 2], said=("by blanks",))),
     "bars.txt": ("a|b\n1.5|2\n3|4\n", Read((2, 2), columns=["a", "b"], first=[1.5, 2], said=("by bars",))),
     "comments.csv": ("# made in May\n# by hand\n" + PLAIN, Read((2, 2), columns=["a", "b"])),
+    "title.csv": ("Measurements of May\na,b,c\n1,2,3\n4,5,6.5\n", Refused("line 2 has 3 cells.*a title")),
+    "blanks-comma.txt": ("1,5 2,5\n3 4,25\n", Read((2, 2), first=[1.5, 2.5], said=("by blanks; decimal comma",))),
     "comment-below.csv": (
         PLAIN + "# note\n",
         Refused("line 4 has 1 cell.*comments are allowed above the table"),

@@ -216,6 +216,17 @@ def test_nothing_complete_is_done_again(tmp_path, data):
     assert set(statuses(run(moved, out, clusters=4)).values()) == {"done"}, "another cut"
 
 
+def test_quiet_prints_errors_only(tmp_path, data):
+    (data / "bad.csv").write_text("a,b\n1,2\n3,x\n4,5\n")
+    np.save(data / "good.npy", POINTS)
+    inputs = [data / "bad.csv", data / "good.npy"]
+    done = invoke("batch", *inputs, "--out", tmp_path / "o", "--quiet", "--plots", "none", "--workers", 1)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"gpuclust: error: bad: {data / 'bad.csv'}: line 3, column 2: 'x' is not a number")
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_tells_one_result_from_another(tmp_path, data):
     np.savez(data / "a.npz", X=POINTS, Y=POINTS)
     job = Job(str(data / "a.npz:X"), tmp_path / "one")

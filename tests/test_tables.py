@@ -293,6 +293,30 @@ def test_the_whole_file_decides(tmp_path):
         assert read_points(write(tmp_path / "twice.csv", repeated)).values.shape == (80_000, 2)
 
 
+def test_what_the_first_lines_do_not_show(tmp_path):
+    """Missing values, numbers and decimal commas below the lines that the layout is found from."""
+
+    def late(cell: str, other: str = "7", first: str = "2.5", separator: str = ",") -> Path:
+        rows = [f"{first}{separator}{cell if i == 79_000 else other}" for i in range(80_000)]
+        return write(tmp_path / "t.csv", f"a{separator}b\n" + "\n".join(rows))
+
+    with pytest.raises(InputFileError, match=r"line 79002, column 2: the cell is empty .*--missing"):
+        read_points(late(""))
+    assert read_points(late(""), missing="drop").values.shape == (79_999, 2)
+    assert read_points(late("NA"), missing="mean").values[79_000].tolist() == [2.5, 7]
+    found = read_points(late("5", other=""), missing="mean")
+    assert found.columns == ["a", "b"]
+    assert found.values[0].tolist() == [2.5, 5]
+    assert read_points(late("1,5", first="2", separator=";")).values[79_000].tolist() == [2, 1.5]
+    assert read_points(late("1.234", first="2,5", separator=";")).values[79_000].tolist() == [2.5, 1234]
+    with pytest.raises(InputFileError, match=r"line 2, column 1: '2,5' is not a number \(decimal points, decimal"):
+        read_points(late("1.5", first="2,5", separator=";"))
+    with pytest.raises(InputFileError, match=r"line 79002, column 2: '1,5' is not a number"):
+        read_points(late("1,5", separator=";"))
+    with pytest.raises(InputFileError, match=r"line 79002, column 2: 'x' is not a number .*--exclude b"):
+        read_points(late("x"))
+
+
 def test_a_line_may_be_longer_than_a_cell(tmp_path):
     row = ",".join(["0.125"] * 60_000)
     assert read_points(write(tmp_path / "wide.csv", f"{row}\n" * 5)).values.shape == (5, 60_000)

@@ -11,8 +11,10 @@ from gpuclust.app.data.table_cells import (
     BOOLEAN,
     COMMA,
     EMPTY,
+    INFINITE,
     MISSING,
     NUMBER,
+    TEXT,
     has_comma,
     has_thousands,
     kind,
@@ -84,6 +86,8 @@ def _advice(cell: str, place: int, layout: Layout, rows: list[list[str]]) -> str
         if len(rows[-1]) > 1 and not any(rows[-1]):
             return " (the line holds separators only: delete it)"
         return _TRIANGLE if _is_triangle(rows) else f" ({FILL})"
+    if found == INFINITE:
+        return ""
     if found == MISSING:
         return f" ({FILL})"
     if found == COMMA:
@@ -114,6 +118,8 @@ def _advice_on_length(rows: list[list[str]], fault: int) -> str:
             return _PHYLIP
     if _is_triangle(rows):
         return _TRIANGLE
+    if len(rows[0]) == 1 < len(rows[fault]) and kind(rows[0][0]) == TEXT:
+        return "; a title? The header must be the first line, or stand below comments (#)"
     if rows[fault][0].startswith("#"):
         return "; comments are allowed above the table only"
     return ""

@@ -66,6 +66,8 @@ class Layout:
         How numbers are written.
     style_doubt : str or None
         Warning about an ambiguous style.
+    sampled : bool
+        Whether the columns' kinds are those of the first lines of a longer file.
     """
 
     separator: str
@@ -87,6 +89,7 @@ class Layout:
     left_out: dict[int, str] = field(default_factory=dict)
     style: Style = PLAIN
     style_doubt: str | None = None
+    sampled: bool = False
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -196,7 +199,9 @@ def layout_of(
         if line.strip("# \t\r\n"):
             last_comment = parse([line.lstrip("#").strip()], separator)[0]
     layout, columns = _layout_of_rows(lines, start, separator, rows, header, index, last_comment)
-    return replace(layout, counted=counted).of_kinds([ColumnKinds(cells) for cells in columns], decimal)
+    return replace(layout, counted=counted, sampled=not ends).of_kinds(
+        [ColumnKinds(cells) for cells in columns], decimal
+    )
 
 
 def _counts_table(rows: Sequence[Sequence[str]]) -> bool:
@@ -227,7 +232,7 @@ def separator_of(lines: Sequence[str], expected: str | None) -> str:
         body = rows[1:] or rows
         width = len(body[0])
         # The number of rows: a PHYLIP matrix, or a table of scikit-learn.
-        counted = (len(rows[0]) == 1 and rows[0][0].isdigit()) or rows[0][0] == str(len(body))
+        counted = (len(rows[0]) == 1 and rows[0][0].isdigit()) or _counts_table(rows)
         if width < 2 or not (len(rows[0]) in (width, width - 1) or counted) or any(len(row) != width for row in body):
             continue
         filled = [kind(cell) for row in body for cell in row if cell]

@@ -122,9 +122,8 @@ def _converters(layout: Layout, reading: Reading) -> dict[int | str, Callable[[s
     found: dict[int | str, Callable[[str], Any]] = {}
     for cell in layout.cells:
         boolean, gaps = cell in layout.booleans, reading.missing and cell in layout.gaps
-        styled = layout.style != PLAIN and cell not in layout.whole
-        if boolean or gaps or styled:
-            found[cell] = converter(layout.style if styled else PLAIN, boolean, reading.missing)
+        if boolean or gaps or layout.style != PLAIN:
+            found[cell] = converter(layout.style, boolean, reading.missing)
     return found
 
 

@@ -32,7 +32,7 @@ from gpuclust.app.data.reading import Reading, Table, describe
 from gpuclust.app.data.table_columns import choose_columns, identifiers
 from gpuclust.app.data.table_faults import rows_of, undecodable
 from gpuclust.app.data.table_layout import BLANKS, Layout, layout_of
-from gpuclust.app.data.table_load import load
+from gpuclust.app.data.table_load import load, survey
 from gpuclust.app.data.text_file import COMPRESSED, NAMES, TextFile
 from gpuclust.app.data.triangles import triangle_of
 from gpuclust.core.text import unguarded
@@ -76,6 +76,9 @@ def read_table(text: TextFile, separator: str | None, reading: Reading = Reading
 
 def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
     layout = _layout_of(text, separator, reading)
+    if layout.sampled and "no values" in layout.left_out.values():
+        columns = survey(text, layout)
+        layout = layout if columns is None else layout.of_kinds(columns, reading.decimal)
     values, names, layout = load(text, layout, reading)
     if reading.distances and 1 not in values.shape and reading.header is None and reading.index is None:
         better = _squared(values.shape, layout)

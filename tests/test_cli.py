@@ -21,10 +21,11 @@ from typer.testing import CliRunner
 from gpuclust.app import demo, tutorial
 from gpuclust.app.cli import app
 from gpuclust.app.compare import peers
+from gpuclust.app.cut import Cut
 from gpuclust.app.data.opening import sha256_of
 from gpuclust.app.job import results
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import Cut, recorded
+from gpuclust.app.options import recorded
 from gpuclust.app.terminal import stoppable
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 

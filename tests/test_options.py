@@ -16,8 +16,9 @@ import pytest
 import gpuclust
 from gpuclust.app.batch import engine
 from gpuclust.app.batch.command import batch as command
+from gpuclust.app.cut import Cut
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import OPTIONS, TABLE, Cut, Options, command_line, from_command_line, recorded
+from gpuclust.app.options import OPTIONS, TABLE, Options, command_line, from_command_line, recorded
 
 ROOT = Path(__file__).parents[1]
 ANCHOR = '    device: str = option("auto"'

@@ -8,7 +8,8 @@ import warnings
 
 import numpy as np
 import pytest
-from table_files import FILES, Read, Refused, write_file
+from binary_files import Read, Refused
+from table_files import FILES, write_file
 from typer.testing import CliRunner
 
 from gpuclust.app.cli import app

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.app import option
+from gpuclust.app.cut import CUTS
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import CUTS, NOT_OF_DISTANCES, OPTIONS
+from gpuclust.app.options import NOT_OF_DISTANCES, OPTIONS
 from gpuclust.errors import unknown_name
 
 #: What may be said of a data set: `gpuclust.app.options.OPTIONS`, its name, and the array of an .npz file.

@@ -14,13 +14,13 @@ from gpuclust.app.data.table_cells import (
     INFINITE,
     MISSING,
     NUMBER,
-    TEXT,
     has_comma,
     has_thousands,
     kind,
     to_number,
 )
-from gpuclust.app.data.table_layout import BLANKS, Layout
+from gpuclust.app.data.table_layout import Layout
+from gpuclust.app.data.table_separator import BLANKS
 
 FILL = "a missing value: fill it in by --missing mean or median, or leave such rows out by --missing drop"
 _TRIANGLE = "; a triangle of distances? Give --precomputed"
@@ -39,7 +39,7 @@ def find_fault(lines: Iterable[str], layout: Layout, missing: bool = False) -> s
         where = f"line {number}"
         if len(row) != length:
             said = f"{where} has {_count(len(row), 'cell')}, but the rows before it have {length}"
-            return said + _advice_on_length([*seen, row, *(after for _, after in islice(rows, 2))], len(seen))
+            return said + _advice_on_length([*seen, row, *(after for _, after in islice(rows, 2))], len(seen), layout)
         for place, cell in enumerate(row):
             if place in wanted and not _is_value(cell, place, layout, missing):
                 return f"{where}, column {place + 1}: {_describe(cell)}{_advice(cell, place, layout, [*seen, row])}"
@@ -109,7 +109,7 @@ def _advice(cell: str, place: int, layout: Layout, rows: list[list[str]]) -> str
     return f" (correct it, or leave column {layout.heading(place)} out: --exclude {layout.name(place)})"
 
 
-def _advice_on_length(rows: list[list[str]], fault: int) -> str:
+def _advice_on_length(rows: list[list[str]], fault: int, layout: Layout) -> str:
     """Return the remedy for rows of different lengths; ``fault`` is the first that differs."""
     if len(rows[0]) == 1 and rows[0][0].isdigit():
         if len(rows) > 1 and len(rows[1]) > 1 and kind(rows[1][0]) != NUMBER:
@@ -118,7 +118,7 @@ def _advice_on_length(rows: list[list[str]], fault: int) -> str:
             return _PHYLIP
     if _is_triangle(rows):
         return _TRIANGLE
-    if len(rows[0]) == 1 < len(rows[fault]) and kind(rows[0][0]) == TEXT:
+    if fault == 0 and layout.header and layout.width == 1 < len(rows[0]):
         return "; a title? The header must be the first line, or stand below comments (#)"
     if rows[fault][0].startswith("#"):
         return "; comments are allowed above the table only"

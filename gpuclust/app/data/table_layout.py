@@ -16,10 +16,7 @@ from gpuclust.app.data.table_cells import EMPTY, INFINITE, MISSING, NUMBER, TEXT
 from gpuclust.app.data.table_columns import place_of_index
 from gpuclust.app.data.table_header import first_line_is_header
 from gpuclust.app.data.table_kinds import ColumnKinds
-
-#: Runs of blanks as a separator.
-BLANKS = " "
-_MARKS = "\t;|,"
+from gpuclust.app.data.table_separator import counts_table, parse, separator_of
 
 
 @dataclass(frozen=True)
@@ -149,14 +146,6 @@ class Layout:
         )
 
 
-def parse(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Split lines into rows of stripped cells."""
-    if separator == BLANKS:
-        lines = [line.strip() for line in lines]
-    rows = csv.reader(lines, delimiter=separator, skipinitialspace=separator == BLANKS)
-    return [[cell.strip() for cell in row] for row in rows]
-
-
 def layout_of(
     lines: Sequence[str],
     separator: str | None,
@@ -191,7 +180,7 @@ def layout_of(
     if not ends and len(rows) > 2:  # the last row may be incomplete
         rows.pop()
     start = skip + comments
-    counted = ends and _counts_table(rows)
+    counted = ends and counts_table(rows)
     if counted:
         start, rows = _line_after(lines, start, separator), rows[1:]
     last_comment = None
@@ -202,47 +191,6 @@ def layout_of(
     return replace(layout, counted=counted, sampled=not ends).of_kinds(
         [ColumnKinds(cells) for cells in columns], decimal
     )
-
-
-def _counts_table(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row states the numbers of rows and features, followed by names of classes (scikit-learn)."""
-    if len(rows) < 4 or len(rows[0]) < 3:
-        return False
-    counts, width = rows[0][:2], len(rows[1])
-    return counts == [str(len(rows) - 1), str(width - 1)] and all(kind(cell) == TEXT for cell in rows[0][2:])
-
-
-def separator_of(lines: Sequence[str], expected: str | None) -> str:
-    """Detect the separator: the one that gives rows of equal length with the largest share of numbers.
-
-    ``expected`` is returned if it occurs in the first two lines.
-    """
-    if expected is not None and any(expected in line for line in lines[:2]):
-        return expected
-    best, most = None, -1.0
-    for mark in (*_MARKS, BLANKS):
-        if mark == BLANKS and best is not None:
-            break
-        if not any(mark in line for line in lines):
-            continue
-        try:
-            rows = parse(lines, mark)
-        except csv.Error:  # a cell exceeds the limit of the csv module: not the separator
-            continue
-        body = rows[1:] or rows
-        width = len(body[0])
-        # The number of rows: a PHYLIP matrix, or a table of scikit-learn.
-        counted = (len(rows[0]) == 1 and rows[0][0].isdigit()) or _counts_table(rows)
-        if width < 2 or not (len(rows[0]) in (width, width - 1) or counted) or any(len(row) != width for row in body):
-            continue
-        filled = [kind(cell) for row in body for cell in row if cell]
-        share = sum(found != TEXT for found in filled) / max(1, len(filled))
-        if share > most and (mark != BLANKS or share > 0):
-            best, most = mark, share
-    if best is not None:
-        return best
-    present = [mark for mark in ",;\t|" if any(mark in line for line in lines)]
-    return (*present, ",")[0]
 
 
 def _layout_of_rows(

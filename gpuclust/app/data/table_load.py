@@ -21,7 +21,8 @@ from gpuclust.app.data.reading import Reading
 from gpuclust.app.data.table_cells import are_names, to_number
 from gpuclust.app.data.table_faults import FILL, find_fault, rows_of
 from gpuclust.app.data.table_kinds import ColumnKinds, converter
-from gpuclust.app.data.table_layout import BLANKS, Layout
+from gpuclust.app.data.table_layout import Layout
+from gpuclust.app.data.table_separator import BLANKS
 from gpuclust.app.data.text_file import TextFile
 from gpuclust.core.text import unguarded
 from gpuclust.errors import InputFileError

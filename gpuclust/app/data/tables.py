@@ -31,8 +31,9 @@ from gpuclust.app.data.number_style import PLAIN
 from gpuclust.app.data.reading import Reading, Table, describe
 from gpuclust.app.data.table_columns import choose_columns, identifiers
 from gpuclust.app.data.table_faults import rows_of, undecodable
-from gpuclust.app.data.table_layout import BLANKS, Layout, layout_of
+from gpuclust.app.data.table_layout import Layout, layout_of
 from gpuclust.app.data.table_load import load, survey
+from gpuclust.app.data.table_separator import BLANKS
 from gpuclust.app.data.text_file import COMPRESSED, NAMES, TextFile
 from gpuclust.app.data.triangles import triangle_of
 from gpuclust.core.text import unguarded

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.opening import check_size
 from gpuclust.app.data.reading import Reading, Table
 from gpuclust.app.data.table_cells import NUMBER, TEXT, kind
-from gpuclust.app.data.table_layout import BLANKS
+from gpuclust.app.data.table_separator import BLANKS
 from gpuclust.app.data.text_file import TextFile
 from gpuclust.core.text import unguarded
 

@@ -18,7 +18,7 @@ from gpuclust.core.text import displayed, guarded
 from gpuclust.hierarchy.suggest import acceleration
 
 if TYPE_CHECKING:
-    from gpuclust.app.options import Cut
+    from gpuclust.app.cut import Cut
     from gpuclust.plotting.as_clustered import View
 
 #: Characters of a row's name in a picture.

@@ -106,7 +106,7 @@ COMPILED = {
     ),
 }
 #: Seeds of the fuzzer for each method with ``--compiled``.
-COMPILED_SEEDS = 400
+COMPILED_SEEDS = 150
 #: Seconds of CPU time that a case takes at most; what takes longer runs for ever.
 A_CASE = 10
 #: Seeds of each method and kind of points (None: any): a few first, and many for what survives.
@@ -225,7 +225,7 @@ def in_child(*arguments: Any) -> list[Any]:
 
 
 class Copy:
-    """A copy of package and tests in a folder of its own, with its own cache of kernels, in which files are changed."""
+    """A copy of package and tests, with its own cache of kernels, in which files are changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -237,22 +237,34 @@ class Copy:
                 shutil.copy(source, folder / name, follow_symlinks=False)
         self.environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(folder)}
 
+    def says(self, command: Sequence[str]) -> str | None:
+        """What is wrong, by a command that fails; None if it does not."""
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=2400
+            )
+        except subprocess.TimeoutExpired:
+            return "runs for ever"
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        if not done.returncode:
+            return None
+        return next((line for line in lines if line.startswith(("FAILED", "ERROR", "seed"))), lines[-1])
+
+    def passes(self, modules: Iterable[str]) -> str | None:
+        """What is wrong by some modules of tests; None if they pass."""
+        files = [f"tests/test_{name}.py" for name in modules]
+        return self.says([sys.executable, "-m", "pytest", "-x", "-q", "-m", "not gpu and not sweep", *files])
+
     def first_failure(self, file: str) -> str | None:
         """The last line that a failing run says; None if seeds and tests of a file pass."""
+        wrong = self.passes(COMPILED[longest(COMPILED, file)])
+        if wrong is not None:
+            return wrong
         fuzz = [sys.executable, "tests/fuzzing.py", "--stop", "--count", str(COMPILED_SEEDS), "--method"]
-        modules = [f"tests/test_{name}.py" for name in COMPILED[longest(COMPILED, file)]]
-        commands = [[*fuzz, method] for method in methods_for(file)]
-        commands.append([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *modules])
-        for command in commands:
-            try:
-                done = subprocess.run(
-                    command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=1200
-                )
-            except subprocess.TimeoutExpired:
-                return "runs for ever"
-            if done.returncode:
-                lines = (done.stdout + done.stderr).strip().splitlines()
-                return next((line for line in lines if line.startswith(("FAILED", "seed"))), lines[-1])
+        for method in methods_for(file):
+            wrong = self.says([*fuzz, method])
+            if wrong is not None:
+                return wrong
         return None
 
     def survives(self, mutant: Mutant) -> str | None:
@@ -273,10 +285,10 @@ def run_compiled(wanted: Sequence[Mutant], start: int) -> int:
     survived = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
-        for file in sorted({mutant.file for mutant in wanted}):
-            wrong = copy.first_failure(file)
-            if wrong is not None:
-                raise RuntimeError(f"without a mutant, tests of {file} fail: {wrong}")
+        modules = {name for mutant in wanted for name in COMPILED[longest(COMPILED, mutant.file)]}
+        wrong = copy.passes(sorted(modules))
+        if wrong is not None:
+            raise RuntimeError(f"a test fails without a mutant: {wrong}")
         for number, mutant in enumerate(wanted, start):
             started = time.monotonic()
             wrong = copy.survives(mutant)
@@ -308,6 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     parts = chosen.only.split(",")
     wanted = [mutant for mutant in MUTANTS if any(part in mutant.name or part in mutant.file for part in parts)]
     wanted = wanted[chosen.start - 1 :]
+    os.environ["GPUCLUST_COMPILE"] = "always"
     if chosen.compiled:
         return 1 if run_compiled(wanted, chosen.start) else 0
     import numpy

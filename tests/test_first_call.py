@@ -1,4 +1,4 @@
-"""Small jobs before kernels are compiled: nothing is compiled, the bits are the same, and compiling starts in time."""
+"""Small jobs before kernels are compiled: none is compiled, the bits are the same, compiling starts in time."""
 
 from __future__ import annotations
 

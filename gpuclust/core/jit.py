@@ -75,12 +75,13 @@ event.register("numba:compile", _Notice())
 def cache_folder() -> str | None:
     """The folder that kernels compiled from this file would be kept in; None if there is none that is safe."""
 
-    @compiled
-    def probe() -> None:
-        pass
-
-    path = probe.stats.cache_path
+    path = _probe.stats.cache_path
     return None if path is None else str(path)
+
+
+@compiled
+def _probe() -> None:
+    """Is never called."""
 
 
 def uncounted(function: Callable[..., Any]) -> Any:

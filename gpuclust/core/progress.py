@@ -26,6 +26,7 @@ class _Here(threading.local):
     """What a thread's work is reported to: ``tell(share)``, once in a while, or nobody."""
 
     tell: Callable[[float], None] | None = None
+    compiling: Callable[[bool], None] | None = None
 
 
 _here = _Here()
@@ -41,6 +42,12 @@ def passing(done: int, total: int) -> None:
         _here.tell(done / total)
 
 
+def compiling(now: bool) -> None:
+    """Kernels are being compiled, or no longer: a bar says so."""
+    if _here.compiling is not None:
+        _here.compiling(now)
+
+
 @contextmanager
 def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
     """A function that takes the number of merges made, for algorithms to call as often as they like."""
@@ -48,22 +55,23 @@ def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
         yield _nothing
         return
     if callable(progress):
-        with _telling(_Report(progress, getattr(progress, "passing", None), total)) as report:
+        with _telling(_Report(progress, getattr(progress, "passing", None), total), progress) as report:
             yield report
         return
     from gpuclust.core.progress_bar import ProgressBar
 
-    with ProgressBar(text="linkage") as bar, _telling(_Report(bar, bar.passing, total)) as report:
+    with ProgressBar(text="linkage") as bar, _telling(_Report(bar, bar.passing, total), bar) as report:
         yield report
 
 
 @contextmanager
-def _telling(report: _Report) -> Iterator[_Report]:
-    before, _here.tell = _here.tell, report.passing
+def _telling(report: _Report, call: Callable[[int, int], None]) -> Iterator[_Report]:
+    before = _here.tell, _here.compiling
+    _here.tell, _here.compiling = report.passing, getattr(call, "compiling", None)
     try:
         yield report
     finally:
-        _here.tell = before
+        _here.tell, _here.compiling = before
 
 
 def _nothing(done: int) -> None:

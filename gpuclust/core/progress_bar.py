@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Seconds until a bar appears, and, where standard error is no terminal, between two lines of text.
 SHOW_AFTER, LINE_EVERY = 1.0, 10.0
+#: Added to the name of a phase while Numba compiles.
+COMPILING = ": compiling kernels (once on this machine)"
 
 
 def console(stderr: bool = False) -> Console:
@@ -86,6 +88,13 @@ class ProgressBar:
         with self._lock:
             if self._live is not None:
                 self._live.update(self._task, description=f"{self._text} (this pass {share:.0%})")
+
+    def compiling(self, now: bool) -> None:
+        """Show that kernels are being compiled, or no longer."""
+        with self._lock:
+            self._text = self._text.removesuffix(COMPILING) + (COMPILING if now else "")
+            if self._live is not None:
+                self._live.update(self._task, description=self._text)
 
     def _show(self) -> None:
         from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn

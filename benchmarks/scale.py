@@ -89,7 +89,7 @@ def _quitefastmst() -> Call:
     """Return the loader of quitefastmst's spanning tree, converted to Z."""
     import quitefastmst
 
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
     from gpuclust.hierarchy.assemble import assemble
 
     def heights(X: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from gpuclust.core.backend import Backend
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.points import nearest
 
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from gpuclust.core import methods, metrics
 from gpuclust.core.arguments import real_number, real_numbers
 from gpuclust.core.devices import is_device_array
-from gpuclust.core.metric_arguments import table_arguments
 from gpuclust.core.observations import check_observations
+from gpuclust.core.preparation import table_arguments
 from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.linkage import compute
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
-from gpuclust.core import devices, frames, methods, metrics
+from gpuclust.core import devices, frames, methods, metrics, preparation
 from gpuclust.core.backend import select
+from gpuclust.core.clusters import Merges
 from gpuclust.core.memory import format_bytes
-from gpuclust.core.merges import Merges
 from gpuclust.core.observations import (
     check_observations,
     count,
@@ -212,7 +212,7 @@ def compute(
         warn_of_square(data)
         planned = found if isinstance(found, metrics.Metric) else name
         if isinstance(found, metrics.Metric):
-            keep = metrics.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
+            keep = preparation.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
         else:  # only Python can call it: its dissimilarities are computed first
             data = check_observations(pdist(to_host(data), metric, device="cpu", **metric_arguments))
             condensed = True

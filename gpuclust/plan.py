@@ -7,18 +7,17 @@ from operator import index
 
 import numpy as np
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.base import Algorithm, Problem
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.table import ALGORITHMS, AUTO, Option, options
 from gpuclust.core import devices, methods, metrics
 from gpuclust.core.backend import select
 from gpuclust.core.device import CPU, Device
-from gpuclust.core.layout import stored_bytes
 from gpuclust.core.memory import available_memory as available_memory
 from gpuclust.core.memory import format_bytes as format_bytes
 from gpuclust.core.memory import parse_bytes as parse_bytes
-from gpuclust.core.sizes import FUSED, MOST
+from gpuclust.core.sizes import FUSED, MOST, stored_bytes
 from gpuclust.core.sizes import TILE as TILE
 from gpuclust.errors import DoesNotFit
 
@@ -84,7 +83,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Modelled time, rough: it tells seconds from hours."""
-        return speed.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
+        return costs.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
 
     @property
     def problem(self) -> Problem:
@@ -250,7 +249,7 @@ def plan_for(
         name = select(device).name
         return _with_fallbacks(planner, planner.on(name, _hint(planner, name)))
     brought = 0 if holder is not None else problem.input_bytes
-    name, why = speed.choose(planner.work, n, m, problem.dtype, brought, holder)
+    name, why = costs.choose(planner.work, n, m, problem.dtype, brought, holder)
     name = select(name).name
     chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
     if name.on_gpu and not chosen.fits:
@@ -350,7 +349,7 @@ def _hint(planner: _Planner, device: Device) -> str:
     if card.slowdown <= 2:
         return ""
     double, single = (
-        speed.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
+        costs.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
     )
     capability = ".".join(map(str, card.capability))
     return (

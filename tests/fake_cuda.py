@@ -18,7 +18,7 @@ import numpy as np
 from gpuclust.core import devices
 from gpuclust.core.device import Device
 from gpuclust.core.devices import Card
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 
 H200 = Card(0, "H200", (9, 0), 141 * 10**9, 132, 1.98e9, 4.8e12)
 GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
@@ -219,7 +219,7 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     module.backend = FakeCuda  # type: ignore[attr-defined]
     patch.setitem(sys.modules, module.__name__, module)
     patch.setitem(importlib.import_module("gpuclust.core.backend").REGISTRY, "cuda", module.__name__)
-    plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.layout"))
+    plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.sizes"))
     available, stored = plan._available, layout.stored_bytes
     patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
     for user in ("plan", "algorithms.stored", "algorithms.generic", "algorithms.cluster_tree"):

@@ -903,7 +903,7 @@ MUTANTS = [
     ),
     Mutant(
         "equal_weight_one",
-        "gpuclust/algorithms/equal.py",
+        "gpuclust/algorithms/candidates.py",
         "weight = sizes[by_id].astype(dtype) if method.counted else",
         "weight = np.ones(count, dtype) if method.counted else",
         "copies weigh one",

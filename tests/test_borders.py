@@ -11,8 +11,8 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial import ConvexHull
 
 from gpuclust import distance, hierarchy
-from gpuclust.core import metrics
-from gpuclust.core.merges import Merges
+from gpuclust.core import preparation
+from gpuclust.core.clusters import Merges
 from gpuclust.core.observations import count, observations_of
 from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import assemble
@@ -122,7 +122,7 @@ LAST = 2 * TILE + 1
 @pytest.mark.parametrize("n", [46_341, 46_342, 65_536, 65_537])
 def test_condensed_distances_of_the_last_points(n):
     x = np.random.default_rng(n).random(n).astype(np.float32)
-    points = metrics.prepare(x[:, None], "cityblock", dtype="float32")
+    points = preparation.prepare(x[:, None], "cityblock", dtype="float32")
     flat = untouched(n * (n - 1) // 2)
     kernel = pairwise._tile_kernel(points.metric, False, flat.dtype)
     for begin in (0, n - LAST):  # of columns: of the first ones none counts

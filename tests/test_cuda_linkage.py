@@ -30,7 +30,7 @@ def phases(request, monkeypatch):
         stored = importlib.import_module("gpuclust.algorithms.rounds")
         monkeypatch.setattr(stored, "FUSED", 8)
         monkeypatch.setattr(stored, "TAIL", 6)
-        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.greedy"), "TAIL", 6)
+        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.generic"), "TAIL", 6)
         monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.spanning_tree"), "SMALL", 2)
     return request.param
 

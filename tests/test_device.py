@@ -22,14 +22,14 @@ from conftest import EMULATED, METHODS, ON_DEVICE, SIMULATED, points_for
 from fake_cuda import GAMES, H200, DeviceArray
 
 import gpuclust
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import ALGORITHMS
-from gpuclust.core import devices, methods, metrics
+from gpuclust.core import devices, methods, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
 from gpuclust.core.observations import as_array, place, to_host
+from gpuclust.core.sizes import stored_bytes
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import BackendUnavailable, DoesNotFit, FallbackWarning
 from gpuclust.hierarchy import cophenetic_correlation
@@ -299,7 +299,7 @@ def test_the_model_is_of_the_size_of_what_is_documented():
         (1_000_000, 32, "spanning tree", "float32", 9.8),
     ):
         problem = Problem(n, m, methods.METHODS["single"], "euclidean", dtype)
-        modelled = speed.on_card(ALGORITHMS[algorithm].work(problem), n, m, dtype, GAMES, 0)
+        modelled = costs.on_card(ALGORITHMS[algorithm].work(problem), n, m, dtype, GAMES, 0)
         assert seconds / 2 < modelled < seconds * 2
 
 
@@ -458,7 +458,7 @@ def test_points_of_every_metric(machine, metric):
     """They stay where the metric takes them as they are; the others are brought over once, not more often."""
     X = points_for(metric, 60, 5)
     arguments = {"p": 3} if metric == "minkowski" else {}
-    stays = metrics.keeps_points(metric, **arguments)
+    stays = preparation.keeps_points(metric, **arguments)
     assert stays == (metric in STAYING)
     found = compute(DeviceArray(X), "average", metric, device="cuda", dtype="float32", **arguments)
     assert machine.kept == [stays] * len(machine.kept) != []
@@ -497,8 +497,8 @@ def test_the_cpu_gets_them_once(machine):
 @plainly
 def test_auto_stays_on_the_device_that_holds_them(machine, monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "1")
-    monkeypatch.setattr(speed, "START", 1e-9)
-    monkeypatch.setattr(speed, "on_card", lambda *arguments: 1e-9)
+    monkeypatch.setattr(costs, "START", 1e-9)
+    monkeypatch.setattr(costs, "on_card", lambda *arguments: 1e-9)
     X = points_for("euclidean", 700, 3)
     assert compute(DeviceArray(X, 1), "ward").plan.device == "cuda:1"
     assert compute(DeviceArray(X, 1), "ward", device="cuda").plan.device == "cuda"

@@ -10,8 +10,8 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import hierarchy
-from gpuclust.algorithms.greedy import greedy
-from gpuclust.core import methods, metrics
+from gpuclust.algorithms.generic import greedy
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
@@ -81,7 +81,7 @@ def tree_of(points: Points, method: str, path: str) -> np.ndarray:
 
 
 def prepared(X: np.ndarray, dtype: str = "float64") -> Points:
-    return metrics.prepare(X, "sqeuclidean", dtype=dtype)
+    return preparation.prepare(X, "sqeuclidean", dtype=dtype)
 
 
 @pytest.mark.parametrize("method", LINKAGES)

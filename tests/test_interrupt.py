@@ -25,7 +25,7 @@ import numpy as np
 from gpuclust.distance import nearest_neighbors, pdist
 from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.core.merges import Merges
+from gpuclust.core.clusters import Merges
 from gpuclust.linkage import compute
 
 rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 from conftest import METHODS
 
 import gpuclust
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 from gpuclust.errors import NotFinite
 
@@ -238,4 +238,4 @@ def test_no_bit_changes_where_nothing_is_out_of_range(metric):
         degree = 0 if given else metrics.METRICS[metric].degree
         scaled = pdist(np.ldexp(X, exponent), metric, **given)
         np.testing.assert_array_equal(scaled, np.ldexp(kernels, degree * exponent))
-        assert metrics.prepare(np.ldexp(X, exponent), metric).exponent == 0
+        assert preparation.prepare(np.ldexp(X, exponent), metric).exponent == 0

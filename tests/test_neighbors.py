@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
 from gpuclust.algorithms.costs import selection_slab_bytes
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.device import Device
 from gpuclust.distance import nearest_neighbors, pdist, squareform
 from gpuclust.distance.neighbors import memory_needed
@@ -195,7 +195,7 @@ def test_a_box_is_no_farther_than_its_points_whatever_the_power(dtype):
             if dtype == "float32" and p < 0.05:  # overflows
                 continue
             at = rng.uniform(0.5, 1, (400, m)).astype(dtype)
-            points = metrics.prepare(np.concatenate((np.zeros((1, m)), at)), "minkowski", p=p, dtype=dtype)
+            points = preparation.prepare(np.concatenate((np.zeros((1, m)), at)), "minkowski", p=p, dtype=dtype)
             distance = pairwise(points, points)[0, 1:]
             near = (at * (1 - eps * rng.integers(0, 2, at.shape))).astype(dtype)
             corners = np.concatenate((np.zeros((1, m)), near)).astype(dtype)

@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from gpuclust.core import centroids, methods, metrics
+from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits
@@ -25,7 +25,7 @@ METHODS = ("ward", "average", "weighted")
 
 def tree(X: np.ndarray, method: str, kind: type = summaries.Summaries, dtype: str = "float64") -> np.ndarray:
     """Z by summaries, with heights as they are compared: of ward squares."""
-    points, rule = metrics.prepare(X, "sqeuclidean", dtype=dtype), methods.resolve(method)
+    points, rule = preparation.prepare(X, "sqeuclidean", dtype=dtype), methods.resolve(method)
     merges = stored_module.from_matrix(
         kind(points, rule, np.ones(points.n, points.features.dtype)), rule, lambda done: None
     )
@@ -131,7 +131,7 @@ def test_float32_within_the_last_bits():
 
 def merged(seed: int, m: int, merges: int, spread: float) -> summaries.Summaries:
     """Clusters in a state that a few rounds have led to, of points that lie ``spread`` around a few places."""
-    points = metrics.prepare(tight(seed, spread, 60, m), "sqeuclidean")
+    points = preparation.prepare(tight(seed, spread, 60, m), "sqeuclidean")
     state = summaries.Summaries(points, WARD, np.ones(points.n))
     size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
     for _ in range(merges):
@@ -199,7 +199,7 @@ def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
         rng = np.random.default_rng(seed)
         n, m = int(rng.integers(20, 45)), int(rng.integers(1, 11))
         X = tight(seed, spread, n, m) if spread < 1 else rng.normal(size=(n, m))
-        points = metrics.prepare(X, "sqeuclidean")
+        points = preparation.prepare(X, "sqeuclidean")
         state = Unsearched(points, WARD, np.ones(points.n))
         size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
         for _ in range(int(rng.integers(1, 5))):

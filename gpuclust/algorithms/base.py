@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
+from gpuclust.core import metrics
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import Backend
-    from gpuclust.core.merges import Merges
-    from gpuclust.core.points import Points
+    from gpuclust.core.clusters import Merges
+    from gpuclust.core.points import Metric, Points
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Problem:
     @property
     def condensed(self) -> bool:
         return self.m is None
+
+    @property
+    def facts(self) -> Metric:
+        """Properties of the metric; see `gpuclust.core.metrics.facts`."""
+        return metrics.facts(self.metric)
 
     @property
     def features(self) -> int:
@@ -100,19 +106,19 @@ class Run:
     @cached_property
     def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
-        from gpuclust.core import metrics
+        from gpuclust.core import preparation
 
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
-        points = metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
-        metrics.refuse_undefined(points)
+        points = preparation.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
+        preparation.refuse_undefined(points)
         return points
 
     @cached_property
     def squares(self) -> Points:
         """Points whose squared distances are the dissimilarities."""
-        from gpuclust.core import metrics
+        from gpuclust.core import preparation
 
-        return metrics.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
+        return preparation.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
 
     @cached_property
     def condensed(self) -> Any:
@@ -127,7 +133,7 @@ class Run:
 
     def unscaled(self, merges: Merges) -> Merges:
         """Merges at the heights that dissimilarities have before they are scaled and squared."""
-        from gpuclust.core import metrics
+        from gpuclust.core import preparation
 
         heights = merges.heights.astype(np.float64)
         exponent = self.exponent
@@ -138,7 +144,7 @@ class Run:
         if self.problem.method.on_squares:
             np.sqrt(heights, out=heights)
             exponent //= 2
-        return replace(merges, heights=metrics.unscaled(heights, exponent))
+        return replace(merges, heights=preparation.unscaled(heights, exponent))
 
 
 class Algorithm(ABC):

@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from gpuclust.core import metrics
+from gpuclust.core import preparation
 from gpuclust.core.backend import Backend
+from gpuclust.core.clusters import Merges
 from gpuclust.core.jit import compiled
-from gpuclust.core.merges import Merges
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 
 
 def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> Merges:
@@ -27,7 +27,7 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
 
     At most log2(n) rounds; O(n² m) time, and with a tree in few dimensions O(n log n) as a rule; O(n m) memory.
     """
-    points, finish = metrics.by_order(points)
+    points, finish = preparation.by_order(points)
     n = points.n
     outgoing = backend.outgoing(points)
     count = outgoing.points.size

@@ -20,13 +20,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
-from gpuclust.algorithms.equal import merge_equal
+from gpuclust.algorithms.candidates import candidate_rounds, merge_equal, reciprocal_pairs
 from gpuclust.core.backend import Backend, Searched, Stored
-from gpuclust.core.clusters import Clusters
-from gpuclust.core.merges import Merges, Merging
+from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import FUSED
 from gpuclust.errors import overflow
 
@@ -55,7 +53,7 @@ def from_points(
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
-    Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
+    Equal points merge first (`gpuclust.algorithms.candidates`). The first rounds are made before there is a matrix
     (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
     half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
     until they are not (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of where

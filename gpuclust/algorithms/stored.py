@@ -8,13 +8,11 @@ import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
-from gpuclust.core import metrics
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
-from gpuclust.core.sizes import FUSED, NEIGHBOURS
+from gpuclust.core.sizes import FUSED, NEIGHBOURS, stored_bytes
 
 if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
 
 #: Fraction of the points left as clusters after the rounds that neighbour lists prove, by number of features and by
 #: what the dissimilarity of clusters is of those of points (largest: complete; mean: average, weighted). Measured on
@@ -88,7 +86,7 @@ class StoredAllPairs(Stored):
     name = "stored, all pairs"
 
     def applies(self, problem: Problem) -> bool:
-        expensive = not problem.condensed and metrics.is_heavy(problem.metric)
+        expensive = not problem.condensed and problem.facts.heavy
         return super().applies(problem) and problem.method.pairs is not None and expensive
 
     def rank(self, problem: Problem, device: Device) -> float:

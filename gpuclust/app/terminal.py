@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from gpuclust.app.data.output import OutputError, discard_unfinished
-from gpuclust.core.progress_bar import ProgressBar as ProgressBar
-from gpuclust.core.progress_bar import console as console
+from gpuclust.core.progress import ProgressBar as ProgressBar
+from gpuclust.core.progress import console as console
 from gpuclust.core.text import displayed
 from gpuclust.errors import GpuclustError, InputFileError
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gpuclust.core.clusters import Clusters
     from gpuclust.core.methods import Method
-    from gpuclust.core.metrics import Points
+    from gpuclust.core.points import Points
 
 
 class Stored(Protocol):
@@ -139,7 +139,7 @@ class LeafTree(Protocol):
 
 
 class Backend(Protocol):
-    """A device. ``Points`` are features in the layout of `gpuclust.core.metrics.prepare`."""
+    """A device. ``Points`` are features in the layout of `gpuclust.core.preparation.prepare`."""
 
     name: Device
 
@@ -238,7 +238,7 @@ def select(device: str = "auto") -> Backend:
     Parameters
     ----------
     device : str
-        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.speed.choose` asks
+        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.costs.choose` asks
         first whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow
         specification, for tests.
 

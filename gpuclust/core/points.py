@@ -76,6 +76,13 @@ class Metric:
     by_feature : features may be multiplied by different numbers, if V or VI are changed with them.
     equality : only whether features are equal counts.
     undefined : of which rows no distance is defined, and the summary that tells them.
+    convex : the distance is a convex function of ``x - y`` that rises with the absolute value of each feature: then
+        the largest and the mean distance of points of two clusters are at least the distance of their centres.
+    squared : it is the squared Euclidean distance of points that can be prepared
+        (`gpuclust.core.preparation.prepare_squares`), for which clusters have closed forms.
+    screened : the CPU compares pairs in single precision first, where nothing is weighted.
+    crowded : ``step`` or ``finish`` takes so many registers of a GPU that two blocks do not fit on a multiprocessor.
+    by_exponent : pairs of a value of p and the metric that this one then is; p is 2 by default.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
     wide_form : the metric to use instead where a sum of powers would overflow or underflow.
     formula : the distance in one line, from features x and y of two points and weights w; shown in the documentation.
@@ -99,6 +106,11 @@ class Metric:
     squares: bool = False
     by_feature: bool = False
     equality: bool = False
+    convex: bool = False
+    squared: bool = False
+    screened: bool = False
+    crowded: bool = False
+    by_exponent: tuple[tuple[float, str], ...] = ()
     undefined: tuple[str, float] | None = None
     weighted_form: Metric | None = None
     wide_form: Metric | None = None

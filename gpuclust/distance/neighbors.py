@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.memory import available_memory, format_bytes, parse_bytes
-from gpuclust.core.metric_arguments import for_function, table_arguments
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
+from gpuclust.core.preparation import for_function, table_arguments
 from gpuclust.core.real_arrays import real_array
 from gpuclust.core.sizes import MOST
 from gpuclust.errors import DoesNotFit
@@ -106,15 +106,15 @@ def nearest_neighbors(
     if device.automatic:
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = speed.choose(speed.neighbours(name), n, m, dtype, moved, held)
+        device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
     backend = select(device)
     with backend.active():
         _check_memory(n, m, k, name, dtype, backend.name, limit)
-        here = place(points, backend.name, metrics.keeps_points(metric, **kwargs))
-        ready = metrics.prepare(here, metric, dtype=dtype, **kwargs)
-        metrics.refuse_undefined(ready)
+        here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
+        ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)
+        preparation.refuse_undefined(ready)
         index, distance = backend.knn(ready, k)
-    return _marked(metrics.unscaled(distance, ready.exponent), index)
+    return _marked(preparation.unscaled(distance, ready.exponent), index)
 
 
 def _checked(k: Any, n: int) -> int:

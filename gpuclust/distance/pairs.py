@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.algorithms import speed
-from gpuclust.core import metrics
+from gpuclust.algorithms import costs
+from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import Backend, select
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.memory import format_bytes, result_array
-from gpuclust.core.metric_arguments import for_function, table_arguments
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
+from gpuclust.core.preparation import for_function, table_arguments
 from gpuclust.core.real_arrays import real_array
 from gpuclust.core.text import documented
 from gpuclust.distance.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, squareform
@@ -121,10 +121,10 @@ def pdist(
     arguments = table_arguments(kwargs)
     backend = _backend(device, n, m, dtype, shape[0], holder(points))
     with backend.active():
-        points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
-        ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
+        points = place(points, backend.name, preparation.keeps_points(metric, **arguments))
+        ready = preparation.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
-        return to_output(metrics.unscaled(backend.condensed(ready, result), ready.exponent), output)
+        return to_output(preparation.unscaled(backend.condensed(ready, result), ready.exponent), output)
 
 
 def cdist(
@@ -189,11 +189,11 @@ def cdist(
     held = holder(A) if holder(A) == holder(B) else None
     backend = _backend(device, (len(A) * len(B)) ** 0.5, A.shape[1], dtype, len(A) * len(B), held)
     with backend.active():
-        keep = metrics.keeps_points(metric, **arguments)
+        keep = preparation.keeps_points(metric, **arguments)
         A, B = (place(X, backend.name, keep) for X in (A, B))
-        a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
+        a, b = preparation.prepare_pair(A, B, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "cdist", backend, output)
-        return to_output(metrics.unscaled(backend.pairwise(a, b, result), a.exponent), output)
+        return to_output(preparation.unscaled(backend.pairwise(a, b, result), a.exponent), output)
 
 
 def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:
@@ -201,7 +201,7 @@ def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int 
     if device.automatic:
         dtype = np.dtype(dtype)
         brought = 0 if held is not None else int(n * m)
-        device, _ = speed.choose(speed.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
+        device, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
     return select(device)
 
 

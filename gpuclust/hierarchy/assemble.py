@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.core.clusters import Merges
 from gpuclust.core.jit import aside, compiled, ranges
-from gpuclust.core.merges import Merges
 
 #: Rows of Z made by one call of a kernel, so that Ctrl-C takes effect.
 ROWS = 1 << 18

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
@@ -164,7 +164,8 @@ def cophenetic_correlation(
     >>> round(float(cophenetic_correlation(Z, [[0.0], [1.0], [5.0], [7.0]])), 4)
     0.902
     """
-    from gpuclust.core.metrics import check_points, prepare
+    from gpuclust.core.points import check_points
+    from gpuclust.core.preparation import prepare
     from gpuclust.distance import cdist
     from gpuclust.kernels.reference.pairwise import pairwise
 
@@ -177,7 +178,7 @@ def cophenetic_correlation(
     if isinstance(metric, str):
         where = Device(device)
         if where.automatic:
-            where, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
+            where, _ = costs.choose(costs.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
         backend = select(where)
         points = prepare(rows, metric, power=2, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import fill, launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
 

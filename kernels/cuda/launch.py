@@ -26,7 +26,7 @@ import numpy as np
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.devices import numba_cuda
 from gpuclust.core.disk_cache import protect
-from gpuclust.core.layout import tiles_on_gpu
+from gpuclust.core.sizes import tiles_on_gpu
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 

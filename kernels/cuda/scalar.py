@@ -126,7 +126,7 @@ def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
     """Every (metric, weighted, dtype) that points can be prepared for: what kernels must be there for."""
     for metric in (*METRICS.values(), *WIDE_FORMS):
         for dtype in (np.dtype("float64"), np.dtype("float32")):
-            if metric.name != "seuclidean":  # its variances are weights
+            if "V" not in metric.parameters:  # variances are weights
                 yield metric, False, dtype
-            if metric.accepts_weights or metric.name in ("seuclidean", "mahalanobis"):
+            if metric.accepts_weights or metric.by_feature:
                 yield metric.weighted_form or metric, True, dtype

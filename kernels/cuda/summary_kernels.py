@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.core import centroids, methods, metrics, points
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_fold, row_minima

@@ -53,16 +53,12 @@ def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
     return {64: Geometry(8, 8), 32: Geometry(8, 4), 16: Geometry(4, 4)}[sums]
 
 
-#: Metrics whose step or finish takes so many registers that two blocks do not fit on a multiprocessor.
-CROWDED = ("chebyshev", "correlation", "cosine", "dice", "jaccard", "minkowskiwide", "sokalsneath", "yule")
-
-
 def resident(metric: Metric) -> int:
     """Blocks that should fit on a multiprocessor at once: two, so that one computes while the other waits for memory.
 
     With one, a thread has the registers of both, and spills none of its sums.
     """
-    return 1 if metric.name in CROWDED else 2
+    return 1 if metric.crowded else 2
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference.stored import nearest_to
 
 

@@ -173,7 +173,7 @@ def _quitefastmst_cannot(task: Task, size: Size) -> str:
 
 
 def _tree_of_edges(result: Any) -> np.ndarray:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
     from gpuclust.hierarchy.assemble import assemble
 
     heights, pairs = result[:2]

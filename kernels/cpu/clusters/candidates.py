@@ -16,7 +16,7 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.space import pairwise
 
 #: Clusters a piece of work.

@@ -17,7 +17,7 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.space import pairwise
 
 #: Points a block of columns, at least: their distances to one point stay in the first-level cache.

@@ -18,7 +18,7 @@ import numpy as np
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters.cluster_tree_kernels import Pool, Rows, Tree, kernels
 from gpuclust.kernels.cpu.space import kdtree
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.clusters import hull
 from gpuclust.kernels.cpu.clusters.hull import keep_corners, keep_ends
 from gpuclust.kernels.cpu.space import pairwise

@@ -22,7 +22,7 @@ from numba.extending import register_jitable
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
 from gpuclust.kernels.cpu.matrix.stored import Stored

@@ -25,7 +25,7 @@ import numpy as np
 from gpuclust.core import centroids, jit
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.space import boxes, kdtree, pairwise, rounded
 from gpuclust.kernels.cpu.space.boxes import LEAF, leaf_of
 from gpuclust.kernels.cpu.space.rounded import bounds

@@ -15,7 +15,7 @@ import numpy as np
 from gpuclust.core import centroids
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED
 from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain, Rows

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.matrix import chain, fill, rounds, tiles
 from gpuclust.kernels.cpu.space import pairwise
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from gpuclust.core.jit import ranges, run
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.points.tree_boruvka import (
     advance,

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gpuclust.core import jit, metrics
+from gpuclust.core import jit
 from gpuclust.core.duplicates import groups
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import BY_TREE, FEWEST
 from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -132,7 +132,7 @@ def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened
 def _can_be_screened(points: Points) -> bool:
     """Whether they are of a metric that is screened, without weights, enough for that to pay, and do not overflow."""
     features = points.features
-    wanted = metrics.screened(points.metric.name) and points.weights is None
+    wanted = points.metric.screened and points.weights is None
     if not wanted or points.n < FEWEST or not len(features):
         return False
     with np.errstate(over="ignore"):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core import jit, metrics
+from gpuclust.core import jit, metrics, preparation
 from gpuclust.core.jit import compiled, named, ranges, run
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.space import pairwise
 
@@ -83,7 +83,7 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
     NaN. By boxes where that is quicker.
     """
-    squares, finish = metrics.by_order(points)
+    squares, finish = preparation.by_order(points)
     arranged = boxed(squares, k, SHARE)
     if arranged is not None:
         index, distance = arranged.knn(k)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, ranges, run
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import fill
 from gpuclust.kernels.cpu.matrix.fill import take_pairs
 from gpuclust.kernels.cpu.points.index import boxed

@@ -19,7 +19,7 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.points import tree_knn
 from gpuclust.kernels.cpu.points.tree_knn import STACK, bounds
 from gpuclust.kernels.cpu.space import kdtree, pairwise

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.kernels.cpu.space.kdtree import LEAF
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuclust.core.jit import compiled, ranges, run, uncounted
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import TREE_FEATURES
 from gpuclust.kernels.cpu.points.tree_boruvka import component_of_nodes, search_kernel
 from gpuclust.kernels.cpu.points.tree_knn import knn_kernel

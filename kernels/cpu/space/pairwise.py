@@ -21,7 +21,7 @@ def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
     """The function ``row(F, sF, i, G, sG, j0, j1, w, p, out, scratch)`` of a metric, to be called in compiled code.
 
     It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
-    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.metrics.Points`, all of one dtype, out
+    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.points.Points`, all of one dtype, out
     too. w holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch``
     needs j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
     """

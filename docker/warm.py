@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.runner import run
 from gpuclust.core.methods import METHODS
 from gpuclust.distance import pdist
 from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k

@@ -28,7 +28,8 @@ from gpuclust.app.batch.inputs import collect
 from gpuclust.app.cli import app
 from gpuclust.app.data.files import read_points, read_shape
 from gpuclust.app.data.opening import open_regular
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.runner import run
 from gpuclust.core.text import displayed
 from gpuclust.errors import DoesNotFit, InputFileError
 

@@ -23,8 +23,9 @@ from gpuclust.app.data.ownership import (
     exclusive,
 )
 from gpuclust.app.data.sealed import read_sealed, write_sealed
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
 from gpuclust.app.job.results import RESULTS
+from gpuclust.app.job.runner import run
 
 POINTS = np.random.default_rng(5).normal(size=(30, 2))
 MINE = "written by hand\n"

@@ -9,18 +9,14 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gpuclust.app import cli_options as options
 from gpuclust.app.batch.command import EPILOG, batch
 from gpuclust.app.options import Options, accepts, from_command_line
-from gpuclust.app.terminal import ProgressBar, console, plain_errors, stoppable
-from gpuclust.core.text import displayed
-
-if TYPE_CHECKING:
-    from gpuclust.app.job.job import Job, Result
+from gpuclust.app.terminal import ProgressBar, plain_errors, stoppable
 
 app = typer.Typer(
     name="gpuclust",
@@ -31,9 +27,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-#: Clusters listed in the summary of a run, the largest first.
-LISTED = 10
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,11 +98,13 @@ def run(
     write, or that were changed since, are not, unless --overwrite says so.
     """
     with plain_errors(debug):
-        from gpuclust.app.job import job as jobs
+        from gpuclust.app.job.job import Job
+        from gpuclust.app.job.printed import default_folder, print_summary
+        from gpuclust.app.job.runner import run as run_job
 
-        job = jobs.Job(
+        job = Job(
             data,
-            out or _default_folder(data),
+            out or default_folder(data),
             memory_limit=memory_limit,
             plots=not no_plots,
             report=report,
@@ -117,9 +112,9 @@ def run(
             **from_command_line(given),
         )
         with ProgressBar(quiet) as bar:
-            result = jobs.run(job, bar)
+            result = run_job(job, bar)
         if not quiet:
-            _summarise(job, result)
+            print_summary(job, result)
 
 
 app.command(epilog=EPILOG)(batch)
@@ -298,51 +293,6 @@ def main() -> None:
     if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
-
-
-def _default_folder(data: str) -> Path:
-    """``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
-    from gpuclust.app.data.files import split_key
-
-    path, key = split_key(data)
-    stem = path.name.removesuffix(".gz")
-    stem = Path(stem).stem
-    return Path("out") / (stem if key is None else f"{stem}-{key}")
-
-
-def _summarise(job: Job, result: Result) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    record, screen = result.record, console()
-    given = record["input"]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    shape = " x ".join(f"{length:,}" for length in given["shape"])
-    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
-    where = f"on {record['device']} ({record['algorithm']})"
-    table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
-    heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
-    table.add_row("last heights", heights)
-    if result.labels is None:
-        table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
-    else:
-        table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
-    if result.suggested is not None:
-        table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
-    seconds = record["seconds"]
-    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items() if name != "total")
-    table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
-    if record["peak_memory_bytes"] is not None:
-        table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
-    table.add_row("results", Text(displayed(f"{job.out}: {', '.join(record['files'])}")))
-    screen.print(table)
-
-
-def _sizes(sizes: list[int], clusters: int) -> str:
-    listed = ", ".join(f"{size:,}" for size in sorted(sizes, reverse=True)[:LISTED])
-    return f"{clusters:,} of sizes {listed}{', ...' if clusters > LISTED else ''}"
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class MatrixFree:
             if method.counted:
                 size[a] += size[b]
             ids[a], ids[b] = next_id + len(pairs) - 1, -1
-            nearest_id[a] = -2  # to be searched when the chain comes by
+            nearest_id[a] = -2  # to be searched when the chain reaches it
         self.nearest[ids[self.nearest] != nearest_id] = -1
         return np.array(pairs), np.array(heights, self.distance.dtype), scans
 

@@ -6,7 +6,6 @@ On the host, or on a CUDA device: `real_array` takes both without a copy.
 from __future__ import annotations
 
 import warnings
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from gpuclust.core.device import Device
 from gpuclust.core.real_arrays import as_array as as_array
 from gpuclust.core.real_arrays import column_names, place_of, real_array
 from gpuclust.core.real_arrays import to_host as to_host
-from gpuclust.core.triangle import pair_at
+from gpuclust.core.triangle import count_of, pair_at
 from gpuclust.errors import ClusterWarning
 
 #: Numbers looked at by one piece of work on the host, and on a device.
@@ -111,7 +110,7 @@ def count(data: Any) -> int:
 
 
 def _nearest_count(size: int) -> int:
-    below = (1 + isqrt(1 + 8 * size)) // 2
+    below = count_of(size)
     missing, spare = (below + 1) * below // 2 - size, size - below * (below - 1) // 2
     return below + 1 if missing < spare else below
 

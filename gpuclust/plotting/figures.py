@@ -16,9 +16,8 @@ from gpuclust.core.arguments import axes, label_list, real_number
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.plotting.cluster_colors import link_colors
 from gpuclust.plotting.scatter import plot_clusters
-from gpuclust.plotting.style import GREY, LINK_COLORS, axes_or_current, tidy
+from gpuclust.plotting.style import GREY, LINK_COLORS, axes_or_current, link_colors, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,7 @@ from gpuclust.core.arguments import axes, whole_number
 from gpuclust.core.real_arrays import real_array, to_host, typed_array
 from gpuclust.core.text import displayed
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View
-from gpuclust.plotting.cluster_colors import cluster_colors
-from gpuclust.plotting.style import axes_or_current, tidy
+from gpuclust.plotting.style import axes_or_current, cluster_colors, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

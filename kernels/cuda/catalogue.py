@@ -1,9 +1,9 @@
-"""Every kernel that the backend can launch, and what was found out about it by compiling it for every architecture.
+"""Catalogue of the kernels that the backend can launch, and of their resources when compiled for each architecture.
 
 ``python -m gpuclust.kernels.cuda.catalogue`` writes kernels/README.md. No GPU and no driver are needed.
 
-Work is spread over processes. What was found out is kept on disk, if a folder is given, and found out anew when a
-source file that the kernel's module imports, or a compiler, has changed.
+Work is spread over processes. Results are kept on disk, if a folder is given, and computed anew when a source file
+that the kernel's module imports, or a compiler, has changed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gpuclust.kernels.cuda.inspection import (
 )
 from gpuclust.kernels.cuda.launch import Kernel
 
-#: Kernels that a worker takes at a time.
+#: Kernels in a piece of work.
 CHUNK = 8
 #: Architectures in the table.
 SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
@@ -68,7 +68,7 @@ def kernels() -> dict[str, Kernel]:
 
 
 class Form(NamedTuple):
-    """What a kernel was made for, from its name: ``function_metric_weighted_dtype``, or fewer of these."""
+    """The parts of a kernel's name: ``function_metric_weighted_dtype``, or fewer of these."""
 
     function: str
     made_for: str
@@ -96,7 +96,7 @@ def form(name: str) -> Form:
 
 
 class Record(NamedTuple):
-    """What was found out about a kernel, by architecture ("sm_90"); in ``errors`` why one did not accept it."""
+    """Resources of a kernel by architecture ("sm_90"); ``errors`` says why it does not compile for one."""
 
     facts: dict[str, Facts]
     resources: dict[str, Resources]
@@ -121,7 +121,7 @@ def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
 
 
 def representatives() -> list[str]:
-    """Kernels for a look at everything in a quarter of the time.
+    """A sample of the kernels that takes a quarter of the time of all.
 
     One for each function and dtype, in turn for another metric or linkage; and two for each metric, without weights
     in one dtype and with weights in the other.
@@ -158,7 +158,7 @@ def survey(
     assemble : optional
         Architectures to assemble for, by kernel name. Default: all that ptxas knows.
     folder : optional
-        Where to keep what was found out.
+        Folder in which results are kept.
     names : optional
         Which kernels. Default: all.
     """
@@ -187,8 +187,8 @@ def survey(
 def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]:
     """Compile and inspect kernels in a worker process.
 
-    Numba makes much garbage and keeps many objects, and Python would look for the one among the other again and
-    again, in half of the time. So it does once after each chunk, and what is left then is not looked at any more.
+    Numba allocates many objects and keeps most of them, so the garbage collector would take half of the time. It runs
+    once after each chunk, and the objects left are then frozen.
     """
     records = {name: examine(kernels()[name], capabilities) for name, capabilities in work.items()}
     gc.collect()
@@ -197,7 +197,7 @@ def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]
 
 
 def _keys() -> dict[str, str]:
-    """For each kernel a hash of all that decides what is found out about it: source files and compilers."""
+    """A hash for each kernel of the source files and compilers that its results depend on."""
     tools = sorted(
         f"{found.name} {found.version}"
         for found in metadata.distributions()
@@ -224,7 +224,7 @@ def _sources(module: str) -> frozenset[str]:
             continue
         try:
             spec = find_spec(name)
-        except ModuleNotFoundError:  # not a module, but something in one
+        except ModuleNotFoundError:  # not a module, but a name in one
             continue
         if spec is not None and spec.origin is not None:
             seen[name] = spec.origin
@@ -317,7 +317,7 @@ def table(records: Mapping[str, Record]) -> str:
 
 
 def _cells(kernel: Kernel, record: Record) -> tuple[tuple[float, ...], list[str]]:
-    """How little of a kernel can be resident, to compare it by, and its cells of the table."""
+    """Occupancy of a kernel, as the sort key, and its cells of the table."""
     shared = max(found.shared for found in record.facts.values())
     rank, cells = [], [str(kernel.threads), str(shared)]
     for cc in SHOWN:

@@ -1,4 +1,4 @@
-"""The reference backend: plain Python and NumPy, slow and obvious.
+"""The reference backend in plain Python and NumPy: slow, and the specification of the others.
 
 It is the specification that the others are tested by.
 """

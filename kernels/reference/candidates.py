@@ -1,4 +1,4 @@
-"""Dissimilarities of clusters from their points, plainly: loops over pairs."""
+"""Reference: dissimilarities of clusters from their points, by loops over pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest cluster of some clusters, plainly: their whole rows."""
+"""Reference: nearest clusters, by the minimum of whole rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greedy clustering, plainly: the closest pair of all, by smaller row and then smaller column, at every step."""
+"""Reference: greedy clustering by the closest pair of all, ties by smaller row and then smaller column."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Generic:
         return np.array(pairs), np.array(heights, self.dtype), wanted
 
     def compact(self) -> None:
-        """Nothing moves: rows not in use are passed over."""
+        """Nothing moves: rows not in use are skipped."""
 
 
 def from_points(points: Points, method: Method) -> Generic:

@@ -1,4 +1,4 @@
-"""The k nearest neighbours, plainly: whole rows of distances, sorted."""
+"""Reference: the k nearest neighbours, by sorting whole rows of distances."""
 
 from __future__ import annotations
 

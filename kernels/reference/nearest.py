@@ -1,4 +1,4 @@
-"""Nearest neighbours, plainly: whole rows of distances and their first minimum."""
+"""Reference: nearest neighbours, by the first minimum of whole rows of distances."""
 
 from __future__ import annotations
 

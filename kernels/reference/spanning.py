@@ -1,4 +1,4 @@
-"""Minimum spanning tree, plainly: the shortest edge between what is in the tree and what is not."""
+"""Reference: minimum spanning tree, by the shortest edge between vertices inside and outside of the tree."""
 
 from __future__ import annotations
 

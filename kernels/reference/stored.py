@@ -1,4 +1,4 @@
-"""A stored dissimilarity matrix, plainly: a full square, pairs merged one after the other."""
+"""Reference: a stored dissimilarity matrix, as a full square; pairs are merged one after the other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gpuclust.kernels.reference import pairwise
 
 
 def nearest_to(row: np.ndarray, ids: np.ndarray) -> int:
-    """Where the smallest dissimilarity stands; of equal ones that of the smallest id."""
+    """Place of the smallest dissimilarity; of equal ones that of the smallest id."""
     return min(range(row.size), key=lambda k: (row[k], ids[k]))
 
 
 def unite(square: np.ndarray, method: Method, a: int, b: int, between: np.floating, size: np.ndarray) -> None:
-    """Make row (and column) a that of the union of a and b."""
+    """Replace row and column a by those of the union of a and b."""
     for x in range(len(square)):
         if x not in (a, b):
             value = method.update(square[x, a], square[x, b], between, size[a], size[b], size[x])
@@ -105,5 +105,5 @@ class Stored:
             if method.counted:
                 size[a] += size[b]
             ids[a], ids[b] = next_id + len(pairs) - 1, -1
-            nearest_id[a] = -2  # to be scanned when the chain comes by
+            nearest_id[a] = -2  # to be scanned when the chain reaches it
         return np.array(pairs), np.array(heights, self.square.dtype), scans

@@ -1,4 +1,4 @@
-"""Clusters as summaries, plainly: all dissimilarities are computed anew whenever one is asked for."""
+"""Reference: matrix-free clusters; all dissimilarities are computed anew for each search."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Summaries:
         return self.high.shape[1]
 
     def dissimilarities(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Of all clusters to all others, from both parts of their centroids; infinite to rows not in use."""
+        """Dissimilarities of all clusters, from both parts of their centroids; infinite to rows not in use."""
         square = np.zeros((self.n, self.n), self.high.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for high, low in zip(self.high, self.low, strict=True):
@@ -64,7 +64,7 @@ class Summaries:
         high, low, scatter = self.high, self.low, self.scatter
         if self.method.scatter is not None:
             scatter[a] = self.method.scatter(self.square(a, b), scatter[a], scatter[b], size[a], size[b])
-        x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger moves less, and so is rounded less
+        x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger one moves less, which rounds less
         high[:, a], low[:, a] = centroids.united(high[:, x], low[:, x], high[:, y], low[:, y], size[x], size[y])
 
     def merge(

@@ -18,11 +18,11 @@ from gpuclust.app.report.pages import render
 from gpuclust.app.report.svg import dendrogram_svg, elbow_svg, scatter_svg
 from gpuclust.core.text import displayed
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View, view_of
-from gpuclust.plotting.cluster_colors import cluster_colors
-from gpuclust.plotting.style import PALETTE
+from gpuclust.plotting.style import PALETTE, cluster_colors
 
 if TYPE_CHECKING:
-    from gpuclust.app.job.job import Job, Result
+    from gpuclust.app.job.job import Job
+    from gpuclust.app.job.runner import Result
 
 #: Clusters and merges in the tables of a report.
 _LISTED, _MERGES = 40, 10

@@ -1,4 +1,4 @@
-"""The nearest of each cluster among a few candidates: clusters that hold a listed neighbour of one of its points.
+"""Nearest cluster among a few candidates: the clusters that hold a listed neighbour of one of its points.
 
 Dissimilarities are computed from the points, as the largest or the weighted mean over pairs, in the orientation and
 the order of `gpuclust.kernels.cpu.matrix.fill`: the same bits.

@@ -44,7 +44,7 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
         sizes = np.ones(rows * TILE, matrix.dtype)
         for k in range(n):
             sizes[k] = size[k]
-        gone = np.zeros(rows * TILE, matrix.dtype)  # infinite where there is no cluster any more
+        gone = np.zeros(rows * TILE, matrix.dtype)  # infinite in rows that are no longer in use
         for x in range(n):
             if ids[x] < 0:
                 gone[x] = np.inf

@@ -13,7 +13,7 @@ from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.matrix import chain, fill, rounds, tiles
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Condensed dissimilarities read by one piece of work.
+#: Condensed dissimilarities read in a piece of work.
 PAIRS_READ = 1 << 24
 
 

@@ -1,13 +1,13 @@
-"""The k nearest neighbours of every point by a kd-tree: subtrees that are too far away are never looked at.
+"""The k nearest neighbours of every point by a kd-tree.
 
-Points stand in the order of the tree, so that those of a leaf are neighbours in memory and distances are computed for
-a vector of them at once. All points of a leaf are searched together: a subtree is entered if its box is nearer to the
-leaf's box than the last on one of the leaf's lists, and a point is compared with the points of a leaf if their box is
-nearer to the point than the last on its own list.
+Points are in the order of the tree, so that those of a leaf are adjacent in memory and distances are computed for a
+vector of them at once. All points of a leaf are searched together: a subtree is entered if its box is nearer to the
+leaf's box than the last entry of one of the leaf's lists, and a point is compared with the points of a leaf if their
+box is nearer to the point than the last entry of its own list.
 
-The bounds hold to the last bit: the gap between a point and a box is added up as a distance is, feature by feature in
-the same order, and every rounded operation on the way is monotone. Where a power is computed, which need not be, the
-bound is lowered by what powers and their root may be off (`bounds`).
+The bounds hold to the last bit: the gap between a point and a box is summed like a distance, feature by feature in
+the same order, and every rounded operation is monotone. Powers need not be monotone when rounded: for those the bound
+is lowered by the error of powers and of their root (`bounds`).
 
 Friedman, Bentley, Finkel 1977, An algorithm for finding best matches in logarithmic expected time.
 """
@@ -26,7 +26,7 @@ from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.kernels.cpu.space.kdtree import LEAF
 
-#: Places on the stack of a descent: one a level, and there are fewer than 2**31 points.
+#: Capacity of the stack of a descent: one entry for each level, and there are fewer than 2**31 points.
 STACK = 64
 
 
@@ -34,8 +34,8 @@ STACK = 64
 def bounds(metric: Metric, weighted: bool, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Two functions for compiled code: the least distance of two boxes, and of a box from each point of a leaf.
 
-    Powers that are right to 2 eps, and a sum of m of them, make a relative difference of (m + 4) eps at most between
-    what is computed of a gap and of a distance; the p-th root makes that (m + 4) / p eps, which is much for small p.
+    Powers with an error of 2 eps, and a sum of m of them, differ by a relative (m + 4) eps at most between a gap and
+    a distance; after the p-th root that is (m + 4) / p eps, which is large for small p.
     """
     step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
     zero, one = dtype.type(0), dtype.type(1)
@@ -113,7 +113,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     @uncounted
     @named(metric.name, weighted, dtype)
     def worst(distance, position, order, left, right):
-        """The last in (distance, index) on the lists of a leaf."""
+        """The last entry, by (distance, index), of the lists of a leaf."""
         k = distance.shape[1]
         far = dtype.type(0)
         index = -1

@@ -1,8 +1,8 @@
-"""Boxes around clusters whose rows are in the order of a kd-tree, so that searches pass over most of them.
+"""Bounding boxes of clusters whose rows are in the order of a kd-tree, so that searches skip most of them.
 
 The tree is the one of `gpuclust.kernels.cpu.space.kdtree`: complete, without pointers. When clusters merge, the union
-takes the row of its first part, and the rows left are closed. Leaves keep their clusters, fewer and fewer; where they
-start is kept, and the boxes are computed anew. That is cheaper than a new tree, and nearly as good for a while.
+takes the row of its first part, and gaps are closed. Leaves keep their clusters, whose number falls; their starts are
+updated, and the boxes are refitted. That is cheaper than a new tree, and nearly as good for some rounds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.kernels.cpu.space import kdtree
 
-#: Clusters a leaf has at most when the tree is made.
+#: Largest number of clusters in a leaf when the tree is made.
 LEAF = 16
-#: A new tree is made when this share of the clusters is left.
+#: A new tree is made when this fraction of the clusters is left.
 WORN = 0.5
 
 
@@ -48,7 +48,7 @@ class Boxes(NamedTuple):
 
 
 class Leaves:
-    """Which rows the leaves of a tree hold, while clusters merge.
+    """The rows in each leaf of a tree, while clusters merge.
 
     Attributes
     ----------
@@ -65,15 +65,15 @@ class Leaves:
 
     @property
     def worn(self) -> bool:
-        """Whether so many clusters are gone that a new tree pays."""
+        """Whether few enough clusters are left for a new tree to pay."""
         return self.starts[-1] <= WORN * self.built
 
     def keep(self, kept: np.ndarray) -> None:
-        """Of the rows only these are left, and closed up."""
+        """Keep only these rows, without gaps."""
         self.starts = np.searchsorted(kept, self.starts)
 
     def boxes(self, centers: np.ndarray, size: np.ndarray, scatter: np.ndarray, most: int) -> Boxes:
-        """The tree with at most some ``most`` clusters in a leaf, where it is that deep; O(n m) time."""
+        """The tree, cut where a leaf has at most about ``most`` clusters; O(n m) time."""
         n, m = centers.shape
         leaves = 1 << min(kdtree.depth_for(n, most), (self.starts.size - 1).bit_length() - 1)
         starts = self.starts[:: (self.starts.size - 1) // leaves].copy()

@@ -1,4 +1,4 @@
-"""Rows of distances on the CPU: the inner loop that every other CPU kernel is built on, and whole matrices of it."""
+"""Rows of distances on the CPU, the inner loop of the other CPU kernels, and whole distance matrices."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def affordable(metric: Metric, m: int) -> int:
 def rows_a_piece(metric: Metric, m: int, n: int, most: int) -> int:
     """Rows compared with ``n`` points by one piece of work: ``most``, or fewer where that would take long.
 
-    Rows share what is read of the points, so of a metric that is cheap it is not less than eight.
+    Rows share the reads of the points, so for a cheap metric it is at least eight.
     """
     return max(1 if metric.heavy else 8, min(most, affordable(metric, m) // n))
 

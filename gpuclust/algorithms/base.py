@@ -33,7 +33,7 @@ class Problem:
     metric : str
         Name of the metric, "callable", or "precomputed" for condensed dissimilarities.
     dtype : {"float64", "float32"}
-        What is computed in.
+        Type of the computation.
     """
 
     n: int
@@ -78,20 +78,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Run:
-    """A problem with its data on a backend.
+    """A problem with its data, on a backend.
 
     Attributes
     ----------
     data : array
-        Points (n, m) or condensed dissimilarities, where the backend takes them.
+        Points (n, m) or condensed dissimilarities, in the memory of the backend.
     metric : str or callable
-        As the caller gave it; ``arguments`` are its own parameters.
+        As given by the caller; ``arguments`` are its parameters.
     most_clusters : int
         Clusters whose dissimilarity matrix may be stored.
     report : callable
         Called with the number of merges made so far.
     exponent : int
-        Condensed dissimilarities are multiplied by this power of two, so that what is computed from them is in range.
+        Condensed dissimilarities are multiplied by this power of two, so that their squares and sums are in range.
     """
 
     problem: Problem
@@ -132,7 +132,7 @@ class Run:
         return array_module(self.data).ascontiguousarray(data, dtype=self.problem.dtype)
 
     def unscaled(self, merges: Merges) -> Merges:
-        """Merges at the heights that dissimilarities have before they are scaled and squared."""
+        """Merges with heights in terms of the dissimilarities before scaling and squaring."""
         from gpuclust.core import preparation
 
         heights = merges.heights.astype(np.float64)
@@ -156,14 +156,14 @@ class Algorithm(ABC):
     Attributes
     ----------
     name : str
-        What a plan shows, and what ``linkage(algorithm=)`` takes.
+        Name in plans, and for ``linkage(algorithm=)``.
     adjustable : bool
-        It would do with a smaller matrix than planned, and take longer.
+        Whether it can run with a smaller matrix than planned, in more time.
     deferred : bool
-        Its matrix is stored when few enough clusters are left.
+        Whether its matrix is stored only when few enough clusters are left.
     host, gpu : pair of numbers
-        Copies of the points that are held, and bytes for each observation (ids, sizes, neighbours, merges, Z, and
-        what sorts them), by where the job runs.
+        Number of copies of the points, and bytes for each observation (ids, sizes, neighbours, merges, Z, and buffers
+        for sorting), on the host and on a GPU.
     """
 
     name: ClassVar[str]
@@ -178,11 +178,11 @@ class Algorithm(ABC):
 
     @abstractmethod
     def rank(self, problem: Problem, device: Device) -> float:
-        """Its place among the algorithms that apply where there is memory enough: the smallest is the fastest."""
+        """Rank among the algorithms that apply, if memory suffices: the smallest is the fastest."""
 
     @abstractmethod
     def reason(self, problem: Problem) -> str:
-        """Why it is taken, in a sentence for the user."""
+        """Reason for this choice, as a sentence for the user."""
 
     @abstractmethod
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
@@ -204,6 +204,6 @@ class Algorithm(ABC):
         total = int((held if copies is None else copies) * problem.feature_bytes) + per_observation * problem.n
         if device.on_gpu and not problem.condensed:
             total += slab_bytes(problem)
-        elif device.on_gpu and not on_device:  # the input, beside what is made of it
+        elif device.on_gpu and not on_device:  # the input, in addition to the matrix
             total += problem.pair_bytes
         return total

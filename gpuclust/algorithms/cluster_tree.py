@@ -12,8 +12,8 @@ from gpuclust.core.sizes import FUSED, LAST, stored_bytes
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
-#: With no more features, bounds leave few clusters to search. Measured at 20,000 points: with 2 to 5 features twice
-#: as fast as a matrix (on heavy-tailed ones 1.3 times), with 6 the same, and half as fast on heavy-tailed ones.
+#: Largest number of features at which bounds leave few clusters to search. Measured at 20,000 points: with 2 to 5
+#: features twice as fast as a matrix (1.3 times on heavy-tailed data), with 6 the same (half as fast on such data).
 FEW_FEATURES = 5
 
 
@@ -31,8 +31,8 @@ class ClusterTree(Algorithm):
         return not closed and not metric.heavy and metric.convex
 
     def rank(self, problem: Problem, device: Device) -> float:
-        # A GPU is faster with a matrix. Means of pairs are rounded in another way than updates of a matrix, though,
-        # and a device must not decide about bits.
+        # A GPU is faster with a matrix. But means of pairs are rounded differently from updates of a matrix, and bits
+        # must not depend on the device.
         matrix_first = problem.n <= FUSED or (device.on_gpu and problem.method.pairs == "largest")
         return 4 if matrix_first else 1
 

@@ -87,7 +87,7 @@ class StoredSpanningTree(Algorithm):
         return 0 if problem.n <= SMALL else 2
 
     def reason(self, problem: Problem) -> str:
-        return "For so few points: the minimum spanning tree of all their distances, computed first."
+        return f"Up to {SMALL} points: the minimum spanning tree of all their distances, which are computed first."
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         matrix = problem.pair_bytes

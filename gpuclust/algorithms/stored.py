@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
 #: Fraction of the points left as clusters after the rounds that neighbour lists prove, by number of features and by
-#: what the dissimilarity of clusters is of those of points (largest: complete; mean: average, weighted). Measured on
-#: Gaussian data; it hardly depends on n, and is less where data have structure. The true number is known before the
-#: matrix is allocated.
+#: linkage (largest: complete; mean: average, weighted). Measured on Gaussian data; it hardly depends on n, and is
+#: smaller for data with structure. The true number is known before the matrix is allocated.
 FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 LEFT = {
     "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69, 0.71),
@@ -32,7 +31,7 @@ def clusters_left(problem: Problem) -> int:
 
 
 class Stored(Algorithm):
-    """A matrix of the clusters that the first rounds leave; of all observations where there are no such rounds."""
+    """A matrix of the clusters that the first rounds leave, or of all observations if there are no such rounds."""
 
     name = "stored"
 
@@ -81,7 +80,7 @@ class Stored(Algorithm):
 
 
 class StoredAllPairs(Stored):
-    """A matrix of all points, for metrics so expensive that each distance is computed once."""
+    """A matrix of all points, for expensive metrics: each distance is computed once."""
 
     name = "stored, all pairs"
 
@@ -111,7 +110,7 @@ class StoredAllPairs(Stored):
 
 
 class Hybrid(Stored):
-    """Searches of clusters from their points until half a matrix of those that are left fits."""
+    """Searches from points until half a matrix of the remaining clusters fits."""
 
     name = "hybrid"
     adjustable = True

@@ -15,7 +15,7 @@ from gpuclust.core.sizes import BY_TREE, LISTED
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
-#: With more features, comparing centroids costs more than updating a row of a stored matrix.
+#: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
 WIDE = 96
 
 

@@ -1,6 +1,6 @@
-"""The command line. Each command reads its options, calls the library, and says what came of it.
+"""The command line: options and output of each command.
 
-Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
+Nothing heavy is imported here, so that ``gpuclust --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def run(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Cluster one data set and leave the results in a folder.
+    """Cluster one data set, and write the results into a folder.
 
     The folder gets Z.npy (linkage matrix), labels.csv (row from 0, name,
     label from 1), dendrogram.png, elbow.png, and run.json (parameters,
@@ -149,11 +149,11 @@ def plan(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Say what a linkage would need, without doing it.
+    """Plan a linkage without computing it.
 
-    Prints algorithm, device, predicted memory beside the limit, and why.
-    Where it does not fit: what would. Of a .npy or .npz file only the header
-    is read.
+    Prints the algorithm, the device, the reasons, and the predicted memory
+    with the limit; if it does not fit, changes that would make it fit. Only
+    the header of a .npy or .npz file is read.
     """
     with plain_errors(debug):
         from gpuclust.app import plan_report
@@ -180,9 +180,9 @@ def demo(
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
-    """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
+    """Demonstrate gpuclust: the SciPy tutorial's figures, handwritten digits, and 20,000 points timed against SciPy.
 
-    Takes about a minute, most of it SciPy's, where SciPy is installed. Exit code 1 if any figure differs.
+    Takes about a minute, most of it for SciPy, if that is installed. Exit code 1 if any figure differs.
     """
     with plain_errors(debug):
         from gpuclust.app import demo as demonstration
@@ -217,13 +217,13 @@ def compare(
     ] = None,
     *,
     sample: Annotated[
-        int | None, typer.Option("--sample", help="Take so many observations only, drawn at random.")
+        int | None, typer.Option("--sample", help="Size of a random sample of the observations.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed for drawing them.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random sample.")] = 0,
     repeat: Annotated[int, typer.Option("--repeat", help="Calls of each program; the fastest counts.")] = 1,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which a program is stopped.")] = 600.0,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads of each program that knows threads.", min=1)
+        int | None, typer.Option("--threads", help="Threads of each multithreaded program.", min=1)
     ] = None,
     memory_limit: Annotated[
         str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
@@ -232,13 +232,14 @@ def compare(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Hold gpuclust against other programs on your data.
+    """Compare gpuclust with other programs on your data.
 
-    Each program runs in a process of its own, warmed up by a small call.
+    Each program runs in a process of its own, after a small warm-up call.
     Prints seconds, peak memory of the process, the largest difference of
     merge heights, and whether the clusters are the same (without --clusters,
-    of a cut into the number that the elbow suggests). A program that
-    cannot do it, or would not fit into memory, is skipped and it says why.
+    of a cut into the number that the elbow suggests). A program that does
+    not support the task, or would not fit into memory, is skipped with the
+    reason.
     """
     with plain_errors(debug):
         from gpuclust.app.compare import compare as comparison
@@ -260,12 +261,12 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     debug: options.Debug = False,
 ) -> None:
-    """See what this machine has, and whether gpuclust computes what it should.
+    """Describe this machine, and check that gpuclust computes correct results on it.
 
     Prints driver, GPUs, versions and the folder of compiled kernels, and
-    what is missing where a GPU cannot be used. Then every primitive is
-    checked on the CPU and on every GPU, and all linkages. Takes less than a
-    minute. Exit code 1 if a check fails; a missing GPU is no failure.
+    what is missing if a GPU cannot be used. Then every primitive is checked
+    on the CPU and on every GPU, and all linkages. Takes less than a minute.
+    Exit code 1 if a check fails; a missing GPU is no failure.
     """
     with plain_errors(debug):
         from gpuclust.app import doctor as examination

@@ -130,7 +130,7 @@ def _greedy(engine: Generic, n: int) -> Arrays:
 _AVERAGE, _WARD = methods.METHODS["average"], methods.METHODS["ward"]
 
 
-#: What each check computes, on the backend and on the reference.
+#: The computation of each check, on the backend and on the reference.
 PRIMITIVES: dict[str, Primitive] = {
     "condensed": lambda b, s: (distance.pdist(s.rows, device=b.name),),
     "pairwise": lambda b, s: (distance.cdist(s.rows, s.rows[::2], device=b.name),),

@@ -13,15 +13,15 @@ class Clusters:
 
     Attributes
     ----------
-    ids : ndarray of int64, shape (C,)
+    ids : ndarray of shape (C,), int64
         Ids of the clusters, increasing: points come first, unions after them by age.
-    members : ndarray of int64, shape (n,)
+    members : ndarray of shape (n,), int64
         The points, cluster after cluster.
-    start : ndarray of int64, shape (C + 1,)
+    start : ndarray of shape (C + 1,), int64
         Where each cluster starts in ``members``.
-    weight : ndarray of float, shape (n,)
+    weight : ndarray of shape (n,), float
         Weight of each entry of ``members``: one, or what repeated halving has left of it (weighted linkage).
-    total : ndarray of float, shape (C,)
+    total : ndarray of shape (C,), float
         Sum of the weights of each cluster; the cluster sizes that a Lance-Williams update takes.
     """
 
@@ -85,10 +85,10 @@ class Merges:
 
     Attributes
     ----------
-    pairs : ndarray of int64, shape (n - 1, 2)
+    pairs : ndarray of shape (n - 1, 2), int64
         Merge ``k`` joins two clusters and makes the one with id ``n + k``; ids below n are observations. A spanning
         tree (``edges=True``) names observations only: each pair is an edge of the tree.
-    heights : ndarray of float, shape (n - 1,)
+    heights : ndarray of shape (n - 1,), float
         The dissimilarity at which each pair merged.
     scans : int
         Rows of the dissimilarity matrix that were searched for a minimum, the measure of work.

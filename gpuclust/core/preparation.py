@@ -39,23 +39,23 @@ def prepare(
     VI: Any = None,
     power: int = 1,
 ) -> Points:
-    """Points made ready for the kernels of one metric.
+    """Prepare points for the kernels of a metric.
 
-    They are moved and scaled first where that keeps digits (`gpuclust.core.frames`); `unscaled` takes the scale off
-    distances.
+    They are translated and scaled first where that keeps digits (`gpuclust.core.frames`); `unscaled` removes the
+    scale from distances.
 
     Parameters
     ----------
-    X : (n, m) array_like of real numbers or booleans
+    X : array_like of shape (n, m), real numbers or booleans
         On a device only where the metric `keeps_points`.
     metric : str or Metric
     dtype : {"float64", "float32"}
-        What distances are computed in. Means, norms and factorisations are done in float64 in any case.
+        Type in which distances are computed. Means, norms and factorisations are always computed in float64.
     p, w, V, VI : optional
         Minkowski's exponent, (m,) feature weights, (m,) variances, (m, m) inverse covariance: where the metric takes
         them. V and VI default to those of the points.
     power : int
-        Of distances, in what is computed from them: their squares may have to be numbers, too.
+        Power of the distances that must not overflow: their squares, if 2.
 
     Returns
     -------
@@ -72,13 +72,13 @@ def prepare(
 
 
 def unscaled(distances: Any, exponent: int) -> Any:
-    """Distances of points as they were given, from those of prepared points (`Points.exponent`); in place."""
+    """Distances of the original points, from those of prepared points (`Points.exponent`); in place."""
     with np.errstate(over="ignore", under="ignore"):
         return times_power(distances, -exponent) if exponent else distances
 
 
 def refuse_undefined(points: Points) -> None:
-    """A ``ValueError`` that names the first row for which the metric is not defined, if there is one."""
+    """Raise a ``ValueError`` that names the first row for which the metric is not defined, if there is one."""
     if points.metric.undefined is not None:
         _refuse_rows(points.metric, points.summary == points.metric.undefined[1])
 
@@ -94,9 +94,9 @@ def _refuse_rows(metric: Metric, wrong: Array) -> None:
 
 
 def keeps_points(metric: str | Metric, p: float | None = None, w: Any = None, **others: Any) -> bool:
-    """Whether `prepare` takes points on a device and leaves them there: it only moves, scales, and transposes them.
+    """Whether `prepare` processes points on their device: if it only translates, scales and transposes them.
 
-    Whatever is summed over points or features is summed on the host, the same bits for every backend.
+    Sums over points or features are computed on the host, with the same bits for every backend.
     """
     asked = metrics.simplest(metrics.named(metric), p)
     if w is not None:
@@ -109,7 +109,7 @@ def prepare_squares(X: Any, metric: str, *, dtype: Any = "float64", w: Any = Non
     """Points whose squared Euclidean distances are the distances of the metric, one that is `Metric.squared`.
 
     A cosine distance is half of the squared distance of two points on the unit sphere; a correlation distance that of
-    centred ones. See `prepare` for parameters and errors; and a row for which the metric is not defined is refused.
+    centred ones. See `prepare` for parameters and errors; rows for which the metric is not defined are refused, too.
     """
     found = metrics.named(metric)
     squares, frame, exponent = metrics.METRICS["sqeuclidean"], Frame(), 0
@@ -145,7 +145,7 @@ def prepare_pair(
     V: Any = None,
     VI: Any = None,
 ) -> tuple[Points, Points]:
-    """Two sets of points made ready together: V and VI default to those of all points. See `prepare`."""
+    """Prepare two sets of points together: V and VI default to those of all points. See `prepare`."""
     XA, XB = check_points(XA, "XA"), check_points(XB, "XB")
     if XA.shape[1] != XB.shape[1]:
         raise ValueError(
@@ -153,7 +153,7 @@ def prepare_pair(
             f"got {XA.shape[1]} and {XB.shape[1]}."
         )
     values = {"p": p, "w": w, "V": V, "VI": VI}
-    if not {"V", "VI"} & set(metrics.named(metric).parameters):  # nothing but a frame that both must share
+    if not {"V", "VI"} & set(metrics.named(metric).parameters):  # they share only the frame
         a, b = _prepare((XA, XB), metric, dtype, values)
         return a, b
     both = _prepare((np.concatenate((XA, XB)),), metric, dtype, values)[0]
@@ -165,7 +165,7 @@ def prepare_pair(
 
 
 def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
-    """The points for `ordering` of their metric, and the function that makes distances of what that gives."""
+    """Points for the metric by which pairs are ordered, and the function from its values to distances."""
     metric, p = points.metric, points.p
     if metric.monotone_of is None:
         return points, lambda sums: sums
@@ -178,7 +178,7 @@ def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
 def complete(metric: Metric, X: Array, values: Mapping[str, Any], frame: Frame | None = None) -> dict[str, Any]:
     """``values`` without those that are None, and with the V or VI of the points ``X`` where the metric needs one.
 
-    Of the points as a ``frame`` has them, if one is given.
+    In the coordinates of a ``frame``, if one is given.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any], frame: Frame |
 def _prepare(
     sets: Sequence[Array], metric: str | Metric, dtype: Any, values: dict[str, Any], power: int = 1
 ) -> list[Points]:
-    """Sets of points made ready together."""
+    """Prepare sets of points in a common frame."""
     work, m = np.dtype(dtype), sets[0].shape[1]
     if work not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
@@ -241,7 +241,7 @@ def _prepare(
 def _laid_out(
     X: Array, metric: Metric, work: np.dtype, ready: Callable[[Array], Prepared], exponent: int = 0
 ) -> Points:
-    """Points whose rows ``ready`` makes ready, block by block."""
+    """Points from rows, transformed by ``ready``, block by block."""
     (n, m), weights, scalar = X.shape, None, 1.0
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
         if is_device_array(X):

@@ -33,7 +33,7 @@ def check_progress(progress: Progress) -> None:
 
 
 class _Here(threading.local):
-    """What a thread's work is reported to: ``tell(share)``, once in a while, or nobody."""
+    """The function ``tell(share)`` to which a thread's work is reported, or None."""
 
     tell: Callable[[float], None] | None = None
 
@@ -42,10 +42,10 @@ _here = _Here()
 
 
 def passing(done: int, total: int) -> None:
-    """So many pieces of one pass (a search for neighbours, say, or a matrix to fill) are done; called between them.
+    """Report that ``done`` of ``total`` pieces of a pass (a search for neighbours, the fill of a matrix) are done.
 
-    During a pass no merges are made. A bar shows how far it is, a function of the caller's is called with the numbers
-    of merges that it knows already.
+    During a pass no merges are made. A bar shows the fraction of the pass; a caller's function is called with the
+    unchanged numbers of merges.
     """
     if _here.tell is not None:
         _here.tell(done / total)
@@ -53,7 +53,7 @@ def passing(done: int, total: int) -> None:
 
 @contextmanager
 def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
-    """A function that takes the number of merges made, for algorithms to call as often as they like."""
+    """Yield the function that algorithms call, as often as they like, with the number of merges made."""
     if progress is False:
         yield _nothing
         return
@@ -75,11 +75,11 @@ def _telling(report: _Report) -> Iterator[_Report]:
 
 
 def _nothing(done: int) -> None:
-    """Nobody wants to know."""
+    """Report nothing."""
 
 
 class _Report:
-    """Hands on what an algorithm reports, but not more often than every INTERVAL, and always at the end."""
+    """Pass on an algorithm's reports, at most once every INTERVAL seconds, and always the last one."""
 
     def __init__(self, call: Callable[[int, int], None], show: Callable[[float], None] | None, total: int) -> None:
         self.call, self.show, self.total = call, show, total

@@ -37,16 +37,16 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : (n, m) array_like
+    X : array_like of shape (n, m)
         From two to 2^31 - 1 points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     k : int
         Neighbours wanted, from 1 to n - 1.
     metric : str or callable
         As for `gpuclust.distance.pdist`; a callable is called n² times and is therefore slow.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
-        Where to compute; "auto" takes a GPU where there is one and it gains.
+        Device of the computation; "auto" uses a GPU if one is available and faster.
     dtype : {"float64", "float32"}
-        What to compute in, and the type of the distances.
+        Type of the computation, and of the distances.
     memory_limit : int or str, optional
         Bytes this call may take, or text such as ``"8GB"``; by default what is available.
     **kwargs
@@ -54,9 +54,9 @@ def nearest_neighbors(
 
     Returns
     -------
-    distances : (n, k) ndarray of ``dtype``
+    distances : ndarray of shape (n, k), ``dtype``
         Distances of point i to its nearest others, increasing.
-    indices : (n, k) ndarray of int64
+    indices : ndarray of shape (n, k), int64
         Which points these are. A point is no neighbour of its own, an equal point is one. Of equal distances the
         smaller index comes first; euclidean and seuclidean distances are compared before the root is taken. -1, at an
         infinite distance, where there are fewer than k others at a finite one.
@@ -132,7 +132,7 @@ def _checked(k: Any, n: int) -> int:
 
 
 def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Device) -> int:
-    """Bytes of a search beside its input: points twice, the tree, lists as they are made and as given."""
+    """Bytes of a search in addition to its input: points twice, the tree, and lists before and after conversion."""
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
     if device.on_gpu:
@@ -162,7 +162,7 @@ def _check_memory(n: int, m: int, k: int, metric: str, dtype: str, device: Devic
 def _by_function(
     points: np.ndarray, k: int, function: Callable[..., float], dtype: str, kwargs: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By a Python function, row by row."""
+    """Nearest neighbours by a Python function, row by row."""
     (points,), kwargs = for_function(function, kwargs, points)
     n = len(points)
     distances, indices = np.empty((n, k), dtype), np.empty((n, k), np.int64)

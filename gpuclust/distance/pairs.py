@@ -54,17 +54,17 @@ def pdist(
 
     Parameters
     ----------
-    X : (n, m) array_like
+    X : array_like of shape (n, m)
         Points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable
         A name (`gpuclust.core.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) /
         2 times and is therefore slow.
-    out : (n (n - 1) / 2,) ndarray, optional
+    out : ndarray of shape (n (n - 1) / 2,), optional
         Where to put the result: C-contiguous, of the type of the result.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
-        Where to compute; "auto" takes a GPU where there is one and it gains.
+        Device of the computation; "auto" uses a GPU if one is available and faster.
     dtype : {"float64", "float32"}, optional
-        What to compute in, and the type of the result; float64 if not given, whatever the type of X.
+        Type of the computation, and of the result; float64 if not given, whatever the type of X.
     output : {"numpy", "cupy"}
         Where to leave the result: "cupy" for a CuPy array on the device.
     **kwargs
@@ -74,7 +74,7 @@ def pdist(
 
     Returns
     -------
-    (n (n - 1) / 2,) ndarray
+    ndarray of shape (n (n - 1) / 2,)
         Condensed distances. For euclidean, sqeuclidean, cityblock and chebyshev without weights the bits are
         SciPy's, for the others they agree to about 1e-12; where SciPy's squares or powers underflow or overflow they
         are right all the same. NaN where a distance is not defined: of constant rows in correlation, zero vectors in
@@ -89,7 +89,7 @@ def pdist(
     DoesNotFit
         If the result is larger than the memory that is available.
     BackendUnavailable
-        If the device cannot be used, or CuPy is asked for and not here.
+        If the device cannot be used, or CuPy is requested and not available.
 
     Notes
     -----
@@ -142,14 +142,14 @@ def cdist(
 
     Parameters
     ----------
-    XA, XB : (nA, m) and (nB, m) array_like
+    XA, XB : array_like of shape (nA, m) and (nB, m)
         Points: real numbers or booleans. Also on a CUDA device.
     metric, out, device, dtype, output, **kwargs
         As for `pdist`; ``out`` has shape (nA, nB), V and VI default to those of all points together.
 
     Returns
     -------
-    (nA, nB) ndarray
+    ndarray of shape (nA, nB)
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _check_output(output: str, out: Any) -> None:
 
 
 def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Backend, output: str) -> Any:
-    """The array to fill: on the host, or where a result that stays on the device is made there."""
+    """The array to fill: on the host, or on the device if the result stays there."""
     if output == "numpy" or not backend.name.on_gpu:
         return result_array(shape, dtype, out, what)
     from gpuclust.kernels.cuda import launch

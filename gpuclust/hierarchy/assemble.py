@@ -1,4 +1,4 @@
-"""From merges, in the order an algorithm found them, to SciPy's linkage matrix Z."""
+"""SciPy's linkage matrix Z from the merges that an algorithm found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = 1 << 18
 
 @compiled
 def _lift(begin: int, end: int, pairs: np.ndarray, heights: np.ndarray) -> None:
-    """No lower than both parts: what rounding may have taken from a height of a reducible linkage."""
+    """Raise heights that rounding has made lower than those of their children, for a reducible linkage."""
     n = heights.size + 1
     for merge in range(begin, end):
         for side in range(2):
@@ -32,7 +32,7 @@ def _rows_of_merges(
     order: np.ndarray,
     Z: np.ndarray,
 ) -> None:
-    """Rename clusters after the sorted order of merges; smaller id first; count observations."""
+    """Renumber clusters by the sorted order of merges, the smaller id first, and count observations."""
     n = order.size + 1
     for row in range(begin, end):
         merge = order[row]
@@ -82,16 +82,16 @@ def _rows_of_edges(
 
 
 def _by_height(heights: np.ndarray, edges: np.ndarray | None) -> np.ndarray:
-    """A stable argsort. NumPy's other one is several times as quick where it has vectors; ties are put in order.
+    """A stable argsort by NumPy's unstable one, which is several times as fast with SIMD, and a sort of ties.
 
-    With ``edges`` they are put in the order of their ends.
+    With ``edges`` ties are ordered by the ends of the edges.
     """
     order = np.argsort(heights)
     if edges is None or not _has_ties(heights, order):
         _by_place(heights, order)
         return order
     a, b = edges.T
-    by_ends = np.argsort(np.minimum(a, b) << 32 | np.maximum(a, b))  # ends are below 2^31, and no edge is there twice
+    by_ends = np.argsort(np.minimum(a, b) << 32 | np.maximum(a, b))  # ends are below 2^31, and edges are distinct
     place = np.empty_like(by_ends)
     place[by_ends] = np.arange(by_ends.size)
     order = place[order]
@@ -109,7 +109,7 @@ def _has_ties(heights: np.ndarray, order: np.ndarray) -> bool:
 
 @compiled
 def _by_place(heights: np.ndarray, order: np.ndarray) -> None:
-    """Put places of equal heights in order, given those of all by height."""
+    """Sort the places of equal heights, given all places by height."""
     begin = 0
     for end in range(1, order.size + 1):
         if end == order.size or heights[order[end]] != heights[order[begin]]:
@@ -122,9 +122,9 @@ def assemble(merges: Merges) -> np.ndarray:
     """The linkage matrix of ``merges``, float64 of shape (n - 1, 4), in O(n log n).
 
     Each row holds the two clusters that merge (smaller id first), the height, and the number of observations in the
-    new cluster. Rows are sorted by height, stably: of equal heights the merge found first comes first, so a cluster
-    is always formed before it merges further. Edges may be put in another order (`Merges.by_ends`). Merges with
-    inversions (centroid, median) keep their order.
+    new cluster. Rows are sorted stably by height, in the order of the merges where heights are equal, so a cluster is
+    always formed before it merges further. Edges of equal height may be ordered by their ends (`Merges.by_ends`).
+    Merges with inversions (centroid, median) keep their order.
     """
     count = merges.heights.size
     heights = merges.heights.astype(np.float64, copy=False)

@@ -52,7 +52,7 @@ def to_hex(color: np.ndarray) -> str:
 def cluster_colors(labels: npt.ArrayLike, left_out: int | None = 0) -> dict[int, str]:
     """The colour of each label, as ``"#rrggbb"``: those of `distinct_colors` in order of the labels.
 
-    ``left_out`` is the label of what is in no cluster, None if every label is a cluster.
+    ``left_out`` is the label of points that are in no cluster, None if every label is a cluster.
     """
     found = [int(label) for label in np.unique(np.asarray(labels))]
     named = [label for label in found if left_out is None or label != left_out]
@@ -61,9 +61,9 @@ def cluster_colors(labels: npt.ArrayLike, left_out: int | None = 0) -> dict[int,
 
 
 def link_colors(Z: npt.ArrayLike, labels: npt.ArrayLike, above: str) -> Callable[[int], str]:
-    """The colour of the link of each cluster of a tree, by its id: that of the label that all below it have.
+    """The colour of each link by the id of its cluster: that of the label which all observations below it share.
 
-    ``above`` is that of links between clusters, and in what is left out (label 0).
+    ``above`` is the colour of links between clusters, and of links within label 0.
     """
     start, size = leaf_positions(Z)
     n = (len(start) + 1) // 2
@@ -93,7 +93,7 @@ def axes_or_current(ax: Axes | None) -> Axes:
 
 
 def tidy(ax: Axes, grid: Literal["both", "x", "y"]) -> None:
-    """A light grid behind the data, and no frame on the sides without numbers."""
+    """Draw a light grid behind the data, and remove the frame on the sides without numbers."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     ax.grid(axis=grid, color="0.9", linewidth=0.8)

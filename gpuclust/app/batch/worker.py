@@ -112,9 +112,9 @@ def do(job: Job, observer: Any = None) -> Attempt:
         if record is not None:
             tidy(job.out)
         if record is None:
-            with warnings.catch_warnings(record=True) as heard:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
+                record = run_job(job, observer, source=source, warned=caught, own_folder=True).record
             status = DONE
             said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
         elif job.plots and "dendrogram.png" not in {**record["bytes"], **record["failed_pictures"]}:

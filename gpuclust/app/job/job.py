@@ -22,7 +22,7 @@ from gpuclust.hierarchy.cut import fcluster
 
 @dataclass(frozen=True)
 class Job(Options):
-    """What to cluster, how (`gpuclust.app.options.Options`), and where to leave the results.
+    """A data set, its options (`gpuclust.app.options.Options`), and the folder of its results.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Job(Options):
     out : Path
         The output folder.
     memory_limit : str, optional
-        Bytes that the job may take, or text such as ``"8GB"``.
+        Bytes that the job may use, or text such as ``"8GB"``.
     plots : bool
         Whether pictures are drawn.
     report : bool
@@ -49,11 +49,11 @@ class Job(Options):
 
     @property
     def scaled(self) -> bool:
-        """Whether weights are a scale of the columns: these linkages know Euclidean distances only."""
+        """Whether weights scale the columns: for linkages that take Euclidean distances only."""
         return self.weights is not None and methods.resolve(self.method).on_squares
 
     def metric_arguments(self) -> dict[str, Any]:
-        """p and w, where they are given."""
+        """The arguments p and w of the metric, if given."""
         given = {"p": self.p, "w": None if self.weights is None or self.scaled else np.array(self.weights)}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -66,14 +66,14 @@ def load(job: Job) -> DataSet:
 
 
 def scaled(job: Job, values: NDArray[Any]) -> NDArray[Any]:
-    """Points with their columns scaled by the roots of the weights, where those are no argument of the metric."""
+    """Points with columns scaled by the roots of the weights, if these are not an argument of the metric."""
     if not job.scaled or values.ndim == 1:
         return values
     return values * np.sqrt(np.array(job.weights))
 
 
 def cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float | None]:
-    """Labels, and the height at which a line shows the cut; None where there is no such thing."""
+    """Labels, and the height of the line that shows the cut; None if there is no cut, or no such height."""
     if job.cut is None:
         return None, None
     cut, options = job.cut, job.arguments_of("fcluster")
@@ -86,7 +86,7 @@ def cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float | 
 
 
 def check_fits(job: Job, data: DataSet) -> None:
-    """What can be said about options and data together, before the long work begins."""
+    """Check the options against the data, before the linkage is computed."""
     values = data.values
     if values.ndim == 1 and (job.p is not None or job.weights is not None):
         raise ValueError(f"{data.path}: holds condensed distances, to which p and weights mean nothing")

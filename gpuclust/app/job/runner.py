@@ -32,31 +32,31 @@ from gpuclust.linkage import Linkage, compute
 
 
 class Observer(Protocol):
-    """What is told about the progress of a job."""
+    """Receiver of the progress of a job."""
 
     def phase(self, text: str) -> None:
-        """A part of the job begins."""
+        """A phase of the job begins."""
 
     def __call__(self, done: int, total: int) -> None:
-        """So much of it is done."""
+        """``done`` of ``total`` steps of the phase are done."""
 
 
 @dataclass
 class Result:
-    """What a job found.
+    """Result of a job.
 
     Attributes
     ----------
     linkage : Linkage
         The linkage matrix, and how it was computed.
-    labels : (n,) int or None
+    labels : ndarray of shape (n,), int, or None
         Cluster of each row, from 1; ``None`` without a cut.
     height : float or None
-        Where a line shows the cut; ``None`` where no height separates its clusters.
+        Height of the line that shows the cut; ``None`` if no height separates its clusters.
     suggested : int or None
         Number of clusters at the elbow of the last merges; ``None`` with fewer than three merges.
     record : dict
-        What run.json holds.
+        Content of run.json.
     """
 
     linkage: Linkage
@@ -74,20 +74,20 @@ def run(
     warned: list[Any] | None = None,
     own_folder: bool = False,
 ) -> Result:
-    """Do a job; see the module's text for what it leaves behind.
+    """Run a job, and write its results into its folder.
 
     Parameters
     ----------
     job : Job
     observer : Observer, optional
-        Is told how far it is.
+        Receiver of progress.
     source : Source, optional
-        The input as it was hashed; by default that is done here.
+        The hash of the input, if it was computed before.
     warned : list, optional
-        What `warnings` has recorded by the end, to be kept in run.json.
+        Warnings recorded during the job, for run.json.
     own_folder : bool
-        The output folder was made for these results: a file in it that is not as it was written is kept under another
-        name, instead of being refused.
+        Whether the output folder was made for these results: a changed file in it is then renamed, instead of causing
+        an error.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def run(
     Raises
     ------
     InputFileError, OutputError, ValueError
-        The data, the output folder or an option is at fault. Nothing is written then, and a folder made for the
-        results is taken away again. `OutputRefused`, before anything is computed: a file is in the way that gpuclust
-        did not write, or that is the input.
+        The data, the output folder or an option is invalid. Nothing is written then, and a folder created for the
+        results is removed. `OutputRefused`, before anything is computed: a result would replace the input, or a file
+        that gpuclust did not write.
     DoesNotFit, BackendUnavailable
         As `linkage`.
     """
@@ -129,7 +129,7 @@ def run(
                 **job.metric_arguments(),
                 **job.arguments_of("linkage"),
             )
-        if mapped:  # read until now
+        if mapped:  # it was read until now
             source.check_content()
         with clock("cutting"):
             labels, height = cut(job, linkage.Z)
@@ -186,9 +186,9 @@ def _names(job: Job) -> list[str]:
 def _write(
     job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder, failed: dict[str, str]
 ) -> None:
-    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last.
+    """Write all results: Z and labels, which are expensive, before the pictures, and run.json last.
 
-    Adds to ``failed`` why a picture or the report is not there.
+    Adds to ``failed`` why a picture or the report could not be made.
     """
     Z, record = result.linkage.Z, result.record
     with staging(results.path) as staged:
@@ -219,7 +219,7 @@ def _write(
 
 
 def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
-    """Draw what a complete result lacks; the record that lists it too. Nothing is computed again but the cut."""
+    """Draw the pictures of a complete result that has none, and return its new record; only the cut is recomputed."""
     with exclusive(job.out), staging(job.out) as staged:
         results = _results(job, job.out, own_folder=True)
         data, Z = load(job), np.load(job.out / "Z.npy")
@@ -236,7 +236,7 @@ def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
 def _draw(
     job: Job, folder: Path, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
 ) -> tuple[list[str], dict[str, str]]:
-    """The pictures: what is drawn, and why what is not; see `gpuclust.app.job.results.draw`."""
+    """Draw the pictures; return their names, and the errors of others. See `gpuclust.app.job.results.draw`."""
     drawn: list[str] = []
     failed: dict[str, str] = {}
     points, view = None, None

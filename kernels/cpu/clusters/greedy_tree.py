@@ -43,12 +43,12 @@ class Rows(NamedTuple):
 
     Attributes
     ----------
-    centers : ndarray, shape (n, 2 m)
+    centers : ndarray of shape (n, 2 m)
         Centroids in two parts: all ``high``, then all ``low``.
-    size, bound, error : ndarray, shape (n,)
+    size, bound, error : ndarray of shape (n,)
         ``bound`` is a lower bound of the squared distance to the nearest; infinite for clusters that have merged.
         ``error`` bounds the distance of the centroid from its rounded value.
-    ids, outer : ndarray of int64, shape (n,)
+    ids, outer : ndarray of shape (n,), int64
         The id of each cluster (-1: none any more), and its row, by which ties are decided.
     """
 
@@ -65,17 +65,17 @@ class Nodes(NamedTuple):
 
     Attributes
     ----------
-    low, high : ndarray, shape (nodes, m)
+    low, high : ndarray of shape (nodes, m)
         Corners of the box of each.
-    farthest : ndarray, shape (nodes,)
+    farthest : ndarray of shape (nodes,)
         The largest bound, of clusters that are there.
-    error : ndarray, shape (nodes,)
+    error : ndarray of shape (nodes,)
         The largest error.
-    earliest : ndarray of int64, shape (nodes,)
+    earliest : ndarray of shape (nodes,), int64
         The smallest row.
-    best : ndarray of int64, shape (nodes,)
+    best : ndarray of shape (nodes,), int64
         The place of the smallest bound, of equal ones that of the smallest row.
-    starts : ndarray of int64, shape (leaves + 1,)
+    starts : ndarray of shape (leaves + 1,), int64
         The first place of each leaf.
     """
 

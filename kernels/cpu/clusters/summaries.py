@@ -46,14 +46,14 @@ class Summaries:
     ----------
     n, scanned, nearest, distance
         As in the protocol.
-    outer : ndarray of int64, shape (n,)
+    outer : ndarray of shape (n,), int64
         The caller's number of each row.
-    centers, low : ndarray, shape (n, m)
+    centers, low : ndarray of shape (n, m)
         Centroids in two parts (`gpuclust.core.centroids`). Until something has merged ``low`` has no rows: all are
         zero.
     total : float
         Sum of all sizes, which bounds the size of every cluster.
-    near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)
+    near, held, limit : ndarray of shapes (n, listed), (n, listed) and (n,)
         The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
         dissimilarities, and a lower bound of the dissimilarity to all others.
     """

@@ -47,24 +47,24 @@ class Progress(NamedTuple):
 
     Attributes
     ----------
-    parent : ndarray of int64, shape (n,)
+    parent : ndarray of shape (n,), int64
         For union-find: the row that a cluster went into, or its own.
-    entry_id : ndarray of int64, shape (n, listed)
+    entry_id : ndarray of shape (n, listed), int64
         Ids of listed clusters when their dissimilarities were computed.
-    level : ndarray of int64, shape (n,)
+    level : ndarray of shape (n,), int64
         Depth of the unions in a cluster since the start of the chain.
-    set_at, known_at : ndarray of int64, shape (n,)
+    set_at, known_at : ndarray of shape (n,), int64
         Merges made when the limit was found, and when the nearest was known last.
-    counts : ndarray of int64, shape (5,)
+    counts : ndarray of shape (5,), int64
         Merges made, the greatest level, clusters left, a number of the caller's before which none is in use, and the
         chain's length.
-    gone : ndarray, shape (n,)
+    gone : ndarray of shape (n,)
         Infinite at the rows of clusters that have merged into others, 0 elsewhere.
-    features : ndarray, shape (m, n)
+    features : ndarray of shape (m, n)
         First parts of the centroids, for rows of dissimilarities; without columns where searches are walks.
-    inner, outer : ndarray of int64, shape (n,)
+    inner, outer : ndarray of shape (n,), int64
         The row of each cluster by the caller's number, and the other way round.
-    link, link_id : ndarray of int64, shape (n,)
+    link, link_id : ndarray of shape (n,), int64
         The chain, and the ids its clusters had.
     """
 

@@ -87,8 +87,7 @@ def _fill(row: Array, leaves: Array, begin: int, end: int, value: float) -> None
 def write_rows(
     first: int, last: int, leaves: Array, tree: Arrays, Y: Array, shift: float, centre: float, out: Array, sums: Array
 ) -> None:
-    """
-    Condensed rows of the leaves at positions ``first`` to ``last - 1``.
+    """Condensed rows of the leaves at positions ``first`` to ``last - 1``.
 
     ``leaves``: the observations in leaf order, unsigned, so that indices are not checked for being negative. With
     ``Y`` not empty also ``sums[i]`` for each such observation i: `products` over the pairs (i, j > i).

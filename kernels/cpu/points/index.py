@@ -40,7 +40,7 @@ class Screened:
     n : int
     points : Points
         In the order they were given.
-    order : ndarray of int64, shape (n,)
+    order : ndarray of shape (n,), int64
         The point at each position.
     search_dominates : bool
         See `gpuclust.kernels.cpu.points.boruvka.Arranged`.

@@ -37,9 +37,9 @@ class TreePoints:
     points : Points
         In the order they were given; features of weight zero are left out.
     tree : Tree
-    features : (m, n + LEAF) array
+    features : array of shape (m, n + LEAF)
         In the order of the tree, with zeros behind the last.
-    first : (nodes,) array of int64
+    first : array of shape (nodes,), int64
         The smallest index in each node.
     search_dominates : bool
         See `gpuclust.kernels.cpu.points.boruvka.Arranged`.

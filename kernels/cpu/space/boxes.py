@@ -27,13 +27,13 @@ class Boxes(NamedTuple):
 
     Attributes
     ----------
-    centers, size, scatter : ndarray, shapes (n, m), (n,) and (n,)
+    centers, size, scatter : ndarray of shape (n, m), (n,) and (n,)
         Of the clusters.
-    low, high : ndarray, shape (nodes, m)
+    low, high : ndarray of shape (nodes, m)
         Corners of each node's box.
-    least_size, least_scatter : ndarray, shape (nodes,)
+    least_size, least_scatter : ndarray of shape (nodes,)
         The smallest in each node. Of a node without clusters this, and ``low``, are infinite.
-    starts : ndarray of int64, shape (leaves + 1,)
+    starts : ndarray of shape (leaves + 1,), int64
         The first row of each leaf.
     """
 
@@ -52,7 +52,7 @@ class Leaves:
 
     Attributes
     ----------
-    starts : ndarray of int64, shape (leaves + 1,)
+    starts : ndarray of shape (leaves + 1,), int64
         The first row of each leaf.
     built : int
         The number of clusters when the tree was made.

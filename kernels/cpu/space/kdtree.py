@@ -33,9 +33,9 @@ class Tree(NamedTuple):
 
     Attributes
     ----------
-    order : ndarray of int64, shape (n,)
+    order : ndarray of shape (n,), int64
         The point at each position; increasing within a leaf.
-    low, high : ndarray of the features' dtype, shape (2 ** (depth + 1) - 1, m)
+    low, high : ndarray of shape (2 ** (depth + 1) - 1, m), the features' dtype
         Corners of the bounding box of each node.
     depth : int
         Level of the leaves.

@@ -65,25 +65,25 @@ class Screen(NamedTuple):
 
     Attributes
     ----------
-    features : ndarray of float32, shape (boxes, m, points a box rounded up to LANES)
+    features : ndarray of shape (boxes, m, points a box rounded up to LANES), float32
         In the scale of the box, like all arrays in single precision. The first feature is NaN where there is no
         point.
-    other : ndarray of float32, shape (boxes, points a box rounded up)
+    other : ndarray of shape (boxes, points a box rounded up), float32
         The second quantity in a linkage's dissimilarity: sizes or scatter.
-    least : ndarray of float32, shape (boxes,)
+    least : ndarray of shape (boxes,), float32
         The smallest of them.
-    middle : ndarray, shape (boxes, m)
-    extent : ndarray of float32, shape (boxes, m)
+    middle : ndarray of shape (boxes, m)
+    extent : ndarray of shape (boxes, m), float32
         The largest absolute feature.
-    radius : ndarray of float64, shape (boxes,)
+    radius : ndarray of shape (boxes,), float64
         Largest distance of the points from the middle, in the scale of the box.
-    starts : ndarray of int64, shape (boxes + 1,)
+    starts : ndarray of shape (boxes + 1,), int64
         The first point of each box.
     scale : float
         A power of two that makes the largest coordinate of all about one.
-    factor : ndarray, shape (boxes,)
+    factor : ndarray of shape (boxes,)
         The scale of each box: a power of two that makes the largest of its features about one.
-    zoom : ndarray of float64, shape (boxes,)
+    zoom : ndarray of shape (boxes,), float64
         Ratio of `factor` to the scale of all points.
     """
 

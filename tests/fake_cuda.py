@@ -1,7 +1,6 @@
-"""A machine with CUDA devices, as far as the host's code can tell: cards, a CuPy of NumPy arrays, and a backend.
+"""A fake machine with CUDA devices, for tests of host code: devices, a CuPy of NumPy arrays, and a backend.
 
-Its device arrays refuse to become NumPy arrays by themselves, as CuPy's do, and count how often points are brought to
-the host.
+Its device arrays refuse implicit conversion to NumPy arrays, like CuPy's, and count the copies of points to the host.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Fuzzing of linkages and neighbour lists on the CPU: random hard points, algorithms and constants, all judged.
+"""Fuzzing of linkages and neighbour lists on the CPU: random difficult points, algorithms and constants.
 
-A seed determines a case. Tuning constants that Python reads are drawn for every case, so that what is rare at their
-usual values (lists of one entry, boxes of one point, a new tree every round, a chain that is cut off) is common. Each
-result must be the same for several numbers of threads and pass `exact_judge`.
+A seed determines a case. Tuning constants that Python reads are drawn for every case, so that situations that are
+rare at their usual values (lists of one entry, boxes of one point, a new tree every round, a chain cut short) are
+common. Each result must be the same for several numbers of threads and pass `exact_judge`.
 
 As a program it runs seeds and prints the cases that fail; one seed is printed in full::
 

@@ -1,4 +1,4 @@
-"""Which lines of the CPU's kernels the fuzzer never reaches: with kernels as plain Python, on some seeds of it.
+"""Coverage of the CPU's kernels by the fuzzer: lines that are not reached, with kernels as plain Python.
 
 python tests/kernel_coverage.py --count 300      # seeds of each method; prints the lines never reached
 """

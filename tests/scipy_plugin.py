@@ -1,4 +1,4 @@
-"""A pytest plugin that puts gpuclust in SciPy's place, for running SciPy's own tests on it (``-p scipy_plugin``).
+"""A pytest plugin that replaces SciPy's functions by gpuclust's, to run SciPy's own tests (``-p scipy_plugin``).
 
 Every public name of ``scipy.cluster.hierarchy``, and the functions of ``scipy.spatial.distance`` that gpuclust has,
 are replaced before any test module is imported. A name that gpuclust lacks is an error at once: nothing is skipped

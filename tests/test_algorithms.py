@@ -1,4 +1,4 @@
-"""Every algorithm that the plan can choose, asked for by name, beside SciPy: dimensions 1 to 130, both types."""
+"""Every algorithm that the plan can choose, by name, against SciPy: dimensions 1 to 130, both types."""
 
 from __future__ import annotations
 

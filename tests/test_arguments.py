@@ -1,7 +1,7 @@
-"""Every argument of every public function, given values that cannot be right.
+"""Every argument of every public function, with invalid values.
 
-Whatever is refused is refused with a ``ValueError`` or ``TypeError`` that names the argument; nothing else is ever
-raised, and what is accepted is accepted on purpose: it is listed here.
+Invalid values cause a ``ValueError`` or ``TypeError`` that names the argument, and no other exception; values that
+are accepted on purpose are listed here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Every backend against the reference, primitive by primitive, on odd sizes and tied data. The reference is tested
-against SciPy here too: it is what the others are measured by."""
+against SciPy here too."""
 
 from __future__ import annotations
 

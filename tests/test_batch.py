@@ -1,4 +1,4 @@
-"""Batches from end to end: results, reports, what is not done again, and what goes wrong without harm to the rest."""
+"""Batches from end to end: results, reports, unchanged results, and failures that do not affect other data sets."""
 
 from __future__ import annotations
 

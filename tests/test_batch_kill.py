@@ -1,4 +1,4 @@
-"""Batches that are killed, stopped or orphaned: what is complete stays, the rest is done later."""
+"""Batches that are killed, stopped or orphaned: complete results stay, and the rest is computed later."""
 
 from __future__ import annotations
 

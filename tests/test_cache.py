@@ -1,7 +1,4 @@
-"""The disk cache of compiled kernels.
-
-Hit by later processes, never with another kernel's code, wherever it may be.
-"""
+"""The disk cache of compiled kernels: hits in later processes, never with another kernel's code, in any folder."""
 
 from __future__ import annotations
 

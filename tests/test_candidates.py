@@ -1,4 +1,4 @@
-"""The first rounds from neighbour lists: every merge is one that the matrix would have made."""
+"""The first rounds from neighbour lists: the merges are those of a stored matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are short or missing: room on the disk, open files, a home, locks, text, someone who reads stdout."""
+"""Missing resources: disk space, open files, a home folder, locks, text encodings, a reader of stdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search by bounding boxes: the bits of the search without, and fewer tiles where points lie close together."""
+"""Search by bounding boxes: the bits of the full search, with fewer tiles where points lie close together."""
 
 from __future__ import annotations
 

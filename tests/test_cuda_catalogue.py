@@ -1,7 +1,7 @@
-"""Kernels for CUDA are compiled for every architecture, and keep the rules; no GPU is needed.
+"""Kernels for CUDA are compiled for every architecture, and obey the rules; no GPU is needed.
 
-``make test`` takes representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
-And the rules notice a kernel that breaks them.
+``make test`` compiles representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
+The checks of the rules are tested with kernels that break them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The launch layer: what it refuses, what it counts, what it keeps; on a device, or emulated."""
+"""The launch layer: checks of arguments, counters, cached arrays; on a device, or emulated."""
 
 from __future__ import annotations
 

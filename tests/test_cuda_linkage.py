@@ -1,4 +1,4 @@
-"""Whole linkages on CUDA against the CPU: the same Z, few waits for the device, nothing left behind."""
+"""Whole linkages on CUDA against the CPU: the same Z, few waits for the device, no memory left allocated."""
 
 from __future__ import annotations
 

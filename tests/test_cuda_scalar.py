@@ -1,4 +1,4 @@
-"""Scalar functions of the tables, as kernels for CUDA get them: the same numbers, no product left to the compiler."""
+"""Scalar functions of the tables, rewritten for CUDA: the same numbers, and no product is fused by the compiler."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Devices: the one that is chosen, what is missing, memory that runs out, arrays on a device, nothing left behind.
+"""Devices: the choice, missing software, memory that runs out, arrays on a device, no memory left allocated.
 
-Most is tested on a fake machine with cards (fake_cuda.py). What launches kernels runs where CUDA is emulated, or on a
+Most tests use a fake machine with GPUs (fake_cuda.py). Those that launch kernels run where CUDA is emulated, or on a
 device with ``-m gpu``.
 """
 
@@ -265,7 +265,7 @@ def test_auto_goes_to_the_cpu_where_a_card_has_no_room(monkeypatch):
     fake_cuda.install(monkeypatch, memory=10**7)
     job = gpuclust.plan(20_000, None, "average")
     assert job.device == "cpu"
-    assert "cuda has no room: it would take" in job.reason
+    assert "It does not fit on cuda, where it needs" in job.reason
     with pytest.raises(DoesNotFit, match=r'GB of memory on cuda, and 10 MB may be used.*device="cpu"'):
         gpuclust.plan(20_000, None, "average", device="cuda").check()
 
@@ -281,7 +281,7 @@ def test_where_float64_is_slow_the_plan_says_what_float32_would_bring(monkeypatc
     pytest.importorskip("numba_cuda")
     fake_cuda.install(monkeypatch, cards=(GAMES,))
     job = gpuclust.plan(20_000, 64, "ward", device="cuda")
-    assert "1/64 of the rate of float32 on this card (compute capability 8.6)" in job.reason
+    assert "1/64 of the rate of float32 on this GPU (compute capability 8.6)" in job.reason
     assert 'dtype="float32" would take half the memory and about 2% of the time.' in job.reason
     assert "float32" not in gpuclust.plan(20_000, 64, "ward", dtype="float32", device="cuda").reason
     fake_cuda.install(monkeypatch, cards=(H200,))
@@ -403,7 +403,7 @@ def test_without_another_way_the_error_says_what_was_needed(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", run_out)
-    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 244 kB were to be needed.*Nothing that would fit"):
+    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 244 kB were to be needed.*No fallback fits"):
         gpuclust.linkage(points_for("euclidean", 600, 3), "ward", device="cpu")
 
 

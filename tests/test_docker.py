@@ -1,4 +1,4 @@
-"""docker/: linted, and every step that needs no base image run, in a folder that stands for the image."""
+"""docker/: linting, and every step that needs no base image, run in a folder in place of the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equal points merge first: in pairs of pairs, only where the metric says zero, and nothing else changes."""
+"""Duplicate points merge first: pairwise, only if their distance is zero, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Centroid and median linkage to the last digits: copies, points far from the origin, clusters of all scales."""
+"""Centroid and median linkage to the last digits: duplicates, points far from the origin, clusters of all scales."""
 
 from __future__ import annotations
 

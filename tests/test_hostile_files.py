@@ -1,6 +1,6 @@
-"""Inputs that are no data: special files, bombs, damaged files, manifests of nonsense, names that are no text.
+"""Inputs that are not data: special files, bombs, damaged files, invalid manifests, names that are not text.
 
-Each is refused in one line that names the file, without waiting and without much memory, and stops nothing else.
+Each is refused in one line that names the file, without waiting and without much memory, and does not affect others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Complete, average and weighted linkage where a matrix of the clusters does not fit: rounds from points."""
+"""Complete, average and weighted linkage if a matrix of the clusters does not fit into memory: rounds from points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; bars hear of long passes."""
+"""Ctrl-C takes effect within two seconds in every phase, and later calls work; progress during long passes."""
 
 from __future__ import annotations
 

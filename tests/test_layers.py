@@ -1,4 +1,4 @@
-"""The layers of the code, checked on its imports: who may know whom."""
+"""The layers of the code, checked on its imports."""
 
 from __future__ import annotations
 

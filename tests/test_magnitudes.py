@@ -1,4 +1,4 @@
-"""Very small, very large and far-off numbers: distances and heights, as exact as those of numbers about one."""
+"""Very small and very large numbers, and large offsets: distances and heights keep the accuracy of ordinary ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nearest_neighbors: against all distances, against SciPy's and scikit-learn's trees, and what it refuses."""
+"""nearest_neighbors: against all distances, against SciPy's and scikit-learn's trees, and errors."""
 
 from __future__ import annotations
 

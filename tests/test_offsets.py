@@ -1,4 +1,4 @@
-"""Points far from the origin: float32 keeps what distances are made of, as a centre is taken away first."""
+"""Points far from the origin: distances keep their digits in float32, since a centre is subtracted first."""
 
 from __future__ import annotations
 

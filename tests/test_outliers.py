@@ -1,7 +1,7 @@
-"""One number far larger than all others, such as a code for a missing value: as little is computed, and rightly.
+"""Outliers, such as a code for a missing value: neither the work nor the accuracy suffers.
 
-A margin for rounding, or the scale of numbers in single precision, that went by the largest coordinate of all points
-would leave nothing of the distances between the others, and everything would be compared with everything.
+If margins for rounding, or the scale in single precision, depended on the largest coordinate of all points, bounds
+would exclude nothing, and all pairs would be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What gpuclust did not write is never replaced or removed: inputs, files of the user's, and what links point to."""
+"""Files that gpuclust did not write are never replaced or removed: inputs, the user's files, targets of links."""
 
 from __future__ import annotations
 

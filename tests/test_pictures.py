@@ -1,4 +1,4 @@
-"""Pictures of a run: colours of clusters, what a scatter shows, names as text, and pictures that fail."""
+"""Pictures of a run: colours of clusters, scatter plots, names as text, and pictures that fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: which algorithm, how much memory, and that both are true."""
+"""The plan: algorithm and memory, and that both are what is used."""
 
 from __future__ import annotations
 

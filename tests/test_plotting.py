@@ -1,4 +1,4 @@
-"""The pictures: what stands on them, that numbers keep apart, and that nothing global is changed."""
+"""Figures: their content, annotations that do not overlap, and no change of global settings."""
 
 from __future__ import annotations
 

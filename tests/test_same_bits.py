@@ -1,7 +1,7 @@
-"""The same Z, to the last bit, however work is cut: any number of threads, any size of boxes, lists and pieces.
+"""The same Z, to the last bit, for any division of work: number of threads, size of boxes, lists and pieces.
 
-Only what is read by Python is changed here. Constants that kernels are compiled with stay as they are: a kernel with
-others would be kept on disk.
+Only constants read by Python are changed here. Constants that kernels are compiled with are not: kernels with other
+ones would be cached on disk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ward from sizes and centroids, without a matrix: SciPy's tree, whatever the input and however work is cut."""
+"""Ward from sizes and centroids, without a matrix: SciPy's tree, for any input and any division of work."""
 
 from __future__ import annotations
 

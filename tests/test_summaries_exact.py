@@ -1,7 +1,7 @@
 """Ward, and means of squared distances, from centroids: every merge is of a closest pair, to the last bits of it.
 
-The judge replays Z in extended precision, relative to the dissimilarity that is looked at, not to the extent of the
-data: so it sees a wrong choice among clusters that lie within the last bits of their coordinates.
+The verifier replays Z in extended precision, with a tolerance relative to each dissimilarity, not to the extent of
+the data: so it detects a wrong choice among clusters that lie within the last bits of their coordinates.
 """
 
 from __future__ import annotations

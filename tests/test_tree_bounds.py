@@ -1,4 +1,4 @@
-"""Ties and near ties in searches of kd-trees, made so that a missing margin or a comparison turned round shows."""
+"""Ties and near ties in searches of kd-trees that expose missing margins and reversed comparisons."""
 
 from __future__ import annotations
 

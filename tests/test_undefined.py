@@ -1,4 +1,4 @@
-"""Rows and pairs that a metric is not defined for: NaN in matrices, elsewhere refused with their numbers."""
+"""Rows and pairs for which a metric is not defined: NaN in matrices, elsewhere an error with their numbers."""
 
 from __future__ import annotations
 

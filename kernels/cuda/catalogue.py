@@ -268,10 +268,11 @@ def _load(path: Path, key: str) -> Record | None:
 TEXT = """\
 # Kernels
 
-Compiled work, with the same files and function names for every backend. Installs as `gpuclust.kernels`.
+Compiled kernels: one implementation of the backend protocol (`gpuclust/core/backend.py`) in each folder. Installs as
+`gpuclust.kernels`.
 
 - `cpu/`: all cores, with Numba.
-- `cuda/`: one GPU, with Numba-CUDA; arrays are CuPy's. Only `cuda/launch.py` knows whether there is a device.
+- `cuda/`: one GPU, with Numba-CUDA; arrays are CuPy's. Only `cuda/launch.py` depends on whether there is a device.
 - `reference/`: plain NumPy, the specification.
 
 ## Proofs
@@ -281,22 +282,21 @@ Four, of which only the last needs a GPU:
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
-   function in every dtype and every metric, and with `make test-sweep` each kernel there is. It looks at what comes
-   out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are
-   asked for, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from
-   PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated
-   runs look only at kernels whose source has changed.
+   function in every dtype and every metric, and with `make test-sweep` every kernel. It checks the PTX: no array in
+   local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are required, no
+   atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from PyPI. If
+   `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel requires. Repeated runs
+   check only kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
-   launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
-   tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py
-   tests/test_cuda_*.py`.
+   launched through `numba.cuda` as on a device. An emulator of PTX in place of `numba.cuda` runs the same tests, and
+   may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py tests/test_cuda_*.py`.
 4. **On a GPU.** `make test-gpu`.
 
-## What the kernels take
+## Resources of the kernels
 
 Written by `python -m gpuclust.kernels.cuda.catalogue` with {tools}; {count} kernels. A line stands for all metrics or
-linkages that a kernel is made for, and shows the one that takes most. Bytes are of shared memory, for a block. Below
-an architecture: registers of a thread, and warps that are resident at once, of the most that a multiprocessor holds.
+linkages of a kernel, and shows the one that takes most. Bytes are those of shared memory for each block. Below an
+architecture: registers of a thread, and occupancy (resident warps, as a fraction of the limit of a multiprocessor).
 {spilt}
 
 """

@@ -44,6 +44,9 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
     @named(metric.name, weighted, largest, dtype)
     def between(rows, summary, weights, p, members, start, weight, total, c, q):
         """Dissimilarity of clusters c < q."""
+        # The order of the sums is that of `matrix.fill` and `cluster_search`, which compute a row of distances for
+        # each point of c, and of `cluster_tree_kernels`, which stops at a limit: here single pairs are few and
+        # scattered.
         result = rows.dtype.type(0)
         for a in range(start[c], start[c + 1]):
             inner = rows.dtype.type(0)

@@ -156,6 +156,7 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
             return b
         return a
 
+    # Not the fit of `space.boxes`: of the six minima of a node only the two corners are common to both.
     @uncounted
     @named(dtype)
     def fit_leaf(rows, nodes, leaf):
@@ -224,6 +225,9 @@ def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
             total += d * d
         return total
 
+    # Each search has a descent of its own: the condition to skip a node, its bound and the visit of a leaf are all
+    # that a descent consists of. One with these as inlined callbacks took 0.97 to 1.01 of the CPU time (centroid
+    # linkage, 20,000 points in 2 and 4 dimensions) and more lines; with plain callbacks 1.5 times the CPU time.
     @uncounted
     @named(dtype)
     def nearest(rows, nodes, x, factors, stack, gaps):

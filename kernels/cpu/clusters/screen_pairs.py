@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel
 from gpuclust.kernels.cpu.space import pairwise, screen
 from gpuclust.kernels.cpu.space.screen import PIECE, Screen, approach, root_of, threshold
@@ -32,23 +32,7 @@ TOUR = 4
 LAST = 4096
 
 
-class Lists(NamedTuple):
-    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.clusters.summaries`.
-
-    ``low`` has no rows: there are no second parts.
-    """
-
-    centers: np.ndarray
-    low: np.ndarray
-    size: np.ndarray
-    scatter: np.ndarray
-    ids: np.ndarray
-    near: np.ndarray
-    held: np.ndarray
-    limit: np.ndarray
-
-
-def search_all(method: Method, lists: Lists, ready: Screen) -> None:
+def search_all(method: Method, lists: Rows, ready: Screen) -> None:
     """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
 
     Lists must be empty: the search does not look beyond what a list already holds.

@@ -17,9 +17,9 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED
-from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
-from gpuclust.kernels.cpu.clusters.summary_chain import Chain, Rows
-from gpuclust.kernels.cpu.clusters.summary_kernels import kernels
+from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.summary_chain import Chain
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_kernel
 from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
@@ -175,7 +175,7 @@ class Summaries:
         ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
         new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
         if new and ready.least.size > 1:
-            search_all(self.method, Lists(*own), ready)
+            search_all(self.method, Rows(*own), ready)
             return
         length = rows_a_piece(self.n, self.width, ROWS)
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // length))]

@@ -17,29 +17,16 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import box_functions, horizon
 from gpuclust.kernels.cpu.space import boxes, pairwise
-from gpuclust.kernels.cpu.space.boxes import Boxes, leaf_of
+from gpuclust.kernels.cpu.space.boxes import Boxes, fit_children, leaf_of
 
 #: Clusters in a block when a row of dissimilarities is computed.
 BLOCK = 512
 #: Merges in a call where searches descend a tree, and coordinates read by the searches of a call otherwise.
 WALKS = 4096
 ENTRIES = 400_000_000
-
-
-class Rows(NamedTuple):
-    """Clusters by row, some of which are no longer in use; all arrays are changed in place (see `Summaries`)."""
-
-    centers: np.ndarray
-    low: np.ndarray
-    size: np.ndarray
-    scatter: np.ndarray
-    ids: np.ndarray
-    near: np.ndarray
-    held: np.ndarray
-    limit: np.ndarray
 
 
 class Progress(NamedTuple):
@@ -280,12 +267,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 least_scatter[node] = min(least_scatter[node], scatter[here])
         while node > 0:
             node = (node - 1) // 2
-            a, b = 2 * node + 1, 2 * node + 2
-            for k in range(m):
-                low[node, k] = min(low[a, k], low[b, k])
-                high[node, k] = max(high[a, k], high[b, k])
-            least_size[node] = min(least_size[a], least_size[b])
-            least_scatter[node] = min(least_scatter[a], least_scatter[b])
+            fit_children(node, low, high, least_size, least_scatter)
 
     @uncounted
     @named(method.name, dtype)

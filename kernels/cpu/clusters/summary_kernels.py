@@ -25,6 +25,22 @@ from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.space import pairwise
 
 
+class Rows(NamedTuple):
+    """Clusters by row, some of which may be no longer in use, and their lists (see `summaries.Summaries`).
+
+    ``low`` may have no rows, as for `Pair`. All arrays are changed in place.
+    """
+
+    centers: np.ndarray
+    low: np.ndarray
+    size: np.ndarray
+    scatter: np.ndarray
+    ids: np.ndarray
+    near: np.ndarray
+    held: np.ndarray
+    limit: np.ndarray
+
+
 class Pair(NamedTuple):
     """Functions for compiled code; centroids are rows of ``centers``, (n, m), and of ``low``.
 

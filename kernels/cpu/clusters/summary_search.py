@@ -36,7 +36,7 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
     limited = limits(method, dtype)
     slack, loosened = limited.slack, limited.loosened
     number = np.dtype(dtype).type
-    shy = number(1 - 16 * np.finfo(dtype).eps)
+    lessened = number(1 - 16 * np.finfo(dtype).eps)
 
     @inlined
     @named(method.name, dtype)
@@ -54,7 +54,7 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
             return total
         if spread:
             return total + (scatter + least_scatter[node])
-        return geometric(total, size, least_size[node]) * shy
+        return geometric(total, size, least_size[node]) * lessened
 
     @uncounted
     @named(method.name, dtype)

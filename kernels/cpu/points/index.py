@@ -18,7 +18,8 @@ from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import BY_TREE, FEWEST
-from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
+from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
@@ -81,7 +82,7 @@ class Screened:
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
         own = self._rows, self._rows[:0], self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
-        search_all(METHODS["centroid"], Lists(*own), self._ready)
+        search_all(METHODS["centroid"], Rows(*own), self._ready)
         return near, held
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +174,9 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                 group[k, place] = rows[searched[begin + place], k]
             found[place], found_at[place] = infinity, -1
         home = leaf_of(starts, searched[begin])
+        # The loops here, in `summary_search` and in `screen_pairs` share their steps (`space.screen`, `space.simd`),
+        # not their order: the limits differ (component, factor of sizes, both lists of a pair), and so does the final
+        # test.
         for step in range(boxes):
             box = home ^ step
             left = starts[box]

@@ -136,7 +136,7 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     ``best`` is lowered as shorter edges are found, also by other threads: that saves work and changes no result.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    between_boxes, from_points = bounds(metric, weighted, dtype)
+    between_boxes, from_points, push_children = bounds(metric, weighted, dtype)
     stamp = jit.stamp(metrics, pairwise, kdtree, tree_knn)
     infinity = dtype.type(np.inf)
 
@@ -151,25 +151,8 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 
     @uncounted
     @named(metric.name, weighted, dtype)
-    def search_leaves(
-        features,
-        summary,
-        weights,
-        p,
-        ids,
-        low,
-        high,
-        depth,
-        component,
-        of_node,
-        best,
-        near,
-        bound,
-        searched,
-        begin,
-        end,
-        buffers,
-    ):
+    def search_leaves(points, component, of_node, best, near, bound, searched, begin, end, buffers):
+        features, summary, weights, p, ids, low, high, depth = points
         out, scratch, gaps, found, found_at, nodes, nearest = buffers
         n = component.size
         leaves = (1 << depth) - 1
@@ -200,17 +183,7 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                     if nearest[top] > far or of_node[node] == common:
                         continue
                     if node < leaves:
-                        near_child, other = 2 * node + 1, 2 * node + 2
-                        near_gap = between_boxes(low, high, own, near_child, weights, p)
-                        other_gap = between_boxes(low, high, own, other, weights, p)
-                        if other_gap < near_gap:
-                            near_child, other = other, near_child
-                            near_gap, other_gap = other_gap, near_gap
-                        nodes[top] = other
-                        nearest[top] = other_gap
-                        nodes[top + 1] = near_child
-                        nearest[top + 1] = near_gap
-                        top += 2
+                        top = push_children(node, top, own, nodes, nearest, low, high, weights, p)
                         continue
                     from_points(features, left, low[node], high[node], weights, p, gaps)
                     there = node - leaves
@@ -286,6 +259,6 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
             np.empty(STACK, dtype),
         )
         points = features, summary, weights, p, ids, low, high, depth
-        search_leaves(*points, component, of_node, best, near, bound, searched, begin, end, buffers)
+        search_leaves(points, component, of_node, best, near, bound, searched, begin, end, buffers)
 
     return search

@@ -192,9 +192,9 @@ def approach(group, middle, extent, scale, ours, gaps):
             d = abs(d) - most
             d = d if d > nothing else nothing
             gaps[place] += d * d
-    shy = np.float32(1 - _EPS * (group.shape[0] + 16))
+    lessened = np.float32(1 - _EPS * (group.shape[0] + 16))
     for place in range(gaps.size):
-        gaps[place] *= shy
+        gaps[place] *= lessened
 
 
 @uncounted

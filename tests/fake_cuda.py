@@ -24,7 +24,7 @@ GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
 
 
 class DeviceArray:
-    """What `cupy.ndarray` offers, as far as it is needed on the host's side."""
+    """Substitute for `cupy.ndarray`, as far as host code needs it."""
 
     fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
@@ -182,7 +182,7 @@ class FakeCuda:
 
 
 def _on_host(value: Any) -> Any:
-    """What a kernel sees: device memory. Copies that it makes of it are not counted."""
+    """Device memory as a kernel sees it. Copies that it makes are not counted."""
     if isinstance(value, Points):
         machine.kept.append(isinstance(value.features, DeviceArray))
         return replace(value, features=_on_host(value.features))
@@ -191,7 +191,7 @@ def _on_host(value: Any) -> Any:
 
 @dataclass
 class Machine:
-    """What happened on the fake machine.
+    """The events on the fake machine.
 
     Attributes
     ----------
@@ -207,7 +207,7 @@ machine = Machine()
 
 
 def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 10**10) -> Machine:
-    """From now on there are these cards, with so many bytes free, and CuPy; undone by pytest's monkeypatch."""
+    """Install these GPUs, with this free memory, and CuPy, until pytest's monkeypatch is undone."""
     for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"):
         patch.delenv(name, raising=False)
     patch.setattr(devices, "missing", lambda: None)

@@ -122,7 +122,7 @@ ANGULAR = ("cosine", "correlation")
 
 @dataclass
 class Case:
-    """What a seed stands for."""
+    """The case of a seed."""
 
     seed: int
     kind: str
@@ -523,7 +523,7 @@ def _ordering(case: Case) -> np.ndarray:
 
 
 def failure(case: Case) -> str | None:
-    """What is wrong with the result of a case, in words; ``None`` if nothing is."""
+    """Description of the fault of a case's result; ``None`` if it is correct."""
     from exact_judge import Wrong
 
     try:

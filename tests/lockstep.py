@@ -47,7 +47,7 @@ def install() -> None:
             waiting = [thread for thread in reversed(waiting) if not thread.lane.dead]
 
     def extract_stack(frame: Any) -> list[tuple[str, int]]:
-        """What the simulator tells shared arrays apart by: where the caller stands. Nothing is looked up on disk."""
+        """The key by which the simulator distinguishes shared arrays: the caller's line. No file is read."""
         return [(f.f_code.co_filename, f.f_lineno) for f in (frame.f_back, frame)]
 
     kernel.BlockManager.run = run

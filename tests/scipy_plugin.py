@@ -49,7 +49,7 @@ def _knows_test_names(ours: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _replace(theirs: ModuleType, ours: dict[str, Any]) -> None:
-    """Originals are all taken before the first is replaced; SciPy's table of array types is told of ours."""
+    """Originals are all taken before the first is replaced; our modules are added to SciPy's table of array types."""
     pairs = {name: (getattr(theirs, name), new) for name, new in ours.items()}
     table = getattr(_array_api, "xp_capabilities_table", {})  # since SciPy 1.16
     for name, (old, new) in pairs.items():

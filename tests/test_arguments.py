@@ -147,7 +147,7 @@ FUNCTIONS = {
 
 
 def accepted(function: str, argument: str, what: str, value: Any) -> bool:
-    """What looks wrong, and is not."""
+    """Values that look invalid, and are valid."""
     default = inspect.signature(FUNCTIONS[function]).parameters[argument].default
     if value is None and default is None:
         return True

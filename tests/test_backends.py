@@ -159,7 +159,7 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("method", PAIRWISE)
 def test_clusters_searched_by_bounds(backend, method, dtype):
-    """What a stored matrix of the reference says, for clusters, after a round, and after a chain."""
+    """The state of a stored matrix of the reference: for clusters, after a round, and after a chain."""
     points = preparation.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
     rule = methods.METHODS[method]
     clusters = some_clusters(131, rule.counted, dtype)

@@ -481,7 +481,7 @@ worker.run_job = run_job
 
 
 def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch):
-    """What would run on cards is done on the CPU here, after it has noted which card its process sees."""
+    """Jobs for GPUs run on the CPU here, after they have recorded the GPU that their process sees."""
     from dataclasses import replace
 
     from gpuclust.app.batch import estimate as estimates

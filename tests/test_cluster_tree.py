@@ -146,7 +146,7 @@ def test_points_that_are_dropped_are_never_the_farthest(kind, metric):
 
 
 def test_few_points_of_a_large_cluster_are_kept():
-    """What makes complete linkage of large clusters cheap: corners of their hulls."""
+    """Corners of convex hulls, which make complete linkage of large clusters cheap."""
     X = data("normal", 3000, 2)
     points = preparation.prepare(X, "euclidean")
     rule = methods.METHODS["complete"]

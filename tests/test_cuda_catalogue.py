@@ -44,7 +44,7 @@ needs_assembler = pytest.mark.skipif(not assembled(), reason="ptxas is not on PA
 
 @pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.sweep)])
 def records(request) -> Mapping[str, Record]:
-    """What was found out about each kernel, or about representatives.
+    """The records of each kernel, or of representatives.
 
     Takes minutes, and seconds when little has changed.
     """

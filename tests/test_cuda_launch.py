@@ -20,7 +20,7 @@ pytestmark = ON_DEVICE
 
 @kernel(types.float32[::1], types.float32, INT, types.float32[:, ::1])
 def spread(x, factor, columns, out):
-    """``factor`` times x in each of so many columns."""
+    """``factor`` times x in each of the columns."""
     i = cuda.grid(1)
     if i < x.size:
         for column in range(columns):

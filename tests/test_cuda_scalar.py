@@ -35,7 +35,7 @@ FUNCTIONS = {
 
 
 def plain(function) -> FunctionType:
-    """What Python itself can call of a translated function."""
+    """The form of a translated function that Python can call."""
     return getattr(function, "py_func", function)
 
 

@@ -120,7 +120,7 @@ class Image:
 
 
 def copied(path, context):
-    """What COPY takes of the repository, seen through .dockerignore."""
+    """The files of the repository that COPY takes, by .dockerignore."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert rules[0] == "*"
     let_in = [rule[1:] for rule in rules if rule[0] == "!"]

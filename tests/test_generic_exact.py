@@ -147,7 +147,7 @@ def test_a_union_of_copies_is_as_far_from_all_as_a_copy(dtype):
 
 @pytest.mark.parametrize("kind", ["unix time", "tight groups"])
 def test_scipys_heights_far_away(kind):
-    """SciPy updates distances, which knows no origin. Passes over all clusters, and the tree."""
+    """SciPy updates distances, which do not depend on the origin. By passes over all clusters, and by tree."""
     for n in (1000, 4900):
         X = points_of(kind, n)
         Z = gpuclust.linkage(X, "centroid", device="cpu")

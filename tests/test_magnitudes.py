@@ -204,7 +204,7 @@ def test_heights_of_other_metrics(metric, exponent):
 
 
 def test_small_distances_beside_large_ones():
-    """What underflows when squared is not zero, down to 1e-300 beside one."""
+    """Numbers whose squares underflow are not zero, down to 1e-300 beside one."""
     X = np.array([[0.0], [1e-300], [3e-300], [1e-170], [1.0]])
     np.testing.assert_allclose(gpuclust.linkage(X)[:, 2], [1e-300, 2e-300, 1e-170 - 3e-300, 1 - 1e-170], rtol=1e-15)
     np.testing.assert_allclose(pdist(X)[[0, 1, 2, 4]], [1e-300, 3e-300, 1e-170, 2e-300], rtol=1e-15)

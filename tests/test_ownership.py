@@ -256,7 +256,7 @@ def test_what_was_changed_in_a_batch_is_kept_and_done_again(here):
 
 
 def test_a_run_and_a_batch_may_share_a_folder(here):
-    """Neither takes the other's files, nor what it knows of its own."""
+    """Neither replaces the other's files, nor loses the record of its own."""
     np.save("a.npy", POINTS)
     assert invoke(*quick("a.npy", "--out", "o")).exit_code == 0
     assert invoke("run", "a.npy", "--out", "o", "-k", 2, "--no-plots").exit_code == 0

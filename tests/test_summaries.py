@@ -263,7 +263,7 @@ def simplex(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_rounding_brings_new_clusters_nearer(monkeypatch, dtype):
-    """What the search guards against does happen, in rounds as in chains."""
+    """The case that the search guards against occurs, in rounds as in chains."""
     monkeypatch.setattr(Checked, "newcomers", 0)
     for n in range(40, 140, 5):
         for tail in (2, 384):

@@ -178,7 +178,7 @@ def test_first_parts_tell_how_near_clusters_may_be(spread):
 
 
 class Unsearched(summaries.Summaries):
-    """What is not proven stays so: lists and limits are as `carry` leaves them."""
+    """Unproven nearest clusters stay unproven: lists and limits are as `carry` leaves them."""
 
     def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
         if not hasattr(self, "nearest"):

@@ -136,6 +136,6 @@ def test_a_function_that_gives_no_number():
 
 
 def test_dissimilarities_of_points_that_are_negative():
-    """What no height can be: the next function would refuse the tree."""
+    """Values that no height can have: the next function would refuse the tree."""
     with pytest.raises(ValueError, match=r"dice.*negative"):
         gpuclust.linkage(np.array([[1.0, 2.0], [3.0, -4.0], [2.0, 2.0]]), "single", "dice")

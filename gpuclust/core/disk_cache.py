@@ -76,7 +76,7 @@ def refusal(folder: str) -> str | None:
         warnings.warn(
             f"{folder}: compiled kernels are neither read from there nor kept there, since {reason}, and could have "
             f"other code run by you. Every process compiles anew. Let only yourself write there (chmod go-w), or set "
-            f"NUMBA_CACHE_DIR to a folder of your own ({TRUST}=1 if nobody else uses this machine)",
+            f"NUMBA_CACHE_DIR to a folder of your own ({TRUST}=1 if no one else uses this machine)",
             FallbackWarning,
             stacklevel=2,
         )

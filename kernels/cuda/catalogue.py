@@ -156,7 +156,7 @@ def survey(
     Parameters
     ----------
     assemble : optional
-        Architectures to assemble for, by kernel name. Default: all that ptxas knows.
+        Architectures to assemble for, by kernel name. Default: all that ptxas supports.
     folder : optional
         Folder in which results are kept.
     names : optional

@@ -184,11 +184,11 @@ def assembled() -> tuple[Capability, ...]:
     if not has_assembler():
         return ()
 
-    def knows(cc: Capability) -> bool:
+    def supports(cc: Capability) -> bool:
         version = ".".join(map(str, _newest_version()))
         return _ptxas(f".version {version}\n.target sm_{cc[0]}{cc[1]}\n.address_size 64\n", cc).returncode == 0
 
-    return tuple(cc for cc in ARCHITECTURES if knows(cc))
+    return tuple(cc for cc in ARCHITECTURES if supports(cc))
 
 
 def _ptxas(ptx: str, cc: Capability) -> subprocess.CompletedProcess[str]:

@@ -121,6 +121,7 @@ def main() -> None:
     unknown = set(asked.groups) - {*GROUPS, *ON_REQUEST}
     if unknown:
         parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(GROUPS + ON_REQUEST)}")
+    os.environ["GPUCLUST_COMPILE"] = "always"  # what is measured is compiled code; see startup.py
     if asked.threads:
         os.environ["GPUCLUST_NUM_THREADS"] = str(asked.threads)
     peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None

@@ -9,6 +9,7 @@ array([1, 1, 2, 2], dtype=int32)
 ========================  =======================================================================
 cluster                   linkage; single, complete, average, weighted, centroid, median, ward
 ask before running        plan
+compile ahead of time     warm
 scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
@@ -57,12 +58,14 @@ if TYPE_CHECKING:
     from gpuclust.linkage import weighted as weighted
     from gpuclust.plan import Plan as Plan
     from gpuclust.plan import plan as plan
+    from gpuclust.warm import warm as warm
 
 __all__ = export(
     __name__,
     {
         "gpuclust.linkage": "linkage single complete average weighted centroid median ward",
         "gpuclust.plan": "plan Plan",
+        "gpuclust.warm": "warm",
         "gpuclust.estimator": "AgglomerativeClustering",
         "gpuclust.errors": "BackendUnavailable ClusterWarning DoesNotFit",
         "gpuclust.distance": "pdist cdist squareform",

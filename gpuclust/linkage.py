@@ -13,8 +13,8 @@ import numpy as np
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
 from gpuclust.core import devices, frames, methods, metrics, preparation
-from gpuclust.core.backend import select
 from gpuclust.core.clusters import Merges
+from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.observations import (
     check_observations,
@@ -26,6 +26,7 @@ from gpuclust.core.observations import (
 )
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
+from gpuclust.core.sizes import BY_TREE, FUSED
 from gpuclust.core.text import documented
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
@@ -242,8 +243,13 @@ def compute(
     validated = time.perf_counter()
 
     def merge(job: Plan) -> Merges:
-        backend = select(job.device)
-        with backend.active(), reporter(progress, n - 1) as report:
+        kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, keep, n > FUSED, 0 < (m or 0) <= BY_TREE)
+        pairs = n * n if ALGORITHMS[job.algorithm].reproduced(job.problem) else 0
+        with (
+            backend_for(job.device, kind, pairs, m or 0, None if memory_limit is None else job.limit) as backend,
+            backend.active(),
+            reporter(progress, n - 1) as report,
+        ):
             here = place(data, backend.name, keep)
             run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent)
             merges = run.unscaled(ALGORITHMS[job.algorithm].run(run))

@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the backgrou
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("GPUCLUST_COMPILE", "always")  # small jobs too, or the reference would be tested against itself
 # No deadline, no limit for making examples: on a loaded machine both are missed without a fault.
 settings.register_profile(
     "default",

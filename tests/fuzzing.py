@@ -550,6 +550,7 @@ def main(arguments: list[str] | None = None) -> int:
         import interpreted
 
         interpreted.install()
+    os.environ["GPUCLUST_COMPILE"] = "always"
     only = {name: getattr(chosen, name) for name in ("kind", "method", "metric")}
     seeds = range(chosen.first, chosen.first + chosen.count) if chosen.seed is None else [chosen.seed]
     failed, started = 0, time.monotonic()

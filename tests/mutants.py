@@ -2,10 +2,12 @@
 
 Each mutant changes one place of a kernel: a margin is dropped, a comparison of ties turned, a stale entry kept.
 Kernels run as plain Python (`interpreted.py`), in a child process for each mutant, on seeds of the fuzzer until
-one fails. What survives is a missing test, or is listed as equivalent with the reason. Some need minutes::
+one fails. With ``--compiled`` they are compiled, from a copy of the package that is changed, and more seeds and the
+tests of `COMPILED` are run. What survives is a missing test, or is listed as equivalent with the reason::
 
     python tests/mutants.py                    # all
     python tests/mutants.py --only tree_knn    # those with this in the name or the file
+    python tests/mutants.py --compiled --only tree_knn
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import io
 import itertools
 import os
 import pickle
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -75,6 +80,33 @@ TESTS = {
     "kernels/cpu/space/screen": "test_screen_bounds",
     "kernels/cpu/points/tree_knn": "test_tree_bounds",
 }
+#: Modules of tests that are run with ``--compiled``: the beginning of a file's name, the longest first.
+COMPILED = {
+    "gpuclust/algorithms/candidates": ("candidates", "cluster_tree", "hybrid"),
+    "gpuclust/algorithms/equal": ("equal", "order_of_ties"),
+    "gpuclust/algorithms/greedy": ("generic_exact", "generic_tree", "offsets"),
+    "gpuclust/core/matrix_free": ("algorithms", "order_of_ties"),
+    "gpuclust/core/component_search": ("outgoing", "order_of_ties"),
+    "gpuclust/algorithms/boruvka": ("outgoing", "order_of_ties"),
+    "gpuclust/algorithms/rounds": ("algorithms", "hybrid", "order_of_ties"),
+    "gpuclust/hierarchy": ("disjoint_set", "order_of_ties", "algorithms"),
+    "kernels/cpu/clusters": ("candidates", "cluster_tree", "screen_bounds", "tree_bounds", "order_of_ties"),
+    "kernels/cpu/clusters/greedy": ("generic_exact", "generic_tree", "offsets", "order_of_ties"),
+    "kernels/cpu/clusters/summar": ("summaries", "summaries_exact", "offsets", "outliers", "order_of_ties"),
+    "kernels/cpu/matrix": ("algorithms", "order_of_ties", "hybrid", "backends"),
+    "kernels/cpu/points": ("neighbors", "outgoing", "screen_bounds", "tree_bounds", "scans", "order_of_ties"),
+    "kernels/cpu/space": (
+        "kdtree",
+        "rounded",
+        "neighbors",
+        "screen_bounds",
+        "tree_bounds",
+        "summaries_exact",
+        "outliers",
+    ),
+}
+#: Seeds of the fuzzer for each method with ``--compiled``.
+COMPILED_SEEDS = 150
 #: Seconds of CPU time that a case takes at most; what takes longer runs for ever.
 A_CASE = 10
 #: Seeds of each method and kind of points (None: any): a few first, and many for what survives.
@@ -86,8 +118,12 @@ MANY: dict[str | None, int] = {None: 1000} | dict.fromkeys(
 
 
 def methods_for(file: str) -> tuple[str, ...]:
-    fitting = [start for start in REACHED_BY if file.startswith(start)]
-    return REACHED_BY[max(fitting, key=len)]
+    return REACHED_BY[longest(REACHED_BY, file)]
+
+
+def longest(table: Iterable[str], file: str) -> str:
+    """The longest beginning of a file's name in a table."""
+    return max((start for start in table if file.startswith(start)), key=len)
 
 
 class Finder:
@@ -188,6 +224,85 @@ def in_child(*arguments: Any) -> list[Any]:
     return list(pickle.loads(data))
 
 
+class Copy:
+    """A copy of package and tests, with its own cache of kernels, in which files are changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("gpuclust", "kernels", "tests", "benchmarks", "docs", "pyproject.toml", "README.md"):
+            source = ROOT / name
+            if source.is_dir() and not source.is_symlink():
+                shutil.copytree(source, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / name, follow_symlinks=False)
+        self.environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(folder)}
+
+    def says(self, command: Sequence[str]) -> str | None:
+        """What is wrong, by a command that fails; None if it does not."""
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=2400
+            )
+        except subprocess.TimeoutExpired:
+            return "runs for ever"
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        if not done.returncode:
+            return None
+        return next((line for line in lines if line.startswith(("FAILED", "ERROR", "seed"))), lines[-1])
+
+    def passes(self, modules: Iterable[str]) -> str | None:
+        """What is wrong by some modules of tests; None if they pass."""
+        files = [f"tests/test_{name}.py" for name in modules]
+        return self.says([sys.executable, "-m", "pytest", "-x", "-q", "-m", "not gpu and not sweep", *files])
+
+    def first_failure(self, file: str) -> str | None:
+        """The last line that a failing run says; None if seeds and tests of a file pass."""
+        wrong = self.passes(COMPILED[longest(COMPILED, file)])
+        if wrong is not None:
+            return wrong
+        fuzz = [sys.executable, "tests/fuzzing.py", "--stop", "--count", str(COMPILED_SEEDS), "--method"]
+        for method in methods_for(file):
+            wrong = self.says([*fuzz, method])
+            if wrong is not None:
+                return wrong
+        return None
+
+    def survives(self, mutant: Mutant) -> str | None:
+        """`first_failure` with one change."""
+        path = self.folder / mutant.file
+        text = path.read_text()
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"{mutant.name}: its text is {text.count(mutant.old)} times in {mutant.file}, not once")
+        path.write_text(text.replace(mutant.old, mutant.new))
+        try:
+            return self.first_failure(mutant.file)
+        finally:
+            path.write_text(text)
+
+
+def run_compiled(wanted: Sequence[Mutant], start: int) -> int:
+    """Plant each mutant in a copy; the number of those that survive."""
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Copy(Path(folder))
+        modules = {name for mutant in wanted for name in COMPILED[longest(COMPILED, mutant.file)]}
+        wrong = copy.passes(sorted(modules))
+        if wrong is not None:
+            raise RuntimeError(f"a test fails without a mutant: {wrong}")
+        for number, mutant in enumerate(wanted, start):
+            started = time.monotonic()
+            wrong = copy.survives(mutant)
+            verdict = "killed" if wrong else "equivalent" if mutant.equivalent else "SURVIVED"
+            survived += verdict == "SURVIVED"
+            seconds = time.monotonic() - started
+            detail = wrong or mutant.equivalent or mutant.breaks
+            print(
+                f"{number:3} {verdict:10} {mutant.name} ({mutant.file}, {seconds:.0f} s): {detail[:300]}", flush=True
+            )
+    print(f"{len(wanted)} mutants, compiled: {survived} survived.")
+    return survived
+
+
 def plans(methods: Sequence[str]) -> tuple[list[Any], ...]:
     """Methods, kinds and numbers of seeds, of both stages."""
     return tuple(
@@ -197,12 +312,17 @@ def plans(methods: Sequence[str]) -> tuple[list[Any], ...]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Planted bugs that the fuzzer must find; the exit code is 1 if not.")
-    parser.add_argument("--only", default="", help="mutants with this in their name or file")
+    parser.add_argument("--only", default="", help="mutants with one of these, separated by commas, in name or file")
     parser.add_argument("--from", type=int, default=1, dest="start", help="the number of the first")
     parser.add_argument("--quick", action="store_true", help="the few first seeds only")
+    parser.add_argument("--compiled", action="store_true", help="compile kernels: slower to start, many more seeds")
     chosen = parser.parse_args(arguments)
-    wanted = [mutant for mutant in MUTANTS if chosen.only in mutant.name or chosen.only in mutant.file]
+    parts = chosen.only.split(",")
+    wanted = [mutant for mutant in MUTANTS if any(part in mutant.name or part in mutant.file for part in parts)]
     wanted = wanted[chosen.start - 1 :]
+    os.environ["GPUCLUST_COMPILE"] = "always"
+    if chosen.compiled:
+        return 1 if run_compiled(wanted, chosen.start) else 0
     import numpy
     import scipy.spatial.distance
 

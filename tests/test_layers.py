@@ -21,6 +21,7 @@ ALLOWED: dict[str, tuple[str, ...] | None] = {
     "linkage": None,
     "plan": None,
     "estimator": None,
+    "warm": None,
 }
 #: The program, and the two modules through which users reach it.
 PROGRAM = ("app", "batch", "__main__")

@@ -192,6 +192,15 @@ class Algorithm(ABC):
     def work(self, problem: Problem) -> Work:
         """Operations, for the model of running time."""
 
+    def reproduced(self, problem: Problem) -> bool:
+        """Whether the reference backend gives the bits of compiled kernels.
+
+        NumPy's logarithms and powers may have other last bits.
+        """
+        from gpuclust.core import metrics
+
+        return not metrics.facts(problem.metric).heavy
+
     @abstractmethod
     def run(self, run: Run) -> Merges:
         """All merges."""

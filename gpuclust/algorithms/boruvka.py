@@ -13,6 +13,7 @@ import numpy as np
 from gpuclust.core import preparation
 from gpuclust.core.backend import Backend
 from gpuclust.core.clusters import Merges
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
 from gpuclust.core.points import Points
 
@@ -37,7 +38,7 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     first = n - count
     while count > 1:
         ends, others, lengths = outgoing.shortest(component, count, partial(report, n - count))
-        joined, count = _join(component, ends, others, lengths, pairs, heights, n - count)
+        joined, count = brief(_join, count)(component, ends, others, lengths, pairs, heights, n - count)
         component = joined[component]
         report(n - count)
     pairs[first:] = outgoing.points[pairs[first:]]

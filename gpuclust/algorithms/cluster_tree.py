@@ -52,6 +52,10 @@ class ClusterTree(Algorithm):
         # A GPU has no tree: it searches all clusters. A CPU takes 7 microseconds a point at 100,000 in the plane.
         return Work(0, 0, 30, 0, 3 * ROUNDS, linear=7000)
 
+    def reproduced(self, problem: Problem) -> bool:
+        """Means of distances are summed in the order of the tree."""
+        return super().reproduced(problem) and problem.method.pairs == "largest"
+
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_points
 

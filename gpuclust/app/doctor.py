@@ -22,7 +22,7 @@ from gpuclust.app.terminal import ProgressBar, console
 from gpuclust.core import devices, methods
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
-from gpuclust.core.jit import compiled, thread_count
+from gpuclust.core.jit import cache_folder, thread_count
 from gpuclust.core.memory import available_memory, format_bytes
 from gpuclust.core.version import PACKAGES, __version__, package_version
 from gpuclust.linkage import linkage
@@ -91,7 +91,7 @@ def facts() -> dict[str, Any]:
     """Return versions, devices, what CUDA lacks, threads, memory, and the folder of compiled kernels."""
     lacks = list(devices.lacks())
     driver, toolkit = devices.driver_version(), _toolkit()
-    folder = _cache_folder()
+    folder = cache_folder()
     return {
         "gpuclust": __version__,
         "python": platform.python_version(),
@@ -113,17 +113,6 @@ def facts() -> dict[str, Any]:
 
 def _toolkit() -> tuple[int, int] | None:
     return None if package_version("numba-cuda") is None else devices.toolkit_version()
-
-
-def _cache_folder() -> str | None:
-    """Return the folder of compiled kernels; None if no folder is writable by this user alone (no cache then)."""
-
-    @compiled
-    def probe() -> None:
-        pass
-
-    path = probe.stats.cache_path
-    return None if path is None else str(path)
 
 
 def _writable(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
 from gpuclust.core.points import Points
 from gpuclust.errors import overflow
@@ -41,14 +42,14 @@ class ByPoints:
         self, component: np.ndarray, count: int, report: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         limit = np.full(count, np.inf, self._distance.dtype)
-        rows = _to_search(component, self._index, self._distance, limit)
+        rows = brief(_to_search, component.size)(component, self._index, self._distance, limit)
         for begin in range(0, rows.size, ROWS_BETWEEN_REPORTS):
             part = rows[begin : begin + ROWS_BETWEEN_REPORTS]
             found = self._nearest_outside(self._points, component, part)
             self._index[part], self._distance[part] = found
             report()
         self.scans += rows.size
-        ends = _shortest(component, self._index, self._distance, count)
+        ends = brief(_shortest, component.size)(component, self._index, self._distance, count)
         return ends, self._index[ends], self._distance[ends]
 
 

@@ -42,6 +42,12 @@ def protect(kernel: Any) -> Any:
     return kernel
 
 
+def on_disk(kernel: Any) -> bool:
+    """Whether something compiled of a dispatcher is kept, for whatever types."""
+    files = getattr(kernel._cache, "_cache_file", None)
+    return files is not None and os.path.exists(files._index_path)
+
+
 def has_place(source: str) -> bool:
     """Whether Numba can find a cache folder for a source file.
 

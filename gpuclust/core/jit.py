@@ -8,6 +8,7 @@ which reads data that another one writes.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,14 +18,26 @@ from functools import cache
 from typing import Any
 
 from numba import njit
+from numba.core import event
 from numba.extending import register_jitable
 
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.compiling import heeding_ctrl_c
 from gpuclust.core.disk_cache import has_place, protect
-from gpuclust.core.progress import passing
+from gpuclust.core.progress import compiling, passing
 
-__all__ = ["aside", "compiled", "inlined", "named", "ranges", "run", "stamp", "thread_count", "uncounted"]
+__all__ = [
+    "aside",
+    "cache_folder",
+    "compiled",
+    "inlined",
+    "named",
+    "ranges",
+    "run",
+    "stamp",
+    "thread_count",
+    "uncounted",
+]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -39,6 +52,36 @@ def compiled(function: Callable[..., Any]) -> Any:
         if has_place(function.__code__.co_filename):
             kernel.enable_caching()
     return protect(kernel)
+
+
+class _Notice(event.Listener):  # type: ignore[misc]
+    """Says that kernels are being compiled: to the log once in a process, and to the progress bar."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not _Notice.said and event.data["dispatcher"].py_func.__module__.startswith("gpuclust."):
+            _Notice.said = True
+            logging.getLogger("gpuclust").info("compiling kernels (once on this machine)")
+        compiling(True)
+
+    def on_end(self, event: Any) -> None:
+        compiling(False)
+
+
+event.register("numba:compile", _Notice())
+
+
+def cache_folder() -> str | None:
+    """The folder that kernels compiled from this file would be kept in; None if there is none that is safe."""
+
+    path = _probe.stats.cache_path
+    return None if path is None else str(path)
+
+
+@compiled
+def _probe() -> None:
+    """Is never called."""
 
 
 def uncounted(function: Callable[..., Any]) -> Any:

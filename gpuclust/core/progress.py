@@ -22,6 +22,8 @@ Progress = bool | Callable[[int, int], None]
 INTERVAL = 0.1
 #: Seconds until a bar appears, and, where standard error is no terminal, between two lines of text.
 SHOW_AFTER, LINE_EVERY = 1.0, 10.0
+#: Added to the name of a phase while Numba compiles.
+COMPILING = ": compiling kernels (once on this machine)"
 
 
 def check_progress(progress: Progress) -> None:
@@ -36,6 +38,7 @@ class _Here(threading.local):
     """The function ``tell(share)`` to which a thread's work is reported, or None."""
 
     tell: Callable[[float], None] | None = None
+    compiling: Callable[[bool], None] | None = None
 
 
 _here = _Here()
@@ -51,6 +54,12 @@ def passing(done: int, total: int) -> None:
         _here.tell(done / total)
 
 
+def compiling(now: bool) -> None:
+    """Report whether kernels are being compiled, for a bar to show."""
+    if _here.compiling is not None:
+        _here.compiling(now)
+
+
 @contextmanager
 def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
     """Yield the function that algorithms call, as often as they like, with the number of merges made."""
@@ -58,20 +67,21 @@ def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
         yield _nothing
         return
     if callable(progress):
-        with _telling(_Report(progress, getattr(progress, "passing", None), total)) as report:
+        with _telling(_Report(progress, getattr(progress, "passing", None), total), progress) as report:
             yield report
         return
-    with ProgressBar(text="linkage") as bar, _telling(_Report(bar, bar.passing, total)) as report:
+    with ProgressBar(text="linkage") as bar, _telling(_Report(bar, bar.passing, total), bar) as report:
         yield report
 
 
 @contextmanager
-def _telling(report: _Report) -> Iterator[_Report]:
-    before, _here.tell = _here.tell, report.passing
+def _telling(report: _Report, call: Callable[[int, int], None]) -> Iterator[_Report]:
+    before = _here.tell, _here.compiling
+    _here.tell, _here.compiling = report.passing, getattr(call, "compiling", None)
     try:
         yield report
     finally:
-        _here.tell = before
+        _here.tell, _here.compiling = before
 
 
 def _nothing(done: int) -> None:
@@ -172,6 +182,13 @@ class ProgressBar:
         with self._lock:
             if self._live is not None:
                 self._live.update(self._task, description=f"{self._text} (this pass {share:.0%})")
+
+    def compiling(self, now: bool) -> None:
+        """Show that kernels are being compiled, or no longer."""
+        with self._lock:
+            self._text = self._text.removesuffix(COMPILING) + (COMPILING if now else "")
+            if self._live is not None:
+                self._live.update(self._task, description=self._text)
 
     def _show(self) -> None:
         from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn

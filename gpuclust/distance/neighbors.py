@@ -11,14 +11,14 @@ import numpy as np
 from gpuclust.algorithms import costs
 from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
 from gpuclust.core import metrics, preparation
-from gpuclust.core.backend import select
 from gpuclust.core.device import CPU, Device
+from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import available_memory, format_bytes, parse_bytes
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
 from gpuclust.core.preparation import for_function, table_arguments
 from gpuclust.core.real_arrays import real_array
-from gpuclust.core.sizes import MOST
+from gpuclust.core.sizes import MOST, TREE_FEATURES
 from gpuclust.errors import DoesNotFit
 from gpuclust.plan import working_type
 
@@ -54,9 +54,9 @@ def nearest_neighbors(
 
     Returns
     -------
-    distances : ndarray of shape (n, k), ``dtype``
+    distances : ndarray of shape (n, k) of ``dtype``
         Distances of point i to its nearest others, increasing.
-    indices : ndarray of shape (n, k), int64
+    indices : ndarray of shape (n, k) of int64
         Which points these are. A point is no neighbour of its own, an equal point is one. Of equal distances the
         smaller index comes first; euclidean and seuclidean distances are compared before the root is taken. -1, at an
         infinite distance, where there are fewer than k others at a finite one.
@@ -107,8 +107,8 @@ def nearest_neighbors(
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
         device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
-    backend = select(device)
-    with backend.active():
+    kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
+    with backend_for(device, kind, 0 if metrics.facts(name).heavy else n * n, m, limit) as backend, backend.active():
         _check_memory(n, m, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
         ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)

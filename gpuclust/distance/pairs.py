@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from math import prod
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 
 from gpuclust.algorithms import costs
 from gpuclust.core import metrics, preparation
-from gpuclust.core.backend import Backend, select
+from gpuclust.core.backend import Backend
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
+from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes, result_array
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
@@ -119,8 +121,8 @@ def pdist(
             result[k] = metric(x, y, **kwargs)
         return to_output(result, output)
     arguments = table_arguments(kwargs)
-    backend = _backend(device, n, m, dtype, shape[0], holder(points))
-    with backend.active():
+    kind = _kind(metric, arguments, dtype)
+    with _backend(device, n, m, dtype, shape[0], holder(points), kind) as backend, backend.active():
         points = place(points, backend.name, preparation.keeps_points(metric, **arguments))
         ready = preparation.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
@@ -187,8 +189,9 @@ def cdist(
         return to_output(result, output)
     arguments = table_arguments(kwargs)
     held = holder(A) if holder(A) == holder(B) else None
-    backend = _backend(device, (len(A) * len(B)) ** 0.5, A.shape[1], dtype, len(A) * len(B), held)
-    with backend.active():
+    kind = _kind(metric, arguments, dtype)
+    n = (len(A) * len(B)) ** 0.5
+    with _backend(device, n, A.shape[1], dtype, len(A) * len(B), held, kind) as backend, backend.active():
         keep = preparation.keeps_points(metric, **arguments)
         A, B = (place(X, backend.name, keep) for X in (A, B))
         a, b = preparation.prepare_pair(A, B, metric, dtype=dtype, **arguments)
@@ -196,13 +199,24 @@ def cdist(
         return to_output(preparation.unscaled(backend.pairwise(a, b, result), a.exponent), output)
 
 
-def _backend(device: str, n: float, m: int, dtype: Any, results: int, held: int | None) -> Backend:
+def _kind(metric: Any, arguments: dict[str, Any], dtype: str) -> tuple[object, ...] | None:
+    """What decides which kernels are compiled; None where only those have the right bits."""
+    found = metrics.resolve(metric, arguments.get("p"))
+    name = str(getattr(found, "name", metric))
+    return None if metrics.facts(name).heavy else ("pairs", name, arguments.get("w") is not None, dtype)
+
+
+@contextmanager
+def _backend(
+    device: str, n: float, m: int, dtype: Any, results: int, held: int | None, kind: tuple[object, ...] | None
+) -> Iterator[Backend]:
     device = Device(device)
     if device.automatic:
         dtype = np.dtype(dtype)
         brought = 0 if held is not None else int(n * m)
         device, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
-    return select(device)
+    with backend_for(device, kind or (), 0 if kind is None else int(n * n), m) as backend:
+        yield backend
 
 
 def _check_output(output: str, out: Any) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from gpuclust.core import methods
 from gpuclust.core.arguments import real_number, real_numbers, whole_number
 from gpuclust.core.devices import check_output, to_output
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled, run
 from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.errors import unknown_name
@@ -162,8 +163,9 @@ def fcluster_many(
         thresholds = _thresholds(level, barrier, wanted, criterion)
 
     T = np.empty((len(wanted), n), dtype=np.int32)
+    labelled = brief(label_runs, 2 * n * len(wanted))
     run(
-        lambda j: label_runs(order, barrier, float(thresholds[j]), min_size, T[j]),
+        lambda j: labelled(order, barrier, float(thresholds[j]), min_size, T[j]),
         ((j,) for j in range(len(wanted))),
     )
     if criterion.startswith("maxclust"):  # SciPy numbers the observations themselves, not their sequence

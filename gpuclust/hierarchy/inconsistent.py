@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust.core.arguments import whole_number
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled, ranges, run
 from gpuclust.hierarchy.validity import as_inconsistency, as_linkage
 
@@ -77,14 +78,15 @@ def inconsistency(Z: np.ndarray, d: int) -> np.ndarray:
     rows = Z.shape[0]
     R = np.empty((rows, 4))
     levels = int(max(1, min(d, rows)))
-    run(lambda first, last: _statistics(Z, levels, first, last, R), ranges(rows, max(1, _VISITS_PER_PIECE // levels)))
+    statistics = brief(_statistics, rows * min(levels, 8))
+    run(lambda first, last: statistics(Z, levels, first, last, R), ranges(rows, max(1, _VISITS_PER_PIECE // levels)))
     return R
 
 
 def largest_below(Z: np.ndarray, table: np.ndarray, column: int) -> np.ndarray:
     """Maximum of ``table[:, column]`` over each merge of a checked ``Z`` and all merges below it, shape (n - 1,)."""
     result = np.empty(Z.shape[0])
-    _largest_below(Z, table, column, result)
+    brief(_largest_below, len(Z))(Z, table, column, result)
     return result
 
 

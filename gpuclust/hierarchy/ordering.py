@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
 from gpuclust.core.observations import check_observations, count, warn_of_square
 from gpuclust.distance import pdist
@@ -65,7 +66,7 @@ def leaf_positions(Z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     Z = as_linkage(Z)
     size = sizes(Z)
     start = np.empty_like(size)
-    _place(*children(Z), size, start)
+    brief(_place, len(Z))(*children(Z), size, start)
     return start, size
 
 

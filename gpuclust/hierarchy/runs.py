@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
 
 
@@ -78,7 +79,7 @@ def leaf_runs(Z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     n = Z.shape[0] + 1
     order = np.empty(n, dtype=np.int32)
     barrier = np.empty(n - 1)
-    _walk(Z, level, np.empty(n - 1, dtype=np.int32), np.empty(n - 1), order, barrier)
+    brief(_walk, 4 * n)(Z, level, np.empty(n - 1, dtype=np.int32), np.empty(n - 1), order, barrier)
     return order, barrier
 
 

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
 from gpuclust.core.real_arrays import to_host, typed_array
 from gpuclust.core.sizes import MOST
@@ -129,7 +130,7 @@ def _examined(Z: ArrayLike, label: str, cast: bool, as_scipy: bool = False) -> t
     if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, and its tests use 4
         table = table.copy()
         table[0, 3] = 2.0
-    return table, *_first_fault(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
+    return table, *brief(_first_fault, len(table))(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
 
 
 def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np.ndarray:

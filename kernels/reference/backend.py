@@ -36,6 +36,15 @@ class ReferenceBackend:
 
     name = Device("reference")
 
+    def __init__(self) -> None:
+        self._square: tuple[Points, np.ndarray] | None = None
+
+    def distances(self, points: Points) -> np.ndarray:
+        """All distances of points, kept until those of others are asked for. Not to be changed."""
+        if self._square is None or self._square[0] is not points:
+            self._square = points, pairwise.pairwise(points, points)
+        return self._square[1]
+
     def active(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -46,7 +55,7 @@ class ReferenceBackend:
         return Stored.from_points(points)
 
     def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
-        return Stored(candidates.between_clusters(points, method, clusters))
+        return Stored(candidates.between_clusters(self.distances(points), method, clusters))
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
@@ -58,12 +67,12 @@ class ReferenceBackend:
         return pairwise.condensed(points, out)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return knn.knn(points, k)
+        return knn.knn(self.distances(points), k)
 
     def nearest_among(
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        return candidates.nearest_among(points, method, clusters, neighbours, rows)
+        return candidates.nearest_among(self.distances(points), method, clusters, neighbours, rows)
 
     def search_clusters(
         self,

@@ -1,4 +1,4 @@
-"""Reference: dissimilarities of clusters from their points, by loops over pairs."""
+"""Dissimilarities of clusters from those of their points, pair after pair."""
 
 from __future__ import annotations
 
@@ -6,45 +6,50 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.points import Points
-from gpuclust.kernels.reference import pairwise
 
 
-def between(square: np.ndarray, method: Method, clusters: Clusters, c: int, q: int) -> np.floating:
-    """Dissimilarity of clusters c < q: the largest, or the weighted mean, over their pairs of points."""
-    result = square.dtype.type(0)
-    for a in range(clusters.start[c], clusters.start[c + 1]):
-        inner = square.dtype.type(0)
-        for b in range(clusters.start[q], clusters.start[q + 1]):
-            value = square[clusters.members[a], clusters.members[b]]
-            inner = max(inner, value) if method.pairs == "largest" else inner + clusters.weight[b] * value
-        result = max(result, inner) if method.pairs == "largest" else result + clusters.weight[a] * inner
-    return result if method.pairs == "largest" else result / (clusters.total[c] * clusters.total[q])
+def between_clusters(square: np.ndarray, method: Method, clusters: Clusters) -> np.ndarray:
+    """All dissimilarities of clusters, from those of points: the largest, or the weighted mean, over pairs of points.
+
+    Of two clusters c < q the sum over the points of q is the inner one. Sums are taken in the order of
+    ``clusters.members``, for all pairs of clusters at once.
+    """
+    largest = method.pairs == "largest"
+    inner = _over_members(square.T, clusters, largest)  # of each cluster q and point
+    result = _over_members(inner.T, clusters, largest)  # of each cluster c and cluster q
+    if not largest:
+        result /= clusters.total[:, None] * clusters.total[None, :]
+    later = np.tril_indices(len(result), -1)
+    result[later] = result.T[later]
+    np.fill_diagonal(result, 0)
+    return result
 
 
-def between_clusters(points: Points, method: Method, clusters: Clusters) -> np.ndarray:
-    """The square matrix of all dissimilarities of clusters."""
-    square = pairwise.pairwise(points, points)
-    count = clusters.ids.size
-    result = np.zeros((count, count), square.dtype)
-    for c in range(count):
-        for q in range(c + 1, count):
-            result[c, q] = result[q, c] = between(square, method, clusters, c, q)
+def _over_members(values: np.ndarray, clusters: Clusters, largest: bool) -> np.ndarray:
+    """The largest, or the weighted sum, of the rows of ``values`` that are members of each cluster."""
+    sizes = np.diff(clusters.start)
+    result = np.zeros((sizes.size, values.shape[1]), values.dtype)
+    for k in range(sizes.max()):
+        rows = np.flatnonzero(sizes > k)
+        places = clusters.start[rows] + k
+        members = values[clusters.members[places]]
+        if largest:
+            result[rows] = np.fmax(result[rows], members)
+        else:
+            result[rows] += clusters.weight[places, None] * members
     return result
 
 
 def nearest_among(
-    points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
+    square: np.ndarray, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """For the clusters ``rows``: row and dissimilarity of the nearest that holds a listed neighbour of a member."""
-    square = pairwise.pairwise(points, points)
     row_of = clusters.row_of_point
-    index = np.full(rows.size, -1)
-    distance = np.full(rows.size, np.inf, square.dtype)
-    for place, c in enumerate(rows):
-        members = clusters.members[clusters.start[c] : clusters.start[c + 1]]
-        for q in sorted(set(row_of[neighbours[members]].ravel()) - {c}):
-            value = between(square, method, clusters, min(c, q), max(c, q))
-            if value < distance[place]:
-                index[place], distance[place] = q, value
-    return index, distance
+    every = between_clusters(square, method, clusters)
+    listed = np.zeros(every.shape, bool)
+    listed[row_of[:, None], row_of[neighbours]] = True
+    np.fill_diagonal(listed, False)
+    among = np.where(listed, every, np.inf)[rows]
+    index = among.argmin(axis=1)
+    distance = among[np.arange(rows.size), index]
+    return np.where(distance < np.inf, index, -1), distance

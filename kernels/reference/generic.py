@@ -1,4 +1,4 @@
-"""Reference: greedy clustering by the closest pair of all, ties by smaller row and then smaller column."""
+"""Greedy clustering: the closest pair of all, by smaller row and then smaller column, at every step."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ class Generic:
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         pairs, heights = [], []
+        later = np.zeros(len(self.square), np.int64)  # of each row, its nearest cluster in a later row
+        distance = np.full(len(self.square), np.inf, self.dtype)
+        stale = self.ids >= 0
         for done in range(wanted):
-            used = self.ids >= 0
-            upper = np.triu(used[:, None] & used[None, :], 1)
-            candidates = np.where(upper, self.square, np.inf)
-            a, b = np.unravel_index(candidates.argmin(), candidates.shape)
-            d = candidates[a, b]
+            for x in np.flatnonzero(stale):
+                row = np.where(self.ids[x + 1 :] >= 0, self.square[x, x + 1 :], np.inf)
+                later[x] = x + 1 + row.argmin() if row.size else x
+                distance[x] = row.min() if row.size else np.inf
+            a = int(distance.argmin())
+            b, d = int(later[a]), distance[a]
             if not np.isfinite(d):
                 return np.empty((wanted, 2), np.int64), np.empty(wanted, self.dtype), -1
             pairs.append((self.ids[a], self.ids[b]))
@@ -41,6 +45,11 @@ class Generic:
             if self.counted:
                 self.size[b] += self.size[a]
             self.ids[a], self.ids[b] = -1, next_id + done
+            distance[a] = np.inf
+            stale = (later == a) | (later == b) | ~(self.square[:, b] > distance)
+            stale[b + 1 :] = False
+            stale[b] = True
+            stale &= self.ids >= 0
         return np.array(pairs), np.array(heights, self.dtype), wanted
 
     def compact(self) -> None:

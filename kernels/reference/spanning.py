@@ -1,4 +1,4 @@
-"""Reference: minimum spanning tree, by the shortest edge between vertices inside and outside of the tree."""
+"""Minimum spanning tree by Prim's algorithm: the shortest edge between what is in the tree and what is not."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ def spanning_tree(condensed: np.ndarray, n: int, report: Callable[[int], None]) 
     upper = np.triu_indices(n, 1)
     square[upper] = condensed
     square.T[upper] = condensed
-    inside = np.arange(n) == 0
+    outside = np.arange(n) > 0
+    start = np.zeros(n, np.int64)  # of each point outside, the nearest inside
+    length = square[0].copy()
     pairs, heights = [], []
-    while not inside.all():
-        crossing = np.where(inside[:, None] & ~inside[None, :], square, np.inf)
-        x, y = np.unravel_index(crossing.argmin(), crossing.shape)
-        pairs.append((x, y))
-        heights.append(square[x, y])
-        inside[y] = True
+    while outside.any():
+        y = int(np.where(outside, length, np.inf).argmin())
+        pairs.append((start[y], y))
+        heights.append(length[y])
+        outside[y] = False
+        closer = outside & (square[y] < length)
+        start[closer], length[closer] = y, square[y][closer]
         report(len(pairs))
     return np.array(pairs), np.array(heights, condensed.dtype)

@@ -1,4 +1,4 @@
-"""Reference: matrix-free clusters; all dissimilarities are computed anew for each search."""
+"""Clusters as summaries (size, centroid, scatter): dissimilarities are computed anew whenever they are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.reference.stored import nearest_to
+from gpuclust.kernels.reference.stored import nearest_of_rows, nearest_to
 
 
 class Summaries:
@@ -27,20 +27,26 @@ class Summaries:
     def n(self) -> int:
         return self.high.shape[1]
 
-    def dissimilarities(self, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Dissimilarities of all clusters, from both parts of their centroids; infinite to rows not in use."""
-        square = np.zeros((self.n, self.n), self.high.dtype)
+    def dissimilarities(self, rows: np.ndarray, size: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Of some clusters to all others, from both parts of their centroids; infinite to rows not in use."""
+        square = np.zeros((rows.size, self.n), self.high.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for high, low in zip(self.high, self.low, strict=True):
-                d = centroids.difference(high[:, None], low[:, None], high[None, :], low[None, :])
+                d = centroids.difference(high[rows, None], low[rows, None], high[None, :], low[None, :])
                 square += d * d
             if self.method.geometric is not None:
-                square = self.method.geometric(square, size[:, None], size[None, :])
+                square = self.method.geometric(square, size[rows, None], size[None, :])
             else:
-                square = square + (self.scatter[:, None] + self.scatter[None, :])
-        np.fill_diagonal(square, np.inf)
+                square = square + (self.scatter[rows, None] + self.scatter[None, :])
+        square[np.arange(rows.size), rows] = np.inf
         square[:, ids < 0] = np.inf
         return square
+
+    def nearest_in_use(self, x: int, size: np.ndarray, ids: np.ndarray) -> tuple[int, Any]:
+        """The nearest cluster of one, and its dissimilarity; of equal ones the smallest id."""
+        row = self.dissimilarities(np.array([x]), size, ids)[0]
+        y = nearest_to(row, np.where(ids >= 0, ids, np.iinfo(ids.dtype).max))
+        return y, row[y]
 
     def square(self, x: int, y: int) -> Any:
         """The squared distance of two centroids from both parts of them."""
@@ -50,13 +56,13 @@ class Summaries:
         return total
 
     def find_nearest(self, size: np.ndarray, ids: np.ndarray) -> None:
-        square = self.dissimilarities(size, ids)
+        square = self.dissimilarities(np.arange(self.n), size, ids)
         others = ~np.eye(self.n, dtype=bool)
         self.scanned = self.n
         if not np.isfinite(square[others]).all():
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, size.dtype)
             return
-        self.nearest = np.array([nearest_to(row, ids) for row in square])
+        self.nearest = nearest_of_rows(square, ids)
         self.distance = square[np.arange(self.n), self.nearest]
 
     def unite(self, a: int, b: int, size: np.ndarray) -> None:
@@ -92,24 +98,23 @@ class Summaries:
         scans = 0
         links: list[tuple[int, int]] = []  # rows, and the ids they had
         while len(pairs) < wanted:
-            square = self.dissimilarities(size, ids)
             while links and ids[links[-1][0]] != links[-1][1]:
                 links.pop()
             if not links or len(links) == self.n:
                 start = int(np.flatnonzero(ids >= 0)[0])
                 links = [(start, ids[start])]
             x = links[-1][0]
-            y = nearest_to(square[x], np.where(ids >= 0, ids, next_id + wanted))
-            back = nearest_to(square[y], np.where(ids >= 0, ids, next_id + wanted))
+            y, between = self.nearest_in_use(x, size, ids)
+            back, _ = self.nearest_in_use(y, size, ids)
             scans += 2
-            if not np.isfinite(square[x, y]):
+            if not np.isfinite(between):
                 return np.empty((wanted, 2), np.int64), np.empty(wanted, size.dtype), -1
             if back != x:
                 links.append((y, ids[y]))
                 continue
             a, b = min(x, y), max(x, y)
             pairs.append((ids[a], ids[b]))
-            heights.append(square[a, b])
+            heights.append(between)
             self.unite(a, b, size)
             if method.counted:
                 size[a] += size[b]

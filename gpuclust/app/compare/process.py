@@ -16,6 +16,7 @@ import numpy as np
 
 from gpuclust.app.compare.comparison import Run
 from gpuclust.app.compare.peers import PEERS, Task
+from gpuclust.core.first_call import COMPILE
 
 #: Variables for the number of threads: ours, OpenMP's, and those of BLAS libraries.
 THREADS = ("GPUCLUST_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -79,7 +80,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     """Return this environment, with this package importable and the working directory not on the path."""
     path = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
     limits = {} if threads is None else dict.fromkeys(THREADS, str(threads))
-    return {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
+    return {**os.environ, COMPILE: "always", **limits, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> bool:

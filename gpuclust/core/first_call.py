@@ -1,0 +1,158 @@
+"""Small jobs without waiting for the compiler: on the reference backend, until compiled kernels are there.
+
+Numba compiles some 20 to 140 functions for the first job of a kind, which takes up to 20 s. The reference backend
+needs no compiler and gives the same bits (tests/test_first_call.py), so it takes small jobs until they have taken as
+long, all together in this process, as compiling would. From then on kernels are compiled, and kept on disk together
+with an empty file that says so to other processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gpuclust.core.backend import Backend, select
+from gpuclust.core.device import Device
+from gpuclust.core.disk_cache import on_disk
+from gpuclust.core.memory import available_memory
+
+#: Environment variable: "always" compiles from the first call on; "auto", the default, does what this module says.
+COMPILE = "GPUCLUST_COMPILE"
+#: Pairs of observations times features of a small job: one second or two.
+SMALL = 80_000_000
+#: Seconds on the reference backend, in this process, after which kernels are compiled.
+BUDGET = 8.0
+#: Square matrices that the reference backend holds at a time.
+SQUARES = 6
+
+#: Steps of loops that are left uncompiled, in this process.
+BRIEF = 200_000
+
+_spent = 0.0
+_steps = 0
+_compiled: set[tuple[object, ...]] = set()
+_asked: ContextVar[bool] = ContextVar("compile from the first call on", default=False)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Within it every job of the CPU compiles its kernels."""
+    token = _asked.set(True)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def brief(kernel: Any, steps: int) -> Any:
+    """A kernel of one short loop, or the Python function it is compiled from where that is sooner done.
+
+    Parameters
+    ----------
+    kernel : Dispatcher
+    steps : int
+        How often the loop is gone through.
+    """
+    global _steps
+    if kernel.overloads or steps > BRIEF - _steps or _wanted() or on_disk(kernel):
+        return kernel
+    _steps += steps
+    return kernel.py_func
+
+
+@contextmanager
+def backend_for(
+    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None = None
+) -> Iterator[Backend]:
+    """The backend of a job on a device.
+
+    Parameters
+    ----------
+    device : Device
+    kind : tuple
+        What decides which kernels are compiled: jobs of one kind use the same.
+    pairs, features : int
+        The size of the job: ordered pairs of observations, and features (0 for condensed dissimilarities). No pairs
+        stand for a job that only compiled kernels do.
+    limit : int, optional
+        Bytes of memory that the job may take; by default what is available.
+    """
+    global _spent
+    small = 0 < pairs * max(features, 8) <= SMALL
+    if device.family != "cpu" or kind in _compiled or not small or not _without_compiler(kind, pairs, limit):
+        yield select(device)
+        if device.family == "cpu" and kind not in _compiled:
+            _compiled.add(kind)
+            _mark(kind)
+        return
+    started = time.perf_counter()
+    try:
+        yield select("reference")
+    finally:
+        _spent += time.perf_counter() - started
+
+
+def _wanted() -> bool:
+    """Whether kernels are compiled from the first call on."""
+    wanted = os.environ.get(COMPILE, "auto")
+    if wanted not in ("auto", "always"):
+        raise ValueError(f'{COMPILE} must be "auto" or "always", got {wanted!r}')
+    return wanted == "always" or _asked.get()
+
+
+def _without_compiler(kind: tuple[object, ...], pairs: int, limit: int | None) -> bool:
+    """Whether a small job of the CPU is done by the reference backend."""
+    if _wanted() or _spent > BUDGET:
+        return False
+    if SQUARES * 8 * pairs > (available_memory() if limit is None else limit):
+        return False
+    return not _is_marked(kind)
+
+
+def _is_marked(kind: tuple[object, ...]) -> bool:
+    folder = _folder()
+    return folder is not None and (folder / _name(kind)).exists()
+
+
+def _mark(kind: tuple[object, ...]) -> None:
+    """Tell other processes that the kernels of a kind are on disk."""
+    folder = _folder()
+    if folder is not None:
+        with suppress(OSError):
+            (folder / _name(kind)).touch()
+
+
+@cache
+def _folder() -> Path | None:
+    """The folder of compiled kernels; None where none are kept."""
+    from gpuclust.core.jit import cache_folder
+
+    found = cache_folder()
+    return None if found is None else Path(found)
+
+
+def _name(kind: tuple[object, ...]) -> str:
+    text = "|".join(map(str, (_state(), *kind)))
+    return f"compiled-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+@cache
+def _state() -> str:
+    """What makes kernels on disk out of date: the source, the interpreter, the compiler and the processor."""
+    import llvmlite
+    import numba
+    from llvmlite.binding import get_host_cpu_name
+
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(path for part in ("core", "kernels/cpu", "algorithms") for path in (package / part).rglob("*.py"))
+    state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    versions = (sys.implementation.cache_tag, numba.__version__, llvmlite.__version__, get_host_cpu_name())
+    return repr((state, versions))

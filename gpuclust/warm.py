@@ -1,0 +1,77 @@
+"""warm(): compile kernels ahead of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpuclust.core.first_call import compiling
+from gpuclust.core.methods import METHODS, resolve
+from gpuclust.distance import pdist
+from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
+from gpuclust.linkage import linkage
+
+#: Points: few for one matrix of all, and enough for every part of an algorithm to run; features: few enough for a
+#: kd-tree, and more.
+SHAPES = ((400, 8), (4000, 2), (4000, 8))
+
+
+def warm(
+    method: str | Sequence[str] | None = None,
+    metric: str = "euclidean",
+    dtype: str = "float64",
+    device: str = "auto",
+) -> float:
+    """Compile the kernels of common jobs, and keep them on disk for later processes.
+
+    Without this, a small job runs uncompiled at first, and the first large one waits for the compiler, some 5 to
+    20 s.
+
+    Parameters
+    ----------
+    method : str or sequence of str, optional
+        Linkages to compile for; by default all seven.
+    metric : str
+        A metric of `gpuclust.distance.pdist`. Ward, centroid and median linkage are compiled for euclidean only.
+    dtype : {"float64", "float32"}
+        What is computed in.
+    device : {"auto", "cuda", "cuda:1", ..., "cpu"}
+        Where: "auto" compiles for the CPU, on which small jobs run.
+
+    Returns
+    -------
+    float
+        Seconds that it took. Next to nothing if the kernels are on disk already.
+
+    Raises
+    ------
+    ValueError
+        For a method, metric, dtype or device that does not exist.
+    BackendUnavailable
+        If the device asked for cannot be used.
+
+    Examples
+    --------
+    >>> from gpuclust import warm
+    >>> seconds = warm("single", device="cpu")
+    """
+    started = time.perf_counter()
+    names = list(METHODS) if method is None else [method] if isinstance(method, str) else list(method)
+    device = "cpu" if device == "auto" else device
+    with compiling():
+        for name in names:
+            rule = resolve(name)
+            used = "euclidean" if rule.on_squares else metric
+            for n, m in SHAPES:
+                X = np.random.default_rng(0).random((n, m)) + 0.1
+                Z = linkage(X, name, used, dtype=dtype, device=device)
+            linkage(pdist(X[: SHAPES[0][0]], used, dtype=dtype, device=device), name, dtype=dtype, device=device)
+        fcluster(Z, 5, "maxclust")
+        fcluster(Z, 1.0)
+        inconsistent(Z)
+        cophenet(Z)
+        leaves_list(Z)
+        suggest_k(Z)
+    return time.perf_counter() - started

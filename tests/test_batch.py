@@ -216,6 +216,17 @@ def test_nothing_complete_is_done_again(tmp_path, data):
     assert set(statuses(run(moved, out, clusters=4)).values()) == {"done"}, "another cut"
 
 
+def test_quiet_prints_errors_only(tmp_path, data):
+    (data / "bad.csv").write_text("a,b\n1,2\n3,x\n4,5\n")
+    np.save(data / "good.npy", POINTS)
+    inputs = [data / "bad.csv", data / "good.npy"]
+    done = invoke("batch", *inputs, "--out", tmp_path / "o", "--quiet", "--plots", "none", "--workers", 1)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"gpuclust: error: bad: {data / 'bad.csv'}: line 3, column 2: 'x' is not a number")
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_tells_one_result_from_another(tmp_path, data):
     np.savez(data / "a.npz", X=POINTS, Y=POINTS)
     job = Job(str(data / "a.npz:X"), tmp_path / "one")
@@ -234,9 +245,17 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "columns": (0, 1),
         "header": True,
         "index": "none",
+        "exclude": (2,),
+        "decimal": ",",
+        "missing": "drop",
+        "transpose": True,
+        "standardize": "zscore",
+        "pca": 2,
         "precomputed": True,
         "min_size": 2,
         "labels_format": "parquet",
+        "write": ("newick",),
+        "format": ("svg",),
         "report": True,
     }
     same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False, "overwrite": True}
@@ -286,10 +305,10 @@ BAD = {
     "damaged.npz": (b"PK\x03\x04 and nothing", "is not an .npz file"),
     "word.csv": (b"a,b\n1,2\n3,x\n", "line 3, column 2: 'x' is not a number"),
     "ragged.csv": (b"a,b\n1,2\n3\n", "line 3 has 1 cell"),
-    "latin.csv": (b"a,b\n1,2\n\xe9,3\n", "UTF-8"),
+    "half.csv": (b"\xff\xfea\0,\0b\0\n\0" + b"1", "is not text in UTF-16"),
     "gzip.csv.gz": (b"not a gzip file", "cannot be read"),
     "garbage.parquet": (b"PAR1 no, it is not", "not a .parquet file"),
-    "other.xlsx": (b"1,2\n", "unknown kind of file '.xlsx'"),
+    "other.xls": (b"1,2\n", "unknown kind of file '.xls'"),
 }
 
 

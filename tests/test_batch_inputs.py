@@ -15,8 +15,8 @@ from gpuclust.app.batch.inputs import collect
 from gpuclust.app.batch.manifest import is_manifest, read_manifest
 from gpuclust.app.batch.prepare import Settings, prepare
 from gpuclust.app.batch.schedule import GROUP, Queue, Task
+from gpuclust.app.cut import Cut
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import Cut
 from gpuclust.errors import InputFileError
 
 OUT = Path("out")

@@ -21,10 +21,11 @@ from typer.testing import CliRunner
 from gpuclust.app import demo, tutorial
 from gpuclust.app.cli import app
 from gpuclust.app.compare import peers
+from gpuclust.app.cut import Cut
 from gpuclust.app.data.opening import sha256_of
 from gpuclust.app.job import results
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import Cut, recorded
+from gpuclust.app.options import recorded
 from gpuclust.app.terminal import stoppable
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 
@@ -168,7 +169,7 @@ def test_condensed_distances_and_two_observations(tmp_path):
         (["--depth", 3], "depth goes with inconsistent"),
         (["--clusters", 0], "at least 1, got 0"),
         (["--clusters", 61], "61 clusters were asked for, but there are 60 rows"),
-        (["--distance", "nan"], "--distance must be a finite number, got nan"),
+        (["--distance", "nan"], "--distance must be a finite number, got 'nan'"),
         (["--distance", "-1"], "must be a number >= 0, got -1"),
         (["--inconsistent", 1, "--depth", 0], "depth of inconsistency must be at least 1, got 0"),
         (["--p", 3], "means nothing to euclidean"),
@@ -422,4 +423,4 @@ def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
     _, said = process.communicate(timeout=children.PATIENCE)
     assert process.returncode == code
     assert said == "gpuclust: stopped\n"
-    assert not out.exists() or os.listdir(out) == []  # in time, the folder made for the results goes too
+    assert not out.exists()  # the folder made for the results goes too

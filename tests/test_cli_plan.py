@@ -27,6 +27,13 @@ def test_a_number_of_points():
         assert words in said
 
 
+@pytest.mark.parametrize("number", ["1e6", "1,000,000", "1 000 000", "1_000_000", "1E+6"])
+def test_ways_to_write_a_number_of_points(number):
+    code, said = ask(number, "2", "--method", "ward")
+    assert code == 0
+    assert "1,000,000 observations, points of 2 features" in said
+
+
 def test_what_does_not_fit_ends_with_1_and_says_what_would():
     code, said = ask("200,000", "--method", "average", "--memory-limit", "8GB")
     assert code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ import pytest
 import gpuclust
 from gpuclust.app.batch import engine
 from gpuclust.app.batch.command import batch as command
+from gpuclust.app.cut import Cut
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import OPTIONS, TABLE, Options, command_line, from_command_line
+from gpuclust.app.options import OPTIONS, TABLE, Options, command_line, from_command_line, recorded
 
 ROOT = Path(__file__).parents[1]
 ANCHOR = '    device: str = option("auto"'
@@ -88,8 +90,14 @@ VALUES = {
     "p": (3.0, ["--p", "3"]),
     "weights": ((1.0, 0.1), ["--weights", "1,0.10000000000000001"]),
     "columns": (("a b", "2"), ["--columns", "a b,2"]),
+    "exclude": (("0", "id"), ["--exclude", "0,id"]),
     "header": (False, ["--no-header"]),
     "index": ("none", ["--index", "none"]),
+    "decimal": (",", ["--decimal", ","]),
+    "missing": ("median", ["--missing", "median"]),
+    "transpose": (True, ["--transpose"]),
+    "standardize": ("robust", ["--standardize", "robust"]),
+    "pca": (3, ["--pca", "3"]),
     "precomputed": (True, ["--precomputed"]),
     "clusters": (3.0, ["--clusters", "3"]),
     "distance": (0.5, ["--distance", "0.5"]),
@@ -98,6 +106,8 @@ VALUES = {
     "min_size": (2, ["--min-size", "2"]),
     "dtype": ("float32", ["--dtype", "float32"]),
     "labels_format": ("parquet", ["--labels-format", "parquet"]),
+    "write": (("clustered", "hclust"), ["--write", "clustered,hclust"]),
+    "format": (("svg", "pdf"), ["--format", "svg,pdf"]),
 }
 
 
@@ -115,6 +125,39 @@ def test_the_command_gives_back_the_option(name):
     assert from_command_line({name: given}) == {name: value}
 
 
+def test_several_cuts_have_headings():
+    options = Options(**from_command_line({"clusters": "2, 5;10"}))
+    assert options.clusters == (2.0, 5.0, 10.0)
+    assert {title: str(cut) for title, cut in options.cuts.items()} == {
+        "clusters_2": "clusters 2", "clusters_5": "clusters 5", "clusters_10": "clusters 10",
+    }  # fmt: skip
+    assert options.cut == Cut("maxclust", 2.0)
+    assert list(Options(distance=(0.5, 1e-9)).cuts) == ["distance_0.5", "distance_1e-09"]
+    assert list(Options(distance=0.5).cuts) == ["label"]
+    assert command_line(options) == ["--clusters", "2,5,10"]
+    assert recorded(json.loads(json.dumps(dataclasses.asdict(options)))) == options
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"write": ("clustered",)}, "clustered.csv holds labels: give a cut"),
+        ({"write": ("clustered",), "clusters": 2, "transpose": True}, "goes with neither precomputed nor transpose"),
+        (
+            {"missing": "drop", "precomputed": True},
+            "missing, transpose, standardize and pca mean nothing to precomputed",
+        ),
+        ({"exclude": ()}, "columns and exclude must name at least one column"),
+        ({"pca": 0}, "number of principal components must be at least 1, got 0"),
+        ({"clusters": (2, 0)}, "number of clusters must be at least 1, got 0"),
+        ({"clusters": (2, 3), "distance": 1.0}, "give one of clusters, distance and inconsistent, not several"),
+    ],
+)
+def test_options_that_do_not_go_together(given, message):
+    with pytest.raises(ValueError, match=message):
+        Options(**given).check()
+
+
 def test_defaults_are_not_written():
     assert command_line(Options()) == []
     assert from_command_line({name: default for name, (_, default) in TABLE.items()}) == {}
@@ -125,6 +168,13 @@ def test_defaults_are_not_written():
     [
         ({"weights": "1,x"}, "--weights must be finite numbers, like 1,1,0.5, got '1,x'"),
         ({"weights": "1,inf"}, "--weights must be finite numbers, like 1,1,0.5, got '1,inf'"),
+        ({"missing": "skip"}, "--missing must be error, drop, mean or median, got 'skip'"),
+        ({"decimal": ";"}, "--decimal must be . or ,, got ';'"),
+        ({"pca": "two"}, "--pca must be a number"),
+        ({"clusters": "2,2"}, "--clusters must be a number, or several different ones, got '2,2'"),
+        ({"clusters": "2,x"}, "--clusters must be a number, got '2,x'"),
+        ({"write": "tree"}, "--write must be clustered, newick or hclust, got 'tree'"),
+        ({"format": "png,gif"}, "--format must be png, svg or pdf, got 'png,gif'"),
         ({"min_size": 2**40}, "--min-size must be a whole number of at most 2,147,483,647"),
     ],
 )

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that ``gpuclust --help`` answers at once.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,14 +16,13 @@ import typer
 
 from gpuclust.app import cli_options as options
 from gpuclust.app.batch.command import EPILOG, batch
-from gpuclust.app.options import Options, accepts, from_command_line
+from gpuclust.app.options import READING, Options, accepts, from_command_line
 from gpuclust.app.terminal import ProgressBar, plain_errors, stoppable
 
 app = typer.Typer(
     name="gpuclust",
     help="Exact hierarchical clustering with SciPy's contract, on CUDA GPUs or on all CPU cores.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -80,6 +80,9 @@ def run(
         bool, typer.Option("--report", help="Write report.html and scatter.png too.", rich_help_panel="Output")
     ] = False,
     overwrite: options.Overwrite = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print run.json instead of a summary.", rich_help_panel="Output")
+    ] = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
     **given: Any,
@@ -98,22 +101,26 @@ def run(
     write, or that were changed since, are not, unless --overwrite says so.
     """
     with plain_errors(debug):
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.app.job.job import Job
         from gpuclust.app.job.printed import default_folder, print_summary
         from gpuclust.app.job.runner import run as run_job
 
-        job = Job(
-            data,
-            out or default_folder(data),
-            memory_limit=memory_limit,
-            plots=not no_plots,
-            report=report,
-            overwrite=overwrite,
-            **from_command_line(given),
-        )
-        with ProgressBar(quiet) as bar:
-            result = run_job(job, bar)
-        if not quiet:
+        with spooled(data) as path:
+            job = Job(
+                path,
+                out or default_folder(path),
+                memory_limit=memory_limit,
+                plots=not no_plots,
+                report=report,
+                overwrite=overwrite,
+                **from_command_line(given),
+            )
+            with ProgressBar(quiet) as bar:
+                result = run_job(job, bar)
+        if as_json:
+            print(json.dumps(result.record, indent=2))
+        elif not quiet:
             print_summary(job, result)
 
 
@@ -129,7 +136,7 @@ gpuclust plan points.npy --method average --memory-limit 8GB
 
 Exit codes: 0 it fits, 1 it does not, 2 the data or an option is at fault.""",
 )
-@accepts("method", "metric", "header", "index", "dtype", "device")
+@accepts("method", "metric", *READING, "dtype", "device")
 def plan(
     what: Annotated[
         str, typer.Argument(metavar="N|FILE", help="Number of observations, or a data file.", show_default=False)
@@ -157,10 +164,12 @@ def plan(
     """
     with plain_errors(debug):
         from gpuclust.app import plan_report
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.plan import plan as planned
 
         chosen = Options(**from_command_line(given))
-        n, m, how = plan_report.size_of(what, features, chosen.header, chosen.index)
+        with spooled(what) as path:
+            n, m, how = plan_report.size_of(path, features, **chosen.arguments_of("read_points"))
         found = planned(
             n, m, chosen.method, chosen.metric, chosen.dtype, chosen.device, memory_limit, algorithm=algorithm
         )
@@ -202,7 +211,7 @@ gpuclust compare big.npy --sample 20000 --threads 8 --timeout 3600 --json
 Exit codes: 0 all agree, 1 heights differ or a program failed or took too long, 2 the data or an option is at fault,
 130 stopped by Ctrl-C."""
 )
-@accepts("method", "metric", "p", "header", "index", "clusters", "dtype", "device")
+@accepts("method", "metric", "p", *READING, "clusters", "dtype", "device")
 def compare(
     data: Annotated[str, typer.Argument(metavar="DATA", help="As for gpuclust run: points, or condensed distances.")],
     against: Annotated[
@@ -243,15 +252,19 @@ def compare(
     """
     with plain_errors(debug):
         from gpuclust.app.compare import compare as comparison
+        from gpuclust.app.data.standard_input import spooled
         from gpuclust.core.memory import parse_bytes
 
         names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
         most = None if memory_limit is None else parse_bytes(memory_limit)
         chosen = Options(**from_command_line(given))
         task = comparison.Task(chosen.method, chosen.metric, chosen.p, chosen.dtype, chosen.device, most)
+        if isinstance(chosen.clusters, tuple):
+            raise ValueError("--clusters must be one number for compare")
         clusters = None if chosen.clusters is None else int(chosen.clusters)
         how = comparison.Options(clusters, sample, seed, repeat, timeout, threads)
-        well = comparison.run(data, names, task, how, as_json, header=chosen.header, index=chosen.index)
+        with spooled(data) as path:
+            well = comparison.run(path, names, task, how, as_json, **chosen.arguments_of("read_points"))
     if not well:
         raise typer.Exit(1)
 
@@ -274,31 +287,6 @@ def doctor(
         well = examination.run(as_json)
     if not well:
         raise typer.Exit(1)
-
-
-@app.command()
-def warm(
-    method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="A linkage; may be repeated. All unless given.")
-    ] = None,
-    metric: Annotated[str, typer.Option("--metric", help="A metric that complete, average, ... are used with.")] = (
-        "euclidean"
-    ),
-    dtype: Annotated[str, typer.Option("--dtype", help="float64 or float32.")] = "float64",
-    device: Annotated[str, typer.Option("--device", help="auto (the CPU), cpu, cuda or cuda:1.")] = "auto",
-    debug: options.Debug = False,
-) -> None:
-    """Compile kernels ahead of time, and keep them on disk for later runs.
-
-    Without it small jobs run uncompiled at first, and the first large job
-    waits for the compiler, 5 to 20 seconds.
-    """
-    with plain_errors(debug):
-        from gpuclust.core.jit import cache_folder
-        from gpuclust.warm import warm as compile_kernels
-
-        seconds = compile_kernels(method or None, metric, dtype, device)
-        typer.echo(f"Compiled, or loaded, in {seconds:.1f} s; kept in {cache_folder() or 'no folder'}.")
 
 
 def main() -> None:

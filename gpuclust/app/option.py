@@ -57,6 +57,8 @@ class Option:
         made = typer.Option(
             *flags, help=self.help, metavar=self.metavar, rich_help_panel=self.panel, show_default=not two_sided
         )
+        if isinstance(default, tuple):
+            default = ",".join(default) or None
         kind = self.shown if default is not None else self.shown | None
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, made]
@@ -131,6 +133,28 @@ def number(value: Any, infinite: bool = False) -> float:
     return found
 
 
+def thresholds(value: Any) -> float | tuple[float, ...]:
+    """A number, or several: a list, or text with ``,``, ``;`` or blanks between."""
+    if isinstance(value, str) and re.search(r"[;,\s]", value.strip()):
+        value = _parts(value, r"\s*[;,]\s*|\s+")
+    if not isinstance(value, (list, tuple)):
+        return number(value)
+    found = tuple(number(part) for part in value)
+    if not found or len(set(found)) < len(found):
+        raise ValueError("must be a number, or several different ones")
+    return found if len(found) > 1 else found[0]
+
+
+def some_of(*names: str) -> Callable[[Any], tuple[str, ...]]:
+    """A parser of one or several of these names: a list, or text with ``,`` or ``;`` between."""
+    one = one_of(*names)
+
+    def parse(value: Any) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one(part) for part in _parts(value, r"\s*[;,]\s*")))
+
+    return parse
+
+
 def exponent(value: Any) -> float:
     return number(value, infinite=True)
 
@@ -148,6 +172,18 @@ def flag(value: Any) -> bool:
     if found is None:
         raise ValueError("must be true or false")
     return found
+
+
+def one_of(*names: str) -> Callable[[Any], str]:
+    """A parser of text that is one of these, in lower case."""
+
+    def parse(value: Any) -> str:
+        found = value.strip().lower() if isinstance(value, str) else value
+        if found not in names:
+            raise ValueError(f"must be {', '.join(names[:-1])} or {names[-1]}")
+        return str(found)
+
+    return parse
 
 
 def columns(value: Any) -> tuple[str | int, ...]:

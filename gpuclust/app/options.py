@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from gpuclust.app import option as parsers
+from gpuclust.app.cut import CUTS, Cut
 from gpuclust.app.option import MOST, Option, option, shortened, takes
 
 LABELS_FORMATS = ("csv", "parquet")
@@ -41,6 +42,13 @@ class Options:
         call="read_points",
         argument="columns",
     )
+    exclude: tuple[str | int, ...] | None = option(
+        None,
+        parsers.columns,
+        "Columns to leave out, by name or number. Text and identifiers are left out unless --columns are given.",
+        call="read_points",
+        argument="exclude",
+    )
     header: bool | None = option(
         None,
         parsers.flag,
@@ -57,20 +65,70 @@ class Options:
         call="read_points",
         argument="index",
     )
+    decimal: str | None = option(
+        None,
+        parsers.one_of(".", ","),
+        "Decimal mark of a text table, . or , (the other one may separate thousands); found out unless given.",
+        metavar="MARK",
+        call="read_points",
+        argument="decimal",
+    )
+    missing: str = option(
+        "error",
+        parsers.one_of("error", "drop", "mean", "median"),
+        "Missing values: error, drop (leave such rows out), or fill in the mean or median of the column.",
+        call="read_points",
+        argument="missing",
+    )
+    transpose: bool = option(
+        False,
+        parsers.flag,
+        "Cluster the columns of the table instead of its rows.",
+        shown=bool,
+        call="read_points",
+        argument="transpose",
+    )
+    standardize: str | None = option(
+        None,
+        parsers.one_of("zscore", "minmax", "robust", "log1p"),
+        "Scale each column: zscore, minmax or robust; or log1p: log(1 + x) of each value.",
+        call="read_points",
+        argument="standardize",
+    )
+    pca: int | None = option(
+        None,
+        parsers.whole,
+        "Replace the columns by this number of principal components.",
+        shown=int,
+        metavar="K",
+        call="read_points",
+        argument="pca",
+    )
     precomputed: bool = option(
         False,
         parsers.flag,
-        "The data are distances: condensed, or a square matrix.",
+        "The data are distances: condensed, a square matrix, a triangle of one, or in PHYLIP form.",
         shown=bool,
         call="read_points",
         argument="distances",
     )
-    clusters: float | None = option(
-        None, parsers.number, "Cut into this number of clusters.", shown=int, short="-k", panel=_CUT
+    clusters: float | tuple[float, ...] | None = option(
+        None,
+        parsers.thresholds,
+        "Cut into this number of clusters; several, like 2,5,10, give a column of labels each.",
+        short="-k",
+        metavar="K",
+        panel=_CUT,
     )
-    distance: float | None = option(None, parsers.number, "Cut at this height.", shown=float, short="-t", panel=_CUT)
-    inconsistent: float | None = option(
-        None, parsers.number, "Largest inconsistency coefficient within a cluster.", shown=float, panel=_CUT
+    distance: float | tuple[float, ...] | None = option(
+        None, parsers.thresholds, "Cut at this height, or at several.", short="-t", metavar="HEIGHT", panel=_CUT
+    )
+    inconsistent: float | tuple[float, ...] | None = option(
+        None,
+        parsers.thresholds,
+        "Largest inconsistency coefficient within a cluster, or several.",
+        metavar="T",
+        panel=_CUT,
     )
     depth: int | None = option(
         None,
@@ -100,15 +158,35 @@ class Options:
     )
     device: str = option("auto", parsers.text, "auto, cpu, cuda or cuda:1.", panel=_MACHINE)
     labels_format: str = option("csv", parsers.text, "csv, or parquet (with pyarrow).", panel=_OUTPUT)
+    write: tuple[str, ...] = option(
+        (),
+        parsers.some_of("clustered", "newick", "hclust"),
+        "Further files: clustered (clustered.csv: input with labels), newick (tree.nwk), hclust (hclust.json for R).",
+        metavar="NAME",
+        panel=_OUTPUT,
+    )
+    format: tuple[str, ...] = option(
+        ("png",), parsers.some_of("png", "svg", "pdf"), "Formats of pictures: png, svg, pdf.", panel=_OUTPUT
+    )
 
     @property
     def cut(self) -> Cut | None:
-        """How the tree is cut; None if it is not."""
+        """How the tree is cut, by the first of several cuts; None if it is not."""
+        return next(iter(self.cuts.values()), None)
+
+    @property
+    def cuts(self) -> dict[str, Cut]:
+        """How the tree is cut, by the headings of labels: ``label``, or of several cuts ``clusters_5``."""
         for name, criterion in CUTS.items():
-            threshold = getattr(self, name)
-            if threshold is not None:
-                return Cut(criterion, float(threshold), 2 if self.depth is None else self.depth, self.min_size)
-        return None
+            given = getattr(self, name)
+            if given is None:
+                continue
+            several = given if isinstance(given, (list, tuple)) else (given,)
+            titles = [f"{name}_{threshold:.15g}" for threshold in several] if len(several) > 1 else ["label"]
+            depth = 2 if self.depth is None else self.depth
+            made = [Cut(criterion, float(threshold), depth, self.min_size) for threshold in several]
+            return dict(zip(titles, made, strict=True))
+        return {}
 
     def given(self) -> dict[str, Any]:
         """The options that are not as by default."""
@@ -142,10 +220,14 @@ class Options:
         check_euclidean(method, metric.name)
         if self.weights is not None and not all(0 <= weight < math.inf for weight in self.weights):
             raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
-        if self.precomputed and (self.p is not None or self.weights is not None or self.columns is not None):
-            raise ValueError("p, weights and columns mean nothing to precomputed distances")
-        if self.columns is not None and not self.columns:
-            raise ValueError("columns must name at least one column")
+        given = self.given()
+        if self.precomputed and any(name in given for name in NOT_OF_DISTANCES):
+            listed = f"{', '.join(NOT_OF_DISTANCES[:-1])} and {NOT_OF_DISTANCES[-1]}"
+            raise ValueError(f"{listed} mean nothing to precomputed distances")
+        if (self.columns is not None and not self.columns) or (self.exclude is not None and not self.exclude):
+            raise ValueError("columns and exclude must name at least one column")
+        if self.pca is not None and self.pca < 1:
+            raise ValueError(f"the number of principal components must be at least 1, got {self.pca}")
         working_type(self.dtype)
         self._check_cut()
         if self.labels_format not in LABELS_FORMATS:
@@ -158,9 +240,15 @@ class Options:
             raise ValueError("depth goes with inconsistent")
         if not 1 <= self.min_size <= MOST:
             raise ValueError(f"the smallest size of a cluster must be from 1 to {MOST:,}, got {self.min_size}")
-        if self.cut is not None:
-            self.cut.check()
-        elif self.min_size > 1:
+        for cut in self.cuts.values():
+            cut.check()
+        if not self.cuts and "clustered" in self.write:
+            raise ValueError("clustered.csv holds labels: give a cut, clusters, distance or inconsistent")
+        if "clustered" in self.write and (self.precomputed or self.transpose):
+            raise ValueError(
+                "clustered.csv repeats the rows of a table: it goes with neither precomputed nor transpose"
+            )
+        if not self.cuts and self.min_size > 1:
             raise ValueError("a smallest size of clusters goes with a cut: clusters, distance or inconsistent")
 
 
@@ -171,42 +259,10 @@ TABLE: dict[str, tuple[Option, Any]] = {
 OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
 #: The names of all of them, for docstrings.
 NAMES = textwrap.fill(", ".join(OPTIONS), 72)
-#: Criteria of `fcluster` by the option that chooses them; only one may be given.
-CUTS = {"clusters": "maxclust", "distance": "distance", "inconsistent": "inconsistent"}
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a tree is cut into clusters: `fcluster` with this criterion, threshold, depth (inconsistent) and size."""
-
-    criterion: str
-    threshold: float
-    depth: int = 2
-    min_size: int = 1
-
-    def check(self) -> None:
-        if self.criterion == "maxclust" and self.threshold < 1:
-            raise ValueError(f"the number of clusters must be at least 1, got {self.threshold:g}")
-        if not 0 <= self.threshold < math.inf:
-            raise ValueError(f"the threshold of a cut must be a number >= 0, got {self.threshold:g}")
-        if self.depth < 1:
-            raise ValueError(f"the depth of inconsistency must be at least 1, got {self.depth}")
-        if self.depth > MOST:
-            raise ValueError(f"the depth of inconsistency must be at most {MOST:,}, got {self.depth}")
-
-    def __str__(self) -> str:
-        """As the option: ``clusters 5``."""
-        name = next(name for name, criterion in CUTS.items() if criterion == self.criterion)
-        return f"{name} {self.threshold:g}"
-
-    def in_words(self) -> str:
-        value = f"{self.threshold:g}"
-        words = {
-            "maxclust": f"into {value} cluster{'s' * (value != '1')}",
-            "distance": f"at distance {value}",
-            "inconsistent": f"where inconsistency exceeds {value} (depth {self.depth})",
-        }[self.criterion]
-        return words if self.min_size == 1 else f"{words}, clusters below {self.min_size} left out"
+#: Options of points, which mean nothing to precomputed distances.
+NOT_OF_DISTANCES = ("p", "weights", "columns", "exclude", "missing", "transpose", "standardize", "pca")
+#: Options of reading a file.
+READING = tuple(name for name, known in OPTIONS.items() if known.call == "read_points")
 
 
 def accepts(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -230,12 +286,16 @@ def from_command_line(given: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = OPTIONS[name].parse(value)
         except ValueError as error:
             raise ValueError(f"--{name.replace('_', '-')} {error}, got {shortened(value)}") from None
-    return found
+    return {name: value for name, value in found.items() if value != TABLE[name][1]}
 
 
 def recorded(parameters: Mapping[str, Any]) -> Options:
     """The options that run.json has recorded."""
-    return Options(**{name: parameters[name] for name in OPTIONS})
+    given = {name: parameters[name] for name in OPTIONS}
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    return Options(**found)
 
 
 def command_line(options: Options) -> list[str]:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def size_of(
-    what: str, features: int | None, header: bool | None = None, index: str | int | None = None
-) -> tuple[int, int | None, str]:
+def size_of(what: str, features: int | None, **reading: Any) -> tuple[int, int | None, str]:
     """Return observations, features (None for condensed dissimilarities), and how the file was read, if it is one.
+
+    ``reading`` are options of `gpuclust.app.data.files.read_points`.
 
     Raises
     ------
@@ -30,18 +30,32 @@ def size_of(
     ValueError
         If a number of features is given with a file.
     """
-    digits = what.replace("_", "").replace(",", "")
-    if digits.isdigit():
-        return int(digits), features, ""
+    number = _whole(what)
+    if number is not None:
+        return number, features, ""
     if features is not None:
         raise ValueError(f"features are read from {what}; give their number only after a number of observations")
     try:
-        shape, how = read_shape(what, header, index)
+        shape, how = read_shape(what, **reading)
     except InputFileError as error:
         looks_like_a_file = any(mark in what for mark in "./\\:") or Path(what).exists()
         hint = "" if looks_like_a_file else "; give a whole number of observations, or a file"
         raise InputFileError(f"{error}{hint}") from None
+    if len(shape) == 2 and reading.get("distances"):
+        return shape[0], None, how
     return (shape[0], shape[1], how) if len(shape) == 2 else (observations_of(shape[0]), None, how)
+
+
+def _whole(what: str) -> int | None:
+    """Return an integer that may be written with separators of thousands, or as 1e6; None if it is none."""
+    digits = what.translate(str.maketrans("", "", "_, "))
+    if digits.isdecimal():
+        return int(digits)
+    try:
+        found = float(digits)
+    except ValueError:
+        return None
+    return int(found) if found.is_integer() and not Path(what).exists() else None
 
 
 def show(plan: Plan, as_json: bool, how: str = "") -> None:

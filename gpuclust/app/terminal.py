@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from gpuclust.app.data.output import OutputError, discard_unfinished
-from gpuclust.core.progress import ProgressBar as ProgressBar
+from gpuclust.core import progress
 from gpuclust.core.progress import console as console
 from gpuclust.core.text import displayed
 from gpuclust.errors import GpuclustError, InputFileError
@@ -27,6 +27,25 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 #: Seconds that an interrupted job has for cleaning up before the process ends.
 UNWIND_SECONDS = 1.2
 _unwind_seconds = UNWIND_SECONDS
+
+
+class ProgressBar(progress.ProgressBar):
+    """The progress bar of a command, which also says on standard error how the input was read."""
+
+    def __enter__(self) -> ProgressBar:
+        super().__enter__()
+        return self
+
+    def read(self, how: str) -> None:
+        """Say how the input was read."""
+        if self._quiet:
+            return
+        line = f"gpuclust: {displayed(how)}"
+        with self._lock:
+            if self._live is not None:
+                self._live.console.print(line, markup=False, highlight=False)
+            else:
+                print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

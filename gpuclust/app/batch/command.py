@@ -146,8 +146,8 @@ def batch(
                 key=lambda outcome: outcome.index,
             )
             well = all(outcome.ok for outcome in outcomes)
-            if log_format == "text" and not quiet:
-                _print_summary(outcomes, out)
+            if log_format == "text":
+                _print_errors(outcomes) if quiet else _print_summary(outcomes, out)
     if not well:
         raise typer.Exit(FAILED)
 
@@ -186,7 +186,7 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
         table.add_column(head, justify="right" if head == "memory" else "left", overflow="fold")
     for task in sorted(tasks, key=lambda task: -task.estimate.cost):
         plan, job = task.estimate.plan, task.job
-        cut = "-" if job.cut is None else str(job.cut)
+        cut = ", ".join(map(str, job.cuts.values())) or "-"
         if log_format == "json":
             known = {} if plan is None else {"n": plan.n, "m": plan.m, "algorithm": plan.algorithm}
             planned = {
@@ -220,6 +220,15 @@ def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: st
             markup=False,
         )
     return not refused and all(task.estimate.plan is not None for task in tasks)
+
+
+def _print_errors(outcomes: list[Outcome]) -> None:
+    """Print the errors on standard error, one line each."""
+    import sys
+
+    for outcome in outcomes:
+        if not outcome.ok:
+            print(displayed(f"gpuclust: error: {outcome.name}: {outcome.error}"), file=sys.stderr, flush=True)
 
 
 def _print_summary(outcomes: list[Outcome], out: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gpuclust.app import option
+from gpuclust.app.cut import CUTS
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import CUTS, OPTIONS
+from gpuclust.app.options import NOT_OF_DISTANCES, OPTIONS
 from gpuclust.errors import unknown_name
 
 #: Keys of a data set: `gpuclust.app.options.OPTIONS`, its name, and the array of an .npz file.
@@ -38,7 +39,7 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     if "metric" in own or own.get("precomputed"):
         left.pop("p", None)
     if own.get("precomputed"):
-        for key in ("weights", "columns", "metric"):
+        for key in (*NOT_OF_DISTANCES, "metric"):
             left.pop(key, None)
     return {**left, **own}
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuclust.app.data.files import COLUMNAR, TABLES, npy_header, npz_header, split_key
+from gpuclust.app.data.arrays import npy_header, npz_header
+from gpuclust.app.data.files import COLUMNAR, OTHERS, TABLES, split_key, table_ending
+from gpuclust.app.data.reading import Reading
 from gpuclust.app.data.tables import table_shape
 from gpuclust.app.job.job import Job
+from gpuclust.app.options import READING
 from gpuclust.core import devices
 from gpuclust.core.triangle import count_of
 from gpuclust.errors import DoesNotFit, GpuclustError
@@ -53,7 +56,8 @@ def estimate(job: Job, limit: int) -> Estimate:
     if len(shape) == 1 or job.precomputed:
         n, m = shape[0] if len(shape) == 2 else count_of(shape[0]), None
     else:
-        n, m = shape[0], shape[1] if job.columns is None else len(job.columns)
+        n, m = shape[::-1] if job.transpose else shape
+        m = m if job.pca is None else job.pca
     if n < 2 or m == 0:
         return UNKNOWN
     try:
@@ -80,7 +84,10 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
     name = path.name.lower()
     if name.endswith(".npy"):
         shape, dtype = npy_header(path)
-        copied = job.columns is not None or (job.precomputed and len(shape) == 2)
+        if len(shape) == 2:
+            width = shape[1] if job.columns is None else len(job.columns)
+            shape = (shape[0], max(0, width - len(job.exclude or ())))
+        copied = any(name in READING or name == "precomputed" for name in job.given()) and len(shape) == 2
         return shape, int(np.prod(shape)) * dtype.itemsize if copied else 0
     if name.endswith(".npz"):
         shape, dtype = npz_header(path, key)
@@ -90,6 +97,7 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
 
         shape = columnar_shape(path)
     else:
-        separator = next(mark for ending, mark in TABLES.items() if name.removesuffix(".gz").endswith(ending))
-        shape = table_shape(path, separator, job.header, job.index)
+        separator = "," if name.endswith(OTHERS) else TABLES[table_ending(path) or ""]
+        reading = Reading(job.columns, job.exclude, job.header, job.index, job.decimal, distances=job.precomputed)
+        shape = table_shape(path, separator, reading)
     return shape, int(np.prod(shape)) * 8

@@ -14,6 +14,7 @@ from gpuclust.app.batch.lock import NAME as LOCK
 from gpuclust.app.batch.manifest import is_manifest, read_manifest
 from gpuclust.app.batch.summary import FILES
 from gpuclust.app.data.files import ENDINGS, split_key
+from gpuclust.app.data.text_file import uncompressed
 from gpuclust.core.text import displayed
 from gpuclust.errors import InputFileError
 
@@ -113,7 +114,7 @@ def _below(folder: str, out: Path | None) -> Iterator[str]:
 def _stem(path: str, key: str | None) -> str:
     """``a/b.csv.gz`` -> ``a-b``, with the key of an .npz file behind."""
     parts = Path(path).parts
-    last = parts[-1].removesuffix(".gz")
+    last = uncompressed(parts[-1])
     stem = "-".join([*parts[:-1], os.path.splitext(last)[0] or last])
     return stem if key is None else f"{stem}-{key}"
 
@@ -157,7 +158,7 @@ def unique_names(entries: list[Entry]) -> list[str]:
 
 def _with_ending(entry: Entry) -> str:
     file, _ = split_key(entry.path)
-    return f"{entry.stem}-{file.name.lower().removesuffix('.gz').rpartition('.')[2]}"
+    return f"{entry.stem}-{uncompressed(file.name).lower().rpartition('.')[2]}"
 
 
 def _with_folder(entry: Entry, ending: bool = False) -> str:

@@ -82,10 +82,9 @@ class Outcome:
 
     @property
     def labels(self) -> NDArray[Any] | None:
-        """Cluster of each row, shape (n,), from 1; None without a cut."""
-        if recorded(self.record["parameters"]).cut is None:
-            return None
-        return read_labels(self.folder, self.record["parameters"]["labels_format"])
+        """Cluster of each row, shape (n,), from 1; of several cuts, by the first. None without a cut."""
+        options = recorded(self.record["parameters"])
+        return read_labels(self.folder, options.labels_format, next(iter(options.cuts))) if options.cuts else None
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,14 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
         return row
     record = outcome.record
     given, found, options = record["input"], record["result"], record["parameters"]
-    sizes, cut = found["cluster_sizes"], recorded(options).cut
+    sizes, cuts = found["cluster_sizes"], recorded(options).cuts
     row.update(
         kind=given["kind"],
         n=given["n"],
         features=given["shape"][1] if len(given["shape"]) == 2 else None,
         method=options["method"],
         metric=options["metric"] if given["kind"] == "points" else None,
-        cut=None if cut is None else str(cut),
+        cut=", ".join(map(str, cuts.values())) or None,
         clusters=found["clusters"],
         largest_cluster=max(sizes) if sizes else None,
         left_out=found["left_out"],

@@ -117,7 +117,7 @@ def do(job: Job, observer: Any = None) -> Attempt:
                 record = run_job(job, observer, source=source, warned=caught, own_folder=True).record
             status = DONE
             said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
-        elif job.plots and "dendrogram.png" not in {**record["bytes"], **record["failed_pictures"]}:
+        elif job.plots and f"dendrogram.{job.format[0]}" not in {**record["bytes"], **record["failed_pictures"]}:
             record, status = add_pictures(job, record), DONE
         else:
             status = UNCHANGED
@@ -145,6 +145,9 @@ class _Messenger:
     def phase(self, text: str) -> None:
         self._phase = text
         self(0, 0)
+
+    def read(self, how: str) -> None:
+        """Nothing: the log of the batch says it with the result."""
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -18,6 +18,7 @@ from gpuclust.app.compare.peers import PEERS, Size, Task, part_of
 from gpuclust.app.compare.process import measure
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import atomic_write
+from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.job.results import suggest_clusters
 from gpuclust.app.terminal import ProgressBar, console
 from gpuclust.core import methods, metrics
@@ -93,16 +94,16 @@ def run(
     options: Options = AS_USUAL,
     as_json: bool = False,
     screen: Console | None = None,
-    *,
-    header: bool | None = None,
-    index: str | int | None = None,
+    **reading: Any,
 ) -> bool:
     """Compare on the data of a file, print the result, and return `Comparison.ok`.
 
-    ``header`` and ``index`` are those of `gpuclust.app.data.files.read_points`.
+    ``reading`` are options of `gpuclust.app.data.files.read_points`.
     """
     names = choose(against)
-    read = read_points(data, header=header, index=index)
+    read = read_points(data, **reading)
+    if reading.get("distances"):
+        read = as_distances(read)
     values = read.values
     with ProgressBar(quiet=as_json) as bar:
         try:

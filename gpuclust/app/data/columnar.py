@@ -1,24 +1,25 @@
-"""Columnar files, .parquet and .feather, read and written through pyarrow (``gpuclust[io]``).
+"""Columnar files, .parquet, .feather and .arrow, read and written through pyarrow (``gpuclust[io]``).
 
 Row names are an index stored by pandas, a first column of text, or a first column of unique integers whose name is
-that of an identifier (``index``, ``gene_id``). Every other column that is read must be numeric, without missing
-values. ``index`` overrides the detection, as in `gpuclust.app.data.tables`.
+that of an identifier (``index``, ``gene_id``). ``index`` overrides the detection, as in `gpuclust.app.data.tables`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuclust.app.data.column_types import is_numeric, name_of, numbers
 from gpuclust.app.data.opening import check_size, damage_of, open_regular
+from gpuclust.app.data.reading import Reading, Table, describe
 from gpuclust.app.data.table_cells import names_rows
-from gpuclust.app.data.table_columns import choose_columns, identifiers, place_of_index
-from gpuclust.app.data.tables import Table, describe
+from gpuclust.app.data.table_columns import identifiers, place_of_index, select_columns
 from gpuclust.errors import ClusterWarning, InputFileError, warn
 
 _INSTALL = 'pip install "gpuclust[io]"'
@@ -45,52 +46,74 @@ def columnar_shape(path: Path) -> tuple[int, int]:
 
             metadata = parquet.read_metadata(file)
             return metadata.num_rows, metadata.num_columns
-        reader = arrow.ipc.open_file(file)
-        return reader.read_all().num_rows, len(reader.schema)
+        table = _read(arrow, path, file, None)
+        return table.num_rows, table.num_columns
 
 
-def read_columnar(
-    path: Path,
-    columns: Sequence[str | int] | None = None,
-    index: str | int | None = None,
-    limit: int | None = None,
-) -> Table:
-    """Read a file; see `gpuclust.app.data.tables.read_table`.
+def read_columnar(path: Path, reading: Reading = Reading()) -> Table:  # noqa: B008
+    """Read a file; see `gpuclust.app.data.files.read_points`.
+
+    A column of lists of equal length is read as that number of columns. Columns of other types are left out unless
+    columns are chosen.
 
     Raises
     ------
     InputFileError
-        The file is damaged, holds a non-numeric or missing value, or pyarrow is missing.
+        The file is damaged, a chosen column is not numeric, a value is missing, or pyarrow is missing.
     DoesNotFit
-        The numbers take more than ``limit`` bytes, by default the available memory.
+        The numbers take more than the limit.
     """
     arrow = pyarrow(f"{path}: reading it")
     with damage_of(path, _kind(path)), open_regular(path) as file:
-        table = _read(arrow, path, file, limit)
+        table = _read(arrow, path, file, reading.limit)
     heads = table.column_names
     try:
-        named = _naming(arrow, table) if index is None else place_of_index(index, heads, len(heads))
+        found = _naming(arrow, table) if reading.index is None else place_of_index(reading.index, heads, len(heads))
     except ValueError as error:
         raise InputFileError(f"{path}: {error}") from error
-    if columns is None:
-        places = tuple(place for place in range(len(heads)) if place != named)
-    else:
-        places = choose_columns(path, columns, heads, len(heads))
-        named = None if named in places else named
-    names = None if named is None else [str(name) for name in table.column(named).to_pylist()]
-    if not len(places) or not table.num_rows:
+    chosen = select_columns(path, reading, heads, len(heads)) if heads else ()
+    named = None if reading.columns is not None and found in chosen else found
+    chosen = tuple(place for place in chosen if place != named)
+    left_out: dict[str, list[str]] = {}
+    places = []
+    for place in chosen:
+        kind = table.schema.field(place).type
+        if reading.columns is None and not is_numeric(arrow, kind):
+            left_out.setdefault(name_of(arrow, kind), []).append(heads[place])
+        else:
+            places.append(place)
+    if not places or not table.num_rows:
         raise InputFileError(f"{path}: is empty ({table.num_rows} rows of {len(places)} columns of numbers)")
-    read = [_numbers(arrow, path, heads[place], table.column(place)) for place in places]
-    kind = np.result_type(*(column.dtype for column in read))
-    values = np.empty((table.num_rows, len(read)), dtype=kind)
-    for place, column in enumerate(read):
-        values[:, place] = column
-    if columns is None and index is None:
-        whole = [column for column, place in enumerate(places) if _is_whole(arrow, table, place)]
-        for doubt in identifiers(values, [heads[place] for place in places], whole):
+    names = None if named is None else [str(name) for name in table.column(named).to_pylist()]
+    blocks: list[NDArray[Any]] = []
+    titles: list[str] = []
+    whole: list[int] = []
+    for place in places:
+        block = numbers(arrow, path, heads[place], table.column(place), reading.missing)
+        whole += [len(titles)] if _is_whole(arrow, table, place) else []
+        titles += [heads[place]] if block.ndim == 1 else [f"{heads[place]}[{i}]" for i in range(block.shape[1])]
+        blocks.append(block if block.ndim == 2 else block[:, None])
+    values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+    if reading.automatic:
+        identified = identifiers(values, titles, whole)
+        for doubt in identified.doubts:
             warn(f"{path}: {doubt}", ClusterWarning)
-    chosen = [heads[place] for place in places]
-    return Table(values, names, chosen, describe(path, values.shape, chosen, "", named, heads))
+        if identified.kept is not None:
+            kept = identified.kept
+            left_out["identifiers"] = [title for title, stays in zip(titles, kept, strict=True) if not stays]
+            titles = [title for title, stays in zip(titles, kept, strict=True) if stays]
+            values = values[:, kept]
+    values = np.ascontiguousarray(values)
+    index = None if named is None else repr(heads[named])
+    how = describe(path, values.shape, titles, "", index, left_out)
+    return Table(values, names, titles, how, partial(_cells, table))
+
+
+def _cells(table: Any) -> Iterator[Sequence[object]]:
+    """Yield the names of the columns, and then the cells of each row."""
+    yield table.column_names
+    for batch in table.to_batches(max_chunksize=10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def write_columnar(file: IO[bytes], columns: dict[str, Any]) -> None:
@@ -114,7 +137,7 @@ def _naming(arrow: Any, table: Any) -> int | None:
     kind = table.schema.field(0).type
     if arrow.types.is_dictionary(kind):
         kind = kind.value_type
-    if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
+    if name_of(arrow, kind) == "text":
         return 0
     if len(heads) < 2 or not names_rows(heads[0]) or not _is_whole(arrow, table, 0):
         return None
@@ -124,19 +147,6 @@ def _naming(arrow: Any, table: Any) -> int | None:
 def _is_whole(arrow: Any, table: Any, place: int) -> bool:
     """Whether the type of a column is an integer type."""
     return bool(arrow.types.is_integer(table.schema.field(place).type))
-
-
-def _numbers(arrow: Any, path: Path, name: str, column: Any) -> NDArray[Any]:
-    kind = column.type
-    if not (arrow.types.is_integer(kind) or arrow.types.is_floating(kind) or arrow.types.is_boolean(kind)):
-        raise InputFileError(
-            f"{path}: column {name!r} holds {kind}; booleans, integers and real numbers are allowed, and text in the "
-            "first column only, as names of the rows, unless columns are chosen"
-        )
-    if column.null_count:
-        row = column.is_null().to_pylist().index(True)
-        raise InputFileError(f"{path}: column {name!r} has no value in row {row} ({column.null_count:,} are missing)")
-    return np.asarray(column.to_numpy())
 
 
 def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
@@ -156,11 +166,15 @@ def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
         from pyarrow import feather
 
         return feather.read_table(file)
-    opened = arrow.ipc.open_file(file)
+    if file.peek(6)[:6] == b"ARROW1":  # type: ignore[attr-defined]
+        opened = arrow.ipc.open_file(file)
+        batches = (opened.get_batch(place) for place in range(opened.num_record_batches))
+    else:
+        batches = opened = arrow.ipc.open_stream(file)
     parts, size = [], 0
-    for place in range(opened.num_record_batches):
-        parts.append(opened.get_batch(place))
-        size += parts[-1].nbytes
+    for batch in batches:
+        parts.append(batch)
+        size += batch.nbytes
         check_size(str(path), size, 1, limit)
     return arrow.Table.from_batches(parts, opened.schema)
 

@@ -1,30 +1,27 @@
 """Opening of input files: regular files only, with limits on what is read.
 
 A FIFO, device or socket may never end, and a small compressed file may contain any amount of blank lines or numbers.
-Every input is opened here.
+Every input is opened here; text goes through `gpuclust.app.data.text_file`.
 """
 
 from __future__ import annotations
 
 import difflib
-import gzip
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from gpuclust.core.memory import available_memory, format_bytes
 from gpuclust.errors import DoesNotFit, GpuclustError, InputFileError
 
-ALLOWED = ".npy, .npz, .csv, .tsv, .txt (these three also as .gz), .parquet, .feather"
-#: Number of blank characters that are allowed in a text, and of further ones for each other character.
-_BLANKS, _BLANKS_EACH = 2**20, 100
-#: The longest line of a table, in bytes.
-_LONGEST_LINE = 2**28
+ALLOWED = (
+    ".npy, .npz, .csv, .tsv, .txt (these three also as .gz, .bz2, .xz or .zip), .parquet, .feather, .arrow, "
+    ".xlsx, .h5ad"
+)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -69,19 +66,6 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         raise
 
 
-def open_text(path: Path) -> IO[str]:
-    """Open a table for reading as text in UTF-8, through gzip where its name ends in .gz.
-
-    Reading raises ``InputFileError`` at a NUL character, an overlong line, or too many blank characters.
-    """
-    file: Any = open_regular(path)
-    if path.suffix.lower() == ".gz":
-        unpacked: Any = gzip.GzipFile(fileobj=file, mode="rb")
-        unpacked.myfileobj = file  # closed with it
-        file = unpacked
-    return io.TextIOWrapper(io.BufferedReader(_Bounded(file, path), 2**16), encoding="utf-8-sig")
-
-
 def rows_that_fit(lines: Iterable[str], path: Path, width: int, limit: int | None) -> Iterator[str]:
     """Yield the lines, and raise `DoesNotFit` when rows of ``width`` numbers take more than ``limit`` bytes.
 
@@ -96,46 +80,6 @@ def rows_that_fit(lines: Iterable[str], path: Path, width: int, limit: int | Non
                 "more memory may be used"
             )
         yield line
-
-
-class _Bounded(io.RawIOBase):
-    """Reader of a text file that raises ``InputFileError`` for content that cannot be a table."""
-
-    def __init__(self, file: Any, path: Path) -> None:
-        self._file, self._path = file, path
-        self._read = self._blank = self._line = 0
-        self._wide = False  # UTF-16 or UTF-32, by its byte order mark
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
-
-    def readinto(self, buffer: Any) -> int:
-        block = self._file.read(len(buffer))
-        self._check(block)
-        buffer[: len(block)] = block
-        return len(block)
-
-    def _check(self, block: bytes) -> None:
-        if not self._read:
-            self._wide = block[:2] in (b"\xff\xfe", b"\xfe\xff") or block[:4] == b"\0\0\xfe\xff"
-        at = -1 if self._wide else block.find(b"\0")
-        if at >= 0:
-            said = f"is not text in UTF-8 (byte {self._read + at:,} is NUL); is it in UTF-16?"
-            raise InputFileError(f"{self._path}: {said}")
-        self._read += len(block)
-        lines = block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
-        solid = len(block.translate(None, b" \t\r\n\v\f"))
-        self._blank += len(block) - solid
-        if self._blank > _BLANKS + _BLANKS_EACH * (self._read - self._blank):
-            raise InputFileError(f"{self._path}: {self._blank:,} of its first {self._read:,} characters are blank")
-        self._line = self._line + len(block) if not lines else 0
-        if self._line > _LONGEST_LINE:
-            raise InputFileError(f"{self._path}: a line is longer than {_LONGEST_LINE:,} bytes")
 
 
 def check_size(what: str, numbers: int, itemsize: int, limit: int | None) -> None:

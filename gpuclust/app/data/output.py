@@ -27,7 +27,11 @@ class OutputError(GpuclustError, OSError):
 
 #: Temporary names of files and folders that are being written.
 _SCRATCH = re.compile(r"\.gpuclust-[0-9]+-[0-9a-f]{8}\.tmp")
+#: Metadata that keep the date out of a picture, so that equal pictures are equal files.
+_WITHOUT_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _unfinished: set[Path] = set()
+#: Folders made for results that are not written yet, the innermost first.
+_made: list[Path] = []
 _lock = threading.Lock()
 
 
@@ -139,14 +143,22 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Only empty folders are removed.
     """
     missing = [folder for folder in (Path(path), *Path(path).parents) if not os.path.exists(folder)]
-    folder = check_output_folder(path)
+    with _lock:
+        _made.extend(missing)
     try:
-        yield folder
+        yield check_output_folder(path)
     except BaseException:
-        for made in missing:
-            with contextlib.suppress(OSError):
-                made.rmdir()
+        _remove_empty(missing)
         raise
+    finally:
+        with _lock:
+            _made[:] = [folder for folder in _made if folder not in missing]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def save_figure(
@@ -157,7 +169,7 @@ def save_figure(
     xlabel: str = "",
     ylabel: str = "",
 ) -> None:
-    """Draw on new axes with ``paint(ax)``, and save the figure as a PNG file; needs no display.
+    """Draw on new axes with ``paint(ax)``, and save the figure as .png, .svg or .pdf; needs no display.
 
     Parameters
     ----------
@@ -175,17 +187,20 @@ def save_figure(
         if text:
             put(text)
     with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+        form = Path(path).suffix[1:].lower()
+        figure.savefig(file, format=form, metadata=_WITHOUT_DATE.get(form))
 
 
 def discard_unfinished(for_good: bool = False) -> None:
     """Delete all unfinished files, for a process that is about to end without cleaning up.
 
-    ``for_good`` keeps other threads from beginning new files.
+    ``for_good`` keeps other threads from beginning new files, and removes output folders that are still empty.
     """
     _lock.acquire()
     for scratch in _unfinished:
         _remove(scratch)
+    if for_good:
+        _remove_empty(_made)
     if not for_good:
         _lock.release()
 

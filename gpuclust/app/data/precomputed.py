@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpuclust.app.data.files import DataSet
+from gpuclust.app.data.data_set import DataSet
 from gpuclust.core.observations import check_observations
 from gpuclust.core.rounded import condense, not_negative
 from gpuclust.errors import InputFileError

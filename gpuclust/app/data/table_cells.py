@@ -6,7 +6,10 @@ import math
 import re
 from collections.abc import Sequence
 
-EMPTY, NUMBER, MISSING, BOOLEAN, COMMA, TEXT = "empty", "number", "missing", "boolean", "comma", "text"
+from gpuclust.app.data.number_style import styles_of
+
+EMPTY, NUMBER, MISSING, INFINITE = "empty", "number", "missing", "infinite"
+BOOLEAN, COMMA, TEXT = "boolean", "comma", "text"
 
 #: Missing values as written by other programs, in lower case; in addition to the words that Python reads as NaN.
 _MISSING = frozenset(("na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "?", "-", "--", ".", "missing"))
@@ -23,21 +26,31 @@ _NAMING = re.compile(
 _CAMEL = re.compile(r".*[a-z](Id|ID)")
 #: Further headings of columns that may be identifiers.
 _PERHAPS_NAMING = re.compile(r".*id|row|no\.?|nr\.?|#|obs|observation|case|labels?", re.IGNORECASE)
+#: Headings of columns of class labels.
+_CLASS = re.compile(
+    r"(.+[_ .-])?(class(es)?|labels?|targets?|species|clusters?|groups?|categor(y|ies)|diagnosis)"
+    r"([_ .-]?(id|no|nr))?|y",
+    re.IGNORECASE,
+)
 
 
 def kind(cell: str) -> str:
-    """Classify a cell: EMPTY, NUMBER (finite), MISSING (NaN, inf, NA, ...), BOOLEAN, COMMA (1,5; 1,234) or TEXT."""
+    """Classify a cell.
+
+    EMPTY, NUMBER (finite), MISSING (NaN, NA, ...), INFINITE, BOOLEAN, COMMA (a number that is not written as in
+    Python: 1,5 and 1,234 and 1 234) or TEXT.
+    """
     if not cell:
         return EMPTY
     number = to_number(cell)
     if number is not None:
-        return NUMBER if math.isfinite(number) else MISSING
+        return NUMBER if math.isfinite(number) else MISSING if math.isnan(number) else INFINITE
     low = cell.lower()
     if low in _MISSING:
         return MISSING
     if low in _BOOLEAN:
         return BOOLEAN
-    return COMMA if has_comma(cell) or has_thousands(cell) else TEXT
+    return COMMA if styles_of(cell) else TEXT
 
 
 def to_number(cell: str) -> float | None:
@@ -87,6 +100,11 @@ def names_rows(heading: str) -> bool:
 def may_name_rows(heading: str) -> bool:
     """Whether a heading may be that of identifiers, including doubtful ones such as ``acid`` and ``#``."""
     return names_rows(heading) or _PERHAPS_NAMING.fullmatch(heading) is not None
+
+
+def is_class(heading: str) -> bool:
+    """Whether a heading is that of known classes of the rows."""
+    return _CLASS.fullmatch(heading) is not None
 
 
 def are_names(cells: Sequence[str]) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.table_cells import may_name_rows, names_rows
+from gpuclust.app.data.reading import Reading
+from gpuclust.app.data.table_cells import is_class, may_name_rows, names_rows
 from gpuclust.errors import ClusterWarning, InputFileError, unknown_name, warn
+
+#: Largest number of classes, and smallest number of rows for each class in a column without a heading that says so.
+_MOST_CLASSES, _ROWS_A_CLASS = 30, 5
 
 
 def choose_columns(
@@ -24,6 +28,16 @@ def choose_columns(
     if len(set(places)) < len(places):
         raise InputFileError(f"{path}: a column was asked for twice: {', '.join(map(str, columns))}")
     return tuple(places)
+
+
+def select_columns(path: Path, reading: Reading, names: Sequence[str] | None, width: int) -> tuple[int, ...]:
+    """Return the numbers of the columns that are chosen and not excluded, by default all."""
+    chosen = range(width) if reading.columns is None else choose_columns(path, reading.columns, names, width)
+    excluded = () if reading.exclude is None else choose_columns(path, reading.exclude, names, width)
+    places = tuple(place for place in chosen if place not in excluded)
+    if not places:
+        raise InputFileError(f"{path}: no column of numbers is left to read")
+    return places
 
 
 def _place_of(path: Path, column: str | int, names: Sequence[str] | None, width: int) -> int:
@@ -65,29 +79,74 @@ def place_of_index(index: str | int, heads: Sequence[str] | None, width: int) ->
     raise ValueError(f"index {index!r} is no column: there are {there}, or 'none'")
 
 
-def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]) -> list[str]:
-    """Return warnings about columns that number or identify the rows but are used as features.
+class Identifiers(NamedTuple):
+    """Columns that may identify or classify the rows.
 
-    ``heads`` are the headings of the columns, or their numbers; ``whole`` are the columns of integers.
+    Attributes
+    ----------
+    kept : ndarray of bool, or None
+        Columns that are features; None if all are.
+    doubts : list of str
+        Warnings about columns that are used although they may be none.
     """
+
+    kept: NDArray[np.bool_] | None
+    doubts: list[str]
+
+
+def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]) -> Identifiers:
+    """Find columns that number, identify or classify the rows.
+
+    Integers under a heading such as ``gene_id`` that are all different, or all equal, are no features. What is less
+    certain is used with a warning.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, m)
+    heads : list of str
+        Headings of the columns, or their numbers.
+    whole : list of int
+        Columns of integers.
+    """
+    kept, doubts = np.ones(len(heads), dtype=bool), []
     if values.shape[1] < 2 or len(values) < 2 or _are_distances(values):
-        return []
-    found = []
-    for column, heading in enumerate(heads):
-        if column not in whole:
-            continue
-        numbers = values[:, column]
-        counts = len(numbers) > 2 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
-        called = names_rows(heading) or (may_name_rows(heading) and len(np.unique(numbers)) == len(numbers))
-        if not counts and not called:
-            continue
-        why = "numbers the rows" if counts else "has the heading of identifiers"
+        return Identifiers(None, [])
+    for column in whole:
+        numbers, heading = values[:, column], heads[column]
+        different = len(np.unique(numbers))
         which = heading if heading.isdigit() else repr(heading)
-        found.append(
-            f"column {which} {why}, and is used as a feature: leave it out by --columns, or give --index {heading} "
-            "if it names the rows, --index none if it is a feature"
-        )
-    return found
+        counts = len(numbers) > 2 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
+        # body_mass_index is a feature
+        certain = names_rows(heading) and (heading.lower() == "index" or not heading.lower().endswith("index"))
+        if certain and different in (1, len(numbers)):
+            kept[column] = False
+        elif counts or names_rows(heading) or (may_name_rows(heading) and different == len(numbers)):
+            why = "numbers the rows" if counts else "has the heading of identifiers"
+            doubts.append(
+                f"column {which} {why}, and is used as a feature: leave it out by --exclude {heading}, or give "
+                f"--index {heading} if it names the rows, --index none if it is a feature"
+            )
+        elif _classifies(numbers, heading, different, column in (0, len(heads) - 1)):
+            doubts.append(
+                f"column {which} may hold known classes of the rows ({different} different numbers), and is used as "
+                f"a feature: leave it out by --exclude {heading}"
+            )
+    if not kept.any():
+        kept[:] = True
+    return Identifiers(None if kept.all() else kept, doubts)
+
+
+def _classifies(numbers: NDArray[Any], heading: str, different: int, outer: bool) -> bool:
+    """Whether a column of integers holds classes of the rows, by its heading or because it numbers runs of rows."""
+    if not 2 <= different <= _MOST_CLASSES or 2 * different > len(numbers):
+        return False
+    if is_class(heading):
+        return True
+    runs = 1 + np.count_nonzero(np.diff(numbers)) == different
+    first = numbers.min()
+    return bool(outer and runs and first in (0, 1) and numbers.max() == first + different - 1) and (
+        len(numbers) >= _ROWS_A_CLASS * different
+    )
 
 
 def _are_distances(values: NDArray[Any]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 
+from gpuclust.app.data.number_style import PLAIN
 from gpuclust.app.data.table_cells import (
     BOOLEAN,
     COMMA,
     EMPTY,
+    INFINITE,
     MISSING,
     NUMBER,
     has_comma,
@@ -18,15 +19,19 @@ from gpuclust.app.data.table_cells import (
     kind,
     to_number,
 )
-from gpuclust.app.data.table_layout import BLANKS, Layout
+from gpuclust.app.data.table_layout import Layout
+from gpuclust.app.data.table_separator import BLANKS
 
-_FILL = "a missing value: fill it in, or leave the row or column out"
-_TRIANGLE = "; a triangle of distances? Fill in the other half, mirrored at the diagonal of zeros"
-_PHYLIP = "; a matrix in PHYLIP form? Leave out its first line, the number of rows"
+FILL = "a missing value: fill it in by --missing mean or median, or leave such rows out by --missing drop"
+_TRIANGLE = "; a triangle of distances? Give --precomputed"
+_PHYLIP = "; a matrix in PHYLIP form? Give --precomputed"
 
 
-def find_fault(lines: Iterable[str], layout: Layout) -> str | None:
-    """Describe the first cell that is not a finite number, or the first row of a different length."""
+def find_fault(lines: Iterable[str], layout: Layout, missing: bool = False) -> str | None:
+    """Describe the first cell that is not a finite number, or the first row of a different length.
+
+    ``missing`` says that missing values are no faults.
+    """
     wanted, length = set(layout.cells), layout.width + layout.trailing
     seen: list[list[str]] = []
     rows = rows_of(lines, layout)
@@ -34,13 +39,22 @@ def find_fault(lines: Iterable[str], layout: Layout) -> str | None:
         where = f"line {number}"
         if len(row) != length:
             said = f"{where} has {_count(len(row), 'cell')}, but the rows before it have {length}"
-            return said + _advice_on_length([*seen, row, *(after for _, after in islice(rows, 2))], len(seen))
+            return said + _advice_on_length([*seen, row, *(after for _, after in islice(rows, 2))], len(seen), layout)
         for place, cell in enumerate(row):
-            if place in wanted and not (kind(cell) == NUMBER or (place in layout.booleans and kind(cell) == BOOLEAN)):
+            if place in wanted and not _is_value(cell, place, layout, missing):
                 return f"{where}, column {place + 1}: {_describe(cell)}{_advice(cell, place, layout, [*seen, row])}"
         if len(seen) < 3:
             seen.append(row)
     return None
+
+
+def _is_value(cell: str, place: int, layout: Layout, missing: bool) -> bool:
+    found = kind(cell)
+    if found in (EMPTY, MISSING):
+        return missing
+    if found == BOOLEAN:
+        return place in layout.booleans
+    return found == NUMBER if layout.style == PLAIN else found in (NUMBER, COMMA) and layout.style.reads(cell)
 
 
 def rows_of(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -54,11 +68,8 @@ def rows_of(lines: Iterable[str], layout: Layout) -> Iterator[tuple[int, list[st
 
 
 def undecodable(error: UnicodeDecodeError) -> str:
-    """Describe a file that is not text in UTF-8."""
-    said = f"is not text in UTF-8 (byte {error.start:,}: {error.reason})"
-    if error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return f"{said}, but in UTF-16: save it as UTF-8, or convert it (iconv -f UTF-16 -t UTF-8)"
-    return f"{said}; if it is in Latin-1 or a Windows code page, convert it (iconv -f WINDOWS-1252 -t UTF-8)"
+    """Describe a file that is not text in the encoding that its first bytes state."""
+    return f"is not text in {error.encoding.upper()} (byte {error.start:,}: {error.reason}); save it as UTF-8"
 
 
 def _describe(cell: str) -> str:
@@ -74,28 +85,31 @@ def _advice(cell: str, place: int, layout: Layout, rows: list[list[str]]) -> str
     if found == EMPTY:
         if len(rows[-1]) > 1 and not any(rows[-1]):
             return " (the line holds separators only: delete it)"
-        return _TRIANGLE if _is_triangle(rows) else f" ({_FILL})"
+        return _TRIANGLE if _is_triangle(rows) else f" ({FILL})"
+    if found == INFINITE:
+        return ""
     if found == MISSING:
-        return f" ({_FILL})" if "inf" not in cell.lower() and not re.search("[0-9]", cell) else ""
+        return f" ({FILL})"
     if found == COMMA:
-        if has_thousands(cell) and not has_comma(cell):
-            return " (write thousands without a separator)"
-        if has_thousands(cell):
-            return " (a thousands separator, or a decimal comma? Write 1234 or 1.234)"
-        return " (write decimals with a point)"
+        if has_thousands(cell) and has_comma(cell) and layout.style == PLAIN:
+            return " (a thousands separator, or a decimal comma? Give --decimal . or --decimal ,)"
+        return (
+            f" (other numbers have a {layout.style}: write all alike)"
+            if layout.style != PLAIN
+            else (" (decimal points, decimal commas and separators of thousands are mixed: write all numbers alike)")
+        )
     if found == BOOLEAN:
         return " (true and false are read where a whole column holds them)"
     if place == 0:
         return " (if the first column names the rows, give --index 0)" if layout.width > 1 else ""
-    heads = layout.heads
-    which = f"column {place}" if heads is None else f"column {heads[place]!r}"
-    numbers = [i for i in layout.cells if all(len(row) > i and kind(row[i]) == NUMBER for row in rows)]
-    listed = ",".join(str(i) if heads is None else heads[i] for i in numbers[:6])
-    choose = f"; if {which} is no feature, choose the others: --columns {listed}" if 0 < len(numbers) <= 6 else ""
-    return f" (only the first column may hold text, the names of the rows, unless columns are chosen{choose})"
+    if layout.chosen is not None:
+        return f" (column {layout.heading(place)} was chosen)"
+    if len(layout.cells) < 2:
+        return ""
+    return f" (correct it, or leave column {layout.heading(place)} out: --exclude {layout.name(place)})"
 
 
-def _advice_on_length(rows: list[list[str]], fault: int) -> str:
+def _advice_on_length(rows: list[list[str]], fault: int, layout: Layout) -> str:
     """Return the remedy for rows of different lengths; ``fault`` is the first that differs."""
     if len(rows[0]) == 1 and rows[0][0].isdigit():
         if len(rows) > 1 and len(rows[1]) > 1 and kind(rows[1][0]) != NUMBER:
@@ -104,6 +118,8 @@ def _advice_on_length(rows: list[list[str]], fault: int) -> str:
             return _PHYLIP
     if _is_triangle(rows):
         return _TRIANGLE
+    if fault == 0 and layout.header and layout.width == 1 < len(rows[0]):
+        return "; a title? The header must be the first line, or stand below comments (#)"
     if rows[fault][0].startswith("#"):
         return "; comments are allowed above the table only"
     return ""
@@ -114,8 +130,12 @@ def _is_triangle(rows: list[list[str]]) -> bool:
     if len(rows) == 1:  # the first row of a padded half: 0,,, or ,1,2,3
         row = rows[0]
         return len(row) > 2 and (not any(row[1:]) or (row[0] == "" and all(row[1:])))
-    filled = [sum(kind(cell) == NUMBER for cell in row) for row in rows]
+    numbers = [[cell for cell in row if kind(cell) == NUMBER] for row in rows]
+    filled = list(map(len, numbers))
     steps = {after - before for before, after in pairwise(filled)}
+    if steps == {-1} and "" in rows[-1]:  # missing values rather than padding, unless they lead the rows
+        led = all(row[len(row) - count :] == found for row, count, found in zip(rows, filled, numbers, strict=True))
+        return led and (filled[0] > 2 or float(numbers[0][0]) == 0)
     return steps in ({1}, {-1}) and (len(rows) > 2 or filled[0] < 2 or "" in rows[-1])
 
 

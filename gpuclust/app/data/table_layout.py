@@ -9,25 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from gpuclust.app.data.table_cells import (
-    BOOLEAN,
-    EMPTY,
-    MISSING,
-    NUMBER,
-    TEXT,
-    are_names,
-    is_whole,
-    kind,
-    names_rows,
-)
+from gpuclust.app.data.number_style import ALL, PLAIN, Style, choose
+from gpuclust.app.data.table_cells import EMPTY, INFINITE, MISSING, NUMBER, TEXT, are_names, kind, names_rows
 from gpuclust.app.data.table_columns import place_of_index
 from gpuclust.app.data.table_header import first_line_is_header
-
-#: Runs of blanks as a separator.
-BLANKS = " "
-_MARKS = "\t;|,"
+from gpuclust.app.data.table_kinds import ColumnKinds
+from gpuclust.app.data.table_separator import counts_table, parse, separator_of
 
 
 @dataclass(frozen=True)
@@ -50,18 +39,32 @@ class Layout:
         Column of row names.
     tentative : bool
         Whether `named` holds only if all cells of the column are unique integers.
-    booleans : tuple of int
-        Columns of true and false.
-    whole : tuple of int
-        Columns of cells that consist of digits only.
     header : bool
         Whether the first line is a header.
+    counted : bool
+        Whether a line above the table, which is skipped, states the numbers of rows and columns.
     bare : bool
         Whether there is nothing below the header.
     doubt : str or None
         Warning about an ambiguous header.
     chosen : tuple of int or None
-        Columns that are read as numbers; None for all but `named`.
+        Columns that are read as numbers; None for all but `named`, `excluded` and `left_out`.
+    excluded : tuple of int
+        Columns that are not read.
+    booleans : tuple of int
+        Columns of true and false.
+    whole : tuple of int
+        Columns of cells that consist of digits only.
+    gaps : tuple of int
+        Columns in which values are missing.
+    left_out : dict
+        Why columns are left out (``"text"``, ``"no values"``), by number.
+    style : Style
+        How numbers are written.
+    style_doubt : str or None
+        Warning about an ambiguous style.
+    sampled : bool
+        Whether the columns' kinds are those of the first lines of a longer file.
     """
 
     separator: str
@@ -71,41 +74,90 @@ class Layout:
     trailing: bool
     named: int | None
     tentative: bool
-    booleans: tuple[int, ...]
-    whole: tuple[int, ...]
     header: bool
+    counted: bool
     bare: bool
     doubt: str | None
     chosen: tuple[int, ...] | None = None
+    excluded: tuple[int, ...] = ()
+    booleans: tuple[int, ...] = ()
+    whole: tuple[int, ...] = ()
+    gaps: tuple[int, ...] = ()
+    left_out: dict[int, str] = field(default_factory=dict)
+    style: Style = PLAIN
+    style_doubt: str | None = None
+    sampled: bool = False
 
     @property
     def cells(self) -> tuple[int, ...]:
         """Columns that are read as numbers."""
         if self.chosen is not None:
             return self.chosen
-        return tuple(cell for cell in range(self.width) if cell != self.named)
+        not_read = {self.named, *self.excluded, *self.left_out}
+        return tuple(cell for cell in range(self.width) if cell not in not_read)
 
     def choosing(self, chosen: tuple[int, ...]) -> Layout:
         """Return the layout with these columns chosen. A chosen column does not name the rows."""
         named = None if self.named in chosen else self.named
-        return replace(self, chosen=chosen, named=named, tentative=self.tentative and named is not None)
+        tentative = self.tentative and named is not None
+        return replace(self, chosen=chosen, named=named, tentative=tentative, left_out={})
 
+    def excluding(self, excluded: tuple[int, ...]) -> Layout:
+        """Return the layout without these columns; row names may be in one of them all the same."""
+        chosen = None if self.chosen is None else tuple(cell for cell in self.chosen if cell not in excluded)
+        return replace(self, chosen=chosen, excluded=excluded)
 
-def parse(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Split lines into rows of stripped cells."""
-    if separator == BLANKS:
-        lines = [line.strip() for line in lines]
-    rows = csv.reader(lines, delimiter=separator, skipinitialspace=separator == BLANKS)
-    return [[cell.strip() for cell in row] for row in rows]
+    def heading(self, column: int) -> str:
+        """Return the heading of a column in quotation marks, or its number."""
+        name = self.name(column)
+        return name if name == str(column) else repr(name)
+
+    def name(self, column: int) -> str:
+        """Return the heading of a column, or its number, as options take it."""
+        return self.heads[column] if self.heads is not None and self.heads[column] else str(column)
+
+    def of_kinds(self, columns: Sequence[ColumnKinds], decimal: str | None) -> Layout:
+        """Return the layout for columns of these kinds: what is left out, and how the other cells are read.
+
+        Text is left out only where other columns hold numbers.
+        """
+        free = {i: column for i, column in enumerate(columns) if i != self.named and i not in self.excluded}
+        left_out = {
+            i: "text" if column.counts[TEXT] else "no values"
+            for i, column in free.items()
+            if (column.is_text or column.is_empty) and self.chosen is None
+        }
+        if len(left_out) == len(free):
+            left_out = {}
+        numeric = [column for i, column in free.items() if i not in left_out and not column.is_boolean]
+        allowed = ALL
+        for column in numeric:
+            allowed &= column.styles
+        examples = [column.example for column in numeric if column.example is not None]
+        style, doubt = choose(allowed, examples, self.separator, decimal)
+        return replace(
+            self,
+            booleans=tuple(i for i, column in enumerate(columns) if column.is_boolean),
+            whole=tuple(i for i, column in enumerate(columns) if column.is_whole),
+            gaps=tuple(i for i, column in enumerate(columns) if column.missing),
+            left_out=left_out,
+            style=style,
+            style_doubt=doubt,
+        )
 
 
 def layout_of(
-    lines: Sequence[str], separator: str | None, header: bool | None, index: str | int | None, ends: bool = True
+    lines: Sequence[str],
+    separator: str | None,
+    header: bool | None = None,
+    index: str | int | None = None,
+    decimal: str | None = None,
+    ends: bool = True,
 ) -> Layout | None:
     """Detect the layout of a table from its first lines; None if they are blank.
 
-    ``header`` and ``index`` override the detection; ``index`` is a heading, a number from 0, or ``"none"``. ``ends``
-    says that the table has no other lines.
+    ``header``, ``index`` and ``decimal`` override the detection; ``index`` is a heading, a number from 0, or
+    ``"none"``. ``ends`` says that the table has no other lines.
     """
     skip = 0
     while skip < len(lines) and not lines[skip].strip():
@@ -127,43 +179,18 @@ def layout_of(
     rows = parse(rest, separator)
     if not ends and len(rows) > 2:  # the last row may be incomplete
         rows.pop()
+    start = skip + comments
+    counted = ends and counts_table(rows)
+    if counted:
+        start, rows = _line_after(lines, start, separator), rows[1:]
     last_comment = None
     for line in lines[skip : skip + comments]:
         if line.strip("# \t\r\n"):
             last_comment = parse([line.lstrip("#").strip()], separator)[0]
-    return _layout_of_rows(lines, skip + comments, separator, rows, header, index, last_comment)
-
-
-def separator_of(lines: Sequence[str], expected: str | None) -> str:
-    """Detect the separator: the one that gives rows of equal length with the largest share of numbers.
-
-    ``expected`` is returned if it occurs in the first two lines.
-    """
-    if expected is not None and any(expected in line for line in lines[:2]):
-        return expected
-    best, most = None, -1.0
-    for mark in (*_MARKS, BLANKS):
-        if mark == BLANKS and best is not None:
-            break
-        if not any(mark in line for line in lines):
-            continue
-        try:
-            rows = parse(lines, mark)
-        except csv.Error:  # a cell exceeds the limit of the csv module: not the separator
-            continue
-        body = rows[1:] or rows
-        width = len(body[0])
-        counted = len(rows[0]) == 1 and rows[0][0].isdigit()  # the number of rows: an error, reported later
-        if width < 2 or not (len(rows[0]) in (width, width - 1) or counted) or any(len(row) != width for row in body):
-            continue
-        filled = [kind(cell) for row in body for cell in row if cell]
-        share = sum(found != TEXT for found in filled) / max(1, len(filled))
-        if share > most and (mark != BLANKS or share > 0):
-            best, most = mark, share
-    if best is not None:
-        return best
-    present = [mark for mark in ",;\t|" if any(mark in line for line in lines)]
-    return (*present, ",")[0]
+    layout, columns = _layout_of_rows(lines, start, separator, rows, header, index, last_comment)
+    return replace(layout, counted=counted, sampled=not ends).of_kinds(
+        [ColumnKinds(cells) for cells in columns], decimal
+    )
 
 
 def _layout_of_rows(
@@ -174,7 +201,8 @@ def _layout_of_rows(
     header: bool | None,
     index: str | int | None,
     comment: list[str] | None,
-) -> Layout:
+) -> tuple[Layout, list[Sequence[str]]]:
+    """Return the layout without the kinds of the columns, and the cells of each column."""
     first, body = rows[0], rows[1:]
     width = len(body[0]) if body else len(first)
     even = [row for row in body if len(row) == width]
@@ -196,23 +224,13 @@ def _layout_of_rows(
     if not shorter:
         width = len(first)  # rows of a different length are an error, found when they are read
     content = [row for row in (even if found else [first, *even]) if len(row) == width]
-    columns = list(zip(*content, strict=True)) if content else [() for _ in range(width)]
+    columns: list[Sequence[str]] = list(zip(*content, strict=True)) if content else [() for _ in range(width)]
     named, tentative = _naming(heads, columns, shorter and found, index)
     start = _line_after(lines, skip, separator) if found else skip
-    return Layout(
-        separator,
-        start,
-        heads,
-        width,
-        trailing,
-        named,
-        tentative,
-        tuple(i for i, cells in enumerate(columns) if cells and all(kind(cell) == BOOLEAN for cell in cells)),
-        tuple(i for i, cells in enumerate(columns) if cells and all(map(is_whole, cells))),
-        found,
-        found and not body,
-        doubt,
+    layout = Layout(
+        separator, start, heads, width, trailing, named, tentative, found, False, found and not body, doubt
     )
+    return layout, columns
 
 
 def _line_after(lines: Sequence[str], skip: int, separator: str) -> int:
@@ -240,6 +258,6 @@ def _naming(
     if any(kind(cell) == TEXT for cell in first):
         return 0, False
     found = {kind(cell) for cell in first}
-    if EMPTY in found or found == {MISSING}:
+    if EMPTY in found or found <= {MISSING, INFINITE}:
         return (None if EMPTY in found else 0), False
-    return (0, True) if found <= {NUMBER, MISSING} and len(set(first)) == len(first) else (None, False)
+    return (0, True) if found <= {NUMBER, MISSING, INFINITE} and len(set(first)) == len(first) else (None, False)

@@ -19,75 +19,40 @@ of the error (`gpuclust.app.data.table_faults`).
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpuclust.app.data.opening import open_text, rows_that_fit
-from gpuclust.app.data.table_cells import are_names, to_boolean, to_number
+from gpuclust.app.data.number_style import PLAIN
+from gpuclust.app.data.reading import Reading, Table, describe
 from gpuclust.app.data.table_columns import choose_columns, identifiers
-from gpuclust.app.data.table_faults import find_fault, rows_of, undecodable
-from gpuclust.app.data.table_layout import BLANKS, Layout, layout_of
+from gpuclust.app.data.table_faults import rows_of, undecodable
+from gpuclust.app.data.table_layout import Layout, layout_of
+from gpuclust.app.data.table_load import load, survey
+from gpuclust.app.data.table_separator import BLANKS
+from gpuclust.app.data.text_file import COMPRESSED, NAMES, TextFile
+from gpuclust.app.data.triangles import triangle_of
 from gpuclust.core.text import unguarded
 from gpuclust.errors import ClusterWarning, InputFileError, warn
 
 #: Number of characters from which the layout is detected, and smallest number of lines.
 _SAMPLE, _FEWEST = 200_000, 4
-#: Number of column names that are listed.
-_LISTED = 8
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", BLANKS: "blanks"}
 
 
-class Table(NamedTuple):
-    """Content of a table.
-
-    Attributes
-    ----------
-    values : ndarray of shape (rows, columns)
-    names : list of str or None
-        Names of the rows.
-    columns : list of str or None
-        Names of the columns.
-    how : str
-        How the table was read, in one line.
-    """
-
-    values: NDArray[Any]
-    names: list[str] | None
-    columns: list[str] | None
-    how: str
-
-
-def read_table(
-    path: Path,
-    separator: str | None,
-    columns: Sequence[str | int] | None = None,
-    header: bool | None = None,
-    index: str | int | None = None,
-    distances: bool = False,
-    limit: int | None = None,
-) -> Table:
+def read_table(text: TextFile, separator: str | None, reading: Reading = Reading()) -> Table:  # noqa: B008
     """Read a table.
 
     Parameters
     ----------
-    path : Path
+    text : TextFile
     separator : str or None
         Expected separator; None: detected from the first lines.
-    columns : sequence of str or int, optional
-        Columns to read, by name or by number from 0; the others may have any content.
-    header : bool, optional
-        Whether the first line is a header; detected by default.
-    index : str or int, optional
-        Column of row names, or ``"none"``; detected by default.
-    distances : bool
-        Whether the table is a square matrix, which shows whether it has a header and row names.
-    limit : int, optional
-        Largest size of the values in bytes, by default the available memory.
+    reading : Reading
 
     Raises
     ------
@@ -95,34 +60,80 @@ def read_table(
         The file is not a table of finite numbers; the message names the position.
     """
     try:
-        layout = _layout_of(path, separator, header, index)
-        if columns is not None:
-            chosen = choose_columns(path, columns, layout.heads, layout.width)
-            layout = layout.choosing(chosen)
-        values, names, layout = _load(path, layout, index, limit)
-        if distances and 1 not in values.shape and header is None and index is None:
-            better = _squared(values.shape, layout)
-            if better:
-                return read_table(path, separator, columns, limit=limit, **better)  # type: ignore[arg-type]
-            if values.shape[0] == values.shape[1]:
-                layout = replace(layout, doubt=None)
+        return _read(text, separator, reading)
     except UnicodeDecodeError as error:
-        raise InputFileError(f"{path}: {undecodable(error)}") from error
+        other = text.next_encoding()
+        if other is None:
+            raise InputFileError(f"{text}: {undecodable(error)}") from error
+        return read_table(other, separator, reading)
     except csv.Error as error:
-        raise InputFileError(f"{path}: is not a table ({error})") from error
-    doubts = [] if layout.doubt is None else [layout.doubt]
-    if columns is None and index is None and not distances:
-        headings = [layout.heads[cell] if layout.heads is not None else str(cell) for cell in layout.cells]
-        doubts += identifiers(values, headings, [i for i, cell in enumerate(layout.cells) if cell in layout.whole])
+        raise InputFileError(f"{text}: is not a table ({error})") from error
+    except InputFileError:
+        found = triangle_of(text, separator, reading) if reading.distances else None
+        if found is None:
+            raise
+        return found
+
+
+def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
+    layout = _layout_of(text, separator, reading)
+    if layout.sampled and "no values" in layout.left_out.values():
+        columns = survey(text, layout)
+        layout = layout if columns is None else layout.of_kinds(columns, reading.decimal)
+    values, names, layout = load(text, layout, reading)
+    if reading.distances and 1 not in values.shape and reading.header is None and reading.index is None:
+        better = _squared(values.shape, layout)
+        if better:
+            return _read(text, separator, replace(reading, **better))  # type: ignore[arg-type]
+        if values.shape[0] == values.shape[1]:
+            layout = replace(layout, doubt=None)
+    left_out: dict[str, list[str]] = {}
+    for place, why in layout.left_out.items():
+        left_out.setdefault(why, []).append(layout.name(place))
+    cells = list(layout.cells)
+    doubts = [doubt for doubt in (layout.doubt, layout.style_doubt) if doubt is not None]
+    if reading.automatic:
+        headings = [layout.name(cell) for cell in cells]
+        found = identifiers(values, headings, [i for i, cell in enumerate(cells) if cell in layout.whole])
+        doubts += found.doubts
+        if found.kept is not None:
+            left_out["identifiers"] = [name for name, kept in zip(headings, found.kept, strict=True) if not kept]
+            values = np.ascontiguousarray(values[:, found.kept])
+            cells = [cell for cell, kept in zip(cells, found.kept, strict=True) if kept]
     for doubt in doubts:
-        warn(f"{path}: {doubt}", ClusterWarning)
-    heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in layout.cells]
-    first = "first line is the header" if layout.header else "no header" if heads is None else "header in a comment"
-    return Table(values, names, heads, describe(path, values.shape, heads, first, layout.named, layout.heads))
+        warn(f"{text}: {doubt}", ClusterWarning)
+    heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in cells]
+    named = None if layout.named is None else layout.heading(layout.named)
+    how = describe(text.path, values.shape, heads, _dialect(text, separator, layout), named, left_out)
+    return Table(values, names, heads, how, partial(_cells, text, layout))
+
+
+def _cells(text: TextFile, layout: Layout) -> Iterator[Sequence[object]]:
+    """Yield headings, and then the cells of each row, as the file has them."""
+    yield list(map(str, range(layout.width))) if layout.heads is None else layout.heads
+    with text.open() as file:
+        for _, row in rows_of(file, layout):
+            yield row[: layout.width]
+
+
+def _dialect(text: TextFile, separator: str | None, layout: Layout) -> str:
+    """Describe encoding, separator, numbers and first line, as far as they are not those expected."""
+    said = [f"text in {NAMES[text.encoding]}"] if text.encoding in NAMES else []
+    if layout.separator != (separator or ",") and layout.width > 1:
+        said.append(f"separated by {_SEPARATORS.get(layout.separator, repr(layout.separator))}")
+    if layout.style != PLAIN:
+        said.append(str(layout.style))
+    if layout.counted:
+        said.append("first line counts rows and columns")
+    elif layout.header:
+        said.append("first line is the header")
+    else:
+        said.append("no header" if layout.heads is None else "header in a comment")
+    return "; ".join(said)
 
 
 def _squared(shape: tuple[int, ...], layout: Layout) -> dict[str, bool | int] | None:
-    """Return the arguments of `read_table` that make a matrix square, if there are any."""
+    """Return the options of reading that make a matrix square, if there are any."""
     rows, columns = shape
     if rows == columns + 1 and not layout.header:
         return {"header": True}
@@ -133,135 +144,26 @@ def _squared(shape: tuple[int, ...], layout: Layout) -> dict[str, bool | int] | 
     return None
 
 
-def describe(
-    path: Path,
-    shape: Sequence[int],
-    columns: Sequence[str] | None = None,
-    first: str = "",
-    named: int | None = None,
-    heads: Sequence[str] | None = None,
-) -> str:
-    """Describe in one line how a file was read.
-
-    ``first`` describes its first line; ``named`` is the column of row names, ``heads`` the headings of all columns.
-    """
-    rows, width = shape
-    size = f"{rows:,} row{'s' * (rows != 1)} x {width:,} column{'s' * (width != 1)}"
-    if columns:
-        size += f" ({', '.join(columns[:_LISTED])}{', ...' if len(columns) > _LISTED else ''})"
-    said = [f"{path.name}: {size}", first]
-    if named is not None:
-        heading = heads[named] if heads is not None else ""
-        said.append(f"row names from column {heading!r}" if heading else f"row names from column {named}")
-    elif first:
-        said.append("no row names")
-    return "; ".join(filter(None, said))
-
-
-def table_shape(
-    path: Path, separator: str | None, header: bool | None = None, index: str | int | None = None
-) -> tuple[int, int]:
+def table_shape(path: Path, separator: str | None, reading: Reading = Reading()) -> tuple[int, int]:  # noqa: B008
     """Estimate the number of rows, and return that of columns, from the first lines and the size of the file."""
-    layout = _layout_of(path, separator, header, index)
-    with open_text(path) as file:
+    text = TextFile.of(path)
+    layout = _layout_of(text, separator, reading)
+    with text.open() as file:
         lines = list(islice(file, 200))
-    size = path.stat().st_size * (3 if path.suffix.lower() == ".gz" else 1)  # text is compressed to about a third
+    size = path.stat().st_size * (
+        3 if path.suffix.lower() in COMPRESSED else 1
+    )  # text is compressed to about a third
     length = sum(map(len, lines)) / len(lines)
     rows = len(lines) - layout.skip if len(lines) < 200 else int(size / length)
     return rows, len(layout.cells)
 
 
-def _load(
-    path: Path, layout: Layout, index: str | int | None, limit: int | None
-) -> tuple[NDArray[np.float64], list[str] | None, Layout]:
-    """Load values and row names. The layout is corrected where the rest of the file contradicts its first lines."""
-    if not layout.cells:
-        raise InputFileError(f"{path}: holds names of rows only, and no numbers")
-    names: list[str] = []
-    try:
-        values = _load_numbers(path, layout, names, limit)
-    except InputFileError:
-        raise
-    except ValueError as error:
-        if _names_after_all(path, layout, index):
-            return _load(path, replace(layout, named=0), index, limit)
-        raise InputFileError(f"{path}: {_fault(path, layout) or error}") from error
-    if values.shape[1] != len(layout.cells) + (layout.named is not None) or not np.isfinite(values).all():
-        if _names_after_all(path, layout, index):
-            return _load(path, replace(layout, named=0), index, limit)
-        raise InputFileError(f"{path}: {_fault(path, layout) or 'holds values that are not finite'}")
-    if layout.named is None:
-        return values, None, layout
-    if layout.tentative and not _identify(names):
-        return _load(path, replace(layout, named=None, tentative=False), index, limit)
-    return np.ascontiguousarray(values[:, 1:]), [unguarded(name) for name in names], layout
-
-
-def _names_after_all(path: Path, layout: Layout, index: str | int | None) -> bool:
-    """Whether the first column, numeric in the first lines, holds names."""
-    if index is not None or layout.named is not None or layout.width < 2 or layout.chosen is not None:
-        return False
-    with open_text(path) as file:
-        return are_names([row[0] for _, row in rows_of(file, layout) if row[0]])
-
-
-def _identify(names: Sequence[str]) -> bool:
-    """Whether all names are unique integers or missing values."""
-    numbers = [to_number(name) for name in names]
-    whole = all(number is None or not np.isfinite(number) or number == int(number) for number in numbers)
-    return whole and len(set(names)) == len(names)
-
-
-def _load_numbers(path: Path, layout: Layout, names: list[str], limit: int | None) -> NDArray[np.float64]:
-    first = () if layout.named is None else (layout.named,)
-    wanted: tuple[int, ...] | None = (*first, *layout.cells)
-    if wanted == tuple(range(layout.width)) and not layout.trailing:
-        wanted = None
-    converters: dict[int | str, Callable[[str], Any]] = dict.fromkeys(layout.booleans, to_boolean)
-    if layout.named is not None:
-        converters[layout.named] = _collector(names)
-    blanks = layout.separator == BLANKS
-    with open_text(path) as file:
-        rows = (line for line in islice(file, layout.skip, None) if not line.isspace())
-        lines = rows_that_fit(rows, path, len(layout.cells) + (layout.named is not None), limit)
-        return np.loadtxt(
-            lines if wanted is None and not blanks else _even(lines, layout),
-            usecols=wanted,
-            delimiter=None if blanks else layout.separator,
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-            converters=converters or None,
-            encoding=None,
-        )
-
-
-def _even(lines: Iterator[str], layout: Layout) -> Iterator[str]:
-    """Yield the lines; ``ValueError`` for a row of a different length, which NumPy accepts with ``usecols``."""
-    length = layout.width + layout.trailing
-    blanks = layout.separator == BLANKS
-    for line in lines:
-        text = line.strip() if blanks else line
-        if '"' not in text and (len(text.split()) if blanks else text.count(layout.separator) + 1) != length:
-            raise ValueError("a row of another length")
-        yield text
-
-
-def _collector(names: list[str]) -> Callable[[str], float]:
-    """Return a converter for the column of row names: it stores the text, and returns a number to NumPy."""
-
-    def keep(cell: str) -> float:
-        names.append(cell.strip())
-        return 0.0
-
-    return keep
-
-
-def _layout_of(path: Path, separator: str | None, header: bool | None, index: str | int | None) -> Layout:
+def _layout_of(text: TextFile, separator: str | None, reading: Reading) -> Layout:
+    """Detect the layout from the first lines; chosen and excluded columns are entered."""
     lines: list[str] = []
     size = filled = 0
     ends = True
-    with open_text(path) as file:
+    with text.open() as file:
         for line in file:
             lines.append(line)
             size, filled = size + len(line), filled + (not line.isspace())
@@ -269,16 +171,15 @@ def _layout_of(path: Path, separator: str | None, header: bool | None, index: st
                 ends = False
                 break
     try:
-        layout = layout_of(lines, separator, header, index, ends)
+        layout = layout_of(lines, separator, reading.header, reading.index, reading.decimal, ends)
     except ValueError as error:
-        raise InputFileError(f"{path}: {error}") from error
+        raise InputFileError(f"{text}: {error}") from error
     if layout is None:
-        raise InputFileError(f"{path}: is empty")
+        raise InputFileError(f"{text}: is empty")
     if layout.bare:
-        raise InputFileError(f"{path}: holds one line of text and no rows of numbers")
+        raise InputFileError(f"{text}: holds one line of text and no rows of numbers")
+    if reading.columns is not None:
+        layout = layout.choosing(choose_columns(text.path, reading.columns, layout.heads, layout.width))
+    if reading.exclude is not None:
+        layout = layout.excluding(choose_columns(text.path, reading.exclude, layout.heads, layout.width))
     return layout
-
-
-def _fault(path: Path, layout: Layout) -> str | None:
-    with open_text(path) as file:
-        return find_fault(file, layout)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.files import DataSet, read_points
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import read_points
 from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.job.results import cut_height
 from gpuclust.app.options import Options
@@ -72,17 +73,20 @@ def scaled(job: Job, values: NDArray[Any]) -> NDArray[Any]:
     return values * np.sqrt(np.array(job.weights))
 
 
-def cut(job: Job, Z: NDArray[np.float64]) -> tuple[NDArray[Any] | None, float | None]:
-    """Labels, and the height of the line that shows the cut; None if there is no cut, or no such height."""
-    if job.cut is None:
-        return None, None
-    cut, options = job.cut, job.arguments_of("fcluster")
+def cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], float | None]:
+    """Labels by heading, and the height at which a line shows the first cut; None where there is no such height."""
+    options = job.arguments_of("fcluster")
     smallest = options.pop("min_size", 1)
-    labels = fcluster(Z, cut.threshold, cut.criterion, **options)  # type: ignore[arg-type]
-    height = cut_height(Z, cut, int(labels.max()))
-    if smallest > 1:
-        labels = fcluster(Z, cut.threshold, cut.criterion, **options, min_size=smallest)  # type: ignore[arg-type]
-    return labels, height
+    found: dict[str, NDArray[Any]] = {}
+    height = None
+    for title, cut in job.cuts.items():
+        labels = fcluster(Z, cut.threshold, cut.criterion, **options)  # type: ignore[arg-type]
+        if not found:
+            height = cut_height(Z, cut, int(labels.max()))
+        if smallest > 1:
+            labels = fcluster(Z, cut.threshold, cut.criterion, **options, min_size=smallest)  # type: ignore[arg-type]
+        found[title] = labels
+    return found, height
 
 
 def check_fits(job: Job, data: DataSet) -> None:
@@ -98,6 +102,8 @@ def check_fits(job: Job, data: DataSet) -> None:
         raise InputFileError(f"{data.path}: {error}") from error
     if job.weights is not None and len(job.weights) != values.shape[1]:
         raise ValueError(f"{len(job.weights)} weights were given for {values.shape[1]} columns")
-    wanted = job.cut.threshold if job.cut is not None and job.cut.criterion == "maxclust" else 1
+    wanted = max((cut.threshold for cut in job.cuts.values() if cut.criterion == "maxclust"), default=1)
+    if "clustered" in job.write and data.original is None:
+        raise ValueError(f"{data.path}: holds condensed distances, and clustered.csv repeats the rows of a table")
     if values.ndim == 2 and wanted > len(values):
         raise ValueError(f"{wanted:g} clusters were asked for, but there are {len(values)} rows")

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuclust.app.data.files import split_key
+from gpuclust.app.data.text_file import uncompressed
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.runner import Result
 from gpuclust.app.terminal import console
@@ -20,8 +21,7 @@ LISTED = 10
 def default_folder(data: str) -> Path:
     """Return ``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
     path, key = split_key(data)
-    stem = path.name.removesuffix(".gz")
-    stem = Path(stem).stem
+    stem = Path(uncompressed(path.name)).stem
     return Path("out") / (stem if key is None else f"{stem}-{key}")
 
 
@@ -33,7 +33,7 @@ def print_summary(job: Job, result: Result) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     shape = " x ".join(f"{length:,}" for length in given["shape"])
-    table.add_row("data", Text(displayed(f"{given['read_as']}; {given['kind']}" if given["read_as"] else shape)))
+    table.add_row("data", f"{shape}, {given['kind']}")
     where = f"on {record['device']} ({record['algorithm']})"
     table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
     heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
@@ -42,6 +42,8 @@ def print_summary(job: Job, result: Result) -> None:
         table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
     else:
         table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
+        for title, clusters in list(record["result"]["cuts"].items())[1:]:
+            table.add_row("", f"{title} (labels): {clusters:,}")
     if result.suggested is not None:
         table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
     seconds = record["seconds"]

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import split_key
 from gpuclust.app.data.opening import open_regular, sha256_of, sha256_of_open
 from gpuclust.app.data.ownership import RECORD
 from gpuclust.app.data.sealed import hash_of, read_sealed
+from gpuclust.app.data.standard_input import shown
 from gpuclust.app.job.results import ELBOW_MERGES, RESULTS
 from gpuclust.core.version import PACKAGES as COMPUTING
 from gpuclust.core.version import package_version
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 PACKAGES = ("gpuclust", "matplotlib", *(name for names in COMPUTING.values() for name in names))
 version = package_version
 #: Raised when results for the same input and options change: earlier results are then computed again.
-RESULT_FORMAT = 3
+RESULT_FORMAT = 4
 #: Options that do not change the results.
 _NO_MATTER = ("data", "out", "device", "memory_limit", "plots", "overwrite")
 #: Largest number of cluster sizes that are recorded; of more clusters, the largest ones are.
@@ -136,7 +138,7 @@ def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any
     """Describe the input."""
     values = data.values
     return {
-        "path": str(data.path.resolve()),
+        "path": shown(data.path.resolve()),
         "key": split_key(given)[1],
         "kind": "points" if values.ndim == 2 else "condensed distances",
         "shape": list(values.shape),
@@ -162,4 +164,5 @@ def summary(result: Result) -> dict[str, Any]:
         else sorted(sizes)[: -_MOST_SIZES - 1 : -1],
         "left_out": None if labels is None else int((labels == 0).sum()),
         "suggested_clusters": result.suggested,
+        "cuts": {title: len(np.unique(found[found > 0])) for title, found in result.cuts.items()},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.app.data.output import OutputError, atomic_write, save_figure
+from gpuclust.app.job.exports import EXPORTS
 from gpuclust.core.text import displayed, guarded
 from gpuclust.hierarchy.suggest import acceleration
 
 if TYPE_CHECKING:
-    from gpuclust.app.options import Cut
+    from gpuclust.app.cut import Cut
     from gpuclust.plotting.as_clustered import View
 
 #: Characters of a row's name in a picture.
@@ -27,14 +28,15 @@ ANNOTATED = 12
 #: Number of last merges in which the elbow is looked for, and the smallest number that it needs.
 ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
 
+#: Pictures of a job.
+PICTURES = ("dendrogram", "elbow", "scatter")
 #: Files that a job may leave beside run.json.
 RESULTS = (
     "Z.npy",
     "labels.csv",
     "labels.parquet",
-    "dendrogram.png",
-    "elbow.png",
-    "scatter.png",
+    *EXPORTS.values(),
+    *(f"{picture}.{form}" for picture in PICTURES for form in ("png", "svg", "pdf")),
     "report.html",
 )
 
@@ -53,39 +55,57 @@ def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
     return "Z.npy"
 
 
-def write_labels(folder: Path, labels: NDArray[Any], names: list[str] | None, form: str = "csv") -> str:
+def write_labels(
+    folder: Path,
+    labels: NDArray[Any] | Mapping[str, NDArray[Any]],
+    names: list[str] | None,
+    form: str = "csv",
+    rows: NDArray[Any] | None = None,
+) -> str:
     """Write labels.csv or labels.parquet, and return its name.
 
     The columns are row (from 0), name (if rows have names) and label (from 1). In labels.csv a name that a
     spreadsheet would take for a formula gets a leading ``'`` (`gpuclust.core.text.guarded`).
+
+    Parameters
+    ----------
+    folder : Path
+    labels : ndarray of shape (n,), or dict of them
+        Labels; those of several cuts by heading.
+    names : list of str or None
+    form : {"csv", "parquet"}
+    rows : ndarray of shape (n,), optional
+        Numbers of the rows in the input, where some were left out.
     """
+    columns = dict(labels) if isinstance(labels, Mapping) else {"label": labels}
+    n = len(next(iter(columns.values())))
+    numbers = np.arange(n) if rows is None else rows
     if form == "parquet":
         from gpuclust.app.data.columnar import write_columnar
 
         named = {} if names is None else {"name": names}
         with atomic_write(folder / "labels.parquet") as file:
-            write_columnar(file, {"row": np.arange(len(labels)), **named, "label": labels})
+            write_columnar(file, {"row": numbers, **named, **columns})
         return "labels.parquet"
-    rows = range(len(labels))
+    parts: list[Iterable[Any]] = [numbers.tolist(), *(column.tolist() for column in columns.values())]
+    if names is not None:
+        parts.insert(1, map(guarded, names))
     with atomic_write(folder / "labels.csv", "w") as file:
         table = csv.writer(file, lineterminator="\n")
-        if names is None:
-            table.writerow(["row", "label"])
-            table.writerows(zip(rows, labels.tolist(), strict=True))
-        else:
-            table.writerow(["row", "name", "label"])
-            table.writerows(zip(rows, map(guarded, names), labels.tolist(), strict=True))
+        table.writerow(["row", *([] if names is None else ["name"]), *columns])
+        table.writerows(zip(*parts, strict=True))
     return "labels.csv"
 
 
-def read_labels(folder: Path, form: str = "csv") -> NDArray[Any]:
-    """Read the labels written by `write_labels`."""
+def read_labels(folder: Path, form: str = "csv", title: str = "label") -> NDArray[Any]:
+    """Read the labels written by `write_labels` from the column with this heading."""
     if form == "parquet":
         from gpuclust.app.data.columnar import read_columnar
+        from gpuclust.app.data.reading import Reading
 
-        return read_columnar(folder / "labels.parquet", ["label"]).values[:, 0]
+        return read_columnar(folder / "labels.parquet", Reading([title])).values[:, 0]
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
-        return np.array([int(row["label"]) for row in csv.DictReader(file)])
+        return np.array([int(row[title]) for row in csv.DictReader(file)])
 
 
 def draw(
@@ -96,8 +116,9 @@ def draw(
     points: NDArray[Any] | None = None,
     labels: NDArray[Any] | None = None,
     view: View | None = None,
+    formats: Sequence[str] = ("png",),
 ) -> tuple[list[str], dict[str, str]]:
-    """Draw dendrogram.png, elbow.png if there are enough merges, and scatter.png if points are given.
+    """Draw the dendrogram, an elbow plot if there are enough merges, and a scatter plot if points are given.
 
     Parameters
     ----------
@@ -112,6 +133,7 @@ def draw(
         Clusters of the observations. A cluster has the same colour in all pictures.
     view : View, optional
         Transformation of the points that corresponds to the metric.
+    formats : sequence of {"png", "svg", "pdf"}
 
     Returns
     -------
@@ -133,20 +155,22 @@ def draw(
     if names is not None:
         options["labels"] = [displayed(name, most=LONGEST_NAME) for name in names]
     pictures: dict[str, tuple[Callable[[Any], Any], tuple[float, float]]] = {
-        "dendrogram.png": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
+        "dendrogram": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
     }
     if len(Z) >= FEWEST_FOR_ELBOW:
-        pictures["elbow.png"] = (lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax), (8.0, 6.0))
+        pictures["elbow"] = (lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax), (8.0, 6.0))
     if points is not None:
         clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
         paint = partial(scatter, points, clusters, highlight=None, left_out=0, view=view or AS_THEY_ARE)
-        pictures["scatter.png"] = (lambda ax: paint(ax=ax), (9.0, 6.0))
+        pictures["scatter"] = (lambda ax: paint(ax=ax), (9.0, 6.0))
     drawn: list[str] = []
     failed: dict[str, str] = {}
-    for name, (paint_on, size) in pictures.items():
-        with forgiven(failed, name):
-            save_figure(folder / name, paint_on, size)
-            drawn.append(name)
+    for picture, (paint_on, size) in pictures.items():
+        for form in formats:
+            name = f"{picture}.{form}"
+            with forgiven(failed, name):
+                save_figure(folder / name, paint_on, size)
+                drawn.append(name)
     return drawn, failed
 
 

@@ -19,14 +19,24 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
+from gpuclust.app.job.exports import EXPORTS, write_export
 from gpuclust.app.job.job import Job, check_fits, cut, load, scaled
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
-from gpuclust.app.job.results import RESULTS, draw, forgiven, suggest_clusters, write_labels, write_linkage
+from gpuclust.app.job.results import (
+    PICTURES,
+    RESULTS,
+    draw,
+    forgiven,
+    suggest_clusters,
+    write_labels,
+    write_linkage,
+)
+from gpuclust.app.terminal import ProgressBar
 from gpuclust.core.memory import peak_memory
-from gpuclust.core.progress import ProgressBar
 from gpuclust.errors import PictureWarning, warn
 from gpuclust.linkage import Linkage, compute
 
@@ -36,6 +46,9 @@ class Observer(Protocol):
 
     def phase(self, text: str) -> None:
         """A phase of the job begins."""
+
+    def read(self, how: str) -> None:
+        """The input was read as this line says."""
 
     def __call__(self, done: int, total: int) -> None:
         """``done`` of ``total`` steps of the phase are done."""
@@ -57,6 +70,8 @@ class Result:
         Number of clusters at the elbow of the last merges; ``None`` with fewer than three merges.
     record : dict
         Content of run.json.
+    cuts : dict
+        Labels of all cuts by their headings in labels.csv.
     """
 
     linkage: Linkage
@@ -64,6 +79,7 @@ class Result:
     height: float | None
     suggested: int | None
     record: dict[str, Any] = field(default_factory=dict)
+    cuts: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def run(
@@ -113,6 +129,8 @@ def run(
             source = source or Source.of(job)
             data = load(job)
             check_fits(job, data)
+            if ";" in data.how:  # more than the shape: an array is read as it is
+                observer.read(data.how)
             source.check_unchanged()
             mapped = isinstance(data.values, np.memmap)
             if not mapped:
@@ -132,8 +150,9 @@ def run(
         if mapped:  # it was read until now
             source.check_content()
         with clock("cutting"):
-            labels, height = cut(job, linkage.Z)
-            result = Result(linkage, labels, height, suggest_clusters(linkage.Z))
+            cuts, height = cut(job, linkage.Z)
+            labels = next(iter(cuts.values()), None)
+            result = Result(linkage, labels, height, suggest_clusters(linkage.Z), cuts=cuts)
         result.record = {
             "gpuclust": version("gpuclust"),
             "identity": identity(job, source),
@@ -178,8 +197,10 @@ def _names(job: Job) -> list[str]:
     names = ["Z.npy"]
     if job.cut is not None:
         names.append(f"labels.{job.labels_format}")
+    names += [EXPORTS[name] for name in job.write]
     if job.plots:
-        names += ["dendrogram.png", "elbow.png", *(["scatter.png"] if job.report else [])]
+        drawn = PICTURES if job.report else PICTURES[:2]
+        names += [f"{picture}.{form}" for picture in drawn for form in job.format]
     return [*names, "report.html"] if job.report else names
 
 
@@ -195,7 +216,10 @@ def _write(
         with clock("writing"):
             files = [write_linkage(staged, Z)]
             if result.labels is not None:
-                files.append(write_labels(staged, result.labels, data.names, job.labels_format))
+                files.append(write_labels(staged, result.cuts, data.names, job.labels_format, data.rows))
+            files += [
+                write_export(staged, name, data, Z, result.cuts, job.method.lower(), job.metric) for name in job.write
+            ]
         hashes = {}
         if job.plots:
             hashes = results.commit(staged, files)
@@ -223,7 +247,8 @@ def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
     with exclusive(job.out), staging(job.out) as staged:
         results = _results(job, job.out, own_folder=True)
         data, Z = load(job), np.load(job.out / "Z.npy")
-        labels, height = cut(job, Z)
+        cuts, height = cut(job, Z)
+        labels = next(iter(cuts.values()), None)
         drawn, failed = _draw(job, staged, Z, height, data, labels)
         hashes = {**record["hashes"], **results.commit(staged, drawn)}
         record = {**record, "parameters": {**record["parameters"], "plots": True}}
@@ -243,10 +268,10 @@ def _draw(
     if job.report:
         from gpuclust.app.report.report import to_scatter
 
-        with forgiven(failed, "scatter.png"):
+        with forgiven(failed, f"scatter.{job.format[0]}"):
             points, view = to_scatter(job, data)
-    with forgiven(failed, "dendrogram.png"):
-        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view)
+    with forgiven(failed, f"dendrogram.{job.format[0]}"):
+        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view, job.format)
         failed |= not_drawn
     return drawn, failed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.files import DataSet, split_key
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import atomic_write
+from gpuclust.app.data.standard_input import shown
 from gpuclust.app.job.results import FEWEST_FOR_ELBOW
 from gpuclust.app.options import command_line
 from gpuclust.app.report import assessment
@@ -67,7 +70,7 @@ def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
 
 def command(job: Job) -> str:
     """The command that repeats this job."""
-    data = job.data if split_key(job.data)[1] else str(Path(job.data).absolute())
+    data = job.data if split_key(job.data)[1] else shown(Path(job.data).absolute())
     parts = ["gpuclust", "run", data, *command_line(job), "--report", "--out", str(job.out)]
     return " ".join(map(_quoted, parts))
 
@@ -99,9 +102,10 @@ def program(job: Job) -> str:
         if job.scaled:
             lines.append(f"X = X * [weight**0.5 for weight in {list(job.weights or ())}]")
         lines.append(f"Z = gpuclust.linkage(X, {job.method!r}, {job.metric!r}{linkage})")
-    if job.cut is not None:
-        cut = f"{job.cut.threshold:.17g}, {job.cut.criterion!r}{_arguments(job.arguments_of('fcluster'))}"
-        lines.append(f"labels = gpuclust.fcluster(Z, {cut})")
+    for title, cut in job.cuts.items():
+        name = "labels" if title == "label" else re.sub("[^a-z0-9]", "_", title)
+        arguments = f"{cut.threshold:.17g}, {cut.criterion!r}{_arguments(job.arguments_of('fcluster'))}"
+        lines.append(f"{name} = gpuclust.fcluster(Z, {arguments})")
     return "\n".join(lines)
 
 

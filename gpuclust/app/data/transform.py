@@ -1,0 +1,157 @@
+"""Missing values, transposition, standardization and principal components of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuclust.app.data.data_set import DataSet
+from gpuclust.errors import InputFileError
+
+MISSING = ("error", "drop", "mean", "median")
+
+
+def transform(
+    data: DataSet,
+    *,
+    missing: str = "error",
+    transpose: bool = False,
+    standardize: str | None = None,
+    pca: int | None = None,
+) -> DataSet:
+    """Prepare points for clustering, in the order of the parameters; without any, the data set is returned as it is.
+
+    Parameters
+    ----------
+    data : DataSet
+    transpose : bool
+        Whether columns are clustered instead of rows.
+    missing : {"error", "drop", "mean", "median"}
+        ``"drop"`` leaves out observations with missing values (NaN), the others fill in a statistic of the feature.
+    standardize : {"zscore", "minmax", "robust", "log1p"}, optional
+        Scale each feature: by mean and standard deviation (of the population), to the range from 0 to 1, or by median
+        and interquartile range; features without spread become 0. ``"log1p"`` takes ``log(1 + x)`` of every value.
+    pca : int, optional
+        Replace the features by this number of principal components.
+
+    Raises
+    ------
+    InputFileError
+        The data do not allow it; the message says why.
+    """
+    if missing == "error" and not transpose and standardize is None and pca is None:
+        return data
+    if data.values.ndim != 2:
+        raise InputFileError(
+            f"{data.path}: holds condensed distances, to which missing, transpose, standardize and pca mean nothing"
+        )
+    if transpose:
+        how = f"{data.how}; transposed: columns are clustered"
+        data = replace(data, values=data.values.T, names=data.columns, columns=data.names, how=how)
+    if missing != "error":
+        data = _complete(data, missing)
+    if standardize is not None:
+        data = _standardized(data, standardize)
+    if pca is not None:
+        data = _projected(data, pca)
+    return data if data.values.flags.c_contiguous else replace(data, values=np.ascontiguousarray(data.values))
+
+
+def _complete(data: DataSet, missing: str) -> DataSet:
+    gaps = np.isnan(data.values)
+    count = int(np.count_nonzero(gaps))
+    if not count:
+        return data
+    if missing == "drop":
+        kept = np.flatnonzero(~gaps.any(axis=1))
+        if len(kept) < 2:
+            raise InputFileError(
+                f"{data.path}: {len(kept)} of {len(gaps):,} rows have no missing value, at least 2 are needed; fill "
+                "them in by --missing mean or median, or leave the columns with most missing values out by --exclude"
+            )
+        lost = len(gaps) - len(kept)
+        names = None if data.names is None else [data.names[row] for row in kept]
+        how = f"{data.how}; {lost:,} row{'s' * (lost != 1)} with missing values left out"
+        return replace(data, values=data.values[kept], names=names, how=how, rows=kept)
+    empty = np.flatnonzero(gaps.all(axis=0))
+    if len(empty):
+        raise InputFileError(f"{data.path}: feature {_name(data, empty[0])} has no value: it has no {missing}")
+    statistic = np.nanmean if missing == "mean" else np.nanmedian
+    values = np.where(gaps, statistic(data.values.astype(np.float64), axis=0), data.values)
+    how = f"{data.how}; {count:,} missing value{'s' * (count != 1)} filled in by {missing}"
+    return replace(data, values=values, how=how)
+
+
+def _standardized(data: DataSet, name: str) -> DataSet:
+    values = data.values.astype(np.float64)
+    if name == "log1p" and not (values > -1).all():
+        row, column = np.argwhere(~(values > -1))[0]
+        raise InputFileError(
+            f"{data.path}: log1p needs values above -1, got {values[row, column]:g} in row {row}, feature "
+            f"{_name(data, column)}"
+        )
+    said = "log(1 + x) of the values" if name == "log1p" else f"standardized ({name})"
+    return replace(data, values=STANDARDIZE[name](values), how=f"{data.how}; {said}")
+
+
+def _zscore(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _scaled(values, values.mean(axis=0), values.std(axis=0))
+
+
+def _minmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = values.min(axis=0), values.max(axis=0)
+    return _scaled(values, low, high - low)
+
+
+def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, middle, high = np.percentile(values, (25, 50, 75), axis=0)
+    return _scaled(values, middle, high - low)
+
+
+def _scaled(
+    values: NDArray[np.float64], middle: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``(values - middle) / spread``; features that are constant up to rounding become 0."""
+    constant = values.min(axis=0) == values.max(axis=0)
+    spread = np.where(constant | (spread == 0), 1.0, spread)
+    return np.where(constant, 0.0, (values - middle) / spread)
+
+
+#: Ways to standardize, by name.
+STANDARDIZE: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "zscore": _zscore,
+    "minmax": _minmax,
+    "robust": _robust,
+    "log1p": np.log1p,
+}
+
+
+def _projected(data: DataSet, components: int) -> DataSet:
+    """Project onto the principal components; the sign of each makes its largest loading positive."""
+    n, m = data.values.shape
+    if components > min(n, m):
+        raise InputFileError(
+            f"{data.path}: {n:,} rows of {m:,} features have at most {min(n, m):,} principal components, but "
+            f"{components:,} were asked for"
+        )
+    values = data.values.astype(np.float64)
+    values -= values.mean(axis=0)
+    if not np.isfinite(values).all():
+        return data  # refused with the position of the value when it is checked
+    left, lengths, axes = np.linalg.svd(values, full_matrices=False)
+    largest = np.abs(axes[:components]).argmax(axis=1)
+    signs = np.where(axes[np.arange(components), largest] < 0, -1.0, 1.0)
+    projected = left[:, :components] * (lengths[:components] * signs)
+    total = float(np.sum(lengths**2))
+    share = float(np.sum(lengths[:components] ** 2)) / total if total else 1.0
+    plural = "s" * (components != 1)
+    how = f"{data.how}; {components:,} principal component{plural}, {100 * share:.3g} % of the variance"
+    return replace(data, values=projected, columns=[f"PC{i + 1}" for i in range(components)], how=how)
+
+
+def _name(data: DataSet, column: Any) -> str:
+    return str(column) if data.columns is None else repr(data.columns[column])

@@ -188,7 +188,7 @@ def test_a_box_is_no_farther_than_its_points_whatever_the_power(dtype):
     """Boxes and points a few last bits apart, so that nothing but rounding decides."""
     rng = np.random.default_rng(7)
     minkowski, number = metrics.METRICS["minkowski"], np.dtype(dtype).type
-    between_boxes, _ = tree_knn.bounds(minkowski, False, np.dtype(dtype))
+    between_boxes, *_ = tree_knn.bounds(minkowski, False, np.dtype(dtype))
     eps = np.finfo(dtype).eps
     for p in (0.01, 0.05, 1 / 17, 0.3, 3.0, 50.0):
         for m in (1, 3) if p < 0.05 else (1, 3, 40):

@@ -14,6 +14,7 @@ from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.component_search import ByPoints
 from gpuclust.hierarchy.assemble import assemble
+from gpuclust.kernels.cpu.points import boruvka as boxes_of_lists
 from gpuclust.kernels.cpu.points import index, nearest, tree_points
 from gpuclust.kernels.cpu.points.boruvka import ByBoxes, outgoing
 from gpuclust.kernels.cpu.space import screen
@@ -134,6 +135,20 @@ def test_same_edges_of_screened_points(m, dtype, monkeypatch):
     for kind in KINDS:
         points = preparation.prepare(kind_of_points(kind, 500, m), "euclidean", dtype=dtype)
         assert edges(Only("screen"), points) == edges(REFERENCE, points)
+
+
+@pytest.mark.parametrize("m", [2, 3, 5, 8])
+@pytest.mark.parametrize("sides", [2, 3, 4])
+def test_ties_of_screened_points_whose_lists_are_short(sides, m, monkeypatch):
+    """Nearly all edges come from searches, where of equally near points the one with the smallest index counts."""
+    monkeypatch.setattr(boxes_of_lists, "LISTED", 1)
+    monkeypatch.setattr(screen, "MOST", 8)
+    rng = np.random.default_rng([sides, m])
+    for _ in range(4):
+        X = np.unique(rng.integers(0, sides, (400, m)), axis=0).astype(float)
+        points = metrics.prepare(rng.permutation(X), "euclidean")
+        for way in ("screen", "tree"):
+            assert edges(Only(way), points) == edges(REFERENCE, points)
 
 
 @pytest.mark.parametrize("offset", [1e3, 1e7])

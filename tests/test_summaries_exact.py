@@ -122,6 +122,29 @@ def test_walked_or_screened(m, walks, tail, monkeypatch):
         judge(ours, X, "ward")
 
 
+@pytest.mark.parametrize("walks", [True, False])
+@pytest.mark.parametrize("listed", [1, 2, 6])
+@pytest.mark.parametrize("method", METHODS)
+def test_ties_are_decided_as_in_the_reference(method, listed, walks, monkeypatch):
+    """Of equally near clusters the one with the smallest id is nearest, also where a list has no room for all."""
+    monkeypatch.setattr(summaries, "LISTED", listed)
+    monkeypatch.setattr(summaries, "WALKED", 0 if walks else 1 << 40)
+    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(screen, "MOST", 8)
+
+    class Own(summaries.Summaries):
+        def _search(self, ids, rows):
+            self.walks = walks
+            super()._search(ids, rows)
+
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        m = 2 + seed % 4
+        X = rng.permutation(np.unique(rng.integers(0, 2 + 8 // m, (300, m)), axis=0)).astype(float)
+        monkeypatch.setattr(stored_module, "TAIL", 2 if seed % 2 else 384)
+        np.testing.assert_array_equal(tree(X, method, Own), tree(X, method, Reference))
+
+
 def test_float32_within_the_last_bits():
     rng = np.random.default_rng(0)
     X = np.array([-3.0, 3, 5])[rng.integers(0, 3, 120)] * (1 + rng.integers(0, 60, 120) * 2.0**-23)

@@ -29,7 +29,7 @@ _PERHAPS_NAMING = re.compile(r".*id|row|no\.?|nr\.?|#|obs|observation|case|label
 #: Headings of columns of class labels.
 _CLASS = re.compile(
     r"(.+[_ .-])?(class(es)?|labels?|targets?|species|clusters?|groups?|categor(y|ies)|diagnosis)"
-    r"([_ .-]?(id|no|nr))?|y",
+    r"([_ .-]?(id|no|nr))?",
     re.IGNORECASE,
 )
 

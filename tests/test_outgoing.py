@@ -146,7 +146,7 @@ def test_ties_of_screened_points_whose_lists_are_short(sides, m, monkeypatch):
     rng = np.random.default_rng([sides, m])
     for _ in range(4):
         X = np.unique(rng.integers(0, sides, (400, m)), axis=0).astype(float)
-        points = metrics.prepare(rng.permutation(X), "euclidean")
+        points = preparation.prepare(rng.permutation(X), "euclidean")
         for way in ("screen", "tree"):
             assert edges(Only(way), points) == edges(REFERENCE, points)
 

@@ -2,8 +2,8 @@
 
 A case is checked against the CPU at no more than `CHECKED` points (single linkage of a million would take the CPU
 hours), in the same type, then timed at its own size: the best of a few runs, input and result on the host. The
-modelled time is that of `benchmarks.model`, for the card that is there. Where CUDA is emulated the same is done with
-small data, and seconds say nothing.
+modelled time is that of `benchmarks.model`, for the GPU that is used. Where CUDA is emulated the same is done with
+small data, and times are meaningless.
 """
 
 from __future__ import annotations

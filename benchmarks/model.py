@@ -2,8 +2,8 @@
 
 The calls of primitives come from a run of the same algorithms on the CPU (`benchmarks.trace`), at no more than 20,000
 points, and are scaled with n². What a call costs was counted in the compiled kernels: instructions of all lanes, and
-bytes of the memory sectors they ask for. A card's time for a call is that of the slower of the two, plus launches and
-waits. docs/gpu-model.md says how the counts were taken, and what is left out.
+bytes of the memory sectors they access. The time of a call is that of the slower of the two, plus launches and waits.
+docs/gpu-model.md describes the counts, and the omissions of the model.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Benchmarks of 100,000 points and more, against programs that store no matrix either.
 
-Cases run as those of `benchmarks.cases` do. Afterwards a table tells how seconds grow with n, and how they differ
-between kinds of points. A case of another linkage is added to `CASES`; what it is compared with follows from
-its name, as in "single 1000000 x 2, uniform".
+Cases run like those of `benchmarks.cases`. Afterwards a table shows the growth of seconds with n, and their
+dependence on the distribution of points. A case of another linkage is added to `CASES`; the program that it is
+compared with follows from its name, as in "single 1000000 x 2, uniform".
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _quitefastmst() -> Call:
     """Return the loader of quitefastmst's spanning tree, converted to Z."""
     import quitefastmst
 
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
     from gpuclust.hierarchy.assemble import assemble
 
     def heights(X: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""What a new user waits for.
-
-The import, the first call ever (everything is compiled), the first call of a later process.
-"""
+"""Startup times: the import, the first call ever (everything is compiled), and the first call of a later process."""
 
 from __future__ import annotations
 

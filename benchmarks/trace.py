@@ -1,7 +1,7 @@
 """Trace of a linkage: the primitives that it calls on its backend, with the sizes that determine their cost.
 
-The algorithms are the same on every device, so a run on the CPU tells how many rows are searched, how many rounds are
-made, and of how many clusters, on a GPU. `benchmarks.model` puts prices on it.
+The algorithms are the same on every device, so a run on the CPU gives the numbers of rows searched, of rounds and of
+clusters on a GPU, to which `benchmarks.model` assigns costs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gpuclust.core.backend import Backend
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.points import nearest
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.runner import run
 from gpuclust.core.methods import METHODS
 from gpuclust.warm import warm
 

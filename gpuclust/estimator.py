@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from gpuclust.core import methods, metrics
 from gpuclust.core.arguments import real_number, real_numbers
 from gpuclust.core.devices import is_device_array
-from gpuclust.core.metric_arguments import table_arguments
 from gpuclust.core.observations import check_observations
+from gpuclust.core.preparation import table_arguments
 from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.linkage import compute
 
@@ -43,8 +43,7 @@ Metric = str | Callable[..., Any]
 
 
 class AgglomerativeClustering(ClusterMixin, BaseEstimator):
-    """
-    Agglomerative clustering with scikit-learn's interface, on CUDA GPUs or on all CPU cores.
+    """Agglomerative clustering with scikit-learn's interface, on CUDA GPUs or on all CPU cores.
 
     The clusters are those of `sklearn.cluster.AgglomerativeClustering` without connectivity. Beyond it there are all
     seven linkages and every metric of `gpuclust.linkage`, Ward's linkage of precomputed distances, the linkage
@@ -76,7 +75,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
         Where to compute, as for `gpuclust.linkage`.
     dtype : {"float64", "float32"}
-        What to compute in; float32 halves memory.
+        Type of the computation; float32 halves memory.
     memory_limit : int or str, optional
         Bytes a fit may take on its device, or text such as ``"8GB"``; by default what is available.
     metric_params : dict, optional
@@ -90,11 +89,11 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         How many clusters there are.
     n_leaves_ : int
         How many samples were clustered.
-    children_ : ndarray of int64, shape (n_samples - 1, 2)
+    children_ : ndarray of shape (n_samples - 1, 2), int64
         What each merge unites: samples, or n_samples + i for what merge i made.
-    distances_ : ndarray of float64, shape (n_samples - 1,)
+    distances_ : ndarray of shape (n_samples - 1,), float64
         At which height.
-    linkage_matrix_ : ndarray of float64, shape (n_samples - 1, 4)
+    linkage_matrix_ : ndarray of shape (n_samples - 1, 4), float64
         The tree as SciPy's functions and `gpuclust.hierarchy` take it: dendrogram, cophenet, ...
     n_connected_components_ : int
         Always 1.
@@ -150,12 +149,11 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         self.metric_params = metric_params
 
     def fit(self, X: Any, y: Any = None) -> AgglomerativeClustering:
-        """
-        Cluster the rows of X.
+        """Cluster the rows of X.
 
         Parameters
         ----------
-        X : array_like, shape (n_samples, n_features)
+        X : array_like of shape (n_samples, n_features)
             Samples; with ``metric="precomputed"`` distances, shape (n_samples, n_samples).
         y : ignored
             For scikit-learn's signature.
@@ -192,8 +190,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         return self
 
     def cut(self, n_clusters: ArrayLike | None = None, distance_threshold: ArrayLike | None = None) -> np.ndarray:
-        """
-        Cut the fitted tree: the labels that a fit with other numbers would give, without fitting again.
+        """Cut the fitted tree: the labels that a fit with other numbers would give, without fitting again.
 
         Parameters
         ----------

@@ -12,10 +12,10 @@ import numpy as np
 
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
-from gpuclust.core import devices, frames, methods, metrics
+from gpuclust.core import devices, frames, methods, metrics, preparation
+from gpuclust.core.clusters import Merges
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
-from gpuclust.core.merges import Merges
 from gpuclust.core.observations import (
     check_observations,
     count,
@@ -39,11 +39,11 @@ Metric = str | Callable[..., float]
 
 @dataclass(frozen=True)
 class Linkage:
-    """A linkage matrix and how it came to be.
+    """A linkage matrix, and how it was computed.
 
     Attributes
     ----------
-    Z : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of shape (n - 1, 4), float64
     plan : Plan
     scans : int
         Rows of the dissimilarity matrix searched for a minimum.
@@ -74,34 +74,33 @@ def linkage(
 
     Parameters
     ----------
-    y : array_like
-        Points, shape (n, m), or condensed dissimilarities as `gpuclust.distance.pdist` returns them, shape
-        (n (n - 1) / 2,). Two to 2^31 - 1 observations, all values finite. Also what lies on a CUDA device (CuPy,
-        torch, anything with the CUDA array interface or DLPack): on that device it is used where it is.
+    y : array_like of shape (n, m) or (n (n - 1) / 2,)
+        Points, or condensed dissimilarities as `gpuclust.distance.pdist` returns them. Two to 2^31 - 1 observations,
+        all values finite. Also what lies on a CUDA device (CuPy, torch, anything with the CUDA array interface or
+        DLPack): on that device it is used where it is.
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
-        The linkage. Ward, centroid and median mean something for Euclidean dissimilarities only: from points they
-        take no other metric, and condensed dissimilarities are taken to be Euclidean.
+        The linkage. Ward, centroid and median are defined for Euclidean dissimilarities only: for points they take no
+        other metric, and condensed dissimilarities are assumed to be Euclidean.
     metric : str or callable
         Any metric of `gpuclust.distance.pdist`; not used for condensed dissimilarities.
     optimal_ordering : bool
-        Order the leaves so that neighbours are as near as the tree allows (`optimal_leaf_ordering`): O(n³) time,
-        O(n²) memory.
+        Order the leaves so that the distances between neighbours have the least sum (`optimal_leaf_ordering`): O(n³)
+        time, O(n²) memory.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
-        Where to compute. "auto" takes a GPU where one can be used and the job is large enough to gain by it
-        (`gpuclust.plan` tells). The threads of the CPU can be limited by the environment variable
-        GPUCLUST_NUM_THREADS.
+        Device of the computation. "auto" uses a GPU if one is available and the job is large enough to gain by it
+        (see `gpuclust.plan`). The environment variable GPUCLUST_NUM_THREADS limits the threads on the CPU.
     dtype : {"float64", "float32"}
-        What to compute in. float32 halves memory; heights are then right to about 1e-6 of the largest, however far
-        from the origin the points are, where the metric does not change under translation. Those of cosine and
-        correlation are right to 1e-6 of the one that they are subtracted from, those of braycurtis, and of canberra
-        for each feature, to 1e-6 of one; of jensenshannon the squares. Sizes of clusters, which all linkages
-        but single and complete weigh with, are then exact up to 2^24.
+        Type of the computation. float32 halves the memory; the error of heights is then about 1e-6 of the largest,
+        however far from the origin the points are, if the metric is invariant under translation. Heights of cosine,
+        correlation and braycurtis, and of canberra for each feature, have an absolute error of 1e-6; of jensenshannon
+        the squares. Sizes of clusters, which are weights in all linkages but single and complete, are then exact up
+        to 2^24.
     progress : bool or callable
         True shows a bar; a callable is called with (merges made, merges in all).
     memory_limit : int or str, optional
         Bytes this call may take on its device, or text such as ``"8GB"``; by default what is available.
     algorithm : str
-        ``"auto"``: the fastest that fits. To compare them, or to know better, one that the plan could choose, for
+        ``"auto"``: the fastest that fits into memory. Otherwise one that the plan could choose, for
 
         - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
         - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
@@ -112,12 +111,12 @@ def linkage(
           up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)
         - centroid and median: ``"generic"`` (from points, on centroids), ``"generic, stored"``
 
-        All of them give the same tree where no two dissimilarities are equal. Where some are, each gives one of the
-        right ones. No other is tried if memory runs out.
+        All of them give the same tree if no two dissimilarities are equal. Otherwise each gives one of the valid
+        trees. No other is tried if memory runs out.
 
     Returns
     -------
-    Z : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of shape (n - 1, 4), float64
         Row i merges clusters ``Z[i, 0] < Z[i, 1]`` at height ``Z[i, 2]`` into cluster n + i, of ``Z[i, 3]``
         observations.
 
@@ -127,8 +126,8 @@ def linkage(
         For a method or metric that does not exist or does not fit the input, or input of the wrong shape, type or
         values: also for a row or pair of rows that the metric is not defined for, and heights that are no numbers.
     DoesNotFit
-        If the memory needed is more than there is, or than ``memory_limit``; raised before that memory is asked for.
-        Or if it runs out all the same, and nothing else that fits is left to be done.
+        If more memory is needed than is available, or than ``memory_limit``; raised before it is allocated. Also if
+        memory runs out during the computation, and no fallback fits.
     TypeError
         If ``progress`` is neither a bool nor callable.
     BackendUnavailable
@@ -139,23 +138,23 @@ def linkage(
     ClusterWarning
         If the points look like a square matrix of dissimilarities.
     RoundingWarning
-        If some of the condensed dissimilarities are negative, by no more than rounding explains: they count as zero.
+        If some of the condensed dissimilarities are negative up to rounding: they are set to zero.
     FallbackWarning
-        If memory ran out, and the job went on in another way or on the CPU.
+        If memory ran out, and another algorithm or the CPU was used instead.
 
     Notes
     -----
     Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the others
     merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers of
     memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
-    with more, half of the square of the clusters that the first rounds leave (`gpuclust.plan` tells). Very small
-    and very large numbers are scaled by a power of two, so that squares neither underflow nor overflow. Heights of
-    single linkage are SciPy's bits; where no two dissimilarities are equal those of complete linkage are too, and
-    those of the others agree to 1e-12. Where some are equal the tree is not unique, and but for single linkage its
-    heights are not either: a pair of the smallest dissimilarity is merged at each step, the same one on each run,
-    whatever the number of threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to
-    512 points, has SciPy's rows also then; of more points rows of equal height come by (smaller, larger) end of the
-    edge of the spanning tree.
+    with more, half of the square of the clusters that the first rounds leave (see `gpuclust.plan`). Very small and
+    very large numbers are scaled by a power of two, so that squares neither underflow nor overflow. Heights of single
+    linkage are SciPy's bits; if no two dissimilarities are equal those of complete linkage are too, and those of the
+    others agree to 1e-12. If some are equal the tree is not unique, and neither are its heights, except for single
+    linkage: a pair of the smallest dissimilarity is merged at each step, the same one in each run, for any number of
+    threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to 512 points, has SciPy's
+    rows even then; for more points rows of equal height are ordered by the (smaller, larger) end of the edge of the
+    spanning tree.
 
     The dissimilarity of a cluster x to the union of a and b, d(x, a|b), where ``|a|`` is the size of a:
 
@@ -194,9 +193,9 @@ def compute(
     algorithm: str = AUTO,
     **metric_arguments: Any,
 ) -> Linkage:
-    """The same as `linkage`, with the plan and the time each phase took.
+    """As `linkage`, with the plan and the time of each phase.
 
-    ``metric_arguments`` are the metric's own: p, w, V, VI.
+    ``metric_arguments`` are those of the metric: p, w, V, VI.
     """
     started = time.perf_counter()
     check_progress(progress)
@@ -213,8 +212,8 @@ def compute(
         warn_of_square(data)
         planned = found if isinstance(found, metrics.Metric) else name
         if isinstance(found, metrics.Metric):
-            keep = metrics.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
-        else:  # only Python can call it: its dissimilarities are computed first
+            keep = preparation.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
+        else:  # a Python function: its dissimilarities are computed first
             data = check_observations(pdist(to_host(data), metric, device="cpu", **metric_arguments))
             condensed = True
     n = count(data)
@@ -303,13 +302,13 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, M
                 f"({attempt.algorithm}, on {attempt.device}): {format_bytes(attempt.memory)} were to be needed"
                 f"{f' ({said})' if said else ''}."
             )
-        # Only here, where the error is gone, are the arrays that its traceback held.
-    raise DoesNotFit(f"{story} Nothing that would fit is left to be tried.")
+        # The arrays referenced by the traceback are freed here, after the except block.
+    raise DoesNotFit(f"{story} No fallback fits.")
 
 
 def _exponent(condensed: Any, n: int, rule: methods.Method, working: np.dtype) -> int:
-    """Of the power of two that dissimilarities are multiplied by, so that what is computed from them is in range."""
-    copied = rule.name in ("single", "complete")  # they are only compared
+    """Exponent of the power of two by which dissimilarities are multiplied, to keep squares and sums in range."""
+    copied = rule.name in ("single", "complete")  # dissimilarities are only compared
     if copied and condensed.dtype == working:
         return 0
     room = frames.room_for(2 if rule.on_squares else 1, working, 0 if copied else n, digits=False)
@@ -317,7 +316,7 @@ def _exponent(condensed: Any, n: int, rule: methods.Method, working: np.dtype) -
 
 
 def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:
-    """Which two rows have no finite dissimilarity, if some of the first comparisons tell."""
+    """Describe a pair of rows without a finite dissimilarity, searched among the first rows; None if not found."""
     rows = to_host(data)
     step = max(1, _COMPARED // max(1, rows.size))
     for begin in range(0, min(len(rows), step * _SLABS), step):
@@ -330,12 +329,12 @@ def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[s
     return None
 
 
-#: Numbers of pairs that are compared at once to find such rows, and how often.
+#: Number of pairs that `_undefined_pair` computes at a time, and number of such blocks.
 _COMPARED, _SLABS = 1 << 24, 16
 
 
 def _shorthand(method: str, title: str, given: str, heights: str) -> Callable[[Any], np.ndarray]:
-    """The function of one argument that SciPy names after a linkage."""
+    """The function of one argument named after a linkage, as in SciPy."""
 
     def shorthand(y: Any) -> np.ndarray:
         return linkage(y, method)
@@ -345,12 +344,12 @@ def _shorthand(method: str, title: str, given: str, heights: str) -> Callable[[A
 
     Parameters
     ----------
-    y : array_like
-        Points, shape (n, m), or condensed {given}, shape (n (n - 1) / 2,).
+    y : array_like of shape (n, m) or (n (n - 1) / 2,)
+        Points, or condensed {given}.
 
     Returns
     -------
-    Z : ndarray of float64, shape (n - 1, 4)
+    Z : ndarray of shape (n - 1, 4), float64
         See `linkage`, for the errors too.
 
     Notes

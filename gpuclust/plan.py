@@ -7,18 +7,17 @@ from operator import index
 
 import numpy as np
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.base import Algorithm, Problem
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.table import ALGORITHMS, AUTO, Option, options
 from gpuclust.core import devices, methods, metrics
 from gpuclust.core.backend import select
 from gpuclust.core.device import CPU, Device
-from gpuclust.core.layout import stored_bytes
 from gpuclust.core.memory import available_memory as available_memory
 from gpuclust.core.memory import format_bytes as format_bytes
 from gpuclust.core.memory import parse_bytes as parse_bytes
-from gpuclust.core.sizes import FUSED, MOST
+from gpuclust.core.sizes import FUSED, MOST, stored_bytes
 from gpuclust.core.sizes import TILE as TILE
 from gpuclust.errors import DoesNotFit
 
@@ -30,7 +29,7 @@ LITTLE = 2**26
 
 @dataclass(frozen=True)
 class Plan:
-    """How a linkage will be computed.
+    """Algorithm, device and memory with which a linkage will be computed.
 
     Attributes
     ----------
@@ -48,11 +47,11 @@ class Plan:
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str
-        Why this algorithm, and this device where it was not asked for by name.
+        Reason for the algorithm, and for the device if that was not specified.
     matrix : int
-        What of ``memory`` is a stored matrix.
+        Bytes of a stored matrix, included in ``memory``.
     fallbacks : tuple of Plan
-        What is done instead should memory run out all the same: the first of these that fits, then the next.
+        Plans to be tried, in this order, if memory runs out nevertheless.
 
     Examples
     --------
@@ -83,12 +82,12 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Modelled time, rough: it tells seconds from hours."""
-        return speed.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
+        """Estimated time, to about an order of magnitude."""
+        return costs.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
 
     @property
     def problem(self) -> Problem:
-        """What is computed, without how."""
+        """The problem that the plan solves."""
         return Problem(self.n, self.m, methods.resolve(self.method), self.metric, self.dtype)
 
     def __str__(self) -> str:
@@ -99,7 +98,7 @@ class Plan:
         )
 
     def check(self) -> None:
-        """Raise `DoesNotFit` if the job needs more memory than it may use; the message says what would do."""
+        """Raise `DoesNotFit`, with suggestions, if the job needs more memory than it may use."""
         if not self.fits:
             where = f" on {self.device}" if self.device.on_gpu else ""
             raise DoesNotFit(
@@ -110,7 +109,7 @@ class Plan:
 
     @property
     def most_clusters(self) -> int:
-        """Clusters whose matrix fits beside what else the job holds."""
+        """Number of clusters whose matrix fits into the memory that the job leaves."""
         deferred = ALGORITHMS[self.algorithm].deferred
         budget = self.matrix if deferred else self.limit - (self.memory - self.matrix)
         if budget <= 0:
@@ -123,7 +122,7 @@ class Plan:
         return low
 
     def what_would_fit(self) -> list[str]:
-        """Changes of this job, in words, each of which would make it fit: as planned, not guessed."""
+        """Descriptions of changes to the job, each of which makes it fit according to a plan."""
         found = []
         if self.dtype == "float64" and self._with(dtype="float32").fits:
             found.append('dtype="float32" (half the memory)')
@@ -146,14 +145,14 @@ class Plan:
         return found
 
     def _with(self, **changes: object) -> Plan:
-        """The plan of a job that differs in this, within the same limit."""
+        """The plan of a modified job, within the same limit."""
         wanted = {name: getattr(self, name) for name in ("n", "m", "method", "metric", "dtype", "device")} | changes
         device = wanted.pop("device")
         problem = Problem(**{**wanted, "method": methods.resolve(wanted["method"])})
         return _Planner(problem, max(1, self.limit)).on(device)
 
     def _largest(self) -> int:
-        """The most observations that would fit, down to a number of three digits."""
+        """The largest number of observations that fits, rounded down to three digits."""
         low, high = 1, self.n
         while high - low > max(1, low // 1000):
             middle = (low + high) // 2
@@ -173,7 +172,7 @@ def plan(
     *,
     algorithm: str = AUTO,
 ) -> Plan:
-    """Which algorithm a linkage will use, on which device, and how much memory it will take.
+    """Plan a linkage: algorithm, device and memory, without computing it.
 
     Parameters
     ----------
@@ -184,8 +183,8 @@ def plan(
     method, metric, dtype, device : str
         As for `gpuclust.linkage`.
     memory_limit : int or str, optional
-        Bytes, or text such as ``"8GB"``; by default the memory that is available now, on a card its own, on the
-        host with the limits of a container.
+        Bytes, or text such as ``"8GB"``; by default the memory that is available now: that of the GPU, or that of the
+        host within the limits of a container.
     algorithm : str
         ``"auto"``, or the algorithm to use, as for `gpuclust.linkage`.
 
@@ -226,16 +225,15 @@ def plan_for(
     copied: int = 0,
     quick: bool = False,
 ) -> Plan:
-    """`plan`, for points or dissimilarities that lie on card ``holder`` already.
+    """As `plan`, for an input in the memory of GPU ``holder`` (None: of the host).
 
-    ``metric`` is looked up unless it is one of the table, as it is for Minkowski's with an exponent.
-    ``copied`` bytes are taken by a copy of the input in the working type. ``quick``: the limit of a job that needs
-    little is not looked up.
+    ``metric`` may be a `Metric`, as for Minkowski's with an exponent. ``copied`` is the size in bytes of a copy of
+    the input in the working type. ``quick``: for a small job the available memory is not queried.
     """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
     if n > MOST:
-        raise ValueError(f"n must be at most {MOST:,}, got {n:,}: indices on a card have 32 bits.")
+        raise ValueError(f"n must be at most {MOST:,}, got {n:,}: indices on a GPU have 32 bits.")
     if m is not None and m > MOST:
         raise ValueError(f"m must be at most {MOST:,}, got {m:,}.")
     if m is not None:
@@ -250,18 +248,18 @@ def plan_for(
         name = select(device).name
         return _with_fallbacks(planner, planner.on(name, _hint(planner, name)))
     brought = 0 if holder is not None else problem.input_bytes
-    name, why = speed.choose(planner.work, n, m, problem.dtype, brought, holder)
+    name, why = costs.choose(planner.work, n, m, problem.dtype, brought, holder)
     name = select(name).name
     chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
     if name.on_gpu and not chosen.fits:
-        why = f"{chosen.device} has no room: it would take {format_bytes(chosen.memory)}."
+        why = f"It does not fit on {chosen.device}, where it needs {format_bytes(chosen.memory)}."
         chosen = planner.on(CPU, why)
     return _with_fallbacks(planner, chosen)
 
 
 @dataclass(frozen=True)
 class _Planner:
-    """Plans of one problem within one limit, on whatever device."""
+    """Plans of a problem within a memory limit, by device."""
 
     problem: Problem
     memory_limit: int | None
@@ -276,15 +274,15 @@ class _Planner:
         return options(self.problem, self.asked)[0].algorithm.work(self.problem)
 
     def on(self, device: Device, why: str = "") -> Plan:
-        """The plan for one device: the first algorithm that fits, or else the one that takes the least.
+        """The plan for a device: the first algorithm that fits, or otherwise the one that needs least memory.
 
-        ``why`` is added to its reason.
+        ``why`` is appended to its reason.
         """
         known = options(self.problem, self.asked, device)
         sizes = [self._size(option.algorithm, device) for option in known]
         limit = self.memory_limit if self.memory_limit is not None else self._available(device, sizes)
         within = [size.within(limit) for size in sizes]
-        if self.asked != AUTO and known[0].algorithm.adjustable:  # with a matrix of everything it would be another
+        if self.asked != AUTO and known[0].algorithm.adjustable:  # with the full matrix it would be another algorithm
             within = [size.within(min(limit, size.fixed + size.matrix // 2)) for size in sizes]
         fitting = [place for place, size in enumerate(within) if size.total <= limit]
         place = fitting[0] if fitting else min(range(len(within)), key=lambda k: within[k].total)
@@ -312,12 +310,14 @@ class _Planner:
 
     def _available(self, device: Device, sizes: list[Footprint]) -> int:
         needed = max(size.total for size in sizes)
-        if not self.problem.condensed and self.problem.method.pairs is not None:  # more clusters may be left
+        if (
+            not self.problem.condensed and self.problem.method.pairs is not None
+        ):  # more clusters than expected may be left
             needed += stored_bytes(self.problem.n, self.problem.dtype)
         return LITTLE if self.quick and needed <= LITTLE and not device.on_gpu else _available(device)
 
     def slimmer(self, plan: Plan) -> list[Plan]:
-        """Plans for the same device that take less memory, and more time; the largest first."""
+        """Plans for the same device with less memory, and more time; the largest first."""
         if not plan.matrix or plan.m is None:
             return []
         found = []
@@ -333,7 +333,7 @@ class _Planner:
 
 
 def _with_fallbacks(planner: _Planner, chosen: Plan) -> Plan:
-    """``chosen`` and, for when memory runs out, the same with a smaller matrix or none, then both on the CPU."""
+    """``chosen`` with its fallbacks: a smaller matrix or none, then both on the CPU."""
     others = planner.slimmer(chosen)
     if chosen.device.on_gpu:
         host = planner.on(CPU)
@@ -342,7 +342,7 @@ def _with_fallbacks(planner: _Planner, chosen: Plan) -> Plan:
 
 
 def _hint(planner: _Planner, device: Device) -> str:
-    """What float32 would bring, where float64 is slow."""
+    """The gain by float32 on a GPU whose float64 is slow, as a sentence; empty on others."""
     problem = planner.problem
     if not device.on_gpu or problem.dtype != "float64":
         return ""
@@ -350,11 +350,11 @@ def _hint(planner: _Planner, device: Device) -> str:
     if card.slowdown <= 2:
         return ""
     double, single = (
-        speed.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
+        costs.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
     )
     capability = ".".join(map(str, card.capability))
     return (
-        f"float64 runs at 1/{card.slowdown} of the rate of float32 on this card (compute capability {capability}): "
+        f"float64 runs at 1/{card.slowdown} of the rate of float32 on this GPU (compute capability {capability}): "
         f'dtype="float32" would take half the memory and about {single / double:.0%} of the time.'
     )
 

@@ -1,4 +1,4 @@
-"""The compiled work of gpuclust: the same files and function names under ``cpu``, ``cuda`` and ``reference``.
+"""Compiled kernels: implementations of the backend protocol for ``cpu``, ``cuda`` and ``reference``.
 
 This folder stands at the top of the repository and installs as ``gpuclust.kernels``.
 """

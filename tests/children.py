@@ -1,8 +1,8 @@
 """Processes that tests start, with signals as a terminal gives them, and that end with their test.
 
-What starts the tests may ignore SIGINT (``nohup``, the background of a shell script, many CI systems), and a child
-inherits that: it would never hear of a Ctrl-C that a test sends, and a test that waits for its end would wait for
-ever. So tests that send signals start their children here.
+The tests may be started with SIGINT ignored (``nohup``, the background of a shell script, many CI systems), and child
+processes inherit that: they would ignore the SIGINT that a test sends, and the test would wait forever. So tests that
+send signals start their child processes here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Dockerfile as a list of instructions, as far as ours need it."""
+"""Parser of Dockerfiles, as far as ours need it: a list of instructions."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Judges a linkage matrix by its definition, in extended precision and relative to each merge's own distance.
+"""Verifier of a linkage matrix by its definition, in extended precision, relative to the distance of each merge.
 
 The merges of Z are replayed on dissimilarities computed from the points in `numpy.longdouble`. Each must join a
-closest pair of the clusters of that moment, at that pair's dissimilarity. Where several pairs are equally close any
-of them is right, and what counts as equal is a relative tolerance, so that merges far below the extent of the data
-are judged like all others. O(n²) numbers and about O(n²) time.
+closest pair of the clusters at that step, at that pair's dissimilarity. If several pairs are equally close any of
+them is valid. The tolerance for equality is relative, so that merges far below the extent of the data are verified
+like all others. O(n²) numbers and about O(n²) time.
 
 On platforms where `numpy.longdouble` is double precision the judge is as precise as that.
 """

@@ -1,7 +1,7 @@
-"""A judge of centroid and median linkage that computes centroids exactly, in whole numbers.
+"""Verifier of centroid and median linkage with centroids in exact integer arithmetic.
 
-Every merge must be a closest pair of its moment, at its true distance, both to within a small part of that very
-distance: however near to each other the clusters are, and however far from the origin. Copies must merge at 0.
+Every merge must be a closest pair at its step, at its true distance, both with a small tolerance relative to that
+distance, however near to each other the clusters are, and however far from the origin. Duplicates must merge at 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A machine with CUDA devices, as far as the host's code can tell: cards, a CuPy of NumPy arrays, and a backend.
+"""A fake machine with CUDA devices, for tests of host code: devices, a CuPy of NumPy arrays, and a backend.
 
-Its device arrays refuse to become NumPy arrays by themselves, as CuPy's do, and count how often points are brought to
-the host.
+Its device arrays refuse implicit conversion to NumPy arrays, like CuPy's, and count the copies of points to the host.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import numpy as np
 from gpuclust.core import devices
 from gpuclust.core.device import Device
 from gpuclust.core.devices import Card
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 
 H200 = Card(0, "H200", (9, 0), 141 * 10**9, 132, 1.98e9, 4.8e12)
 GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
 
 
 class DeviceArray:
-    """What `cupy.ndarray` offers, as far as it is needed on the host's side."""
+    """Substitute for `cupy.ndarray`, as far as host code needs it."""
 
     fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
@@ -183,7 +182,7 @@ class FakeCuda:
 
 
 def _on_host(value: Any) -> Any:
-    """What a kernel sees: device memory. Copies that it makes of it are not counted."""
+    """Device memory as a kernel sees it. Copies that it makes are not counted."""
     if isinstance(value, Points):
         machine.kept.append(isinstance(value.features, DeviceArray))
         return replace(value, features=_on_host(value.features))
@@ -192,7 +191,7 @@ def _on_host(value: Any) -> Any:
 
 @dataclass
 class Machine:
-    """What happened on the fake machine.
+    """The events on the fake machine.
 
     Attributes
     ----------
@@ -208,7 +207,7 @@ machine = Machine()
 
 
 def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 10**10) -> Machine:
-    """From now on there are these cards, with so many bytes free, and CuPy; undone by pytest's monkeypatch."""
+    """Install these GPUs, with this free memory, and CuPy, until pytest's monkeypatch is undone."""
     for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"):
         patch.delenv(name, raising=False)
     patch.setattr(devices, "missing", lambda: None)
@@ -219,7 +218,7 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     module.backend = FakeCuda  # type: ignore[attr-defined]
     patch.setitem(sys.modules, module.__name__, module)
     patch.setitem(importlib.import_module("gpuclust.core.backend").REGISTRY, "cuda", module.__name__)
-    plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.layout"))
+    plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.sizes"))
     available, stored = plan._available, layout.stored_bytes
     patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
     for user in ("plan", "algorithms.stored", "algorithms.generic", "algorithms.cluster_tree"):

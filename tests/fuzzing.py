@@ -1,8 +1,8 @@
-"""Fuzzing of linkages and neighbour lists on the CPU: random hard points, algorithms and constants, all judged.
+"""Fuzzing of linkages and neighbour lists on the CPU: random difficult points, algorithms and constants.
 
-A seed determines a case. Tuning constants that Python reads are drawn for every case, so that what is rare at their
-usual values (lists of one entry, boxes of one point, a new tree every round, a chain that is cut off) is common. Each
-result must be the same for several numbers of threads and pass `exact_judge`.
+A seed determines a case. Tuning constants that Python reads are drawn for every case, so that situations that are
+rare at their usual values (lists of one entry, boxes of one point, a new tree every round, a chain cut short) are
+common. Each result must be the same for several numbers of threads and pass `exact_judge`.
 
 As a program it runs seeds and prints the cases that fail; one seed is printed in full::
 
@@ -57,7 +57,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "CHAIN_ENTRIES": (1, 1000),
         "CHAIN_CALLS": (1, 3, 1 << 20),
     },
-    "gpuclust.algorithms.greedy": {"TAIL": (1, 2, 5, 20), "STEP": (1, 100)},
+    "gpuclust.algorithms.generic": {"TAIL": (1, 2, 5, 20), "STEP": (1, 100)},
     "gpuclust.core.matrix_free": {"ROWS_BETWEEN_REPORTS": (1, 7)},
     "gpuclust.core.component_search": {"ROWS_BETWEEN_REPORTS": (1, 7)},
     "gpuclust.algorithms.cluster_tree": {"LAST": (2, 3, 10, 50)},
@@ -122,7 +122,7 @@ ANGULAR = ("cosine", "correlation")
 
 @dataclass
 class Case:
-    """What a seed stands for."""
+    """The case of a seed."""
 
     seed: int
     kind: str
@@ -417,14 +417,14 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     from searches import nearest_cluster
 
     from gpuclust.algorithms.candidates import limits_of_clusters, limits_of_points
-    from gpuclust.core import methods, metrics
+    from gpuclust.core import methods, metrics, preparation
     from gpuclust.core.backend import select
     from gpuclust.core.clusters import Clusters
     from gpuclust.kernels.reference.candidates import between_clusters
 
     r = np.random.default_rng([case.seed, 5])
     rule = methods.METHODS[str(r.choice(["complete", "complete", "average", "weighted"]))]
-    points = metrics.prepare(case.X, case.metric, dtype=case.dtype, **case.given)
+    points = preparation.prepare(case.X, case.metric, dtype=case.dtype, **case.given)
     clusters = Clusters.of_points(points.n, points.features.dtype)
     near = r.random() < 0.6
     for _ in range(int(r.integers(0, 6))):
@@ -442,7 +442,7 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     found = [(stored.nearest, stored.distance), nearest_cluster(cpu, points, rule, clusters, rows)]
     neighbours = np.argsort(r.random((points.n, points.n)), axis=1)
     found.append(cpu.nearest_among(points, rule, clusters, neighbours, rows))
-    if metrics.is_convex(case.metric):
+    if metrics.facts(case.metric).convex:
         tree = cpu.search_clusters(points, rule, clusters, bounded=True)
         place = np.empty(rows.size, np.int64)
         place[np.argsort(tree.ids)] = rows  # rows are in order of ids
@@ -523,7 +523,7 @@ def _ordering(case: Case) -> np.ndarray:
 
 
 def failure(case: Case) -> str | None:
-    """What is wrong with the result of a case, in words; ``None`` if nothing is."""
+    """Description of the fault of a case's result; ``None`` if it is correct."""
     from exact_judge import Wrong
 
     try:

@@ -1,4 +1,4 @@
-"""Runs the CPU's kernels as plain Python, with block sizes small enough for a few dozen points to fill many blocks.
+"""Run the CPU's kernels as plain Python, with block sizes small enough for a few dozen points to fill many blocks.
 
 Nothing is compiled, so an edit of a kernel takes effect at once and every line can be traced: that is what mutation
 tests and coverage of kernels need. `install` must be called before any kernel module is imported.

@@ -1,4 +1,4 @@
-"""Which lines of the CPU's kernels the fuzzer never reaches: with kernels as plain Python, on some seeds of it.
+"""Coverage of the CPU's kernels by the fuzzer: lines that are not reached, with kernels as plain Python.
 
 python tests/kernel_coverage.py --count 300      # seeds of each method; prints the lines never reached
 """
@@ -14,7 +14,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What is looked at: files whose names begin so.
+#: Prefixes of the files that are examined.
 WATCHED = ("kernels/cpu/", "gpuclust/algorithms/")
 #: Of these only functions that linkages and neighbour lists call: others are reached by tests of their own.
 NOT_FOR_LINKAGE = (

@@ -1,8 +1,8 @@
-"""Numba's simulator, with the threads of a block taking turns: ten times faster, and the same every time.
+"""Numba's simulator with greenlets for the threads of a block: ten times faster, and deterministic.
 
-The simulator makes a thread of Python's for every thread of a block, and polls until all stand at a barrier; nearly
-all of the time goes into that. Here they are greenlets: one runs at a time, up to its next barrier or its end, then
-the next one does. They do so in one order and then in the other, so that what depends on the order shows.
+The simulator starts a Python thread for every thread of a block, and polls until all have reached a barrier, which
+takes nearly all of the time. Here threads are greenlets: one runs at a time, up to its next barrier or its end, then
+the next one. The order alternates, which exposes results that depend on it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def install() -> None:
             waiting = [thread for thread in reversed(waiting) if not thread.lane.dead]
 
     def extract_stack(frame: Any) -> list[tuple[str, int]]:
-        """What the simulator tells shared arrays apart by: where the caller stands. Nothing is looked up on disk."""
+        """The key by which the simulator distinguishes shared arrays: the caller's line. No file is read."""
         return [(f.f_code.co_filename, f.f_lineno) for f in (frame.f_back, frame)]
 
     kernel.BlockManager.run = run

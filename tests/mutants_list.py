@@ -258,8 +258,8 @@ MUTANTS = [
     Mutant(
         "screen_shy",
         "kernels/cpu/space/screen.py",
-        "shy = np.float32(1 - _EPS * (group.shape[0] + 16))",
-        "shy = np.float32(1)",
+        "lessened = np.float32(1 - _EPS * (group.shape[0] + 16))",
+        "lessened = np.float32(1)",
         "the gap of a box is not lowered by its rounding",
         "threshold() allows 2 m + 32 units of its own, of which a sum of squares takes m + 2 at most",
     ),
@@ -903,7 +903,7 @@ MUTANTS = [
     ),
     Mutant(
         "equal_weight_one",
-        "gpuclust/algorithms/equal.py",
+        "gpuclust/algorithms/candidates.py",
         "weight = sizes[by_id].astype(dtype) if method.counted else",
         "weight = np.ones(count, dtype) if method.counted else",
         "copies weigh one",
@@ -1004,15 +1004,15 @@ MUTANTS = [
     Mutant(
         "walk_shy",
         "kernels/cpu/clusters/summary_search.py",
-        "shy = number(1 - 16 * np.finfo(dtype).eps)",
-        "shy = number(1)",
+        "lessened = number(1 - 16 * np.finfo(dtype).eps)",
+        "lessened = number(1)",
         "factors of sizes count as exact",
     ),
     Mutant(
         "walk_least_size",
         "kernels/cpu/clusters/summary_search.py",
-        "return geometric(total, size, least_size[node]) * shy",
-        "return geometric(total, size, size) * shy",
+        "return geometric(total, size, least_size[node]) * lessened",
+        "return geometric(total, size, size) * lessened",
         "a node's smallest cluster is not looked at",
     ),
     Mutant(

@@ -1,8 +1,7 @@
-"""A verifier of linkage matrices that knows about ties, for dissimilarities that are given: see `exact_judge`.
+"""Verifier of linkage matrices for given dissimilarities, with ties; see also `exact_judge`.
 
-Where dissimilarities are equal the tree is not unique, so two right answers can differ in every id. What makes Z
-right is that each of its merges joins a closest pair at that moment, under the definition of the linkage, and says so
-truly.
+If dissimilarities are equal the tree is not unique, so two valid results can differ in every id. Z is valid if each
+merge joins a closest pair at its step, by the definition of the linkage, at the height of that pair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pytest plugin that puts gpuclust in SciPy's place, for running SciPy's own tests on it (``-p scipy_plugin``).
+"""A pytest plugin that replaces SciPy's functions by gpuclust's, to run SciPy's own tests (``-p scipy_plugin``).
 
 Every public name of ``scipy.cluster.hierarchy``, and the functions of ``scipy.spatial.distance`` that gpuclust has,
 are replaced before any test module is imported. A name that gpuclust lacks is an error at once: nothing is skipped
@@ -49,7 +49,7 @@ def _knows_test_names(ours: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _replace(theirs: ModuleType, ours: dict[str, Any]) -> None:
-    """Originals are all taken before the first is replaced; SciPy's table of array types is told of ours."""
+    """Originals are all taken before the first is replaced; our modules are added to SciPy's table of array types."""
     pairs = {name: (getattr(theirs, name), new) for name, new in ours.items()}
     table = getattr(_array_api, "xp_capabilities_table", {})  # since SciPy 1.16
     for name, (old, new) in pairs.items():

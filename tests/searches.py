@@ -1,4 +1,4 @@
-"""The searches that backends make their primitives of, called one by one."""
+"""The searches of which the backends' primitives are made, called one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every algorithm that the plan can choose, asked for by name, beside SciPy: dimensions 1 to 130, both types."""
+"""Every algorithm that the plan can choose, by name, against SciPy: dimensions 1 to 130, both types."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_tree_is_scipys(method, metric, algorithm, m):
 @pytest.mark.parametrize("m", range(1, 131))
 @pytest.mark.parametrize("method", METHODS)
 def test_the_tree_is_scipys_in_every_dimension(method, m):
-    """Of so many points that first rounds are made from lists of neighbours, and squared distances are screened."""
+    """With enough points for first rounds from lists of neighbours, and for screening of squared distances."""
     assert max(FUSED, index.FEWEST) < MANY
     for option in options(Problem(MANY, m, methods.METHODS[method], "euclidean", "float64")):
         check(method, "euclidean", option.algorithm.name, MANY, m)

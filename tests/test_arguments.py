@@ -1,7 +1,7 @@
-"""Every argument of every public function, given values that cannot be right.
+"""Every argument of every public function, with invalid values.
 
-Whatever is refused is refused with a ``ValueError`` or ``TypeError`` that names the argument; nothing else is ever
-raised, and what is accepted is accepted on purpose: it is listed here.
+Invalid values cause a ``ValueError`` or ``TypeError`` that names the argument, and no other exception; values that
+are accepted on purpose are listed here.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ FUNCTIONS = {
 
 
 def accepted(function: str, argument: str, what: str, value: Any) -> bool:
-    """What looks wrong, and is not."""
+    """Values that look invalid, and are valid."""
     default = inspect.signature(FUNCTIONS[function]).parameters[argument].default
     if value is None and default is None:
         return True

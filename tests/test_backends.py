@@ -1,5 +1,5 @@
 """Every backend against the reference, primitive by primitive, on odd sizes and tied data. The reference is tested
-against SciPy here too: it is what the others are measured by."""
+against SciPy here too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from searches import nearest, nearest_cluster, nearest_outside
 
 import gpuclust
 from gpuclust.algorithms.candidates import reciprocal_pairs
-from gpuclust.core import devices, methods, metrics
+from gpuclust.core import devices, methods, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
 from gpuclust.errors import BackendUnavailable
@@ -34,7 +34,7 @@ def backend(request):
 
 def tied_points(n: int, m: int, dtype: str, metric: str = "sqeuclidean") -> metrics.Points:
     X = np.random.default_rng(n).integers(0, 4, (n, m)).astype(float)
-    return metrics.prepare(X, metric, dtype=dtype)
+    return preparation.prepare(X, metric, dtype=dtype)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,7 +51,7 @@ def test_reference_is_scipy(method, n):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", SIZES)
 def test_stored_matrix(backend, n, dtype):
-    for points in (tied_points(n, 3, dtype), metrics.prepare(points_for("cosine", n, 5), "cosine", dtype=dtype)):
+    for points in (tied_points(n, 3, dtype), preparation.prepare(points_for("cosine", n, 5), "cosine", dtype=dtype)):
         ours, reference = backend.store_points(points), REFERENCE.store_points(points)
         np.testing.assert_array_equal(ours.nearest, reference.nearest)
         np.testing.assert_allclose(ours.distance, reference.distance, rtol=1e-5 if dtype == "float32" else 1e-12)
@@ -117,7 +117,7 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
 )
 def test_clusters_of_points(backend, method, metric):
     """Stored dissimilarities of clusters, and the nearest of a few candidates: the reference's."""
-    points = metrics.prepare(points_for(metric, CLUSTERED, 6), metric)
+    points = preparation.prepare(points_for(metric, CLUSTERED, 6), metric)
     rule = methods.METHODS[method]
     clusters = some_clusters(CLUSTERED, rule.counted)
     assert clusters.size.max() > 2
@@ -159,8 +159,8 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("method", PAIRWISE)
 def test_clusters_searched_by_bounds(backend, method, dtype):
-    """What a stored matrix of the reference says, for clusters, after a round, and after a chain."""
-    points = metrics.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
+    """The state of a stored matrix of the reference: for clusters, after a round, and after a chain."""
+    points = preparation.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
     rule = methods.METHODS[method]
     clusters = some_clusters(131, rule.counted, dtype)
     tree = backend.search_clusters(points, rule, clusters, bounded=True)
@@ -222,7 +222,7 @@ def test_knn_of_tied_points(backend, n, dtype):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_knn_of_every_metric(backend, metric):
-    points = metrics.prepare(points_for(metric, 40 if SIMULATED else 140, 6), metric)
+    points = preparation.prepare(points_for(metric, 40 if SIMULATED else 140, 6), metric)
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
@@ -232,7 +232,7 @@ def test_knn_of_weighted_metrics(backend, metric):
     if not metrics.METRICS["hamming" if metric == "matching" else metric].accepts_weights:
         pytest.skip("takes no weights")
     weights = np.random.default_rng(2).random(6) + 0.1
-    points = metrics.prepare(points_for(metric, 60, 6), metric, w=weights)
+    points = preparation.prepare(points_for(metric, 60, 6), metric, w=weights)
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
@@ -246,7 +246,7 @@ def test_nearest(backend, n, dtype):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_nearest_of_every_metric(backend, metric):
-    points = metrics.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
+    points = preparation.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
     ours, reference = nearest(backend, points), nearest(REFERENCE, points)
     np.testing.assert_allclose(ours[1], reference[1], rtol=1e-12, atol=1e-15)
 
@@ -331,7 +331,7 @@ def test_generic(backend, method, n, dtype):
 def test_products_of_cophenetic_distances(backend, n, dtype):
     X = points_for("cityblock", n, 3, seed=n)
     tree = LeafTree(hierarchy.linkage(X, "centroid"))  # with inversions
-    points = metrics.prepare(X[tree.leaves], "cityblock", dtype=dtype)
+    points = preparation.prepare(X[tree.leaves], "cityblock", dtype=dtype)
     ours, reference = (candidate.correlate(points, tree, 0.3, tree.mean) for candidate in (backend, REFERENCE))
     np.testing.assert_allclose(ours, reference, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-12 * n * n)
 

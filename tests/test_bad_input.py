@@ -1,4 +1,4 @@
-"""Bad input to linkage: an error that says what was got and what is allowed; never a crash, never a wrong Z."""
+"""Invalid input to linkage: an error with the value and the allowed ones; never a crash, never a wrong Z."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches from end to end: results, reports, what is not done again, and what goes wrong without harm to the rest."""
+"""Batches from end to end: results, reports, unchanged results, and failures that do not affect other data sets."""
 
 from __future__ import annotations
 
@@ -500,7 +500,7 @@ worker.run_job = run_job
 
 
 def test_each_card_has_a_process_and_the_cpu_a_pool(tmp_path, data, monkeypatch):
-    """What would run on cards is done on the CPU here, after it has noted which card its process sees."""
+    """Jobs for GPUs run on the CPU here, after they have recorded the GPU that their process sees."""
     from dataclasses import replace
 
     from gpuclust.app.batch import estimate as estimates

@@ -1,4 +1,4 @@
-"""What a batch is made of: files, patterns, folders, manifests; their options, names, plans and order."""
+"""Inputs of a batch: files, patterns, folders, manifests; their options, names, plans and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that are killed, stopped or orphaned: what is complete stays, the rest is done later."""
+"""Batches that are killed, stopped or orphaned: complete results stay, and the rest is computed later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 
 
 def data_sets(folder, files):
-    """So many good ones, and one that is not."""
+    """A number of valid data sets, and an invalid one."""
     rng = np.random.default_rng(11)
     for place in range(files):
         np.save(folder / f"{place:03}.npy", rng.normal(size=(30 + place % 40, 3)))
@@ -184,7 +184,7 @@ def test_ctrl_c_stops_it_and_says_what_is_left(data, tmp_path):
     assert len(status) == FILES + 1
     assert status.count("not run") >= FILES - len(complete(out))
     assert list(out.rglob("*.tmp")) == []
-    with locked(out):  # nobody is at work there any more
+    with locked(out):  # no batch is running there any more
         pass
 
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks gpu``: it checks before it times, stops where results differ, and needs a device."""
+"""``python -m benchmarks gpu``: results are checked before timing, and a device is needed."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial import ConvexHull
 
 from gpuclust import distance, hierarchy
-from gpuclust.core import metrics
-from gpuclust.core.merges import Merges
+from gpuclust.core import preparation
+from gpuclust.core.clusters import Merges
 from gpuclust.core.observations import count, observations_of
 from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import assemble
@@ -30,7 +30,7 @@ LARGEST = 2**31 - 1
 
 
 def virtual(*shape: int) -> np.ndarray:
-    """An array of so many zeros that takes no memory."""
+    """An array of zeros that takes no memory."""
     return np.broadcast_to(np.int8(0), shape)
 
 
@@ -122,7 +122,7 @@ LAST = 2 * TILE + 1
 @pytest.mark.parametrize("n", [46_341, 46_342, 65_536, 65_537])
 def test_condensed_distances_of_the_last_points(n):
     x = np.random.default_rng(n).random(n).astype(np.float32)
-    points = metrics.prepare(x[:, None], "cityblock", dtype="float32")
+    points = preparation.prepare(x[:, None], "cityblock", dtype="float32")
     flat = untouched(n * (n - 1) // 2)
     kernel = pairwise._tile_kernel(points.metric, False, flat.dtype)
     for begin in (0, n - LAST):  # of columns: of the first ones none counts
@@ -144,7 +144,7 @@ def look_up(matrix, rows, x, out):
 
 @pytest.mark.parametrize("n", [46_341, 46_342, 65_536, 65_537])
 def test_rows_of_a_stored_matrix(n):
-    """What the row of one cluster says of another, the row of the other says of it."""
+    """Entries of the rows of two clusters for each other are equal."""
     rows, x = tile_rows(n), n - 2
     matrix, found = untouched(tiled_size(n)), np.empty(rows * TILE, np.float32)
     values = np.random.default_rng(n).random(rows * TILE).astype(np.float32)
@@ -214,7 +214,7 @@ MANY = 65_537
 
 
 def parts(Z: np.ndarray, most: int) -> list[np.ndarray]:
-    """Rows of Z below the last merges, by the cluster of at most so many observations that they are part of."""
+    """Rows of Z below the last merges, by the cluster of bounded size that they are part of."""
     n = len(Z) + 1
     whole = np.zeros(2 * n - 1, np.int64)  # of each cluster the one that it is part of, or none: too large
     rows: dict[int, list[int]] = {}

@@ -1,7 +1,4 @@
-"""The disk cache of compiled kernels.
-
-Hit by later processes, never with another kernel's code, wherever it may be.
-"""
+"""The disk cache of compiled kernels: hits in later processes, never with another kernel's code, in any folder."""
 
 from __future__ import annotations
 
@@ -87,7 +84,7 @@ WORK = """
 
 
 def test_a_later_process_compiles_nothing(tmp_path):
-    """What a first process has compiled a second one finds, whatever of the library it uses.
+    """A second process finds the kernels that a first one has compiled, for all of the library.
 
     In the cache that all tests share, where most of it is by now: a new one takes two minutes to fill.
     """

@@ -1,4 +1,4 @@
-"""The first rounds from neighbour lists: every merge is one that the matrix would have made."""
+"""The first rounds from neighbour lists: the merges are those of a stored matrix."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
 from gpuclust.algorithms.candidates import LARGEST, candidate_rounds, limits_of_clusters, limits_of_points
-from gpuclust.core import methods, metrics
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
-from gpuclust.core.clusters import Clusters
-from gpuclust.core.merges import Merging
+from gpuclust.core.clusters import Clusters, Merging
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 
 
 def rounds(X: np.ndarray, method: str, metric: str = "euclidean", dtype: str = "float64"):
     merges = Merging(len(X), np.dtype(dtype))
-    points = metrics.prepare(X, metric, dtype=dtype)
+    points = preparation.prepare(X, metric, dtype=dtype)
     alone = Clusters.of_points(len(X), points.features.dtype)
     clusters = candidate_rounds(select("cpu"), points, methods.METHODS[method], alone, merges, lambda done: None)
     return clusters, merges
@@ -94,7 +93,7 @@ def test_a_reference_run_gives_the_same(method):
     results = []
     for name in ("cpu", "reference"):
         merges = Merging(150, np.dtype("float64"))
-        points = metrics.prepare(X, "cityblock")
+        points = preparation.prepare(X, "cityblock")
         alone = Clusters.of_points(150, points.features.dtype)
         rule = methods.METHODS[method]
         clusters = candidate_rounds(select(name), points, rule, alone, merges, lambda done: None)

@@ -1,4 +1,4 @@
-"""The scripts of continuous integration: which Pythons are found, what is installed there, what was counted."""
+"""The scripts of continuous integration: Pythons found, packages installed, tests counted."""
 
 from __future__ import annotations
 

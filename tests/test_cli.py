@@ -1,4 +1,4 @@
-"""The command line: what a run leaves behind, what it says, its exit codes, the demonstration, and Ctrl-C."""
+"""The command line: files and output of a run, exit codes, the demonstration, and Ctrl-C."""
 
 from __future__ import annotations
 

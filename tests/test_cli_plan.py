@@ -1,4 +1,4 @@
-"""``gpuclust plan``: what a linkage would need, without doing it."""
+"""``gpuclust plan``: the needs of a linkage, without computing it."""
 
 from __future__ import annotations
 

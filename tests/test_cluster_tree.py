@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
 from gpuclust.algorithms.cluster_tree import FEW_FEATURES
-from gpuclust.core import jit, methods, metrics
+from gpuclust.core import jit, methods, preparation
 from gpuclust.kernels.cpu.clusters.hull import keep_corners
 from gpuclust.linkage import compute
 
@@ -146,9 +146,9 @@ def test_points_that_are_dropped_are_never_the_farthest(kind, metric):
 
 
 def test_few_points_of_a_large_cluster_are_kept():
-    """What makes complete linkage of large clusters cheap: corners of their hulls."""
+    """Corners of convex hulls, which make complete linkage of large clusters cheap."""
     X = data("normal", 3000, 2)
-    points = metrics.prepare(X, "euclidean")
+    points = preparation.prepare(X, "euclidean")
     rule = methods.METHODS["complete"]
     backend = importlib.import_module("gpuclust.core.backend").select("cpu")
     clusters = gpuclust.core.clusters.Clusters

@@ -1,4 +1,4 @@
-"""`gpuclust compare`: what other programs give, and what happens to one that cannot, fails, hangs or is wrong."""
+"""`gpuclust compare`: results of other programs, and programs that are unsuitable, fail, hang or are wrong."""
 
 from __future__ import annotations
 

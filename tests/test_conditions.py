@@ -1,4 +1,4 @@
-"""Where things are short or missing: room on the disk, open files, a home, locks, text, someone who reads stdout."""
+"""Missing resources: disk space, open files, a home folder, locks, text encodings, a reader of stdout."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from gpuclust import batch
 from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.inputs import unique_names
 from gpuclust.app.data.output import OutputError
-from gpuclust.app.job import job
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job import runner
+from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import complete_record, identity
+from gpuclust.app.job.runner import run
 from gpuclust.errors import FallbackWarning, InputFileError
 
 POINTS = np.random.default_rng(5).normal(size=(40, 2))
@@ -64,7 +65,7 @@ def whole(out, points):
     """The number of clusters of the complete result in a folder; None if there is none, and nothing half-written."""
     for clusters in (3, 4):
         wanted = a_job(points, out, clusters)
-        if complete_record(out, identity(wanted, job.Source.of(wanted)))[0] is not None:
+        if complete_record(out, identity(wanted, runner.Source.of(wanted)))[0] is not None:
             return clusters
     assert not out.exists() or os.listdir(out) == [], "part of a result"
     return None
@@ -181,7 +182,7 @@ def test_an_input_that_changes_during_the_run(tmp_path, points, monkeypatch):
     table = tmp_path / "t.csv"
     table.write_text("1,2\n3,4\n5,6\n7,81\n")
     os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
-    real = job.load
+    real = runner.load
 
     def load(given):
         found = real(given)
@@ -189,7 +190,7 @@ def test_an_input_that_changes_during_the_run(tmp_path, points, monkeypatch):
         os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
         return found
 
-    monkeypatch.setattr(job, "load", load)
+    monkeypatch.setattr(runner, "load", load)
     with pytest.raises(InputFileError, match=r"t\.csv: was changed while it was being read"):
         run(a_job(table, tmp_path / "o"))
 

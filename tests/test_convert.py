@@ -1,4 +1,4 @@
-"""MATLAB's form and Newick text: there and back again, other programs' trees, and errors that say where."""
+"""MATLAB's form and Newick text: round trips, trees of other programs, and errors with positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cophenetic distances and their correlation with the distances that were clustered, beside SciPy's."""
+"""Cophenetic distances and their correlation with the clustered distances, against SciPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search by bounding boxes: the bits of the search without, and fewer tiles where points lie close together."""
+"""Search by bounding boxes: the bits of the full search, with fewer tiles where points lie close together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
 import gpuclust
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.tile import geometry
 
@@ -47,7 +47,7 @@ def points_of(kind: str, n: int, name: str = "sqeuclidean", weighted: bool = Fal
         given["V"] = np.linspace(0.5, 2, X.shape[1])
     elif weighted:
         given["w"] = np.linspace(0, 2, X.shape[1])
-    return metrics.prepare(X, name, dtype=dtype, **given)
+    return preparation.prepare(X, name, dtype=dtype, **given)
 
 
 def components(n: int) -> dict[str, np.ndarray]:
@@ -173,7 +173,7 @@ def test_few_points_are_compared_at_once():
 def test_distances_that_overflow_are_left_to_the_other_search():
     X = np.random.default_rng(0).random((N, 2))
     X[3] *= 1e200
-    points = metrics.prepare(X, "sqeuclidean")
+    points = preparation.prepare(X, "sqeuclidean")
     points = replace(points, features=np.ascontiguousarray(X.T))  # without the power of two that would prevent it
     assert boxes.located(points) is None
     assert boxes.search_all(points)[1][3] == -np.inf
@@ -185,7 +185,7 @@ def test_the_order_is_made_once_and_dies_with_its_points():
     known = set(boxes._located)
     where = boxes.located(points)
     assert boxes.located(points) is where
-    assert boxes.located(metrics.by_order(points)[0]) is where
+    assert boxes.located(preparation.by_order(points)[0]) is where
     del points, where
     gc.collect()
     assert boxes._located.keys() <= known

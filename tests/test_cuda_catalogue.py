@@ -1,7 +1,7 @@
-"""Kernels for CUDA are compiled for every architecture, and keep the rules; no GPU is needed.
+"""Kernels for CUDA are compiled for every architecture, and obey the rules; no GPU is needed.
 
-``make test`` takes representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
-And the rules notice a kernel that breaks them.
+``make test`` compiles representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
+The checks of the rules are tested with kernels that break them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ needs_assembler = pytest.mark.skipif(not assembled(), reason="ptxas is not on PA
 
 @pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.sweep)])
 def records(request) -> Mapping[str, Record]:
-    """What was found out about each kernel, or about representatives.
+    """The records of each kernel, or of representatives.
 
     Takes minutes, and seconds when little has changed.
     """

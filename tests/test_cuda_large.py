@@ -1,6 +1,6 @@
-"""What only a device can show: 20,000 observations against the CPU, memory that is short, memory that is given back.
+"""Tests that need a device: 20,000 observations against the CPU, short memory, freed memory.
 
-Where CUDA is emulated sizes are small, and what is about CuPy's pool of memory is left out.
+Where CUDA is emulated sizes are small, and tests of CuPy's memory pool are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The launch layer: what it refuses, what it counts, what it keeps; on a device, or emulated."""
+"""The launch layer: checks of arguments, counters, cached arrays; on a device, or emulated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = ON_DEVICE
 
 @kernel(types.float32[::1], types.float32, INT, types.float32[:, ::1])
 def spread(x, factor, columns, out):
-    """``factor`` times x in each of so many columns."""
+    """``factor`` times x in each of the columns."""
     i = cuda.grid(1)
     if i < x.size:
         for column in range(columns):

@@ -1,4 +1,4 @@
-"""Whole linkages on CUDA against the CPU: the same Z, few waits for the device, nothing left behind."""
+"""Whole linkages on CUDA against the CPU: the same Z, few waits for the device, no memory left allocated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def phases(request, monkeypatch):
         stored = importlib.import_module("gpuclust.algorithms.rounds")
         monkeypatch.setattr(stored, "FUSED", 8)
         monkeypatch.setattr(stored, "TAIL", 6)
-        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.greedy"), "TAIL", 6)
+        monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.generic"), "TAIL", 6)
         monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.spanning_tree"), "SMALL", 2)
     return request.param
 

@@ -1,4 +1,4 @@
-"""Scalar functions of the tables, as kernels for CUDA get them: the same numbers, no product left to the compiler."""
+"""Scalar functions of the tables, rewritten for CUDA: the same numbers, and no product is fused by the compiler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conftest import EMULATED, SIMULATED, points_for
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
-from gpuclust.core import centroids, methods, metrics
+from gpuclust.core import centroids, methods, metrics, preparation
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import inspection, scalar
 from gpuclust.kernels.cuda.launch import Kernel, cuda, kernel, real
@@ -35,7 +35,7 @@ FUNCTIONS = {
 
 
 def plain(function) -> FunctionType:
-    """What Python itself can call of a translated function."""
+    """The form of a translated function that Python can call."""
     return getattr(function, "py_func", function)
 
 
@@ -124,9 +124,9 @@ def test_there_is_a_form_for_all_points():
     for name, metric in metrics.METRICS.items():
         for dtype in DTYPES:
             for w in (None, np.ones(4)) if metric.accepts_weights else (None,):
-                points = metrics.prepare(points_for(name, 9, 4), name, dtype=dtype, w=w)
+                points = preparation.prepare(points_for(name, 9, 4), name, dtype=dtype, w=w)
                 assert (points.metric.name, points.metric.finish, points.weights is not None, dtype) in forms
-    indefinite = metrics.prepare(points_for("euclidean", 9, 2), "mahalanobis", VI=np.diag([1.0, -1.0]))
+    indefinite = preparation.prepare(points_for("euclidean", 9, 2), "mahalanobis", VI=np.diag([1.0, -1.0]))
     assert indefinite.weights is not None
     assert ("mahalanobis", indefinite.metric.finish, True, DTYPES[0]) in forms
 
@@ -138,7 +138,7 @@ def test_the_step_of_two_zeros_adds_nothing(name, dtype):
     metric = TABLE[name]
     w = np.ones(4) if "weighted" in name else None
     given = {"p": 3.5} if metric.name == "minkowski" else {}
-    p = metrics.prepare(points_for(metric.name, 9, 4), metric.name, dtype=dtype, w=w, **given).p
+    p = preparation.prepare(points_for(metric.name, 9, 4), metric.name, dtype=dtype, w=w, **given).p
     zero, one = dtype.type(0), dtype.type(1)
     for a, b in ((zero, zero), (dtype.type(0.3), dtype.type(2)), (dtype.type(1e30), one), (dtype.type(np.inf), one)):
         for weight in (zero, one):

@@ -12,7 +12,7 @@ from conftest import BOOLEAN, METRICS, ON_DEVICE, SIMULATED, points_for
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, pairwise, scalar
 from gpuclust.kernels.cuda.tile import DEPTH, geometry
@@ -35,15 +35,15 @@ def prepared(metric: Metric, weighted: bool, dtype: np.dtype, n: int, m: int) ->
     X = points_for("minkowski" if wide else metric.name, n, m, seed=n + m)
     X[n // 2] = X[0]
     if metric.name == "seuclidean":
-        return metrics.prepare(X, metric.name, dtype=dtype, V=np.linspace(0.5, 2, m))
+        return preparation.prepare(X, metric.name, dtype=dtype, V=np.linspace(0.5, 2, m))
     if metric.name == "mahalanobis":  # weights are the signs of an indefinite form
         VI = np.diag(np.where(np.arange(m) % 3 == 1, -0.1, 1) if weighted else np.linspace(0.5, 2, m))
-        return metrics.prepare(X, metric.name, dtype=dtype, VI=VI)
+        return preparation.prepare(X, metric.name, dtype=dtype, VI=VI)
     w = np.linspace(0, 2, m) if weighted and m > 1 else np.ones(m) if weighted else None
     if wide:
-        return replace(metrics.prepare(X, "minkowski", dtype=dtype, p=3.5, w=w), metric=metric)
+        return replace(preparation.prepare(X, "minkowski", dtype=dtype, p=3.5, w=w), metric=metric)
     p = 3.5 if metric.name == "minkowski" else None
-    return metrics.prepare(X, metric.name, dtype=dtype, p=p, w=w)
+    return preparation.prepare(X, metric.name, dtype=dtype, p=p, w=w)
 
 
 def check(A: Points, B: Points, begin: int = 0, end: int | None = None) -> None:
@@ -95,7 +95,7 @@ def test_features_that_fill_no_step(form, m):
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
 def test_no_features(metric):
     """All points are one."""
-    points = metrics.prepare(np.empty((5, 0)), metric)
+    points = preparation.prepare(np.empty((5, 0)), metric)
     check(points, points)
 
 
@@ -111,7 +111,7 @@ def test_some_rows(begin, end):
 @pytest.mark.parametrize("name", [name for name in METRICS if name not in (*BOOLEAN, "mahalanobis", "matching")])
 def test_numbers_that_are_none(name, dtype):
     """NaN, infinity and zero rows give what the reference gives, in their rows and columns only."""
-    points = metrics.prepare(points_for(name, 11, 6, seed=3), name, dtype=dtype)
+    points = preparation.prepare(points_for(name, 11, 6, seed=3), name, dtype=dtype)
     features = points.features.copy()
     features[0, 0], features[2, 1], features[3, 2], features[:, 4] = np.nan, np.inf, -np.inf, 0
     strange = replace(points, features=features)

@@ -1,4 +1,4 @@
-"""Results that were damaged after the fact: a resumed batch does them again and says so, --verify finds them."""
+"""Damaged results: a resumed batch computes them again with a note, and --verify finds them."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def pixels(ax: Any) -> np.ndarray:
 
 
 def description(ax: Any) -> dict[str, Any]:
-    """What stands on the axes."""
+    """The artists on the axes."""
     ax.figure.canvas.draw()
     axes = {}
     for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):

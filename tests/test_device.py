@@ -1,6 +1,6 @@
-"""Devices: the one that is chosen, what is missing, memory that runs out, arrays on a device, nothing left behind.
+"""Devices: the choice, missing software, memory that runs out, arrays on a device, no memory left allocated.
 
-Most is tested on a fake machine with cards (fake_cuda.py). What launches kernels runs where CUDA is emulated, or on a
+Most tests use a fake machine with GPUs (fake_cuda.py). Those that launch kernels run where CUDA is emulated, or on a
 device with ``-m gpu``.
 """
 
@@ -22,14 +22,14 @@ from conftest import EMULATED, METHODS, ON_DEVICE, SIMULATED, points_for
 from fake_cuda import GAMES, H200, DeviceArray
 
 import gpuclust
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import ALGORITHMS
-from gpuclust.core import devices, methods, metrics
+from gpuclust.core import devices, methods, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
 from gpuclust.core.observations import as_array, place, to_host
+from gpuclust.core.sizes import stored_bytes
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import BackendUnavailable, DoesNotFit, FallbackWarning
 from gpuclust.hierarchy import cophenetic_correlation
@@ -265,7 +265,7 @@ def test_auto_goes_to_the_cpu_where_a_card_has_no_room(monkeypatch):
     fake_cuda.install(monkeypatch, memory=10**7)
     job = gpuclust.plan(20_000, None, "average")
     assert job.device == "cpu"
-    assert "cuda has no room: it would take" in job.reason
+    assert "It does not fit on cuda, where it needs" in job.reason
     with pytest.raises(DoesNotFit, match=r'GB of memory on cuda, and 10 MB may be used.*device="cpu"'):
         gpuclust.plan(20_000, None, "average", device="cuda").check()
 
@@ -281,7 +281,7 @@ def test_where_float64_is_slow_the_plan_says_what_float32_would_bring(monkeypatc
     pytest.importorskip("numba_cuda")
     fake_cuda.install(monkeypatch, cards=(GAMES,))
     job = gpuclust.plan(20_000, 64, "ward", device="cuda")
-    assert "1/64 of the rate of float32 on this card (compute capability 8.6)" in job.reason
+    assert "1/64 of the rate of float32 on this GPU (compute capability 8.6)" in job.reason
     assert 'dtype="float32" would take half the memory and about 2% of the time.' in job.reason
     assert "float32" not in gpuclust.plan(20_000, 64, "ward", dtype="float32", device="cuda").reason
     fake_cuda.install(monkeypatch, cards=(H200,))
@@ -299,7 +299,7 @@ def test_the_model_is_of_the_size_of_what_is_documented():
         (1_000_000, 32, "spanning tree", "float32", 9.8),
     ):
         problem = Problem(n, m, methods.METHODS["single"], "euclidean", dtype)
-        modelled = speed.on_card(ALGORITHMS[algorithm].work(problem), n, m, dtype, GAMES, 0)
+        modelled = costs.on_card(ALGORITHMS[algorithm].work(problem), n, m, dtype, GAMES, 0)
         assert seconds / 2 < modelled < seconds * 2
 
 
@@ -403,7 +403,7 @@ def test_without_another_way_the_error_says_what_was_needed(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("gpuclust.kernels.cpu.backend.CpuBackend.summarise", run_out)
-    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 244 kB were to be needed.*Nothing that would fit"):
+    with pytest.raises(DoesNotFit, match=r"summaries, on cpu\): 244 kB were to be needed.*No fallback fits"):
         gpuclust.linkage(points_for("euclidean", 600, 3), "ward", device="cpu")
 
 
@@ -458,7 +458,7 @@ def test_points_of_every_metric(machine, metric):
     """They stay where the metric takes them as they are; the others are brought over once, not more often."""
     X = points_for(metric, 60, 5)
     arguments = {"p": 3} if metric == "minkowski" else {}
-    stays = metrics.keeps_points(metric, **arguments)
+    stays = preparation.keeps_points(metric, **arguments)
     assert stays == (metric in STAYING)
     found = compute(DeviceArray(X), "average", metric, device="cuda", dtype="float32", **arguments)
     assert machine.kept == [stays] * len(machine.kept) != []
@@ -497,8 +497,8 @@ def test_the_cpu_gets_them_once(machine):
 @plainly
 def test_auto_stays_on_the_device_that_holds_them(machine, monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "1")
-    monkeypatch.setattr(speed, "START", 1e-9)
-    monkeypatch.setattr(speed, "on_card", lambda *arguments: 1e-9)
+    monkeypatch.setattr(costs, "START", 1e-9)
+    monkeypatch.setattr(costs, "on_card", lambda *arguments: 1e-9)
     X = points_for("euclidean", 700, 3)
     assert compute(DeviceArray(X, 1), "ward").plan.device == "cuda:1"
     assert compute(DeviceArray(X, 1), "ward", device="cuda").plan.device == "cuda"

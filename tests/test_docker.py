@@ -1,4 +1,4 @@
-"""docker/: linted, and every step that needs no base image run, in a folder that stands for the image."""
+"""docker/: linting, and every step that needs no base image, run in a folder in place of the image."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Image:
 
 
 def copied(path, context):
-    """What COPY takes of the repository, seen through .dockerignore."""
+    """The files of the repository that COPY takes, by .dockerignore."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert rules[0] == "*"
     let_in = [rule[1:] for rule in rules if rule[0] == "!"]

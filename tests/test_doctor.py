@@ -1,4 +1,4 @@
-"""``gpuclust doctor``: every primitive and linkage is checked; what is wrong is found, and told by the exit code."""
+"""``gpuclust doctor``: every primitive and linkage is checked; faults are found, and set the exit code."""
 
 from __future__ import annotations
 

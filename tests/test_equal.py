@@ -1,4 +1,4 @@
-"""Equal points merge first: in pairs of pairs, only where the metric says zero, and nothing else changes."""
+"""Duplicate points merge first: pairwise, only if their distance is zero, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
-from gpuclust.algorithms.equal import merge_equal
+from gpuclust.algorithms.candidates import merge_equal
 from gpuclust.algorithms.rounds import from_points
-from gpuclust.core import methods, metrics
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
-from gpuclust.core.merges import Merging
+from gpuclust.core.clusters import Merging
 from gpuclust.hierarchy.assemble import assemble
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 
 
 def merged(X: np.ndarray, metric: str = "euclidean", method: str = "average"):
-    points = metrics.prepare(X, metric)
+    points = preparation.prepare(X, metric)
     merges = Merging(len(X), points.features.dtype)
     return *merge_equal(points, methods.METHODS[method], merges), merges
 
@@ -63,7 +63,7 @@ def test_linkage_of_many_copies_is_scipys(method, metric, most):
     rng = np.random.default_rng(3)
     some = rng.normal(size=(1100, 7)) if metric != "jaccard" else rng.random((1100, 60)) < 0.5
     X = some[np.concatenate((np.arange(1100), rng.integers(0, 30, 700)))]
-    points = metrics.prepare(X, metric)
+    points = preparation.prepare(X, metric)
     merges = from_points(select("cpu"), points, methods.METHODS[method], lambda done: None, most)
     Z = assemble(merges)
     expected = hierarchy.linkage(pdist(X, metric), method)

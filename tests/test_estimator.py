@@ -1,4 +1,4 @@
-"""`AgglomerativeClustering`: scikit-learn's own checks, its clusters beside scikit-learn's, and what is ours."""
+"""`AgglomerativeClustering`: scikit-learn's own checks, clusters against scikit-learn's, and our extensions."""
 
 from __future__ import annotations
 

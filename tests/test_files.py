@@ -1,4 +1,4 @@
-"""Data files: what is read from each format, and what is said about files that can't be read."""
+"""Data files: the content read from each format, and the errors for files that cannot be read."""
 
 from __future__ import annotations
 

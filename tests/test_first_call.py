@@ -140,7 +140,7 @@ def test_the_same_distances(metric, dtype, uncompiled, monkeypatch):
         ]
     for ours, compiled in zip(found["auto"], found["always"], strict=True):
         np.testing.assert_array_equal(ours, compiled)
-    assert ("reference" in uncompiled) == (not metrics.is_heavy(metrics.resolve(metric, None).name))
+    assert ("reference" in uncompiled) == (not metrics.facts(metrics.resolve(metric, None).name).heavy)
 
 
 def test_compiled_once_small_jobs_have_taken_long(uncompiled, monkeypatch):

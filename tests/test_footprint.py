@@ -1,4 +1,4 @@
-"""Predicted memory beside what a process really takes."""
+"""Predicted memory against the measured peak of a process."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FIRST = int(os.environ.get("GPUCLUST_FUZZ_FIRST", "1000000"))
 
 
 def by_program(*arguments: object) -> str:
-    """What the fuzzer prints as a program of its own; it is an error if a case fails."""
+    """The output of the fuzzer as a program; it is an error if a case fails."""
     command = [sys.executable, str(HERE / "fuzzing.py"), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600 * 12, check=False)

@@ -1,4 +1,4 @@
-"""Centroid and median linkage to the last digits: copies, points far from the origin, clusters of all scales."""
+"""Centroid and median linkage to the last digits: duplicates, points far from the origin, clusters of all scales."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust import hierarchy
-from gpuclust.algorithms.greedy import greedy
-from gpuclust.core import methods, metrics
+from gpuclust.algorithms.generic import greedy
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
@@ -81,7 +81,7 @@ def tree_of(points: Points, method: str, path: str) -> np.ndarray:
 
 
 def prepared(X: np.ndarray, dtype: str = "float64") -> Points:
-    return metrics.prepare(X, "sqeuclidean", dtype=dtype)
+    return preparation.prepare(X, "sqeuclidean", dtype=dtype)
 
 
 @pytest.mark.parametrize("method", LINKAGES)
@@ -147,7 +147,7 @@ def test_a_union_of_copies_is_as_far_from_all_as_a_copy(dtype):
 
 @pytest.mark.parametrize("kind", ["unix time", "tight groups"])
 def test_scipys_heights_far_away(kind):
-    """SciPy updates distances, which knows no origin. Passes over all clusters, and the tree."""
+    """SciPy updates distances, which do not depend on the origin. By passes over all clusters, and by tree."""
     for n in (1000, 4900):
         X = points_of(kind, n)
         Z = gpuclust.linkage(X, "centroid", device="cpu")

@@ -7,8 +7,8 @@ import pytest
 from scipy.cluster import hierarchy
 
 import gpuclust
-from gpuclust.algorithms.greedy import greedy
-from gpuclust.core import methods, metrics
+from gpuclust.algorithms.generic import greedy
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.kernels.cpu.clusters import greedy_tree
 from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric
@@ -62,7 +62,7 @@ def merges(engine, n):
 def test_the_bits_of_passes_over_all_clusters(kind, method, dtype):
     rule = methods.METHODS[method]
     for n, m in ((2, 1), (3, 2), (16, 1), (17, 2), (900, 1), (900, 2), (700, 3), (500, 5), (300, 8), (100, 33)):
-        points = metrics.prepare(points_of(kind, n, m), "sqeuclidean", dtype=dtype)
+        points = preparation.prepare(points_of(kind, n, m), "sqeuclidean", dtype=dtype)
         ours = merges(greedy_tree.TreeGeneric(points, rule), n)
         for expected, found in zip(merges(CentroidGeneric(points, rule), n), ours, strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -72,7 +72,7 @@ def test_the_bits_of_passes_over_all_clusters(kind, method, dtype):
 @pytest.mark.parametrize("kind", ["normal", "grid"])
 def test_the_reference(kind, method):
     rule = methods.METHODS[method]
-    points = metrics.prepare(points_of(kind, 200, 2), "sqeuclidean")
+    points = preparation.prepare(points_of(kind, 200, 2), "sqeuclidean")
     ours = merges(greedy_tree.TreeGeneric(points, rule), 200)
     for expected, found in zip(merges(REFERENCE.generic_points(points, rule), 200), ours, strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -81,7 +81,7 @@ def test_the_reference(kind, method):
 @pytest.mark.parametrize("method", ["centroid", "median"])
 def test_scipys_tree(method):
     X = points_of("normal", 6000, 2)
-    assert greedy_tree.pays(metrics.prepare(X, "sqeuclidean"))
+    assert greedy_tree.pays(preparation.prepare(X, "sqeuclidean"))
     Z, expected = gpuclust.linkage(X, method, device="cpu"), hierarchy.linkage(X, method)
     np.testing.assert_array_equal(Z[:, [0, 1, 3]], expected[:, [0, 1, 3]])
     np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-12)
@@ -99,7 +99,7 @@ def test_any_number_of_threads(monkeypatch):
 
 def test_few_searches():
     """Some three for a merge: linear in n, where every point is distinct."""
-    points = metrics.prepare(points_of("normal", 20_000, 2), "sqeuclidean")
+    points = preparation.prepare(points_of("normal", 20_000, 2), "sqeuclidean")
     found = greedy(greedy_tree.TreeGeneric(points, methods.METHODS["centroid"]), points.n, lambda done: None)
     assert found.scans < 5 * points.n
 
@@ -113,7 +113,7 @@ def test_overflow_is_an_error():
 
 def test_only_where_it_pays():
     def pays(n, m):
-        return greedy_tree.pays(metrics.prepare(np.zeros((n, m)), "sqeuclidean"))
+        return greedy_tree.pays(preparation.prepare(np.zeros((n, m)), "sqeuclidean"))
 
     assert pays(5000, 2)
     assert not pays(4000, 2)

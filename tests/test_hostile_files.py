@@ -1,6 +1,6 @@
-"""Inputs that are no data: special files, bombs, damaged files, manifests of nonsense, names that are no text.
+"""Inputs that are not data: special files, bombs, damaged files, invalid manifests, names that are not text.
 
-Each is refused in one line that names the file, without waiting and without much memory, and stops nothing else.
+Each is refused in one line that names the file, without waiting and without much memory, and does not affect others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from gpuclust.app.batch.inputs import collect
 from gpuclust.app.cli import app
 from gpuclust.app.data.files import read_points, read_shape
 from gpuclust.app.data.opening import open_regular
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
+from gpuclust.app.job.runner import run
 from gpuclust.core.text import displayed
 from gpuclust.errors import DoesNotFit, InputFileError
 

@@ -1,4 +1,4 @@
-"""Complete, average and weighted linkage where a matrix of the clusters does not fit: rounds from points."""
+"""Complete, average and weighted linkage if a matrix of the clusters does not fit into memory: rounds from points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust.algorithms.rounds import from_points
-from gpuclust.core import methods, metrics
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.assemble import assemble
@@ -22,7 +22,7 @@ PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 
 
 def hybrid(X: np.ndarray, method: str, metric: str = "euclidean", most: int = 40, device: str = "cpu"):
-    points = metrics.prepare(X, metric)
+    points = preparation.prepare(X, metric)
     merges = from_points(select(device), points, methods.METHODS[method], lambda done: None, most)
     return assemble(merges), merges.scans
 

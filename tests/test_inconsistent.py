@@ -1,4 +1,4 @@
-"""Inconsistency statistics and maxima over subtrees, beside SciPy's and the tutorial's printed tables."""
+"""Inconsistency statistics and maxima over subtrees, against SciPy and the tutorial's printed tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C is heard within two seconds of work in every phase, and what comes after works; bars hear of long passes."""
+"""Ctrl-C takes effect within two seconds in every phase, and later calls work; progress during long passes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import numpy as np
 from gpuclust.distance import nearest_neighbors, pdist
 from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.core.merges import Merges
+from gpuclust.core.clusters import Merges
 from gpuclust.linkage import compute
 
 rng = np.random.default_rng(0)
@@ -125,8 +125,8 @@ def test_ctrl_c_is_heard_in_every_phase(delays):
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == 24 * len(delays)
     assert [name for name, _, late in found if late is not None and late >= 2] == []
-    heard = {name for name, _, late in found if late is not None}
-    assert len(heard) >= 19, "most phases last long enough to be interrupted"
+    stopped = {name for name, _, late in found if late is not None}
+    assert len(stopped) >= 19, "most phases last long enough to be interrupted"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -157,7 +157,7 @@ def test_ctrl_c_while_llvm_calls_back_is_not_lost(monkeypatch, after):
 
 
 def test_a_pass_is_told_of(monkeypatch):
-    """What a bar is shown during a pass without merges, and what a function is called with."""
+    """The progress that a bar shows during a pass without merges, and the arguments of a function."""
     monkeypatch.setattr(progress, "INTERVAL", 0)
     X = np.random.default_rng(0).random((3000, 8))
 
@@ -180,7 +180,7 @@ def test_a_pass_is_told_of(monkeypatch):
     assert seen[0] == 0
     assert len(seen) > 10
     assert seen == sorted(seen)
-    assert pdist(X).size  # nobody is told any more
+    assert pdist(X).size  # no progress is reported any more
     assert progress._here.tell is None
 
 

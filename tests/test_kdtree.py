@@ -1,4 +1,4 @@
-"""The kd-tree of the CPU: what a search may rely on, for any points and any number of threads."""
+"""The kd-tree of the CPU: the invariants that searches rely on, for any points and any number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of the code, checked on its imports: who may know whom."""
+"""The layers of the code, checked on its imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-#: What modules of a room may import of gpuclust, beside their own room; None: anything but the program.
+#: Packages of gpuclust that each package may import in addition to itself; None: anything but the program.
 ALLOWED: dict[str, tuple[str, ...] | None] = {
     "errors": (),
     "core": ("errors",),
@@ -49,7 +49,7 @@ def source(parts: tuple[str, ...]) -> str:
 
 
 def imported(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """What a module imports of gpuclust, anywhere in it, types included."""
+    """The modules of gpuclust that a module imports, anywhere in it, types included."""
     for node in ast.walk(ast.parse(source(parts))):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

@@ -1,4 +1,4 @@
-"""Very small, very large and far-off numbers: distances and heights, as exact as those of numbers about one."""
+"""Very small and very large numbers, and large offsets: distances and heights keep the accuracy of ordinary ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from conftest import METHODS
 
 import gpuclust
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 from gpuclust.errors import NotFinite
 
@@ -204,7 +204,7 @@ def test_heights_of_other_metrics(metric, exponent):
 
 
 def test_small_distances_beside_large_ones():
-    """What underflows when squared is not zero, down to 1e-300 beside one."""
+    """Numbers whose squares underflow are not zero, down to 1e-300 beside one."""
     X = np.array([[0.0], [1e-300], [3e-300], [1e-170], [1.0]])
     np.testing.assert_allclose(gpuclust.linkage(X)[:, 2], [1e-300, 2e-300, 1e-170 - 3e-300, 1 - 1e-170], rtol=1e-15)
     np.testing.assert_allclose(pdist(X)[[0, 1, 2, 4]], [1e-300, 3e-300, 1e-170, 2e-300], rtol=1e-15)
@@ -238,4 +238,4 @@ def test_no_bit_changes_where_nothing_is_out_of_range(metric):
         degree = 0 if given else metrics.METRICS[metric].degree
         scaled = pdist(np.ldexp(X, exponent), metric, **given)
         np.testing.assert_array_equal(scaled, np.ldexp(kernels, degree * exponent))
-        assert metrics.prepare(np.ldexp(X, exponent), metric).exponent == 0
+        assert preparation.prepare(np.ldexp(X, exponent), metric).exponent == 0

@@ -1,4 +1,4 @@
-"""What memory there is: system, containers, limits of the shell."""
+"""Available memory: system, containers, limits of the shell."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import scipy.spatial.distance as scipy_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.kernels.cpu.space import pairwise as cpu
 from gpuclust.kernels.reference import pairwise as reference
 
@@ -57,7 +57,7 @@ def test_names_and_aliases_are_scipys() -> None:
 @pytest.mark.parametrize("m", [1, 3, 4, 8, 13])
 def test_every_metric_is_scipys(name: str, backend: str, m: int) -> None:
     X = points(name, m=m)
-    ready = metrics.prepare(X, name, **arguments(name))
+    ready = preparation.prepare(X, name, **arguments(name))
     ours, theirs = BACKENDS[backend].condensed(ready), scipy("pdist", X, name, **arguments(name))
     if name == "jensenshannon" and m == 1:  # all rows are the same distribution: by rounding NaN for some in SciPy
         theirs = np.nan_to_num(theirs)
@@ -71,7 +71,7 @@ def test_every_metric_is_scipys(name: str, backend: str, m: int) -> None:
 def test_feature_weights_are_scipys(name: str, backend: str) -> None:
     X = points(name)
     w = np.random.default_rng(1).random(X.shape[1]) * [1, 1, 0, 1, 5, 1, 1]
-    ready = metrics.prepare(X, name, w=w, **arguments(name))
+    ready = preparation.prepare(X, name, w=w, **arguments(name))
     ours, theirs = BACKENDS[backend].condensed(ready), scipy("pdist", X, name, w=w, **arguments(name))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
@@ -81,7 +81,7 @@ def test_weights_of_very_different_size_lose_nothing(name: str) -> None:
     X = points(name)
     w = 10.0 ** np.array([-8, 6, -3, 0, 3, -6, 8])
     np.testing.assert_allclose(
-        cpu.condensed(metrics.prepare(X, name, w=w)), scipy("pdist", X, name, w=w), rtol=1e-12, atol=1e-30
+        cpu.condensed(preparation.prepare(X, name, w=w)), scipy("pdist", X, name, w=w), rtol=1e-12, atol=1e-30
     )
 
 
@@ -89,7 +89,7 @@ def test_weights_of_very_different_size_lose_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_two_sets_share_their_parameters(name: str, backend: str) -> None:
     A, B = points(name, 13), points(name, 29, seed=1)
-    a, b = metrics.prepare_pair(A, B, name, **arguments(name))
+    a, b = preparation.prepare_pair(A, B, name, **arguments(name))
     ours, theirs = BACKENDS[backend].pairwise(a, b), scipy("cdist", A, B, name, **arguments(name))
     assert ours.shape == (13, 29)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
@@ -98,7 +98,7 @@ def test_two_sets_share_their_parameters(name: str, backend: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_float32_stays_float32(name: str) -> None:
     X = points(name)
-    ready = metrics.prepare(X, name, dtype="float32", **arguments(name))
+    ready = preparation.prepare(X, name, dtype="float32", **arguments(name))
     parts = (ready.features, ready.summary, ready.p) + (() if ready.weights is None else (ready.weights,))
     assert {part.dtype for part in parts} == {np.dtype(np.float32)}
     assert ready.features.flags.c_contiguous
@@ -124,13 +124,16 @@ def test_special_values_are_scipys(name: str, backend: str, m: int) -> None:
         given = arguments(name)
     if name == "mahalanobis" and m == 0:
         return  # SciPy takes no empty VI
-    ours, theirs = BACKENDS[backend].condensed(metrics.prepare(X, name, **given)), scipy("pdist", X, name, **given)
+    ours, theirs = (
+        BACKENDS[backend].condensed(preparation.prepare(X, name, **given)),
+        scipy("pdist", X, name, **given),
+    )
     if name == "jensenshannon":  # of NaN and what is no distribution: NaN, where SciPy says infinite
         theirs[np.isnan(ours) & np.isinf(theirs)] = np.nan
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
     if metrics.METRICS[name].accepts_weights and m:
         zero = np.zeros(m)
-        ours = BACKENDS[backend].condensed(metrics.prepare(X, name, w=zero, **given))
+        ours = BACKENDS[backend].condensed(preparation.prepare(X, name, w=zero, **given))
         np.testing.assert_allclose(ours, scipy("pdist", X, name, w=zero, **given), rtol=1e-12)
 
 
@@ -138,20 +141,20 @@ def test_special_values_are_scipys(name: str, backend: str, m: int) -> None:
 def test_infinite_values_are_scipys(name: str) -> None:
     X = np.array([[1.0, np.inf, 2.0], [np.inf, np.inf, 1.0], [-np.inf, 0.0, 0.0], [1.0, 2.0, 3.0]])
     for backend in BACKENDS.values():
-        np.testing.assert_array_equal(backend.condensed(metrics.prepare(X, name)), scipy("pdist", X, name))
+        np.testing.assert_array_equal(backend.condensed(preparation.prepare(X, name)), scipy("pdist", X, name))
 
 
 def test_jensenshannon_is_infinite_for_what_is_no_distribution() -> None:
     X = np.array([[1.0, -1.0, 2.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])
     for backend in BACKENDS.values():
-        ours = backend.condensed(metrics.prepare(X, "js"))
+        ours = backend.condensed(preparation.prepare(X, "js"))
         np.testing.assert_allclose(ours, [np.inf] * 5 + [0.0], atol=1e-8)
 
 
 def test_jensenshannon_of_nearly_equal_rows_is_a_number() -> None:
     row = np.random.default_rng(0).random(50)
     X = row * (1 + 1e-16 * np.random.default_rng(1).normal(size=(200, 50)))
-    ours = cpu.condensed(metrics.prepare(X, "jensenshannon"))
+    ours = cpu.condensed(preparation.prepare(X, "jensenshannon"))
     assert np.isfinite(ours).all()
     assert ours.max() < 1e-7
 
@@ -170,15 +173,15 @@ def test_mahalanobis_of_any_quadratic_form(kind: str) -> None:
     }[kind]
     theirs = scipy("pdist", X, "mahalanobis", VI=VI)
     for backend in BACKENDS.values():
-        np.testing.assert_allclose(backend.condensed(metrics.prepare(X, "mah", VI=VI)), theirs, rtol=1e-10)
+        np.testing.assert_allclose(backend.condensed(preparation.prepare(X, "mah", VI=VI)), theirs, rtol=1e-10)
 
 
 def test_mahalanobis_keeps_a_nan_to_its_row() -> None:
     X = np.random.default_rng(3).normal(size=(20, 3))
     X[4, 1] = np.nan
-    ours = cpu.condensed(metrics.prepare(X, "mahalanobis", VI=np.eye(3)))
+    ours = cpu.condensed(preparation.prepare(X, "mahalanobis", VI=np.eye(3)))
     np.testing.assert_allclose(ours, scipy("pdist", X, "mahalanobis", VI=np.eye(3)), rtol=1e-12)
-    assert np.isnan(cpu.condensed(metrics.prepare(X, "mahalanobis", VI=np.full((3, 3), np.nan)))).all()
+    assert np.isnan(cpu.condensed(preparation.prepare(X, "mahalanobis", VI=np.full((3, 3), np.nan)))).all()
 
 
 def test_resolve() -> None:
@@ -219,18 +222,18 @@ def test_resolve() -> None:
 )
 def test_what_cannot_be_used_is_refused(given: dict[str, object], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
-        metrics.prepare(np.eye(3), **given)  # type: ignore[arg-type]
+        preparation.prepare(np.eye(3), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("X", [np.ones(3), np.ones((2, 2, 2)), [["a", "b"]], np.ones((2, 2)) * 1j, [[None, 1]]])
 def test_points_of_another_kind_are_refused(X: object) -> None:
     with pytest.raises(ValueError, match=r"got (shape|dtype)"):
-        metrics.prepare(X, "euclidean")
+        preparation.prepare(X, "euclidean")
 
 
 def test_a_singular_covariance_is_refused() -> None:
     with pytest.raises(np.linalg.LinAlgError):
-        metrics.prepare(np.ones((9, 2)), "mahalanobis")
+        preparation.prepare(np.ones((9, 2)), "mahalanobis")
 
 
 @settings(deadline=None, max_examples=60)
@@ -245,7 +248,7 @@ def test_the_last_bit_is_scipys(data: st.DataObject) -> None:
     X = X[rng.integers(0, n, n)]  # with duplicates
     if data.draw(st.booleans()):
         X = np.asfortranarray(X)
-    np.testing.assert_array_equal(cpu.condensed(metrics.prepare(X, name)), scipy("pdist", X, name))
+    np.testing.assert_array_equal(cpu.condensed(preparation.prepare(X, name)), scipy("pdist", X, name))
 
 
 @settings(deadline=None, max_examples=40)
@@ -253,7 +256,7 @@ def test_the_last_bit_is_scipys(data: st.DataObject) -> None:
 def test_cpu_is_the_reference(name: str, n: int, m: int, seed: int) -> None:
     if name in ("mahalanobis", "seuclidean"):
         n += m + 1
-    ready = metrics.prepare(points(name, n, m, seed), name, **arguments(name))
+    ready = preparation.prepare(points(name, n, m, seed), name, **arguments(name))
     np.testing.assert_allclose(cpu.condensed(ready), reference.condensed(ready), rtol=1e-13, atol=1e-15)
 
 
@@ -265,7 +268,7 @@ def test_blocks_and_threads_do_not_matter(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)
         monkeypatch.setattr(cpu, "_SMALL", small)
         monkeypatch.setattr(cpu, "_PIECE", 1 << 17)
-        ready = metrics.prepare(X, name)
+        ready = preparation.prepare(X, name)
         results.append((cpu.condensed(ready), cpu.pairwise(ready, ready)))
     for condensed, square in results:
         np.testing.assert_array_equal(condensed, results[0][0])
@@ -278,7 +281,7 @@ def test_kernels_from_disk_and_new_ones_stay_apart(tmp_path: object) -> None:
     """One process leaves a kernel on disk; the next one loads it beside one of its own: each runs its own code."""
     code = (
         "import sys, numpy as np\n"
-        "from gpuclust.core.metrics import METRICS, prepare\n"
+        "from gpuclust.core.preparation import prepare; from gpuclust.core.metrics import METRICS\n"
         "from gpuclust.kernels.cpu.space import pairwise\n"
         "X = np.array([[0.0, 0.0], [3.0, 4.0]])\n"
         "for name in sys.argv[1:]:\n"

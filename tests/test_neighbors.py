@@ -1,4 +1,4 @@
-"""nearest_neighbors: against all distances, against SciPy's and scikit-learn's trees, and what it refuses."""
+"""nearest_neighbors: against all distances, against SciPy's and scikit-learn's trees, and errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
 from gpuclust.algorithms.costs import selection_slab_bytes
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.device import Device
 from gpuclust.distance import nearest_neighbors, pdist, squareform
 from gpuclust.distance.neighbors import memory_needed
@@ -188,14 +188,14 @@ def test_a_box_is_no_farther_than_its_points_whatever_the_power(dtype):
     """Boxes and points a few last bits apart, so that nothing but rounding decides."""
     rng = np.random.default_rng(7)
     minkowski, number = metrics.METRICS["minkowski"], np.dtype(dtype).type
-    between_boxes, _ = tree_knn.bounds(minkowski, False, np.dtype(dtype))
+    between_boxes, *_ = tree_knn.bounds(minkowski, False, np.dtype(dtype))
     eps = np.finfo(dtype).eps
     for p in (0.01, 0.05, 1 / 17, 0.3, 3.0, 50.0):
         for m in (1, 3) if p < 0.05 else (1, 3, 40):
             if dtype == "float32" and p < 0.05:  # overflows
                 continue
             at = rng.uniform(0.5, 1, (400, m)).astype(dtype)
-            points = metrics.prepare(np.concatenate((np.zeros((1, m)), at)), "minkowski", p=p, dtype=dtype)
+            points = preparation.prepare(np.concatenate((np.zeros((1, m)), at)), "minkowski", p=p, dtype=dtype)
             distance = pairwise(points, points)[0, 1:]
             near = (at * (1 - eps * rng.integers(0, 2, at.shape))).astype(dtype)
             corners = np.concatenate((np.zeros((1, m)), near)).astype(dtype)

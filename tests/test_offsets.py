@@ -1,4 +1,4 @@
-"""Points far from the origin: float32 keeps what distances are made of, as a centre is taken away first."""
+"""Points far from the origin: distances keep their digits in float32, since a centre is subtracted first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from conftest import METHODS
 from scipy.cluster import hierarchy
 
 import gpuclust
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 
 UTM = np.array([512695.3, 4649776.2])
@@ -99,8 +99,8 @@ def test_one_answer_for_one_set_of_numbers():
 def test_differences_of_float32_stay_exact():
     """A centre is only taken away where that is exact for most values; near the origin points stay as they are."""
     X = np.random.default_rng(6).normal(size=(200, 3)).astype(np.float32)
-    np.testing.assert_array_equal(metrics.prepare(X, "euclidean", dtype="float32").features, X.T)
-    assert metrics.prepare(X + 50, "euclidean", dtype="float64").features.max() > 40
+    np.testing.assert_array_equal(preparation.prepare(X, "euclidean", dtype="float32").features, X.T)
+    assert preparation.prepare(X + 50, "euclidean", dtype="float64").features.max() > 40
 
 
 def test_an_outlier_takes_nothing_from_the_others():

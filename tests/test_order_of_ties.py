@@ -1,7 +1,7 @@
-"""Single linkage of equal distances: heights are SciPy's bits by every algorithm; the order of rows is stated here.
+"""Single linkage of equal distances: heights are SciPy's bits by every algorithm; the order of rows.
 
-From condensed distances, and of up to 512 points, rows are SciPy's. Of more points they come by (length, smaller end,
-larger end) of the spanning tree's edges.
+For condensed distances, and up to 512 points, rows are SciPy's. For more points they are ordered by (length, smaller
+end, larger end) of the spanning tree's edges.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from scipy.cluster import hierarchy
 
 import gpuclust
 from gpuclust.algorithms.boruvka import _join, boruvka
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.component_search import ByPoints
 from gpuclust.hierarchy.assemble import assemble
@@ -67,7 +67,7 @@ def edges(backend, points) -> list[tuple[float, int, int]]:
 @pytest.mark.parametrize("kind", ["grid", "heap", "equal"])
 def test_ties_give_the_same_z(kind):
     """Rows of one height are in the same order, though other edges are found in each round."""
-    points = metrics.prepare(kind_of_points(kind, 600, 3), "euclidean")
+    points = preparation.prepare(kind_of_points(kind, 600, 3), "euclidean")
     expected = assemble(boruvka(REFERENCE, points, lambda done: None))
     assert len(np.unique(expected[:, 2])) < 300 or kind == "heap"
     for way in ("tree", "screen", None):
@@ -89,7 +89,7 @@ def test_same_edges(metric, kind):
         X = kind_of_points(kind, n, m)
         if metric == "seuclidean":
             X = np.concatenate((X, X[:1] + 1))  # a variance in any case
-        points = metrics.prepare(X, metric, dtype=dtype, **parameters(metric, m))
+        points = preparation.prepare(X, metric, dtype=dtype, **parameters(metric, m))
         assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
@@ -97,14 +97,14 @@ def test_same_edges(metric, kind):
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 7, 8, 16, 33, 64, 130])
 def test_same_edges_in_any_dimension(m, dtype):
     for kind in ("clustered", "cauchy", "duplicated"):
-        points = metrics.prepare(kind_of_points(kind, 300, m), "euclidean", dtype=dtype)
+        points = preparation.prepare(kind_of_points(kind, 300, m), "euclidean", dtype=dtype)
         assert edges(Only("tree"), points) == edges(REFERENCE, points)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock", "chebyshev", "minkowski"])
 def test_weights_and_one_of_them_zero(metric):
     X = kind_of_points("grid", 200, 3)
-    points = metrics.prepare(X, metric, w=[2.0, 0.0, 0.5], **parameters(metric, 3))
+    points = preparation.prepare(X, metric, w=[2.0, 0.0, 0.5], **parameters(metric, 3))
     assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
@@ -133,7 +133,7 @@ def test_same_edges_of_screened_points(m, dtype, monkeypatch):
     """Of boxes that are many and small, too; on a grid and a heap lists say little, and much is searched."""
     monkeypatch.setattr(screen, "MOST", 64)
     for kind in KINDS:
-        points = metrics.prepare(kind_of_points(kind, 500, m), "euclidean", dtype=dtype)
+        points = preparation.prepare(kind_of_points(kind, 500, m), "euclidean", dtype=dtype)
         assert edges(Only("screen"), points) == edges(REFERENCE, points)
 
 
@@ -146,7 +146,7 @@ def test_ties_of_screened_points_whose_lists_are_short(sides, m, monkeypatch):
     rng = np.random.default_rng([sides, m])
     for _ in range(4):
         X = np.unique(rng.integers(0, sides, (400, m)), axis=0).astype(float)
-        points = metrics.prepare(rng.permutation(X), "euclidean")
+        points = preparation.prepare(rng.permutation(X), "euclidean")
         for way in ("screen", "tree"):
             assert edges(Only(way), points) == edges(REFERENCE, points)
 
@@ -157,7 +157,7 @@ def test_screened_far_from_the_origin(offset):
     for m in (3, 20):
         X = kind_of_points("clustered", 700, m) + offset
         X[:2] -= 2 * offset
-        points = metrics.prepare(X, "euclidean")
+        points = preparation.prepare(X, "euclidean")
         assert edges(Only("screen"), points) == edges(REFERENCE, points)
 
 
@@ -168,13 +168,13 @@ def test_screened_far_from_the_origin(offset):
 )
 def test_screened_very_small_and_very_large(scale, dtype):
     """Squares may vanish or be rounded to few bits, and then more of them are equal."""
-    points = metrics.prepare(kind_of_points("uniform", 300, 9) * scale, "sqeuclidean", dtype=dtype)
+    points = preparation.prepare(kind_of_points("uniform", 300, 9) * scale, "sqeuclidean", dtype=dtype)
     assert edges(Only("screen"), points) == edges(REFERENCE, points)
 
 
 def test_a_tree_is_taken_where_it_prunes():
     def chosen(kind, m, metric="sqeuclidean"):
-        points = metrics.prepare(kind_of_points(kind, 5000, m), metric)
+        points = preparation.prepare(kind_of_points(kind, 5000, m), metric)
         found = index.boxed(points, 6)
         return None if found is None else type(found).__name__
 
@@ -187,14 +187,14 @@ def test_a_tree_is_taken_where_it_prunes():
 
 def test_no_tree_where_no_box_bounds_or_a_distance_may_overflow():
     X = kind_of_points("uniform", 1000, 2)
-    assert outgoing(metrics.prepare(X, "cosine")) is None
-    points = metrics.prepare(X, "sqeuclidean")
+    assert outgoing(preparation.prepare(X, "cosine")) is None
+    points = preparation.prepare(X, "sqeuclidean")
     assert outgoing(replace(points, features=points.features * 1e200)) is None
 
 
 def test_first_edges_in_the_total_order():
     """Round by round on a grid, where most edges tie."""
-    points = metrics.prepare(kind_of_points("grid", 300, 2), "sqeuclidean")
+    points = preparation.prepare(kind_of_points("grid", 300, 2), "sqeuclidean")
     for way in ("tree", "screen"):
         search = Only(way).outgoing(points)
         n = search.points.size

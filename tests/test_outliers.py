@@ -1,7 +1,7 @@
-"""One number far larger than all others, such as a code for a missing value: as little is computed, and rightly.
+"""Outliers, such as a code for a missing value: neither the work nor the accuracy suffers.
 
-A margin for rounding, or the scale of numbers in single precision, that went by the largest coordinate of all points
-would leave nothing of the distances between the others, and everything would be compared with everything.
+If margins for rounding, or the scale in single precision, depended on the largest coordinate of all points, bounds
+would exclude nothing, and all pairs would be compared.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_summaries_exact import WARD, Reference, judge, stored_module, tree
 
-from gpuclust.algorithms.equal import merge_equal
-from gpuclust.core import metrics
-from gpuclust.core.merges import Merging
+from gpuclust.algorithms.candidates import merge_equal
+from gpuclust.core import preparation
+from gpuclust.core.clusters import Merging
 from gpuclust.core.methods import METHODS
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.cpu.clusters.cluster_tree import ClusterTree
@@ -32,7 +32,7 @@ def test_margins_go_by_the_coordinates_of_a_cluster():
         for value in (X[7, 1], 1e20, -9.96921e36):
             Y = X.copy()
             Y[7, 1] = value
-            points = metrics.prepare(Y, "sqeuclidean")
+            points = preparation.prepare(Y, "sqeuclidean")
             merges = stored_module.from_matrix(
                 summaries.Summaries(points, WARD, np.ones(points.n)), WARD, lambda done: None
             )
@@ -82,7 +82,7 @@ def test_screens_with_outliers_find_what_the_reference_finds(far, dtype, monkeyp
         ours, reference = tree(X, "ward", dtype=dtype), tree(X, "ward", Reference, dtype)
         np.testing.assert_array_equal(ours, reference)
         for k in (1, 5):
-            points = metrics.prepare(X, "sqeuclidean", dtype=dtype)
+            points = preparation.prepare(X, "sqeuclidean", dtype=dtype)
             index, distance = Screened(points).knn(k)
             square = pairwise(points, points)
             np.fill_diagonal(square, np.inf)
@@ -95,7 +95,7 @@ def test_screens_with_outliers_find_what_the_reference_finds(far, dtype, monkeyp
 def test_bounds_of_centres_go_by_the_coordinates_of_a_cluster(method):
     X = np.random.default_rng(4).normal(size=(1500, 3))
     X[7, 1] = 1e12
-    points = metrics.prepare(X, "euclidean")
+    points = preparation.prepare(X, "euclidean")
     points, clusters = merge_equal(points, METHODS[method], Merging(points.n, points.features.dtype))
     state = ClusterTree(points, METHODS[method], clusters)
     near = np.flatnonzero(state.nearest[state.nearest] == np.arange(state.n))

@@ -1,4 +1,4 @@
-"""What gpuclust did not write is never replaced or removed: inputs, files of the user's, and what links point to."""
+"""Files that gpuclust did not write are never replaced or removed: inputs, the user's files, targets of links."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from gpuclust.app.data.ownership import (
     exclusive,
 )
 from gpuclust.app.data.sealed import read_sealed, write_sealed
-from gpuclust.app.job.job import Job, run
+from gpuclust.app.job.job import Job
 from gpuclust.app.job.results import RESULTS
+from gpuclust.app.job.runner import run
 
 POINTS = np.random.default_rng(5).normal(size=(30, 2))
 MINE = "written by hand\n"
@@ -255,7 +256,7 @@ def test_what_was_changed_in_a_batch_is_kept_and_done_again(here):
 
 
 def test_a_run_and_a_batch_may_share_a_folder(here):
-    """Neither takes the other's files, nor what it knows of its own."""
+    """Neither replaces the other's files, nor loses the record of its own."""
     np.save("a.npy", POINTS)
     assert invoke(*quick("a.npy", "--out", "o")).exit_code == 0
     assert invoke("run", "a.npy", "--out", "o", "-k", 2, "--no-plots").exit_code == 0

@@ -1,4 +1,4 @@
-"""The package as it is installed: what the wheel holds, what an import takes in, and the version."""
+"""The installed package: content of the wheel, modules imported, and the version."""
 
 from __future__ import annotations
 

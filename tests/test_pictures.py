@@ -1,4 +1,4 @@
-"""Pictures of a run: colours of clusters, what a scatter shows, names as text, and pictures that fail."""
+"""Pictures of a run: colours of clusters, scatter plots, names as text, and pictures that fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpuclust import plotting
 from gpuclust.app.batch.outcome import Outcome
 from gpuclust.app.batch.summary import index_page, row_of
 from gpuclust.app.cli import app
-from gpuclust.app.job import job, results
+from gpuclust.app.job import results, runner
 from gpuclust.app.job.job import Job
 from gpuclust.app.report import report
 from gpuclust.app.report.svg import dendrogram_svg, scatter_svg
@@ -28,8 +28,7 @@ from gpuclust.core.text import displayed, guarded, unguarded
 from gpuclust.errors import PictureWarning
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
 from gpuclust.plotting.as_clustered import view_of
-from gpuclust.plotting.cluster_colors import LEFT_OUT, cluster_colors
-from gpuclust.plotting.style import GREY, PALETTE
+from gpuclust.plotting.style import GREY, LEFT_OUT, PALETTE, cluster_colors
 
 #: Names that mean something to a program that draws, prints or reads them.
 NAMES = [
@@ -162,8 +161,8 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
         kept.clear()
         options = {"data": str(table), "out": tmp_path / "o", "report": True, **options}
         work = Job(**options)
-        data = job.load(work)
-        assert job._draw(work, tmp_path, Z, None, data, None)[1] == {}
+        data = runner.load(work)
+        assert runner._draw(work, tmp_path, Z, None, data, None)[1] == {}
         return kept.get("scatter.png")
 
     Z = reference.linkage(POINTS, "ward")
@@ -286,7 +285,7 @@ def _raise(*arguments, **options):
     [
         (plotting, "fancy_dendrogram", {"dendrogram.png"}),
         (plotting, "plot_elbow", {"elbow.png"}),
-        (job, "draw", {"dendrogram.png"}),
+        (runner, "draw", {"dendrogram.png"}),
         (report, "to_scatter", {"scatter.png", "report.html"}),
         (report, "dendrogram_svg", {"report.html"}),
         (report, "assess", {"report.html"}),
@@ -296,7 +295,7 @@ def test_a_picture_that_fails_costs_no_result(table, tmp_path, monkeypatch, modu
     monkeypatch.setattr(module, name, _raise)
     out = tmp_path / "o"
     with pytest.warns(PictureWarning, match="could not be made .ValueError: x_1_2 . Double subscript") as said:
-        found = job.run(Job(str(table), out, clusters=3, report=True))
+        found = runner.run(Job(str(table), out, clusters=3, report=True))
     assert {str(warning.message).partition(" ")[0] for warning in said} == lost
     np.testing.assert_allclose(np.load(out / "Z.npy"), reference.linkage(POINTS, "average"), rtol=1e-12)
     record = json.loads((out / "run.json").read_text())

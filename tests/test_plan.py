@@ -1,4 +1,4 @@
-"""The plan: which algorithm, how much memory, and that both are true."""
+"""The plan: algorithm and memory, and that both are what is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust.algorithms.table import ALGORITHMS
-from gpuclust.core.layout import stored_bytes
+from gpuclust.core.sizes import stored_bytes
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.linkage import compute

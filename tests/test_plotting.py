@@ -1,4 +1,4 @@
-"""The pictures: what stands on them, that numbers keep apart, and that nothing global is changed."""
+"""Figures: their content, annotations that do not overlap, and no change of global settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from treegen import caterpillar, random_linkage
 
 from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
 from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
-from gpuclust.plotting.cluster_colors import LEFT_OUT
-from gpuclust.plotting.style import distinct_colors
+from gpuclust.plotting.style import LEFT_OUT, distinct_colors
 
 ORIENTATIONS = ("top", "bottom", "left", "right")
 

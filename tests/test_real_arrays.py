@@ -1,4 +1,4 @@
-"""Types are judged by content, the same in every function: numbers are clustered, the rest is named by its cell."""
+"""Conversion of inputs by content, the same in every function: errors name the cell that is not a number."""
 
 from __future__ import annotations
 

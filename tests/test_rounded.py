@@ -1,4 +1,4 @@
-"""Distances of other programs that are right but for rounding: one rule, whichever function takes them."""
+"""Distances of other programs that are valid up to rounding: one rule in all functions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The same Z, to the last bit, however work is cut: any number of threads, any size of boxes, lists and pieces.
+"""The same Z, to the last bit, for any division of work: number of threads, size of boxes, lists and pieces.
 
-Only what is read by Python is changed here. Constants that kernels are compiled with stay as they are: a kernel with
-others would be kept on disk.
+Only constants read by Python are changed here. Constants that kernels are compiled with are not: kernels with other
+ones would be cached on disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gpuclust.kernels.cpu.points import boruvka, index
 from gpuclust.kernels.cpu.space import boxes, kdtree, screen
 from gpuclust.linkage import compute
 
-#: What may be chosen freely: modules, names and values.
+#: Constants that may be chosen freely: modules, names and values.
 SETTINGS = {
     "small boxes": [
         (screen, "MOST", 64),
@@ -84,7 +84,7 @@ def points(kind: str) -> np.ndarray:
         return rng.normal(size=(9, 8))[rng.integers(0, 9, 2000)] + rng.normal(size=(2000, 8)) / 50
     if kind == "grid":  # few of its points are alone, and most of their neighbours are equally near
         return rng.integers(0, 14, (1100, 3)).astype(float)
-    if kind == "fine grid":  # of so many features that searches screen
+    if kind == "fine grid":  # enough features for searches to screen
         return rng.integers(0, 3, (1100, 9)) / 3
     return np.where(rng.random((1500, 1)) < 0.5, 0.1, rng.normal(size=(1500, 10)))
 
@@ -126,5 +126,5 @@ def test_any_size_of_boxes_lists_and_pieces(kind, setting, monkeypatch):
 
 @pytest.mark.parametrize(("method", "metric"), LINKAGES)
 def test_ties_replay(method, metric):
-    """What all the others are held against is right."""
+    """The result with which all others are compared is correct."""
     replay(usual("fine grid", method, metric), squareform(pdist(points("fine grid"), metric)), method)

@@ -1,4 +1,4 @@
-"""Screening in single precision never rules out what is near enough: its bounds against extended precision."""
+"""Screening in single precision never excludes a pair that is near enough: its bounds against extended precision."""
 
 from __future__ import annotations
 

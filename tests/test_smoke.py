@@ -1,7 +1,7 @@
-"""A minute's worth of everything, for what may differ between versions of Python and of what is installed with it.
+"""A minute's selection of tests, for differences between versions of Python and of dependencies.
 
-``make smoke`` runs it on the package as it is installed, on each Python that is found and with the lowest versions of
-all dependencies; ``make test`` runs all tests, on one.
+``make smoke`` runs it on the installed package, on each Python that is found and with the lowest versions of all
+dependencies; ``make test`` runs all tests, on one Python.
 """
 
 from __future__ import annotations

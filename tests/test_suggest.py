@@ -1,4 +1,4 @@
-"""Suggested numbers of clusters: the tutorial's two elbows, and what each method makes of plain cases."""
+"""Suggested numbers of clusters: the tutorial's two elbows, and simple cases for each method."""
 
 from __future__ import annotations
 

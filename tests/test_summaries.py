@@ -1,4 +1,4 @@
-"""Ward from sizes and centroids, without a matrix: SciPy's tree, whatever the input and however work is cut."""
+"""Ward from sizes and centroids, without a matrix: SciPy's tree, for any input and any division of work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from gpuclust.core import centroids, methods, metrics
-from gpuclust.core.merges import Merges
+from gpuclust.core import centroids, methods, metrics, preparation
+from gpuclust.core.clusters import Merges
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.reference.summaries import Summaries as Reference
@@ -30,7 +30,7 @@ def ones(points: metrics.Points) -> np.ndarray:
 
 
 def merges_of(X: np.ndarray, kind: type = summaries.Summaries, dtype: str = "float64") -> Merges:
-    points = metrics.prepare(X, "sqeuclidean", dtype=dtype)
+    points = preparation.prepare(X, "sqeuclidean", dtype=dtype)
     merges = stored_module.from_matrix(kind(points, WARD, ones(points)), WARD, lambda done: None)
     np.sqrt(merges.heights, out=merges.heights)
     return merges
@@ -244,7 +244,7 @@ def test_what_is_nearest_is_the_minimum_of_what_is_computed(monkeypatch, data, d
 @pytest.mark.parametrize("m", [2, 9])
 def test_all_are_searched_again_and_know_something(m):
     """One neighbour each, and not the nearest: a search that looks no farther must find all that are nearer."""
-    points = metrics.prepare(np.random.default_rng(m).normal(size=(700, m)), "sqeuclidean")
+    points = preparation.prepare(np.random.default_rng(m).normal(size=(700, m)), "sqeuclidean")
     state = Checked(points, WARD, ones(points))
     state.check(np.ones(700), np.arange(700))
     fourth, distance = state.near[:, 3].copy(), state.held[:, 3].copy()
@@ -263,7 +263,7 @@ def simplex(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_rounding_brings_new_clusters_nearer(monkeypatch, dtype):
-    """What the search guards against does happen, in rounds as in chains."""
+    """The case that the search guards against occurs, in rounds as in chains."""
     monkeypatch.setattr(Checked, "newcomers", 0)
     for n in range(40, 140, 5):
         for tail in (2, 384):
@@ -296,14 +296,14 @@ def test_overflow_is_an_error(monkeypatch, kind, tail, far):
     monkeypatch.setattr(stored_module, "TAIL", tail)
     X = np.random.default_rng(0).random((60, 2)) * 1e150
     X[30:, 0] += far
-    points = metrics.prepare(X, "sqeuclidean")
+    points = preparation.prepare(X, "sqeuclidean")
     points = replace(points, features=np.ascontiguousarray(X.T))  # without the power of two that would prevent it
     with pytest.raises(ValueError, match="not finite"):
         stored_module.from_matrix(kind(points, WARD, ones(points)), WARD, lambda done: None)
 
 
 def test_the_input_stays_as_it_is():
-    points = metrics.prepare(np.random.default_rng(0).normal(size=(400, 3)), "sqeuclidean")
+    points = preparation.prepare(np.random.default_rng(0).normal(size=(400, 3)), "sqeuclidean")
     before = points.features.copy()
     for kind in (summaries.Summaries, Reference):
         stored_module.from_matrix(kind(points, WARD, ones(points)), WARD, lambda done: None)

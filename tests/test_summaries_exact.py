@@ -1,7 +1,7 @@
 """Ward, and means of squared distances, from centroids: every merge is of a closest pair, to the last bits of it.
 
-The judge replays Z in extended precision, relative to the dissimilarity that is looked at, not to the extent of the
-data: so it sees a wrong choice among clusters that lie within the last bits of their coordinates.
+The verifier replays Z in extended precision, with a tolerance relative to each dissimilarity, not to the extent of
+the data: so it detects a wrong choice among clusters that lie within the last bits of their coordinates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from gpuclust.core import centroids, methods, metrics
+from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits
@@ -25,7 +25,7 @@ METHODS = ("ward", "average", "weighted")
 
 def tree(X: np.ndarray, method: str, kind: type = summaries.Summaries, dtype: str = "float64") -> np.ndarray:
     """Z by summaries, with heights as they are compared: of ward squares."""
-    points, rule = metrics.prepare(X, "sqeuclidean", dtype=dtype), methods.resolve(method)
+    points, rule = preparation.prepare(X, "sqeuclidean", dtype=dtype), methods.resolve(method)
     merges = stored_module.from_matrix(
         kind(points, rule, np.ones(points.n, points.features.dtype)), rule, lambda done: None
     )
@@ -154,7 +154,7 @@ def test_float32_within_the_last_bits():
 
 def merged(seed: int, m: int, merges: int, spread: float) -> summaries.Summaries:
     """Clusters in a state that a few rounds have led to, of points that lie ``spread`` around a few places."""
-    points = metrics.prepare(tight(seed, spread, 60, m), "sqeuclidean")
+    points = preparation.prepare(tight(seed, spread, 60, m), "sqeuclidean")
     state = summaries.Summaries(points, WARD, np.ones(points.n))
     size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
     for _ in range(merges):
@@ -201,7 +201,7 @@ def test_first_parts_tell_how_near_clusters_may_be(spread):
 
 
 class Unsearched(summaries.Summaries):
-    """What is not proven stays so: lists and limits are as `carry` leaves them."""
+    """Unproven nearest clusters stay unproven: lists and limits are as `carry` leaves them."""
 
     def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
         if not hasattr(self, "nearest"):
@@ -222,7 +222,7 @@ def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
         rng = np.random.default_rng(seed)
         n, m = int(rng.integers(20, 45)), int(rng.integers(1, 11))
         X = tight(seed, spread, n, m) if spread < 1 else rng.normal(size=(n, m))
-        points = metrics.prepare(X, "sqeuclidean")
+        points = preparation.prepare(X, "sqeuclidean")
         state = Unsearched(points, WARD, np.ones(points.n))
         size, ids, next_id = np.ones(state.n), np.arange(state.n), state.n
         for _ in range(int(rng.integers(1, 5))):

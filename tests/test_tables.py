@@ -1,4 +1,4 @@
-"""Text tables: what is taken for a header and for names of rows, what is refused, and what each says."""
+"""Text tables: detection of header and row names, refused dialects, and messages."""
 
 from __future__ import annotations
 

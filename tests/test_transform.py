@@ -21,7 +21,8 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.transform import STANDARDIZE, transform
 from gpuclust.app.job.exports import hclust
-from gpuclust.app.job.job import Job, load, run
+from gpuclust.app.job.job import Job, load
+from gpuclust.app.job.runner import run
 from gpuclust.errors import InputFileError
 from gpuclust.hierarchy import from_newick
 

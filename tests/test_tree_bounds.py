@@ -1,4 +1,4 @@
-"""Ties and near ties in searches of kd-trees, made so that a missing margin or a comparison turned round shows."""
+"""Ties and near ties in searches of kd-trees that expose missing margins and reversed comparisons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gpuclust.core import methods, metrics
+from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
 from gpuclust.distance import nearest_neighbors
@@ -46,7 +46,7 @@ def test_equal_averages_are_ties(size, first):
         if first == "right":
             parts.reverse()
         clusters = united(parts, len(X))
-        points = metrics.prepare(X, "cityblock")
+        points = preparation.prepare(X, "cityblock")
         searched = select("cpu").search_clusters(points, rule, clusters, bounded=True)
         row = int(np.flatnonzero(searched.ids == 0)[0])
         assert searched.distance[row] == side.sum() / size
@@ -68,7 +68,7 @@ def test_centres_that_are_rounded(metric, method):
         along = (X - X.min()) @ rng.normal(size=m) + last_bit * rng.random(n) * rng.choice([0, 2, 10])
         ends = np.sort(rng.choice(np.arange(1, n), n // int(rng.integers(2, 8)), replace=False))
         clusters = united([part.tolist() for part in np.split(np.argsort(along, kind="stable"), ends)], n)
-        points = metrics.prepare(X, metric)
+        points = preparation.prepare(X, metric)
         searched = select("cpu").search_clusters(points, rule, clusters, bounded=True)
         found = searched.distance[np.argsort(searched.ids)]  # rows are in another order
         expected = select("reference").store_clusters(points, rule, clusters).distance

@@ -1,4 +1,4 @@
-"""Rows and pairs that a metric is not defined for: NaN in matrices, elsewhere refused with their numbers."""
+"""Rows and pairs for which a metric is not defined: NaN in matrices, elsewhere an error with their numbers."""
 
 from __future__ import annotations
 
@@ -136,6 +136,6 @@ def test_a_function_that_gives_no_number():
 
 
 def test_dissimilarities_of_points_that_are_negative():
-    """What no height can be: the next function would refuse the tree."""
+    """Values that no height can have: the next function would refuse the tree."""
     with pytest.raises(ValueError, match=r"dice.*negative"):
         gpuclust.linkage(np.array([[1.0, 2.0], [3.0, -4.0], [2.0, 2.0]]), "single", "dice")

@@ -1,4 +1,4 @@
-"""The checks of linkage and inconsistency matrices: SciPy's verdicts and error classes, and the row that is wrong."""
+"""The checks of linkage and inconsistency matrices: SciPy's results and error classes, and the faulty row named."""
 
 from __future__ import annotations
 

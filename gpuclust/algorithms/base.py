@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
+from gpuclust.core import metrics
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import Backend
-    from gpuclust.core.merges import Merges
-    from gpuclust.core.points import Points
+    from gpuclust.core.clusters import Merges
+    from gpuclust.core.points import Metric, Points
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Problem:
     metric : str
         Name of the metric, "callable", or "precomputed" for condensed dissimilarities.
     dtype : {"float64", "float32"}
-        What is computed in.
+        Type of the computation.
     """
 
     n: int
@@ -44,6 +45,11 @@ class Problem:
     @property
     def condensed(self) -> bool:
         return self.m is None
+
+    @property
+    def facts(self) -> Metric:
+        """Properties of the metric; see `gpuclust.core.metrics.facts`."""
+        return metrics.facts(self.metric)
 
     @property
     def features(self) -> int:
@@ -72,20 +78,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Run:
-    """A problem with its data on a backend.
+    """A problem with its data, on a backend.
 
     Attributes
     ----------
     data : array
-        Points (n, m) or condensed dissimilarities, where the backend takes them.
+        Points (n, m) or condensed dissimilarities, in the memory of the backend.
     metric : str or callable
-        As the caller gave it; ``arguments`` are its own parameters.
+        As given by the caller; ``arguments`` are its parameters.
     most_clusters : int
         Clusters whose dissimilarity matrix may be stored.
     report : callable
         Called with the number of merges made so far.
     exponent : int
-        Condensed dissimilarities are multiplied by this power of two, so that what is computed from them is in range.
+        Condensed dissimilarities are multiplied by this power of two, so that their squares and sums are in range.
     """
 
     problem: Problem
@@ -100,19 +106,19 @@ class Run:
     @cached_property
     def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
-        from gpuclust.core import metrics
+        from gpuclust.core import preparation
 
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
-        points = metrics.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
-        metrics.refuse_undefined(points)
+        points = preparation.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
+        preparation.refuse_undefined(points)
         return points
 
     @cached_property
     def squares(self) -> Points:
         """Points whose squared distances are the dissimilarities."""
-        from gpuclust.core import metrics
+        from gpuclust.core import preparation
 
-        return metrics.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
+        return preparation.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
 
     @cached_property
     def condensed(self) -> Any:
@@ -126,8 +132,8 @@ class Run:
         return array_module(self.data).ascontiguousarray(data, dtype=self.problem.dtype)
 
     def unscaled(self, merges: Merges) -> Merges:
-        """Merges at the heights that dissimilarities have before they are scaled and squared."""
-        from gpuclust.core import metrics
+        """Merges with heights in terms of the dissimilarities before scaling and squaring."""
+        from gpuclust.core import preparation
 
         heights = merges.heights.astype(np.float64)
         exponent = self.exponent
@@ -138,7 +144,7 @@ class Run:
         if self.problem.method.on_squares:
             np.sqrt(heights, out=heights)
             exponent //= 2
-        return replace(merges, heights=metrics.unscaled(heights, exponent))
+        return replace(merges, heights=preparation.unscaled(heights, exponent))
 
 
 class Algorithm(ABC):
@@ -150,14 +156,14 @@ class Algorithm(ABC):
     Attributes
     ----------
     name : str
-        What a plan shows, and what ``linkage(algorithm=)`` takes.
+        Name in plans, and for ``linkage(algorithm=)``.
     adjustable : bool
-        It would do with a smaller matrix than planned, and take longer.
+        Whether it can run with a smaller matrix than planned, in more time.
     deferred : bool
-        Its matrix is stored when few enough clusters are left.
+        Whether its matrix is stored only when few enough clusters are left.
     host, gpu : pair of numbers
-        Copies of the points that are held, and bytes for each observation (ids, sizes, neighbours, merges, Z, and
-        what sorts them), by where the job runs.
+        Number of copies of the points, and bytes for each observation (ids, sizes, neighbours, merges, Z, and buffers
+        for sorting), on the host and on a GPU.
     """
 
     name: ClassVar[str]
@@ -172,11 +178,11 @@ class Algorithm(ABC):
 
     @abstractmethod
     def rank(self, problem: Problem, device: Device) -> float:
-        """Its place among the algorithms that apply where there is memory enough: the smallest is the fastest."""
+        """Rank among the algorithms that apply, if memory suffices: the smallest is the fastest."""
 
     @abstractmethod
     def reason(self, problem: Problem) -> str:
-        """Why it is taken, in a sentence for the user."""
+        """Reason for this choice, as a sentence for the user."""
 
     @abstractmethod
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
@@ -193,7 +199,7 @@ class Algorithm(ABC):
         """
         from gpuclust.core import metrics
 
-        return not metrics.is_heavy(problem.metric)
+        return not metrics.facts(problem.metric).heavy
 
     @abstractmethod
     def run(self, run: Run) -> Merges:
@@ -207,6 +213,6 @@ class Algorithm(ABC):
         total = int((held if copies is None else copies) * problem.feature_bytes) + per_observation * problem.n
         if device.on_gpu and not problem.condensed:
             total += slab_bytes(problem)
-        elif device.on_gpu and not on_device:  # the input, beside what is made of it
+        elif device.on_gpu and not on_device:  # the input, in addition to the matrix
             total += problem.pair_bytes
         return total

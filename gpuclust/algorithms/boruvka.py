@@ -10,25 +10,24 @@ from functools import partial
 
 import numpy as np
 
-from gpuclust.core import metrics
+from gpuclust.core import preparation
 from gpuclust.core.backend import Backend
+from gpuclust.core.clusters import Merges
 from gpuclust.core.first_call import brief
 from gpuclust.core.jit import compiled
-from gpuclust.core.merges import Merges
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 
 
 def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> Merges:
     """The tree from points: in each round every component takes its shortest edge outwards (Borůvka 1926).
 
-    Edges are ordered by (distance, smaller end, larger end), so ties make no cycles, and the tree is the same however
-    the edges were found. In which round they are depends on that, so Z has them in this order too. Where a distance
-    is a monotone function of a sum (a root), edges are ordered by the sum: half the work, and what has an equal root
-    is no tie.
+    Edges are ordered by (distance, smaller end, larger end), so ties make no cycles, and the tree does not depend on
+    the search. The rounds do, so Z has the edges in this order too. Where a distance is a monotone function of a sum
+    (a root), edges are ordered by the sum: half the work, and sums with equal roots are not tied.
 
-    At most log2(n) rounds; O(n² m) time, and with a tree in few dimensions O(n log n) as a rule; O(n m) memory.
+    At most log2(n) rounds; O(n² m) time, usually O(n log n) with a tree in few dimensions; O(n m) memory.
     """
-    points, finish = metrics.by_order(points)
+    points, finish = preparation.by_order(points)
     n = points.n
     outgoing = backend.outgoing(points)
     count = outgoing.points.size
@@ -73,7 +72,7 @@ def _join(
         while parent[b] != b:
             parent[b] = parent[parent[b]]
             b = parent[b]
-        if a != b:  # not the edge that the other end has taken before
+        if a != b:  # not the edge that the other component has chosen already
             parent[max(a, b)] = min(a, b)
             pairs[done, 0] = ends[c]
             pairs[done, 1] = others[c]

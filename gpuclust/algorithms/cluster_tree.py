@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
-from gpuclust.core import metrics
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
-from gpuclust.core.sizes import FUSED, LAST
+from gpuclust.core.sizes import FUSED, LAST, stored_bytes
 
 if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
 
-#: With no more features, bounds leave few clusters to search. Measured at 20,000 points: with 2 to 5 features twice
-#: as fast as a matrix (on heavy-tailed ones 1.3 times), with 6 the same, and half as fast on heavy-tailed ones.
+#: Largest number of features at which bounds leave few clusters to search. Measured at 20,000 points: with 2 to 5
+#: features twice as fast as a matrix (1.3 times on heavy-tailed data), with 6 the same (half as fast on such data).
 FEW_FEATURES = 5
 
 
@@ -26,15 +24,15 @@ class ClusterTree(Algorithm):
     deferred = True
 
     def applies(self, problem: Problem) -> bool:
-        method, metric = problem.method, problem.metric
+        method, metric = problem.method, problem.facts
         if not method.reducible or method.pairs is None or problem.condensed or problem.features > FEW_FEATURES:
             return False
-        closed = method.scatter is not None and metric in metrics.SQUARED
-        return not closed and not metrics.is_heavy(metric) and metrics.is_convex(metric)
+        closed = method.scatter is not None and metric.squared
+        return not closed and not metric.heavy and metric.convex
 
     def rank(self, problem: Problem, device: Device) -> float:
-        # A GPU is faster with a matrix. Means of pairs are rounded in another way than updates of a matrix, though,
-        # and a device must not decide about bits.
+        # A GPU is faster with a matrix. But means of pairs are rounded differently from updates of a matrix, and bits
+        # must not depend on the device.
         matrix_first = problem.n <= FUSED or (device.on_gpu and problem.method.pairs == "largest")
         return 4 if matrix_first else 1
 

@@ -1,10 +1,14 @@
 """Centroid and median linkage, which have inversions: the generic algorithm, one merge a step over lower bounds.
 
-Müllner (2011), Modern hierarchical, agglomerative clustering algorithms, section 3.1.
+A union of two clusters can be nearer to another cluster than both of its parts were, so pairs cannot merge out of
+order: the merges are those of the greedy algorithm, found by lower bounds of nearest-neighbour dissimilarities
+(Müllner 2011, Modern hierarchical, agglomerative clustering algorithms, section 3.1). The steps are made inside one
+primitive of the backend; here the remaining clusters are moved together each time half of them have been merged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +16,18 @@ import numpy as np
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.summaries import WIDE
-from gpuclust.core import metrics
+from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
-from gpuclust.core.sizes import BY_TREE
+from gpuclust.core.sizes import BY_TREE, stored_bytes
 from gpuclust.errors import overflow
 
 if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.backend import Generic as State
+
+#: Up to this number, clusters are finished without moving them together again.
+TAIL = 384
+#: Merges between two reports are bounded by rows times clusters, so that Ctrl-C takes effect.
+STEP = 200_000_000
 
 
 class Generic(Algorithm):
@@ -43,13 +51,11 @@ class Generic(Algorithm):
         return Footprint(self.fixed(problem, device, on_device) + parts)
 
     def work(self, problem: Problem) -> Work:
-        if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
+        if problem.features <= BY_TREE and problem.facts.euclidean_like:
             return Work(0, 0, 1.3, 0, 0, 2, linear=16_000)  # one thread
         return Work(0.6, 0.17, 1.3, 0, 0, 2)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.greedy import greedy
-
         state = run.backend.generic_points(run.points, run.problem.method)
         return greedy(state, run.problem.n, run.report)
 
@@ -82,8 +88,6 @@ class StoredGeneric(Algorithm):
         return Work(8.0, 0.10, 0.5, 3, 0, 2)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.greedy import greedy
-
         problem = run.problem
         if problem.condensed:
             matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
@@ -92,3 +96,25 @@ class StoredGeneric(Algorithm):
         if not np.isfinite(matrix.distance).all():
             raise overflow(matrix.distance.dtype)
         return greedy(run.backend.generic_stored(matrix, problem.method), matrix.n, run.report)
+
+
+def greedy(engine: State, n: int, report: Callable[[int], None]) -> Merges:
+    """All merges, in greedy order, with squared heights. O(n²) time on most data, O(n³) at worst."""
+    pairs = np.empty((n - 1, 2), np.int64)
+    heights = np.empty(n - 1, engine.dtype)
+    scans = n
+    done = 0
+    while done < n - 1:
+        live = n - done
+        target = done + (live // 2 if live > TAIL else live - 1)
+        while done < target:
+            stop = min(target, done + max(1, STEP // (live * engine.width)))
+            pairs[done:stop], heights[done:stop], rows = engine.merge(n + done, stop - done)
+            if rows < 0:
+                raise overflow(engine.dtype)
+            scans += rows
+            done = stop
+            report(done)
+        if done < n - 1:
+            engine.compact()
+    return Merges(pairs, heights, scans, monotone=False)

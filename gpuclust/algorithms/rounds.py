@@ -1,17 +1,14 @@
-"""Reducible linkages on a stored matrix.
-
-Rounds of reciprocal nearest neighbours, with a chain where rounds don't pay.
-
+"""Reducible linkages on a stored matrix: rounds of reciprocal nearest neighbours, and a nearest-neighbour chain.
 Two clusters that are each other's nearest neighbours stay so until greedy clustering merges them, whatever else
 merges first, because no merge of a reducible linkage brings clusters nearer. So all such pairs merge at once, and the
 tree is the one greedy clustering finds; only the order of merges differs, and sorting by height restores it.
 
-A round costs one pass over the matrix and rescans every row. It is worth that when a fair share of the clusters
-merges. Otherwise (a hub that all clusters are nearest to, growing gaps) a nearest-neighbour chain goes on until half
-of the clusters are gone, which costs at most three scans a merge. In all fewer than 12 n rows are scanned, whatever
-the input: rounds are bounded by a budget of scans, and chains by their own theorem.
+A round costs one pass over the matrix and rescans every row, which pays if enough clusters merge. Otherwise (a
+cluster that is the nearest neighbour of most others, growing gaps) a nearest-neighbour chain merges half of the
+clusters, with at most three scans for each merge. Fewer than 12 n rows are scanned in all, on any input: rounds are
+bounded by a budget of scans, and chains by their theorem.
 
-Equal dissimilarities are decided by smaller ids, and clusters born later have larger ids, as in SciPy's numbering.
+Ties go to smaller ids, and clusters formed later have larger ids, as in SciPy's numbering.
 """
 
 from __future__ import annotations
@@ -20,28 +17,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.algorithms.candidates import candidate_rounds, reciprocal_pairs
-from gpuclust.algorithms.equal import merge_equal
+from gpuclust.algorithms.candidates import candidate_rounds, merge_equal, reciprocal_pairs
 from gpuclust.core.backend import Backend, Searched, Stored
-from gpuclust.core.clusters import Clusters
-from gpuclust.core.merges import Merges, Merging
+from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import FUSED
 from gpuclust.errors import overflow
 
-#: A round pays when at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
-#: of a round (measured on a CPU; on a GPU rounds are cheaper still).
+#: A round pays if at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
+#: of a round (measured on a CPU; on a GPU rounds are cheaper).
 SHARE = 24
-#: Rounds may scan this many rows a cluster in all before merges must earn them. With at most four scans a merge for
-#: the chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
+#: Budget of rows scanned by rounds, per cluster, that merges need not pay for. With at most four scans for each merge
+#: by chain and the moves that follow it, the sum stays below ROUND_SCANS + 4 = 11 n on any input.
 ROUND_SCANS = 7
-#: So few clusters are finished by the chain alone.
+#: Number of clusters from which on the chain alone makes the remaining merges.
 TAIL = 384
-#: Merges made between two reports of progress are bounded, so that Ctrl-C takes effect: rows read in one call of the
-#: chain.
+#: Rows read in one call of the chain, which bounds the time between two reports, so that Ctrl-C takes effect.
 CHAIN_ENTRIES = 400_000_000
-#: Each call begins a new chain. Where scans are not of all rows, many calls would cost more than the scans.
+#: Most calls of the chain for half of the merges: each begins a new chain, and where scans are short, many calls
+#: would cost more than the scans.
 CHAIN_CALLS = 16
 
 
@@ -55,13 +50,13 @@ def from_points(
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
-    Equal points merge first (`gpuclust.algorithms.equal`). The first rounds are made before there is a matrix
-    (`gpuclust.algorithms.candidates`), and it is filled with the dissimilarities of the clusters they leave: about
-    half as many, so a third of the memory. If they are more than ``most``, rounds and chains go on without a matrix
-    until they are not (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of where
-    clusters are (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features.
+    Duplicate points merge first, then pairs that neighbour lists prove (`gpuclust.algorithms.candidates`). The matrix
+    is filled with the dissimilarities of the clusters that are left: about half as many, so a third of the memory. If
+    there are more than ``most``, rounds and chains continue without a matrix until there are not
+    (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of the clusters' positions
+    (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features.
 
-    O(n² m) time on any input for the first rounds and the matrix, and for every round between.
+    O(n² m) time on any input for the first rounds and the matrix, and for every round between them.
     """
     if method.pairs is None or points.n <= min(FUSED, most):
         return from_matrix(backend.store_points(points), method, report)
@@ -84,7 +79,7 @@ def from_points(
 def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
     """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
 
-    Equal points merge first. O(n m) memory.
+    Duplicate points merge first. O(n m) memory.
     """
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
@@ -120,7 +115,7 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
 def _without_matrix(
     searched: Searched, method: Method, merges: Merging, report: Callable[[int], None], most: int
 ) -> Clusters:
-    """Make merges until at most so many clusters are left; those."""
+    """Merge until at most this many clusters are left; return those."""
     size, ids = searched.size.copy(), searched.ids.copy()
     _finish(searched, method, merges, size, ids, report, max(most, 1))
     return searched.clusters
@@ -141,9 +136,9 @@ def _finish(
     until: int = 1,
     calls: int | None = None,
 ) -> None:
-    """Make the merges that are still to be made of the clusters in the matrix, until so many of them are left.
+    """Merge the clusters of the matrix until at most a given number of them is left.
 
-    Of all clusters by chain half merge in so many ``calls`` at most, whatever a scan may take.
+    A chain merges half of the clusters in at most ``calls`` calls.
     """
     n = merges.heights.size + 1
     merges.scans += matrix.scanned
@@ -158,7 +153,7 @@ def _finish(
                 merges.add(*made, matrix.scanned)
                 report(merges.done)
                 continue
-        # By chain: half of the clusters, then the survivors move together.
+        # By chain: half of the clusters, then the remaining rows are compacted.
         target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
         nearest_id = ids[matrix.nearest]
         while merges.done < target:
@@ -172,8 +167,8 @@ def _finish(
             merges.add(pairs, heights, scans)
             report(merges.done)
         if n - merges.done > until:
-            nobody = np.empty(0, np.int64)
-            size, ids = _round(matrix, method, nobody, nobody, size, ids, n + merges.done)
+            none = np.empty(0, np.int64)
+            size, ids = _round(matrix, method, none, none, size, ids, n + merges.done)
             merges.scans += matrix.scanned
 
 
@@ -186,7 +181,7 @@ def _round(
     ids: np.ndarray,
     next_id: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Merge the pairs, drop rows no longer in use; sizes and ids of the new rows."""
+    """Merge the pairs and drop rows no longer in use; return sizes and ids of the new rows."""
     stays = ids >= 0
     stays[second] = False
     rows = np.flatnonzero(stays)

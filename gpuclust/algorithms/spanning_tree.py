@@ -6,19 +6,14 @@ to the last bit, ties or not (Gower, Ross 1969, Minimum spanning trees and singl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work, box_bytes
-from gpuclust.core import metrics
+from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
 from gpuclust.core.sizes import BY_TREE, TREE_FEATURES
 from gpuclust.errors import overflow
-
-if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
 
 #: Up to this number of points all distances are computed and stored first: cheaper than rounds of searches.
 SMALL = 512
@@ -40,7 +35,7 @@ class SpanningTree(Algorithm):
         return 1
 
     def reason(self, problem: Problem) -> str:
-        if not problem.condensed and problem.features <= TREE_FEATURES and metrics.bounded_by_boxes(problem.metric):
+        if not problem.condensed and problem.features <= TREE_FEATURES and problem.facts.euclidean_like:
             return f"{_REASON} A kd-tree finds it on the CPU if a search of some points shows that its boxes prune."
         return _REASON
 
@@ -48,7 +43,7 @@ class SpanningTree(Algorithm):
         if device.on_gpu or problem.condensed:
             return Footprint(self.fixed(problem, device, on_device))
         n, m, width = problem.n, problem.features, problem.width
-        if metrics.bounded_by_boxes(problem.metric) and m <= BY_TREE:
+        if problem.facts.euclidean_like and m <= BY_TREE:
             # The points once more in the order of a tree, its boxes, lists of neighbours.
             return Footprint(int(2.3 * problem.feature_bytes) + (105 + 10 * width) * n)
         if boxes := box_bytes(n, m, problem.metric, width):
@@ -58,19 +53,25 @@ class SpanningTree(Algorithm):
     def work(self, problem: Problem) -> Work:
         if problem.condensed:
             return Work(6.0, 0, 0, 0.5, 0, 1)
-        if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
+        if problem.features <= BY_TREE and problem.facts.euclidean_like:
             return Work(0, 0, 0.6, 0, ROUNDS // 2, linear=2000)  # measured at a million points in the plane
-        if metrics.screened(problem.metric):
+        if problem.facts.screened:
             return Work(0.08, 0.010, 0.6, 0, ROUNDS // 2)  # n = 20,000, m = 16 and 64, with AVX-512
         return Work(0.6, 0.10, 0.6, 0, ROUNDS // 2)
 
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.boruvka import boruvka
-        from gpuclust.algorithms.prim import prim
 
         if run.problem.condensed:
-            return prim(run.backend, run.condensed, run.problem.n, run.report)
+            return _prim(run, run.condensed)
         return boruvka(run.backend, run.points, run.report)
+
+
+def _prim(run: Run, condensed: np.ndarray) -> Merges:
+    """Prim's algorithm on condensed dissimilarities, each read once: O(n²) time, O(n) memory."""
+    n = run.problem.n
+    pairs, heights = run.backend.spanning_tree(condensed, n, run.report)
+    return Merges(pairs, heights, n, edges=True)
 
 
 class StoredSpanningTree(Algorithm):
@@ -86,7 +87,7 @@ class StoredSpanningTree(Algorithm):
         return 0 if problem.n <= SMALL else 2
 
     def reason(self, problem: Problem) -> str:
-        return "For so few points: the minimum spanning tree of all their distances, computed first."
+        return f"Up to {SMALL} points: the minimum spanning tree of all their distances, which are computed first."
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         matrix = problem.pair_bytes
@@ -96,7 +97,6 @@ class StoredSpanningTree(Algorithm):
         return Work(3.0, 0.10, 0.6, 0.5, 0, 1)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.prim import prim
         from gpuclust.core.observations import all_finite
 
         problem = run.problem
@@ -104,4 +104,4 @@ class StoredSpanningTree(Algorithm):
         run.backend.condensed(run.points, distances)
         if not all_finite(distances):
             raise overflow(problem.dtype)
-        return prim(run.backend, distances, problem.n, run.report)
+        return _prim(run, distances)

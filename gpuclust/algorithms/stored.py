@@ -8,18 +8,15 @@ import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
-from gpuclust.core import metrics
 from gpuclust.core.device import Device
-from gpuclust.core.layout import stored_bytes
-from gpuclust.core.sizes import FUSED, NEIGHBOURS
+from gpuclust.core.sizes import FUSED, NEIGHBOURS, stored_bytes
 
 if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
 
 #: Fraction of the points left as clusters after the rounds that neighbour lists prove, by number of features and by
-#: what the dissimilarity of clusters is of those of points (largest: complete; mean: average, weighted). Measured on
-#: Gaussian data; it hardly depends on n, and is less where data have structure. The true number is known before the
-#: matrix is allocated.
+#: linkage (largest: complete; mean: average, weighted). Measured on Gaussian data; it hardly depends on n, and is
+#: smaller for data with structure. The true number is known before the matrix is allocated.
 FEATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 LEFT = {
     "largest": (0.08, 0.14, 0.205, 0.26, 0.34, 0.40, 0.47, 0.52, 0.57, 0.60, 0.66, 0.69, 0.71),
@@ -34,7 +31,7 @@ def clusters_left(problem: Problem) -> int:
 
 
 class Stored(Algorithm):
-    """A matrix of the clusters that the first rounds leave; of all observations where there are no such rounds."""
+    """A matrix of the clusters that the first rounds leave, or of all observations if there are no such rounds."""
 
     name = "stored"
 
@@ -83,12 +80,12 @@ class Stored(Algorithm):
 
 
 class StoredAllPairs(Stored):
-    """A matrix of all points, for metrics so expensive that each distance is computed once."""
+    """A matrix of all points, for expensive metrics: each distance is computed once."""
 
     name = "stored, all pairs"
 
     def applies(self, problem: Problem) -> bool:
-        expensive = not problem.condensed and metrics.is_heavy(problem.metric)
+        expensive = not problem.condensed and problem.facts.heavy
         return super().applies(problem) and problem.method.pairs is not None and expensive
 
     def rank(self, problem: Problem, device: Device) -> float:
@@ -113,7 +110,7 @@ class StoredAllPairs(Stored):
 
 
 class Hybrid(Stored):
-    """Searches of clusters from their points until half a matrix of those that are left fits."""
+    """Searches from points until half a matrix of the remaining clusters fits."""
 
     name = "hybrid"
     adjustable = True

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
-from gpuclust.core import metrics
 from gpuclust.core.device import Device
 from gpuclust.core.sizes import BY_TREE, LISTED
 
 if TYPE_CHECKING:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
 
-#: With more features, comparing centroids costs more than updating a row of a stored matrix.
+#: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
 WIDE = 96
 
 
@@ -29,7 +28,7 @@ class Summaries(Algorithm):
 
     def applies(self, problem: Problem) -> bool:
         method = problem.method
-        closed = method.geometric is not None or (method.scatter is not None and problem.metric in metrics.SQUARED)
+        closed = method.geometric is not None or (method.scatter is not None and problem.facts.squared)
         return method.reducible and closed and not problem.condensed
 
     def rank(self, problem: Problem, device: Device) -> float:
@@ -46,7 +45,7 @@ class Summaries(Algorithm):
         return Footprint(fixed)
 
     def work(self, problem: Problem) -> Work:
-        if problem.features <= BY_TREE and metrics.bounded_by_boxes(problem.metric):
+        if problem.features <= BY_TREE and problem.facts.euclidean_like:
             return Work(0, 0, 1.3, 0, ROUNDS, linear=4500)
         return Work(0.1, 0.035, 1.3, 0, ROUNDS)
 

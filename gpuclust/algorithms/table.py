@@ -1,4 +1,4 @@
-"""THE table of algorithms. A new one is a file with an `Algorithm` and a line here. Light to import."""
+"""The table of algorithms. A new one is a file with an `Algorithm` and a line here. Light to import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuclust.algorithms.summaries import Summaries
 from gpuclust.core.device import CPU, Device
 from gpuclust.errors import unknown_name
 
-#: Every algorithm, by the name that a plan shows and a caller may ask for.
+#: Every algorithm by its name.
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
@@ -28,21 +28,21 @@ ALGORITHMS: dict[str, Algorithm] = {
         StoredGeneric(),
     )
 }
-#: What a caller says who leaves it to the plan.
+#: The name with which a caller leaves the choice to the plan.
 AUTO = "auto"
 
 
 class Option(NamedTuple):
-    """An algorithm that applies, and why it is taken where it is."""
+    """An algorithm that applies, and the reason to choose it."""
 
     algorithm: Algorithm
     reason: str
 
 
 def options(problem: Problem, asked: str = AUTO, device: Device = CPU) -> list[Option]:
-    """The algorithms that apply to a problem, the fastest first; if one is ``asked`` for, only that.
+    """The algorithms that apply to a problem, the fastest first; if one is ``asked`` for, only that one.
 
-    Where no two dissimilarities are equal all give the same tree.
+    If no two dissimilarities are equal, all give the same tree.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The command line. Each command reads its options, calls the library, and says what came of it.
+"""The command line: options and output of each command.
 
-Nothing heavy is imported here: ``gpuclust --help`` must answer at once.
+Nothing heavy is imported here, so that ``gpuclust --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gpuclust.app import cli_options as options
 from gpuclust.app.batch.command import EPILOG, batch
 from gpuclust.app.options import READING, Options, accepts, from_command_line
-from gpuclust.app.terminal import ProgressBar, console, plain_errors, stoppable
-from gpuclust.core.text import displayed
-
-if TYPE_CHECKING:
-    from gpuclust.app.job.job import Job, Result
+from gpuclust.app.terminal import ProgressBar, plain_errors, stoppable
 
 app = typer.Typer(
     name="gpuclust",
@@ -31,9 +27,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-#: Clusters listed in the summary of a run, the largest first.
-LISTED = 10
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,7 +87,7 @@ def run(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Cluster one data set and leave the results in a folder.
+    """Cluster one data set, and write the results into a folder.
 
     The folder gets Z.npy (linkage matrix), labels.csv (row from 0, name,
     label from 1), dendrogram.png, elbow.png, and run.json (parameters,
@@ -109,12 +102,14 @@ def run(
     """
     with plain_errors(debug):
         from gpuclust.app.data.standard_input import spooled
-        from gpuclust.app.job import job as jobs
+        from gpuclust.app.job.job import Job
+        from gpuclust.app.job.printed import default_folder, print_summary
+        from gpuclust.app.job.runner import run as run_job
 
         with spooled(data) as path:
-            job = jobs.Job(
+            job = Job(
                 path,
-                out or _default_folder(path),
+                out or default_folder(path),
                 memory_limit=memory_limit,
                 plots=not no_plots,
                 report=report,
@@ -122,11 +117,11 @@ def run(
                 **from_command_line(given),
             )
             with ProgressBar(quiet) as bar:
-                result = jobs.run(job, bar)
+                result = run_job(job, bar)
         if as_json:
             print(json.dumps(result.record, indent=2))
         elif not quiet:
-            _summarise(job, result)
+            print_summary(job, result)
 
 
 app.command(epilog=EPILOG)(batch)
@@ -161,11 +156,11 @@ def plan(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Say what a linkage would need, without doing it.
+    """Plan a linkage without computing it.
 
-    Prints algorithm, device, predicted memory beside the limit, and why.
-    Where it does not fit: what would. Of a .npy or .npz file only the header
-    is read.
+    Prints the algorithm, the device, the reasons, and the predicted memory
+    with the limit; if it does not fit, changes that would make it fit. Only
+    the header of a .npy or .npz file is read.
     """
     with plain_errors(debug):
         from gpuclust.app import plan_report
@@ -194,9 +189,9 @@ def demo(
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
-    """See it work: the SciPy tutorial's figures, handwritten digits, and 20,000 points beside SciPy's time.
+    """Demonstrate gpuclust: the SciPy tutorial's figures, handwritten digits, and 20,000 points timed against SciPy.
 
-    Takes about a minute, most of it SciPy's, where SciPy is installed. Exit code 1 if any figure differs.
+    Takes about a minute, most of it for SciPy, if that is installed. Exit code 1 if any figure differs.
     """
     with plain_errors(debug):
         from gpuclust.app import demo as demonstration
@@ -231,13 +226,13 @@ def compare(
     ] = None,
     *,
     sample: Annotated[
-        int | None, typer.Option("--sample", help="Take so many observations only, drawn at random.")
+        int | None, typer.Option("--sample", help="Size of a random sample of the observations.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed for drawing them.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random sample.")] = 0,
     repeat: Annotated[int, typer.Option("--repeat", help="Calls of each program; the fastest counts.")] = 1,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which a program is stopped.")] = 600.0,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads of each program that knows threads.", min=1)
+        int | None, typer.Option("--threads", help="Threads of each multithreaded program.", min=1)
     ] = None,
     memory_limit: Annotated[
         str | None, typer.Option("--memory-limit", help="Skip programs that need more, like 8GB.")
@@ -246,13 +241,14 @@ def compare(
     debug: options.Debug = False,
     **given: Any,
 ) -> None:
-    """Hold gpuclust against other programs on your data.
+    """Compare gpuclust with other programs on your data.
 
-    Each program runs in a process of its own, warmed up by a small call.
+    Each program runs in a process of its own, after a small warm-up call.
     Prints seconds, peak memory of the process, the largest difference of
     merge heights, and whether the clusters are the same (without --clusters,
-    of a cut into the number that the elbow suggests). A program that
-    cannot do it, or would not fit into memory, is skipped and it says why.
+    of a cut into the number that the elbow suggests). A program that does
+    not support the task, or would not fit into memory, is skipped with the
+    reason.
     """
     with plain_errors(debug):
         from gpuclust.app.compare import compare as comparison
@@ -278,12 +274,12 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     debug: options.Debug = False,
 ) -> None:
-    """See what this machine has, and whether gpuclust computes what it should.
+    """Describe this machine, and check that gpuclust computes correct results on it.
 
     Prints driver, GPUs, versions and the folder of compiled kernels, and
-    what is missing where a GPU cannot be used. Then every primitive is
-    checked on the CPU and on every GPU, and all linkages. Takes less than a
-    minute. Exit code 1 if a check fails; a missing GPU is no failure.
+    what is missing if a GPU cannot be used. Then every primitive is checked
+    on the CPU and on every GPU, and all linkages. Takes less than a minute.
+    Exit code 1 if a check fails; a missing GPU is no failure.
     """
     with plain_errors(debug):
         from gpuclust.app import doctor as examination
@@ -291,31 +287,6 @@ def doctor(
         well = examination.run(as_json)
     if not well:
         raise typer.Exit(1)
-
-
-@app.command()
-def warm(
-    method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="A linkage; may be repeated. All unless given.")
-    ] = None,
-    metric: Annotated[str, typer.Option("--metric", help="A metric that complete, average, ... are used with.")] = (
-        "euclidean"
-    ),
-    dtype: Annotated[str, typer.Option("--dtype", help="float64 or float32.")] = "float64",
-    device: Annotated[str, typer.Option("--device", help="auto (the CPU), cpu, cuda or cuda:1.")] = "auto",
-    debug: options.Debug = False,
-) -> None:
-    """Compile kernels ahead of time, and keep them on disk for later runs.
-
-    Without it small jobs run uncompiled at first, and the first large job
-    waits for the compiler, 5 to 20 seconds.
-    """
-    with plain_errors(debug):
-        from gpuclust.core.jit import cache_folder
-        from gpuclust.warm import warm as compile_kernels
-
-        seconds = compile_kernels(method or None, metric, dtype, device)
-        typer.echo(f"Compiled, or loaded, in {seconds:.1f} s; kept in {cache_folder() or 'no folder'}.")
 
 
 def main() -> None:
@@ -336,53 +307,6 @@ def main() -> None:
     if code == 128 + signal.SIGPIPE:  # nothing more can be said, also not when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
-
-
-def _default_folder(data: str) -> Path:
-    """``out/digits-pixels`` for ``examples/digits.npz:pixels``."""
-    from gpuclust.app.data.files import split_key
-    from gpuclust.app.data.text_file import uncompressed
-
-    path, key = split_key(data)
-    stem = Path(uncompressed(path.name)).stem
-    return Path("out") / (stem if key is None else f"{stem}-{key}")
-
-
-def _summarise(job: Job, result: Result) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    record, screen = result.record, console()
-    given = record["input"]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    shape = " x ".join(f"{length:,}" for length in given["shape"])
-    table.add_row("data", f"{shape}, {given['kind']}")
-    where = f"on {record['device']} ({record['algorithm']})"
-    table.add_row("linkage", f"{job.method}, {job.metric}, {job.dtype}, {where}")
-    heights = " ".join(f"{height:.6g}" for height in record["result"]["last_heights"][-4:])
-    table.add_row("last heights", heights)
-    if result.labels is None:
-        table.add_row("clusters", "not cut: give --clusters, --distance or --inconsistent to get labels")
-    else:
-        table.add_row("clusters", _sizes(record["result"]["cluster_sizes"], record["result"]["clusters"]))
-        for title, clusters in list(record["result"]["cuts"].items())[1:]:
-            table.add_row("", f"{title} (labels): {clusters:,}")
-    if result.suggested is not None:
-        table.add_row("elbow suggests", f"{result.suggested} clusters (look at the dendrogram before you believe it)")
-    seconds = record["seconds"]
-    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items() if name != "total")
-    table.add_row("seconds", f"{seconds['total']:.2f} ({parts})")
-    if record["peak_memory_bytes"] is not None:
-        table.add_row("peak memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB")
-    table.add_row("results", Text(displayed(f"{job.out}: {', '.join(record['files'])}")))
-    screen.print(table)
-
-
-def _sizes(sizes: list[int], clusters: int) -> str:
-    listed = ", ".join(f"{size:,}" for size in sorted(sizes, reverse=True)[:LISTED])
-    return f"{clusters:,} of sizes {listed}{', ...' if clusters > LISTED else ''}"
 
 
 if __name__ == "__main__":

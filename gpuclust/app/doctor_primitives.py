@@ -14,7 +14,7 @@ import numpy as np
 from gpuclust import distance
 from gpuclust.algorithms.boruvka import boruvka
 from gpuclust.algorithms.candidates import reciprocal_pairs
-from gpuclust.core import devices, methods, metrics
+from gpuclust.core import devices, methods, preparation
 from gpuclust.core.backend import Backend, Generic, Searched, Stored, select
 from gpuclust.core.clusters import Clusters
 from gpuclust.hierarchy.leaf_tree import LeafTree
@@ -48,8 +48,8 @@ class Sample:
         self.n = 20 if devices.simulated() else 150
         random = np.random.default_rng(7)
         self.rows = random.normal(size=(self.n, 6))
-        self.points = metrics.prepare(self.rows, "euclidean")
-        self.squares = metrics.prepare(self.rows, "sqeuclidean")
+        self.points = preparation.prepare(self.rows, "euclidean")
+        self.squares = preparation.prepare(self.rows, "sqeuclidean")
         self.ones = np.ones(self.squares.n)
         self.condensed = distance.pdist(self.rows, device="reference")
         self.component = random.integers(0, 3, self.n)
@@ -130,7 +130,7 @@ def _greedy(engine: Generic, n: int) -> Arrays:
 _AVERAGE, _WARD = methods.METHODS["average"], methods.METHODS["ward"]
 
 
-#: What each check computes, on the backend and on the reference.
+#: The computation of each check, on the backend and on the reference.
 PRIMITIVES: dict[str, Primitive] = {
     "condensed": lambda b, s: (distance.pdist(s.rows, device=b.name),),
     "pairwise": lambda b, s: (distance.cdist(s.rows, s.rows[::2], device=b.name),),

@@ -18,7 +18,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class Option:
-    """What is known about one option, beside its name, type and default, which are those of the field.
+    """Properties of an option, in addition to its name, type and default, which are those of the field.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Option:
         )
 
     def flags(self, name: str, value: Any) -> list[str]:
-        """What the command line says to give a value."""
+        """The arguments on the command line that set a value."""
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             return [f"--{'' if value else 'no-'}{flag}"]

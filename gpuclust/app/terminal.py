@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from gpuclust.app.data.output import OutputError, discard_unfinished
-from gpuclust.core import progress_bar
-from gpuclust.core.progress_bar import console as console
+from gpuclust.core import progress
+from gpuclust.core.progress import console as console
 from gpuclust.core.text import displayed
 from gpuclust.errors import GpuclustError, InputFileError
 
@@ -29,7 +29,7 @@ UNWIND_SECONDS = 1.2
 _unwind_seconds = UNWIND_SECONDS
 
 
-class ProgressBar(progress_bar.ProgressBar):
+class ProgressBar(progress.ProgressBar):
     """The progress bar of a command, which also says on standard error how the input was read."""
 
     def __enter__(self) -> ProgressBar:

@@ -1,4 +1,4 @@
-"""The figures of the well-known SciPy dendrogram tutorial, and ours beside them.
+"""Figures of the well-known SciPy dendrogram tutorial, compared with ours.
 
 The tutorial ("SciPy Hierarchical Clustering and Dendrogram Tutorial", J. Hees, 2015) draws two data sets from a
 seeded generator and prints what SciPy made of them. Its numbers are kept here as it printed them, to five decimals.
@@ -144,7 +144,7 @@ def cluster(device: str = "auto") -> Tutorial:
 
 
 def compare(run: Tutorial) -> list[Comparison]:
-    """Every figure that the tutorial prints, beside ours."""
+    """Compare every figure that the tutorial prints with ours."""
     X, Z, Z2 = run.X, run.Z, run.Z2
     correlation = cophenet(Z, pdist(X))[0]
     return [
@@ -192,7 +192,7 @@ PICTURES = tuple(
 
 
 def draw(run: Tutorial, folder: Path) -> list[Path]:
-    """All of the tutorial's plots, as PNG files in ``folder``, numbered in its order."""
+    """Draw the tutorial's plots as PNG files in ``folder``, numbered in its order."""
     X, Z = run.X, run.Z
     red, yellow = [33, 68, 62], [15, 69, 41]
     cut_short: dict[str, Any] = {"truncate_mode": "lastp", "p": 12, "show_contracted": True}
@@ -268,5 +268,5 @@ def _labels(name: str, labels: NDArray[Any]) -> Comparison:
 
 
 def _runs(labels: list[int]) -> str:
-    """``[2, 2, 2, 1, 1]`` as ``3 x 2, 2 x 1``: long lists of labels that can still be read, and compared."""
+    """Abbreviate ``[2, 2, 2, 1, 1]`` to ``3 x 2, 2 x 1``, for long lists of labels."""
     return ", ".join(f"{sum(1 for _ in run)} x {label}" for label, run in groupby(labels))

@@ -1,1 +1,1 @@
-"""What the library is made of: tables of metrics and linkages, data structures, devices, compilation. Internal."""
+"""Internals of the library: tables of metrics and linkages, data structures, devices, compilation."""

@@ -1,4 +1,4 @@
-"""Checks of single arguments. Each error says the argument's name, what was got, and what is allowed."""
+"""Validation of single arguments. Each error names the argument, its value, and the allowed values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None, *, 
     ----------
     value : int, or with ``fraction`` a float that is a whole number
     name : str
-        What the caller calls it.
+        Name of the argument, for messages.
     least, most : int
         Bounds; None: there is no upper one.
     fraction : bool
@@ -150,7 +150,7 @@ def label_list(labels: Any, n: int, name: str = "labels") -> list[Any]:
     n : int
         Number of observations.
     name : str
-        What the caller calls them.
+        Name of the argument, for messages.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Backends: the primitives every device offers, and how one is chosen.
+"""The protocol of backends, the primitives that every device offers, and the selection of one.
 
 Algorithms (`gpuclust.algorithms`) are written on this protocol only. Primitives are few and large, have the same
-names on every device, and keep big arrays on the device between calls. Results never depend on the device, on the
-number of threads or on how work was cut: every minimum is decided by smaller dissimilarity, then smaller cluster id.
+names on every device, and keep large arrays on the device between calls. Results never depend on the device, on the
+number of threads or on the division of work: every minimum is decided by (dissimilarity, cluster id).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from gpuclust.core.clusters import Clusters
     from gpuclust.core.methods import Method
-    from gpuclust.core.metrics import Points
+    from gpuclust.core.points import Points
 
 
 class Stored(Protocol):
-    """A stored dissimilarity matrix of ``n`` clusters, numbered by row, and what is nearest to each.
+    """A stored dissimilarity matrix of ``n`` clusters, numbered by row, and the nearest cluster of each.
 
     ``nearest[x]`` is the row of the cluster nearest to x and ``distance[x]`` its dissimilarity, for all rows after
     construction and after each ``merge``. Half a matrix is stored: n²/2 numbers of its dtype.
@@ -33,7 +33,7 @@ class Stored(Protocol):
     n: int
     nearest: np.ndarray
     distance: np.ndarray
-    width: int  # numbers read to know one dissimilarity
+    width: int  # numbers read for one dissimilarity
     scanned: int  # rows searched by the construction or the last merge
 
     def merge(
@@ -50,8 +50,8 @@ class Stored(Protocol):
 
         New row p is old row ``first[p]`` (increasing), merged with old row ``second[p]`` unless that is -1.
         ``between[p]`` is the dissimilarity of the two, ``size`` and ``new_size`` are cluster sizes in the matrix's
-        dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Every new row's nearest
-        cluster is then known, ``scanned`` of them by a search. O(n²) time.
+        dtype, ``new_id`` decides ties. The rows of merged pairs are updated in order of p. Afterwards the nearest
+        cluster of every row is known, for ``scanned`` of them by a search. O(n²) time.
         """
 
     def chain(
@@ -66,11 +66,11 @@ class Stored(Protocol):
 
 
 class Searched(Stored, Protocol):
-    """The same without a matrix: clusters of points, searched when their nearest is asked for. O(n m) memory."""
+    """Clusters of points without a matrix: the nearest of each is searched when needed. O(n m) memory."""
 
     @property
     def clusters(self) -> Clusters:
-        """The clusters that are left; points that no dissimilarity of two of them depends on may be left out."""
+        """The remaining clusters, possibly without points that no dissimilarity of two of them depends on."""
 
     @property
     def ids(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class Generic(Protocol):
     """
 
     dtype: np.dtype
-    width: int  # numbers read to know one distance
+    width: int  # numbers read for one distance
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         """The next ``wanted`` greedy merges: ids (wanted, 2), squared heights, and the number of rows searched.
@@ -98,17 +98,17 @@ class Generic(Protocol):
         """
 
     def compact(self) -> None:
-        """Move the rows in use together; their order, and so every later decision, stays."""
+        """Move the rows in use together, in the same order, so that all later decisions are the same."""
 
 
 class Outgoing(Protocol):
-    """The shortest edge out of each component of points, round after round of ever larger components.
+    """The shortest edge out of each component of points, in each round of Borůvka's algorithm.
 
-    Points have numbers here: their place in ``points``, which may be an order of space, and has one of equal ones.
+    Points are numbered by their place in ``points``, which may be a spatial order, and holds one of equal points.
     """
 
     points: np.ndarray  # the points that are searched
-    copies: np.ndarray  # (k, 2): equal points, at distance zero, the second of each pair not among those
+    copies: np.ndarray  # (k, 2): equal points, at distance zero, the second of which is not in ``points``
     scans: int  # points searched so far
 
     def shortest(
@@ -116,15 +116,16 @@ class Outgoing(Protocol):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first edge of each component in (distance, smaller end, larger end): its two ends, and its length.
 
-        Ends are compared as points, and given as numbers. ``component`` numbers the component of each from 0 to
-        ``count`` - 1: every point its own in the first call, and in the next one those of the last, joined along the
-        edges that it gave. Edge c leads from a point of component c; or its end is -1, for components that wait for a
-        later call, never for all. All three (count,). ``report`` is called now and then.
+        Ends are compared as points, and returned as numbers. ``component`` holds the component of each point, from 0
+        to ``count`` - 1: in the first call each point is a component, and in each later call the components are those
+        of the call before, joined along the edges that it returned. Edge c starts in component c; its end is -1 for a
+        component that is deferred to a later call, which are never all. All three have shape (count,). ``report`` is
+        called now and then.
         """
 
 
 class LeafTree(Protocol):
-    """A tree by what lies between neighbours in leaf order; see `gpuclust.hierarchy.leaf_tree`."""
+    """A tree as the merges between neighbours in leaf order; see `gpuclust.hierarchy.leaf_tree`."""
 
     n: int
     leaves: np.ndarray
@@ -135,19 +136,19 @@ class LeafTree(Protocol):
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What compiled kernels take of it."""
+        """The arguments of compiled kernels."""
 
 
 class Backend(Protocol):
-    """A device. ``Points`` are features in the layout of `gpuclust.core.metrics.prepare`."""
+    """A device. ``Points`` are features in the layout of `gpuclust.core.preparation.prepare`."""
 
     name: Device
 
     def active(self) -> AbstractContextManager[None]:
-        """Makes this device the current one; primitives are called inside, and what they return is used there."""
+        """Make this device the current one: primitives are called, and their results used, inside."""
 
     def summarise(self, points: Points, method: Method, size: np.ndarray) -> Stored:
-        """What `store_points` offers, without a matrix: sizes and centroids, for a linkage with a closed form.
+        """As `store_points`, without a matrix: sizes and centroids, for a linkage with a closed form.
 
         ``points`` are prepared for sqeuclidean, without weights, and stand for ``size`` copies of themselves each.
         O(n m) memory; O(n m) time a row searched.
@@ -163,7 +164,7 @@ class Backend(Protocol):
         """
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
-        """Condensed dissimilarities (or their squares), stored in another layout; the input is left as it is."""
+        """Condensed dissimilarities (or their squares), stored in tiles; the input is not changed."""
 
     def pairwise(self, A: Points, B: Points, out: Any) -> Any:
         """Distances of all points of A to all of B, written to ``out`` (n of A, n of B); returns it. O(n² m) time."""
@@ -177,7 +178,7 @@ class Backend(Protocol):
     def nearest_among(
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest of each cluster in ``rows`` among those that hold a listed neighbour of one of its points.
+        """Nearest cluster of each of ``rows`` among those that hold a listed neighbour of one of its points.
 
         ``neighbours`` (n, k) are the lists of points. Returns rows (-1: no candidate) and dissimilarities, the same
         bits as `store_clusters` would store; ties go to the smaller row.
@@ -191,16 +192,16 @@ class Backend(Protocol):
         report: Callable[[], None] = ...,
         bounded: bool = False,
     ) -> Searched:
-        """Clusters that are searched for their nearest, without a matrix.
+        """Clusters that are searched for nearest neighbours, without a matrix.
 
         Dissimilarities are the same bits as `store_clusters` would store; ties go to the smaller row. ``bounded``:
         the points have few features and the metric is a convex function of their difference, so clusters may be
-        searched by bounds of where they are; means are then equal to rounding only. ``report`` is called now and
-        then. O(n m) time for every point of a row searched, O(n m) memory.
+        searched by bounds of their positions; means are then equal up to rounding. ``report`` is called now and then.
+        O(n m) time for every point of a row searched, O(n m) memory.
         """
 
     def outgoing(self, points: Points) -> Outgoing:
-        """A search of these points for the shortest edges out of components. O(n² m) time, O(n m) memory."""
+        """A search for the shortest edges out of components of these points. O(n² m) time, O(n m) memory."""
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None]
@@ -220,11 +221,11 @@ class Backend(Protocol):
         """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.
 
         y is a distance of points (in leaf order) less ``shift``, z the height at which they come together less
-        ``centre``. The order of the sums is fixed on a device, but another on the next: equal to rounding.
+        ``centre``. The order of the sums is fixed on each device, but differs between devices.
         """
 
 
-#: Name -> module that has ``backend() -> Backend`` (of CUDA ``backend(index)``); imported when first used.
+#: Modules of the backends, imported when first used: each has ``backend() -> Backend`` (CUDA: ``backend(index)``).
 REGISTRY = {
     "cpu": "gpuclust.kernels.cpu.backend",
     "cuda": "gpuclust.kernels.cuda.backend",
@@ -238,7 +239,7 @@ def select(device: str = "auto") -> Backend:
     Parameters
     ----------
     device : str
-        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.speed.choose` asks
+        "auto": the first CUDA device where one can be used, or else the CPU; `gpuclust.algorithms.costs.choose` asks
         first whether a job is large enough to gain. "cuda", "cuda:1", "cpu": this one. "reference": the slow
         specification, for tests.
 

@@ -1,4 +1,4 @@
-"""Points taken a block of rows at a time: what is mapped from a file, or of another type, is never copied whole."""
+"""Points processed by blocks of rows: memory-mapped arrays, or those of another type, are not copied whole."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 if TYPE_CHECKING:
     from gpuclust.core.frames import Frame
 
-#: Numbers in a block: 2 MiB of float64. Of wide rows up to 16 times as many: columns are not written in crumbs.
+#: Numbers in a block: 2 MiB of float64. Up to 16 times as many for wide rows, so that columns are written in long
+#: runs.
 NUMBERS = 2**18
 #: Numbers in a block on a device.
 ON_DEVICE = 2**24
-#: Columns written by one call: the first one into new memory waits until the system has made it.
+#: Columns written by one call: the first write into new memory waits for the system to provide it.
 COLUMNS = 512
 
 
@@ -42,7 +43,7 @@ def put(features: np.ndarray, part: slice, rows: np.ndarray) -> None:
 def mean(X: np.ndarray, finite: bool = False, frame: Frame | None = None) -> np.ndarray:
     """The mean of every column, summed in the order of rows, in float64; if ``finite`` of finite rows only.
 
-    Of rows as a ``frame`` has them, if one is given.
+    In the coordinates of a ``frame``, if one is given.
     """
     total, count = np.zeros(X.shape[1]), 0
     for block in _blocks(X, frame):
@@ -56,7 +57,7 @@ def mean(X: np.ndarray, finite: bool = False, frame: Frame | None = None) -> np.
 def variance(X: np.ndarray, frame: Frame | None = None) -> np.ndarray:
     """The variance of every column, n - 1 in the denominator: the bits of ``np.var(X, axis=0, ddof=1)``."""
     n, m = X.shape
-    if not frame and (m == 1 or X.flags.f_contiguous):  # NumPy sums a column that lies in one piece in another order
+    if not frame and (m == 1 or X.flags.f_contiguous):  # NumPy sums a contiguous column in another order
         return np.array([np.var(column.astype(np.float64, copy=False), ddof=1) for column in X.T])
     centre, total = mean(X, frame=frame), np.zeros(m)
     for rows in _blocks(X, frame):
@@ -77,12 +78,12 @@ def covariance(X: np.ndarray, frame: Frame | None = None) -> np.ndarray:
 
 
 def _blocks(X: np.ndarray, frame: Frame | None) -> Iterator[np.ndarray]:
-    """The rows in float64, block by block, as a frame has them."""
+    """The rows in float64, block by block, in the coordinates of a frame."""
     for part in row_blocks(*X.shape):
         rows = X[part] if frame is None else frame(X[part])
         yield rows.astype(np.float64, copy=False)
 
 
 def _added(total: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """``total`` and the rows of a block, added one after the other."""
+    """Add the rows of a block to ``total``, one after the other."""
     return np.add.reduce(np.concatenate((total[None], block)), axis=0)

@@ -1,9 +1,9 @@
 """Centroids to more than working precision: each coordinate is the sum of two numbers, ``high + low``.
 
-A centroid that is rounded is off by the last bit of its coordinates, which is much of the distance between two tight
-clusters that are far from the origin. So dissimilarities are computed from both parts. Where most clusters are passed
-over, because they are far away, that is decided by the first parts (``high``), with a margin for what they leave out:
-`loosened` here, and `gpuclust.kernels.cpu.space.rounded` for centroid and median linkage.
+A rounded centroid has an error in the last bit of its coordinates, which may be a large part of the distance between
+two tight clusters far from the origin. So dissimilarities are computed from both parts. Clusters that are far away
+are skipped by the first parts (``high``) alone, with a margin for the second: `loosened` here, and
+`gpuclust.kernels.cpu.space.rounded` for centroid and median linkage.
 
 The scalar functions here are plain arithmetic without literals: the reference backend calls them on arrays, others
 compile them, and float32 stays float32.
@@ -19,7 +19,7 @@ from gpuclust.core.devices import array_module
 
 
 def without_offset(features: Any) -> Any:
-    """Features (m, n), each moved towards the origin where that loses nothing; a copy.
+    """Features of shape (m, n), each translated towards the origin where that is exact; a copy.
 
     A feature whose values all lie between c and 2 c is moved by one of them: such differences are exact (Sterbenz).
     The other features are not far from the origin in terms of their spread, and stay.
@@ -36,21 +36,21 @@ def without_offset(features: Any) -> Any:
 def united(ah: Any, al: Any, bh: Any, bl: Any, sa: Any, sb: Any) -> Any:
     """A coordinate of the union of two clusters of sizes sa and sb, in two parts.
 
-    Written so that clusters in one place stay in that place.
+    The union of clusters with equal centroids has the same centroid.
     """
     move = sb / (sa + sb) * ((bh - ah) + (bl - al)) + al
     high = ah + move
     moved = high - ah
-    return high, (ah - (high - moved)) + (move - moved)  # what rounding took (Knuth)
+    return high, (ah - (high - moved)) + (move - moved)  # the rounding error (Knuth)
 
 
 def difference(ah: Any, al: Any, bh: Any, bl: Any) -> Any:
-    """A coordinate's difference from both parts; with a and b exchanged, the same bits but for the sign."""
+    """A coordinate's difference from both parts; antisymmetric in a and b, to the last bit."""
     return (ah - bh) + (al - bl)
 
 
 def slack(length: Any, reach: Any, m: int, eps: float, denormal: float) -> Any:
-    """What `loosened` adds for a cluster, in float64 or in the type of ``length``.
+    """The term that `loosened` adds for a cluster, in float64 or in the type of ``length``.
 
     Parameters
     ----------
@@ -68,14 +68,15 @@ def slack(length: Any, reach: Any, m: int, eps: float, denormal: float) -> Any:
 
 
 def growth(m: int, eps: float) -> float:
-    """What `loosened` multiplies by."""
+    """The factor by which `loosened` multiplies."""
     return 1 + 2.0**-10 + (4 * m + 64) * eps
 
 
 def loosened(far: Any, slack: Any, growth: Any) -> Any:
-    """What the dissimilarity computed from first parts is at most, of a pair that is at most ``far`` by both parts.
+    """Upper bound of a pair's dissimilarity from first parts, if that from both parts is at most ``far``.
 
-    And the other way round. By roots the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at most;
-    and ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See docs/summaries-exactness.md.
+    And the other way round. The roots of the two differ by the unit of `slack` and a relative ``(m + 8) eps`` at
+    most; and ``(a + b)**2 <= (1 + t) a**2 + (1 + 1 / t) b**2``, here for t = 1 / 2048. See
+    docs/summaries-exactness.md.
     """
     return far * growth + slack

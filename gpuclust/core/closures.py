@@ -1,4 +1,4 @@
-"""What every compiled closure needs, on the CPU and on CUDA: a name of its own, and a stamp of what it inlines."""
+"""Names and stamps of compiled closures, on the CPU and on CUDA."""
 
 from __future__ import annotations
 

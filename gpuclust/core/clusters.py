@@ -1,4 +1,4 @@
-"""Clusters of points: who belongs to which, and with what weight."""
+"""Partitions of points into weighted clusters, and the merges that an algorithm finds. Light to import."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Clusters:
 
     Attributes
     ----------
-    ids : ndarray of int64, shape (C,)
+    ids : ndarray of shape (C,), int64
         Ids of the clusters, increasing: points come first, unions after them by age.
-    members : ndarray of int64, shape (n,)
+    members : ndarray of shape (n,), int64
         The points, cluster after cluster.
-    start : ndarray of int64, shape (C + 1,)
+    start : ndarray of shape (C + 1,), int64
         Where each cluster starts in ``members``.
-    weight : ndarray of float, shape (n,)
+    weight : ndarray of shape (n,), float
         Weight of each entry of ``members``: one, or what repeated halving has left of it (weighted linkage).
-    total : ndarray of float, shape (C,)
+    total : ndarray of shape (C,), float
         Sum of the weights of each cluster; the cluster sizes that a Lance-Williams update takes.
     """
 
@@ -77,3 +77,49 @@ class Clusters:
             weight[start[rest.size] :] /= 2
         ids = np.concatenate((self.ids[rest], next_id + np.arange(first.size)))
         return Clusters(ids, self.members[order], start, weight, total), new_row
+
+
+@dataclass(frozen=True)
+class Merges:
+    """The merges of an algorithm, before they are numbered as in Z.
+
+    Attributes
+    ----------
+    pairs : ndarray of shape (n - 1, 2), int64
+        Merge ``k`` joins two clusters and makes the one with id ``n + k``; ids below n are observations. A spanning
+        tree (``edges=True``) names observations only: each pair is an edge of the tree.
+    heights : ndarray of shape (n - 1,), float
+        The dissimilarity at which each pair merged.
+    scans : int
+        Rows of the dissimilarity matrix that were searched for a minimum, the measure of work.
+    edges : bool
+        Pairs are edges between observations; which clusters they join follows from their order by height.
+    by_ends : bool
+        Edges of equal height come by (smaller end, larger end), in whatever order they were found.
+    monotone : bool
+        Heights never decrease along the tree, so Z is sorted by height. Otherwise merges keep their order.
+    """
+
+    pairs: np.ndarray
+    heights: np.ndarray
+    scans: int = 0
+    edges: bool = False
+    by_ends: bool = False
+    monotone: bool = True
+
+
+class Merging:
+    """Merges made so far, and the rows scanned for them."""
+
+    def __init__(self, n: int, dtype: np.dtype) -> None:
+        self.pairs = np.empty((n - 1, 2), np.int64)
+        self.heights = np.empty(n - 1, dtype)
+        self.done = 0
+        self.scans = 0
+
+    def add(self, pairs: np.ndarray, heights: np.ndarray, scans: int) -> None:
+        stop = self.done + len(heights)
+        self.pairs[self.done : stop] = pairs
+        self.heights[self.done : stop] = heights
+        self.done = stop
+        self.scans += scans

@@ -1,4 +1,4 @@
-"""Ctrl-C while a kernel is being compiled."""
+"""Handling of Ctrl-C while a kernel is being compiled."""
 
 from __future__ import annotations
 

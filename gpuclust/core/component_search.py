@@ -1,4 +1,4 @@
-"""The shortest edge out of each component, from searches of all points: for any metric, on any backend."""
+"""Shortest edge out of each component by nearest-neighbour searches of points: for any metric, on any backend."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NearestOutside = Callable[[Points, np.ndarray, np.ndarray], tuple[np.ndarray, np
 
 
 class ByPoints:
-    """What `gpuclust.core.backend.Outgoing` asks for, by two searches of a backend.
+    """Implementation of `gpuclust.core.backend.Outgoing` by two searches of a backend.
 
-    A point's nearest neighbour stays its nearest outside for as long as it is outside, and after that its distance is
-    still a lower bound. So a point is searched again only if its neighbour has joined its component, and the bound is
-    not above the shortest edge that its component has already.
+    A point's nearest neighbour remains the nearest point outside its component until it joins the component, and then
+    its distance is still a lower bound. So a point is searched again only if its neighbour has joined its component,
+    and the bound is not above the shortest edge that its component has already.
 
     O(n m) time for a point searched, O(n) for a round; O(n m) memory.
     """

@@ -1,4 +1,4 @@
-"""Where a job is computed, as an object that is parsed once. Light to import."""
+"""`Device`: the name of a device, parsed once. Light to import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FAMILIES = ("auto", "cpu", "cuda", "reference")
 class Device(str):
     """A device by name: "cpu", "cuda", "cuda:1", "reference" (the specification), or "auto" (not yet chosen).
 
-    It is a string, so it compares, prints and pickles like its name, and knows what the name means.
+    It is a string, so it compares, prints and pickles like its name.
 
     Attributes
     ----------

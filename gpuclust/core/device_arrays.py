@@ -1,4 +1,4 @@
-"""Arrays that a caller holds on a device, taken as they are: CUDA array interface and DLPack, without a copy."""
+"""Arrays in the memory of a device, by the CUDA array interface or DLPack, without a copy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def from_dlpack(x: Any) -> Any:
 
 
 class _OnHost:
-    """Says of a CUDA array interface that its memory is the host's; NumPy's array keeps this, and so the owner."""
+    """Adapter from the CUDA array interface, of host memory, to NumPy's; keeps the owner alive."""
 
     def __init__(self, owner: Any) -> None:
         given = owner.__cuda_array_interface__

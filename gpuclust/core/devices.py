@@ -1,7 +1,7 @@
-"""CUDA devices: which there are, what is missing to use them, and arrays that lie on them. Light to import.
+"""CUDA devices: their properties, missing software, and arrays in their memory. Light to import.
 
-The driver is asked directly, through ctypes: a machine without one answers in microseconds, and numba-cuda and CuPy
-are imported only where a device was found.
+The driver is queried directly, through ctypes, which takes microseconds on a machine without one; numba-cuda and CuPy
+are imported only if a device was found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gpuclust.errors import BackendUnavailable, DoesNotFit, unknown_name
 
 OUTPUTS = ("numpy", "cupy")
 
-#: Oldest compute capability that kernels are compiled for, and by a toolkit of CUDA 13.
+#: Oldest compute capability that kernels are compiled for, and that of toolkits of CUDA 13.
 OLDEST, OLDEST_FOR_13 = (7, 0), (7, 5)
 
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -60,12 +60,12 @@ class Card:
 
     @property
     def slowdown(self) -> int:
-        """How many times slower float64 is than float32: 2 on cards for computing, 32 or 64 on the others."""
+        """Ratio of the rates of float32 and float64: 2 on GPUs for computing, 32 or 64 on others."""
         return round(self.rate("float32") / self.rate("float64"))
 
 
 class Lack(NamedTuple):
-    """A piece that CUDA needs and that is not here."""
+    """A component that CUDA needs and that is missing."""
 
     piece: str
     what: str
@@ -76,40 +76,40 @@ class Lack(NamedTuple):
 
 
 def emulated() -> bool:
-    """Whether kernels for CUDA run on the host, without a device: simulated, or by what stands behind numba.cuda."""
+    """Whether CUDA kernels run on the host: in Numba's simulator, or by a substitute for numba.cuda."""
     return simulated() or os.environ.get("GPUCLUST_CUDA_EMULATION", "0") not in ("", "0")
 
 
 def simulated() -> bool:
-    """Whether Numba's simulator runs them."""
+    """Whether CUDA kernels run in Numba's simulator."""
     return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
 
 def cards() -> tuple[Card, ...]:
-    """All devices that the driver shows to this process; one without speed where they are emulated."""
+    """The CUDA devices visible to this process; where CUDA is emulated, one of nominal speed."""
     if emulated():
         return (Card(0, "emulated", (9, 0), 2**33, 2, 1e9, 1e10),)
     return _driver(os.getpid())[1]
 
 
 def driver_version() -> tuple[int, int] | None:
-    """The newest CUDA that the driver can do; None without a driver."""
+    """The newest CUDA version that the driver supports; None without a driver."""
     version = 0 if emulated() else _driver(os.getpid())[0]
     return (version // 1000, version % 1000 // 10) if version else None
 
 
 def missing() -> Lack | None:
-    """The first piece that is missing to use CUDA here, or None."""
+    """The first component that is missing to use CUDA, or None."""
     return _first_lack(os.getpid(), emulated(), simulated())
 
 
 def unavailable(device: str, lack: Lack) -> BackendUnavailable:
-    """The error for a device that was asked for by name."""
+    """The error for an explicit request of a device that cannot be used."""
     return BackendUnavailable(f"device={device!r} was asked for, but {lack}")
 
 
 def no_such_card(device: str) -> BackendUnavailable:
-    """The same for a number that is too large."""
+    """The error for a device number that is too large."""
     found = cards()
     names = ", ".join(f"'cuda:{card.index}' ({card.name})" for card in found)
     count = "is 1 CUDA device" if len(found) == 1 else f"are {len(found)} CUDA devices"
@@ -122,7 +122,7 @@ def _first_lack(process: int, emulated: bool, simulated: bool) -> Lack | None:
 
 
 def lacks() -> Iterator[Lack]:
-    """All pieces that are missing. Each is looked for only when it is asked for: the later ones take imports."""
+    """Yield the missing components, in an order in which the later checks need imports."""
     if emulated():
         yield from _numba_lacks(None)
         return
@@ -140,10 +140,9 @@ def lacks() -> Iterator[Lack]:
 def numba_cuda(name: str = "numba.cuda") -> ModuleType:
     """Import a module of numba-cuda; every first import of one goes through here.
 
-    While it is imported, numba-cuda (to 0.30 at least) uses what NumPy 2.5 and cuda-core 0.7 have deprecated: a user
-    can do nothing about that, and with warnings as errors the import would fail. It also names ``numpy.row_stack``,
-    which NumPy 2.5 has removed, when it is to compile the first kernel: so that module is imported here, with the
-    name in place.
+    While it is imported, numba-cuda (up to 0.30 at least) uses features that NumPy 2.5 and cuda-core 0.7 have
+    deprecated: with warnings as errors the import would fail. When it compiles the first kernel it also refers to
+    ``numpy.row_stack``, which NumPy 2.5 has removed: so that module is imported here, with the name defined.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"numba(_cuda)?\.|cuda\.core")
@@ -166,7 +165,7 @@ def _numba_lacks(card: Card | None) -> Iterator[Lack]:
     try:
         numba_cuda("numba.cuda.cudadrv.nvvm").NVVM()
         numba_cuda("numba.cuda.cudadrv.libs").open_libdevice()
-    except Exception as error:  # of many kinds, by version and by what is not found
+    except Exception as error:  # its class depends on the version and on the missing file
         yield Lack("NVVM", f"numba-cuda finds no NVVM ({_line(error)})", install())
         return
     toolkit, able = toolkit_version(), driver_version()
@@ -193,7 +192,7 @@ def _cupy_lacks(version: int) -> Iterator[Lack]:
 
 
 def toolkit_version() -> tuple[int, int] | None:
-    """The CUDA that numba-cuda compiles for; None where it does not tell."""
+    """The CUDA version that numba-cuda compiles for; None if unknown."""
     try:
         major, minor = numba_cuda().runtime.get_version()
     except Exception:
@@ -202,7 +201,7 @@ def toolkit_version() -> tuple[int, int] | None:
 
 
 def install() -> str:
-    """The command that installs what CUDA needs, for the CUDA that the driver can do."""
+    """The command that installs the missing packages for the driver's CUDA version."""
     version = driver_version()
     if version is None:
         return 'pip install "gpuclust[cuda12]" or "gpuclust[cuda13]", by the CUDA version that nvidia-smi shows'
@@ -211,7 +210,7 @@ def install() -> str:
 
 @cache
 def _driver(process: int) -> tuple[int, tuple[Card, ...], Lack | None]:
-    """Version (13020: CUDA 13.2), devices, and what is wrong. A forked process must ask anew."""
+    """Driver version (13020: CUDA 13.2), devices, and the lack, if any; queried anew in a forked process."""
     try:
         library = ctypes.CDLL(_DRIVER)
     except OSError:
@@ -251,7 +250,7 @@ def _driver(process: int) -> tuple[int, tuple[Card, ...], Lack | None]:
 
 
 def is_device_array(array: Any) -> bool:
-    """Whether it lies on a CUDA device: CuPy's, Numba's, a CUDA tensor of torch, ..."""
+    """Whether an array is in the memory of a CUDA device (CuPy, Numba, a CUDA tensor of torch, ...)."""
     return not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__")
 
 
@@ -261,7 +260,7 @@ def array_module(array: Any) -> Any:
 
 
 def device_of(array: Any) -> AbstractContextManager[Any]:
-    """Makes the device that an array lies on the current one."""
+    """Make the device of an array the current one."""
     return nullcontext() if isinstance(array, np.ndarray) else array.device
 
 
@@ -284,9 +283,9 @@ def check_output(output: str) -> None:
 
 
 def to_output(array: Any, output: str) -> Any:
-    """A result where the caller wants it: a NumPy array, or a CuPy array on the current device.
+    """Convert a result to a NumPy array, or to a CuPy array on the current device.
 
-    Nothing is copied that is there already. Where CUDA is emulated, arrays of both kinds are NumPy's.
+    Copies only if necessary. Where CUDA is emulated, both kinds are NumPy arrays.
     """
     if output == "cupy" and not emulated():
         return import_module("cupy").asarray(array)
@@ -294,7 +293,7 @@ def to_output(array: Any, output: str) -> Any:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the host or on a device. `DoesNotFit` is a decision, and not that."""
+    """Whether an error says that memory ran out, on the host or on a device (`DoesNotFit` does not)."""
     if isinstance(error, MemoryError):
         return not isinstance(error, DoesNotFit)
     if type(error).__module__.split(".")[0] not in ("cupy", "cupy_backends", "numba", "cuda"):
@@ -307,5 +306,5 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """What an error says first, in one line."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".:")

@@ -1,10 +1,10 @@
-"""Compiled kernels on disk: Numba's cache, made safe.
+"""Disk cache of compiled kernels: Numba's cache, with checks of ownership and integrity.
 
-Its files are pickles, so whoever can write them can have any code run. They are used only where they, and the folder
-they are in, belong to the user or to root and nobody else can write there. A file begins with the SHA-256 of what
-follows: one that is damaged, or was written by another version, is compiled anew.
+Its files are pickles, so anyone who can write them can have any code run. They are used only if they and their folder
+belong to the user or to root, and no one else can write there. A file begins with the SHA-256 of its content: a
+kernel whose file is damaged, or was written by another version, is compiled anew.
 
-GPUCLUST_TRUST_KERNELS=1 uses the folder whoever can write there, for machines with one user (a container, say).
+GPUCLUST_TRUST_KERNELS=1 uses the folder regardless of permissions, for machines with one user (a container, say).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def protect(kernel: Any) -> Any:
-    """Let a dispatcher of Numba, with its cache enabled, use it only as far as it is safe; the dispatcher."""
+    """Restrict the enabled cache of a Numba dispatcher to safe files; returns the dispatcher."""
     folder = kernel.stats.cache_path
     if folder is None:
         return kernel
@@ -49,7 +49,7 @@ def on_disk(kernel: Any) -> bool:
 
 
 def has_place(source: str) -> bool:
-    """Whether Numba can find a folder for what it compiles of a source file.
+    """Whether Numba can find a cache folder for a source file.
 
     Without a home folder it would make one called ``~`` in the working directory.
     """
@@ -61,13 +61,13 @@ def has_place(source: str) -> bool:
 
 
 def trusted() -> bool:
-    """Whether the folder is used whoever can write there."""
+    """Whether the folder is used regardless of its permissions."""
     return os.environ.get(TRUST, "0") not in ("", "0")
 
 
 @cache
 def refusal(folder: str) -> str | None:
-    """Why kernels are neither read from a folder nor kept there, which is warned of; None if they are."""
+    """The reason, also issued as a warning, why a folder is not used as a cache; None if it is."""
     if trusted():
         return None
     try:
@@ -82,7 +82,7 @@ def refusal(folder: str) -> str | None:
         warnings.warn(
             f"{folder}: compiled kernels are neither read from there nor kept there, since {reason}, and could have "
             f"other code run by you. Every process compiles anew. Let only yourself write there (chmod go-w), or set "
-            f"NUMBA_CACHE_DIR to a folder of your own ({TRUST}=1 if nobody else uses this machine)",
+            f"NUMBA_CACHE_DIR to a folder of your own ({TRUST}=1 if no one else uses this machine)",
             FallbackWarning,
             stacklevel=2,
         )
@@ -90,7 +90,7 @@ def refusal(folder: str) -> str | None:
 
 
 def unsafe(state: os.stat_result) -> str | None:
-    """Why others than the user and root could have written a file or folder; None if they could not."""
+    """The reason why users other than the owner and root can write a file or folder; None if they cannot."""
     if state.st_uid not in (os.geteuid(), 0):
         return f"another user (number {state.st_uid}) owns it"
     if state.st_mode & stat.S_IWOTH:
@@ -102,7 +102,7 @@ def unsafe(state: os.stat_result) -> str | None:
 
 @cache
 def _is_private(group: int) -> bool:
-    """Whether nobody else is in a group: many systems give each user one of the same name."""
+    """Whether a group has no other members: many systems give each user a group of the same name."""
     import grp
     import pwd
 
@@ -115,19 +115,19 @@ def _is_private(group: int) -> bool:
 
 @cache
 def _checked(kind: Any) -> Any:
-    """Numba's class for the index and the data of a kernel, reading and writing as this module says."""
+    """Numba's class for the index and data files of a kernel, with the checks of this module."""
     return type("CheckedFiles", (_Checks, kind), {})
 
 
 class _Checks:
-    """Methods in place of those of numba.core.caching.IndexDataCacheFile."""
+    """Methods that override those of numba.core.caching.IndexDataCacheFile."""
 
     _index_path: str
     _version: str
     _source_stamp: Any
 
     def load(self, key: Any) -> Any:
-        """What is kept under a key; None if there is nothing, or if it cannot be used."""
+        """The object stored under a key; None if there is none, or if it cannot be used."""
         try:
             return super().load(key)  # type: ignore[misc]
         except Exception:  # a pickle may raise anything
@@ -136,7 +136,7 @@ class _Checks:
             return None
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep something under a key; nothing is kept where it cannot be written."""
+        """Store an object under a key, if the folder can be written."""
         try:
             super().save(key, data)  # type: ignore[misc]
         except Exception:
@@ -172,7 +172,7 @@ class _Checks:
 
 
 def _read(path: str) -> bytes:
-    """The content of a file that is safe and as it was written."""
+    """The content of a file that is safe and intact."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         state = os.fstat(descriptor)
@@ -192,7 +192,7 @@ def _write(path: str, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: str) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is whole: other processes read and write there too."""
+    """A file that gets its name when it is complete, since other processes use the folder too."""
     scratch = f"{path}.tmp.{uuid.uuid4().hex[:16]}"
     mode = 0o666 if trusted() else 0o600
     try:

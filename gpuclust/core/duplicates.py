@@ -1,4 +1,4 @@
-"""Duplicate points: equal number by number, after preparation."""
+"""Duplicate points: equal in every feature after preparation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuclust.core.points import Points, on_arrays
 
 
 def groups(points: Points) -> np.ndarray:
-    """The number of each point's group; points alone are groups of one. Not every copy need be found."""
+    """The number of each point's group of duplicates, 0, 1, ...; not every duplicate need be found."""
     n = points.n
     if points.metric.signed:
         return np.arange(n)
@@ -25,7 +25,7 @@ def groups(points: Points) -> np.ndarray:
     if same.size == 0:
         return np.arange(n)
     one, other = order[same], order[same + 1]
-    copies, others = points.at(one), points.at(other)  # of points on a device only these are brought over
+    copies, others = points.at(one), points.at(other)  # only these are copied from a device
     itself = to_host(copies.features)
     equal = (itself == to_host(others.features)).all(axis=0) & (copies.summary == others.summary)
     equal &= _to_itself(points, itself, copies.summary) == 0
@@ -55,7 +55,7 @@ def _key(features: Any, multipliers: np.ndarray) -> Any:
 
 
 def _to_itself(points: Points, features: np.ndarray, summary: np.ndarray) -> np.ndarray:
-    """The dissimilarity of points to copies of themselves: of some metrics it is not zero."""
+    """The dissimilarity of points to copies of themselves, which is not zero for some metrics."""
     step, finish = on_arrays(points.metric.step), on_arrays(points.metric.finish)
     dtype = features.dtype
     a = b = np.zeros(features.shape[1], dtype)

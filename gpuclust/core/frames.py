@@ -1,8 +1,8 @@
-"""Points moved and scaled before they are rounded and squared, so that neither loses what their distances need.
+"""Translation and scaling of points, so that rounding and squares do not lose digits of their distances.
 
-Of a metric that does not change under translation a centre is taken away in float64 before points become float32. And
+For a metric that is invariant under translation a centre is subtracted in float64 before points become float32. And
 where squares (or powers, sums) would leave the range of the working type, points are multiplied by a power of two,
-and distances by its inverse: exact, so no bit changes where nothing over- or underflows.
+and distances by its inverse: this is exact, so no bit changes where nothing over- or underflows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gpuclust.core import blocks
 from gpuclust.core.devices import array_module, is_device_array
 from gpuclust.core.points import Array, Metric
 
-#: Rows that a centre is found from.
+#: Number of rows from which a centre is computed.
 SAMPLE = 1024
 #: Numbers of the sample that are sorted at a time.
 SORTED = 2**17
-#: A feature is moved if its median is as many times the median distance from it: then the difference of most values
-#: is exact, also in float32, and otherwise little would be gained.
+#: A feature is translated if its median is at least this many times the median distance from it: then the differences
+#: of most values are exact, also in float32; otherwise little would be gained.
 FAR = 4
 
 
@@ -33,12 +33,12 @@ class Frame:
 
     Attributes
     ----------
-    centre : (m,) array, where the points lie, or None
+    centre : array of shape (m,), on the device of the points, or None
         What is subtracted.
-    exponent : int or (m,) array of int
-        Of the power of two that points, or each of their features, are then multiplied by.
-    unused : (m,) array of bool or None
-        Features of weight zero, which become zero: they must not be infinite when squared.
+    exponent : int or array of shape (m,), int
+        Exponent of the power of two by which points, or each of their features, are then multiplied.
+    unused : array of shape (m,), bool, or None
+        Features of weight zero, which are set to zero, since their squares must not be infinite.
     """
 
     centre: Any = None
@@ -53,7 +53,7 @@ class Frame:
         return self.centre is not None or self.scales or self.unused is not None
 
     def __call__(self, rows: Any) -> Any:
-        """These rows in float64; as they are if the frame does nothing."""
+        """Transform rows, in float64; unchanged if the frame is the identity."""
         if self.unused is not None:
             rows = _without(rows, self.unused)
         if self.centre is not None:
@@ -63,7 +63,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Span:
-    """How large numbers are, all or those of a feature: the smallest but zero, and the largest, without sign."""
+    """Smallest nonzero and largest absolute values, of all numbers or of each feature."""
 
     smallest: Array
     largest: Array
@@ -71,18 +71,18 @@ class Span:
 
     @property
     def low(self) -> Array:
-        """Exponents of powers of two that the smallest are not below."""
+        """Largest exponents of powers of two that do not exceed the smallest values."""
         return np.frexp(np.where(self.smallest < inf, self.smallest, 1.0))[1] - 1
 
     @property
     def high(self) -> Array:
-        """Exponents of powers of two that the largest are below."""
+        """Smallest exponents of powers of two that exceed the largest values."""
         return np.frexp(self.largest)[1]
 
 
 @dataclass(frozen=True)
 class Room:
-    """Exponents that numbers may have, the smallest and the largest, for what is computed from them to be right."""
+    """Smallest and largest exponents of numbers for which powers and sums do not under- or overflow."""
 
     low: int
     high: int
@@ -94,9 +94,9 @@ class Room:
         return (span.low >= self.low) & (span.high <= self.high) | (span.largest == 0)
 
     def exponent(self, span: Span) -> Any:
-        """Of the power of two that brings numbers into the room: the largest to about one, if the smallest then fit.
+        """Exponent of the power of two that scales numbers into the range: the largest to about one, if possible.
 
-        Zero where they are in it. Where not all fit, it is the smallest that are lost.
+        Zero where they are in range. If not all fit, the smallest ones underflow.
         """
         wanted = np.minimum(np.maximum(-span.high, self.low - span.low), self.high - span.high)
         exponent = np.where(self._holds_each(span), 0, wanted)
@@ -106,20 +106,20 @@ class Room:
 def room_for(
     terms: float, dtype: np.dtype, n: int, m: int = 1, w: Array | None = None, power: int = 1, digits: bool = True
 ) -> Room:
-    """The room for points (or, without ``digits``, for distances) whose differences go into sums of powers.
+    """The range for points (or, without ``digits``, for distances) whose differences go into sums of powers.
 
     Parameters
     ----------
     terms : float
         The power.
     n, m : int
-        Numbers of points, and of features: what may be added up.
-    w : (m,) array, optional
+        Numbers of points and of features, which bound the number of terms.
+    w : array of shape (m,), optional
         Weights of the features.
     power : int
-        Of what is computed from distances.
+        Power of the distances that is computed.
     digits : bool
-        Whether a difference may be smaller than what it is of, by as many digits as numbers have.
+        Whether a difference may be smaller than its operands by as many digits as numbers have.
     """
     info = np.finfo(dtype)
     used = np.ones(1) if w is None or not (w > 0).any() else w[w > 0]
@@ -161,20 +161,20 @@ def framed(
 
 
 def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any], power: int) -> tuple[Frame, int]:
-    """The same for a metric whose features have variances: each is scaled by its own power of two."""
+    """As `framed`, for a metric whose features have variances: each is scaled by its own power of two."""
     if "V" in metric.parameters:
         room = room_for(2, work, len(X), X.shape[1], power=power)
-    else:  # what is whitened is near one; a covariance matrix is inverted in float64
+    else:  # whitened numbers are near one; a covariance matrix is inverted in float64
         room = room_for(6, np.dtype(np.float64), len(X), X.shape[1], power=power)
     frame, span = frame_for(metric, (X,), work, room, True)
     high = np.broadcast_to(np.where(span.largest > 0, span.high, 0), X.shape[1])
     form = given.get("V", given.get("VI"))
-    if form is None or form.shape not in ((X.shape[1],), (X.shape[1],) * 2):  # the points' own; or refused later
+    if form is None or form.shape not in ((X.shape[1],), (X.shape[1],) * 2):  # the default, or rejected later
         return (replace(frame, exponent=-high) if frame.scales else frame), 0
     used = np.isfinite(form) & (form != 0)
     if not used.any():
         return replace(frame, exponent=0), 0
-    # Exponents of what stands before the product of two features; V divides.
+    # Exponents of the coefficients of products of two features; V divides.
     sign, pairs = (-1, 2 * high) if form.ndim == 1 else (1, high[:, None] + high)
     factors = sign * np.frexp(np.where(used, form, 1.0))[1]
     most = max(int(np.abs(exponents[used]).max()) for exponents in (factors, factors + pairs))
@@ -188,7 +188,7 @@ def _by_feature(metric: Metric, X: Array, work: np.dtype, given: dict[str, Any],
 def frame_for(
     metric: Metric, sets: Sequence[Any], dtype: np.dtype, room: Room, by_feature: bool = False, w: Array | None = None
 ) -> tuple[Frame, Span]:
-    """The frame that points of these sets, all together, are put into before they are rounded to ``dtype``."""
+    """The common frame of these sets of points, applied before they are rounded to ``dtype``."""
     unused = w == 0 if w is not None and not w.all() else None
     centre = centre_of(sets, dtype) if metric.shift else None
     if centre is None and metric.wide_form is None and all(_narrow(X.dtype) for X in sets):
@@ -198,15 +198,15 @@ def frame_for(
 
 
 def _narrow(dtype: np.dtype) -> bool:
-    """Whether no number of a type is so large or small that it could matter."""
+    """Whether no number of a type can under- or overflow when squared."""
     return dtype.kind == "b" or dtype.itemsize <= 2
 
 
 def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
     """The medians of features that are far from the origin (`FAR`), and 0 for the others; None: there are none.
 
-    Found from some of the rows, so that it takes no pass over all. For float64 only where whole numbers are too large
-    for it.
+    Computed from a sample of the rows, which takes no pass over all. For float64 only if integers are too large for
+    it.
     """
     wide = any(X.dtype.kind in "iu" and X.dtype.itemsize == 8 and not is_device_array(X) for X in sets)
     if sets[0].shape[1] == 0 or not any(len(X) for X in sets) or (dtype == np.float64 and not wide):
@@ -218,7 +218,7 @@ def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
     rows = [X[:: max(1, len(X) // SAMPLE)] for X in sets]
     m, width = sets[0].shape[1], max(1, SORTED // sum(map(len, rows)))
     centre = array.zeros(m)
-    for begin in range(0, m, width):  # some features at a time: the sample may be all of the rows
+    for begin in range(0, m, width):  # some features at a time, since the sample may be all rows
         part = slice(begin, begin + width)
         sample = [array.asarray(X[:, part]).astype(np.float64) for X in rows]
         centre[part] = _far_medians(array, sample[0] if len(sample) == 1 else array.concatenate(sample))
@@ -236,7 +236,7 @@ def _far_medians(array: Any, sample: Any) -> Any:
 
 
 def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
-    """How large the numbers of all sets together are, relative to a centre."""
+    """Span of the numbers of all sets together, relative to a centre."""
     m, for_each = sets[0].shape[1], {"axis": 0} if by_feature else {}
     smallest, largest = (np.full(m if by_feature else (), end) for end in (inf, 0.0))
     finite = True
@@ -268,7 +268,7 @@ def scaled_copy(values: Any, exponent: int, dtype: np.dtype) -> Any:
 
 
 def times_power(values: Any, exponent: Any) -> Any:
-    """``values`` of a floating type times two to the power of ``exponent``, in place; rounded once."""
+    """Multiply floating-point ``values`` by two to the power of ``exponent``, in place, with one rounding."""
     if isinstance(values, np.ndarray):
         return np.ldexp(values, exponent, out=values) if np.any(exponent) else values
     most = np.finfo(values.dtype).maxexp - 2
@@ -281,7 +281,7 @@ def times_power(values: Any, exponent: Any) -> Any:
 
 
 def balanced(rows: Array, w: Array | None, room: int) -> Array:
-    """Rows multiplied by powers of two, each by its own, where their largest number has an exponent beyond ``room``.
+    """Scale each row by a power of two if its largest number has an exponent beyond ``room``.
 
     For metrics that only depend on the direction of a row. Features of weight zero do not count.
     """
@@ -296,12 +296,12 @@ def balanced(rows: Array, w: Array | None, room: int) -> Array:
 
 
 def row_room(dtype: np.dtype) -> int:
-    """Exponents that the largest number of a row may have, for its square and the product of two such squares."""
+    """Largest exponent of a row's numbers for which the product of two squares is in range."""
     return np.finfo(dtype).maxexp // 6
 
 
 def _moved(rows: Any, centre: Any) -> Any:
-    """Rows less a centre, in float64. Differences of large whole numbers are exact before they are rounded."""
+    """Rows less a centre, in float64. Differences of large integers are computed exactly before they are rounded."""
     array = array_module(rows)
     if not (rows.dtype.kind in "iu" and rows.dtype.itemsize == 8 and isinstance(rows, np.ndarray)):
         return (rows - array.asarray(centre)).astype(np.float64, copy=False)
@@ -323,7 +323,7 @@ def _host(value: Any) -> Any:
 
 
 def coded(sets: Sequence[Array], dtype: np.dtype) -> list[Array]:
-    """Points whose features only count as equal or not, numbered by value where ``dtype`` can't tell values apart."""
+    """Features that are only compared for equality, replaced by codes where ``dtype`` cannot represent them."""
     if all(_told_apart(X, dtype) for X in sets):
         return list(sets)
     sets = [_host(X) for X in sets]
@@ -341,7 +341,7 @@ def coded(sets: Sequence[Array], dtype: np.dtype) -> list[Array]:
 
 
 def _told_apart(X: Any, dtype: np.dtype) -> bool:
-    """Whether all numbers of X are numbers of ``dtype``."""
+    """Whether ``dtype`` can represent all numbers of X."""
     if X.dtype.kind == "b" or (np.can_cast(X.dtype, dtype, "safe") and X.dtype.itemsize < 8) or X.dtype == dtype:
         return True
     with np.errstate(invalid="ignore", over="ignore"):

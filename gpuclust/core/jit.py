@@ -1,9 +1,9 @@
-"""How compiled CPU code is made and run: one decorator, one pool of threads.
+"""Compilation and execution of CPU kernels: one decorator, one pool of threads.
 
-Kernels are compiled with ``nogil`` and run in Python threads over fixed ranges of work. That needs no
-threading layer of Numba's, so that forked processes, several calling threads and Ctrl-C all work, and it
-compiles several times faster than ``parallel=True``. Results never depend on the number of threads: work is
-cut into pieces by the caller, and no piece reads what another one writes.
+Kernels are compiled with ``nogil`` and run in Python threads over fixed ranges of work. That needs no threading layer
+of Numba, so that forked processes, several calling threads and Ctrl-C work, and it compiles several times faster than
+``parallel=True``. Results never depend on the number of threads: the caller divides the work into pieces, none of
+which reads data that another one writes.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ __all__ = [
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Every compiled CPU function of the library: no GIL, kept on disk, C rules for division (so loops vectorise).
+    """Compile a CPU function: without the GIL, cached on disk, with C's rules for division (so loops vectorise).
 
-    Where neither the install folder nor the user's cache folder can be written, or where others can write there,
-    nothing is kept, and all works.
+    If neither the install folder nor the user's cache folder can be written, or if others can write there, functions
+    are not cached.
     """
     kernel = njit(nogil=True, error_model="numpy")(function)
     kernel.compile = heeding_ctrl_c(kernel.compile)
@@ -85,16 +85,16 @@ def _probe() -> None:
 
 
 def uncounted(function: Callable[..., Any]) -> Any:
-    """A function for compiled code that counts no references: it may slice arrays as it likes, and make none.
+    """A function for compiled code without reference counting: it may slice arrays, but neither make nor return any.
 
-    Counting takes an atomic operation for every slice that Numba does not prove needless, which in loops of some
-    hundred nanoseconds was measured to be most of the time. Not for functions that make arrays, nor that return any.
+    Counting takes an atomic operation for every slice whose count Numba cannot remove, which was measured to be most
+    of the time of loops of a few hundred nanoseconds.
     """
     return register_jitable(_nrt=False)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """The same, part of what calls it: a call hands over seven numbers for each array.
+    """As `uncounted`, always inlined: a call passes seven numbers for each array.
 
     Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
     """
@@ -115,7 +115,7 @@ def thread_count() -> int:
 
 @cache
 def _pool(workers: int, process: int) -> ThreadPoolExecutor:
-    """A pool for each thread count and process (a forked child must not inherit its parent's dead threads)."""
+    """The pool for a thread count and a process (the threads of a parent do not exist in a forked child)."""
     return ThreadPoolExecutor(workers, thread_name_prefix="gpuclust")
 
 
@@ -160,7 +160,7 @@ def run(
                 if piece is None:
                     return
                 task(*piece, *own)
-                passing(place, len(work))  # heard of in the calling thread only
+                passing(place, len(work))  # takes effect in the calling thread only
         finally:
             _inside.active = False
 
@@ -179,7 +179,7 @@ def run(
 def aside(task: Callable[[], Any]) -> Any:
     """Call ``task`` in a worker thread, so that KeyboardInterrupt is delivered at once; the call itself completes.
 
-    For one long call that cannot be cut and lets other threads run, such as a sort.
+    For one long call that cannot be divided and releases the GIL, such as a sort.
     """
     if getattr(_inside, "active", False) or threading.current_thread() is not threading.main_thread():
         return task()
@@ -187,5 +187,5 @@ def aside(task: Callable[[], Any]) -> Any:
 
 
 def ranges(total: int, length: int) -> list[tuple[int, int]]:
-    """``[0, total)`` cut into pieces of ``length`` (the last may be shorter)."""
+    """Divide ``[0, total)`` into ranges of ``length`` (the last may be shorter)."""
     return [(start, min(start + length, total)) for start in range(0, total, length)]

@@ -1,4 +1,4 @@
-"""Public names that are imported on first use, so that a package is light to import (PEP 562)."""
+"""Public names that are imported on first use (PEP 562), so that a package is light to import."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ class LazyPackage(ModuleType):
 def export(
     package: str, names_in: Mapping[str, str], submodules: str = "", needs: Mapping[str, str] | None = None
 ) -> list[str]:
-    """
-    Make ``package`` offer names that live in other modules, without importing those now.
+    """Make ``package`` offer names that live in other modules, without importing those now.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Clusters of points that are searched without a matrix, for as long as a matrix of them would not fit.
+"""Clusters of points that are searched without a matrix, while a matrix of them would not fit.
 
 Dissimilarities of clusters are computed from their points whenever a row is searched, and dropped: O(n m) memory, but
-O(n m) time for every point of a searched row. When the clusters left are few enough, they go on as a stored matrix.
+O(n m) time for every point of a searched row. When few enough clusters are left, their matrix is stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 
 #: A backend's search of clusters for the nearest of all others: rows and dissimilarities.
 Search = Callable[[Points, Method, Clusters, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -26,10 +26,10 @@ def silent() -> None:
 
 
 class MatrixFree:
-    """What a stored matrix offers (`gpuclust.core.backend.Stored`), by searches from points.
+    """Implementation of `gpuclust.core.backend.Stored` by searches from points.
 
-    A nearest neighbour stays nearest until it merges, because a reducible linkage brings nothing nearer. So a round
-    searches unions, and rows whose nearest has merged.
+    A nearest neighbour remains the nearest until it merges, because no merge of a reducible linkage brings clusters
+    nearer. So a round searches unions, and rows whose nearest has merged.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class MatrixFree:
         As in the protocol.
     clusters : Clusters
         Their rows are in order of age. Rows here are those of a matrix: a union takes the row of its first part.
-    row : ndarray of int64, shape (n,)
+    row : ndarray of shape (n,), int64
         The row in ``clusters`` of each row here; -1: not in use.
     """
 
@@ -54,7 +54,7 @@ class MatrixFree:
         self.width = len(points.features)
         self.n = count = clusters.ids.size
         self.row = np.arange(count)
-        self.nearest = np.full(count, -1)  # -1: not known
+        self.nearest = np.full(count, -1)  # -1: unknown
         self.distance = np.full(count, np.inf, points.features.dtype)
         self._search(np.arange(count))
 
@@ -93,7 +93,7 @@ class MatrixFree:
         new_id: np.ndarray,
     ) -> None:
         united = np.flatnonzero(second >= 0)
-        place = np.full(self.n, -1)  # where rows are that go on as they are
+        place = np.full(self.n, -1)  # new places of rows that have not merged
         place[first] = np.arange(first.size)
         place[first[united]] = -1
         row = self.row[first]
@@ -127,7 +127,7 @@ class MatrixFree:
                     return np.array(pairs), np.array(heights), -1
             y = int(self.nearest[x])
             before = links[-2] if len(links) > 1 else -1
-            # Computed means may be a rounding nearer to something earlier in the chain; that is no reason to go back.
+            # By rounding, a computed mean may be nearer to an earlier cluster of the chain; that one is not used.
             if not linked[y] and (before < 0 or self.distance[x] < self.distance[before]):
                 links.append(y)
                 linked[y] = True
@@ -144,11 +144,11 @@ class MatrixFree:
             if method.counted:
                 size[a] += size[b]
             ids[a], ids[b] = next_id + len(pairs) - 1, -1
-            nearest_id[a] = -2  # to be searched when the chain comes by
+            nearest_id[a] = -2  # to be searched when the chain reaches it
         self.nearest[ids[self.nearest] != nearest_id] = -1
         return np.array(pairs), np.array(heights, self.distance.dtype), scans
 
     def _unite(self, one: np.ndarray, other: np.ndarray, next_id: int) -> np.ndarray:
-        """Unite the clusters of rows; where each row of the old clusters is in the new ones."""
+        """Unite the clusters of rows; return the new row of each old one."""
         self.clusters, moved = self.clusters.unite(self.row[one], self.row[other], next_id, self.method.counted)
         return moved

@@ -1,4 +1,4 @@
-"""Amounts of memory: as text, what there is, and what was used."""
+"""Memory: parsing and formatting of sizes, available memory, and peak usage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def format_bytes(count: float) -> str:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes this process may still take.
+    """Bytes that this process may still allocate.
 
     The least of what the system has available, what the control groups of a container leave (both versions, and every
     group above one's own), and what ``ulimit`` leaves of address space and data. ``root``: where /proc and /sys are.
@@ -63,7 +63,7 @@ def available_memory(root: Path = Path("/")) -> int:
     return max(0, min(available))
 
 
-#: Names of the files that say limit and use of a control group, and of its page cache that can be taken back.
+#: Files with the limit and the usage of a control group, and the name of its reclaimable page cache.
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
@@ -71,7 +71,8 @@ _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 def _control_groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
     """Folders of the control groups that this process is in, from its own upwards, and the names of their files.
 
-    A container often sees its own group as the root, and its name as the host has it: what is not there is passed by.
+    A container often sees its own group as the root, under the name that the host gives it: missing folders are
+    skipped.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -88,7 +89,7 @@ def _control_groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
 
 
 def _left_in(folder: Path, limit: str, used: str, cache: str) -> list[int]:
-    """What a control group leaves; nothing where it has no limit."""
+    """Bytes left within the limit of a control group; none if it has no limit."""
     bound, taken = _read(folder / limit).strip(), _read(folder / used).strip()
     if not (bound.isdigit() and taken.isdigit()):
         return []
@@ -97,9 +98,9 @@ def _left_in(folder: Path, limit: str, used: str, cache: str) -> list[int]:
 
 
 def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, or since `forget_peak`, in bytes, where the system tells."""
+    """Peak resident memory of this process, or since `forget_peak`, in bytes; None if the system lacks it."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")), re.MULTILINE)
-    if found:  # of this program alone, where what follows starts from what the parent process had
+    if found:  # of this program alone; the value below includes the parent's memory at the fork
         return int(found[1]) * 1024
     try:
         import resource
@@ -110,7 +111,7 @@ def peak_memory() -> int | None:
 
 
 def forget_peak() -> None:
-    """Let `peak_memory` begin anew, where the system can (Linux)."""
+    """Reset the peak of `peak_memory`, where the system supports it (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -124,12 +125,12 @@ def _read(path: Path) -> str:
         return ""
 
 
-#: Below this many bytes the free memory is not looked up.
+#: Size in bytes up to which the free memory is not queried.
 _SMALL = 2**26
 
 
 def result_array(shape: tuple[int, ...], dtype: Any, out: Any, what: str) -> np.ndarray:
-    """``out`` if it can take the result, or a new array if that fits into memory."""
+    """``out`` if it is suitable for the result, or a new array if that fits into memory."""
     dtype = np.dtype(dtype)
     if out is None:
         needed = prod(shape) * dtype.itemsize

@@ -1,4 +1,4 @@
-"""THE linkage table: each linkage is one Lance-Williams update and a few facts.
+"""The linkage table: each linkage is one Lance-Williams update and a few properties.
 
 A linkage is added here and nowhere else.
 
@@ -104,7 +104,8 @@ class Method:
         The update holds for squared dissimilarities; heights are the square roots. Such a linkage means something
         only for Euclidean dissimilarities.
     pairs : {"largest", "mean", None}
-        What the dissimilarity of two clusters is of those of their pairs of points; None: something else.
+        The aggregate of the dissimilarities of pairs of points that is the dissimilarity of two clusters; None:
+        other.
     counted : bool
         Sizes are numbers of observations; otherwise every cluster weighs one.
     geometric : callable or None

@@ -6,7 +6,6 @@ On the host, or on a CUDA device: `real_array` takes both without a copy.
 from __future__ import annotations
 
 import warnings
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,18 @@ from gpuclust.core.device import Device
 from gpuclust.core.real_arrays import as_array as as_array
 from gpuclust.core.real_arrays import column_names, place_of, real_array
 from gpuclust.core.real_arrays import to_host as to_host
-from gpuclust.core.triangle import pair_at
+from gpuclust.core.triangle import count_of, pair_at
 from gpuclust.errors import ClusterWarning
 
-#: Numbers looked at by one piece of work on the host, and on a device.
+#: Numbers checked in a piece of work on the host, and on a device.
 _PIECE, _DEVICE_PIECE = 2**18, 2**26
 
 
 def place(data: Any, device: Device, keep: bool = True) -> Any:
-    """Observations where a backend takes them.
+    """Copy observations, if necessary, to the memory that a backend uses.
 
-    They stay on a device if the backend is CUDA and, for points, the metric takes them as they are (``keep``), and
-    are copied to the backend's own device from another one; in all other cases they are brought to the host.
+    They stay on a device if the backend is CUDA and, for points, the metric is computed from them as they are
+    (``keep``); arrays on another device are copied to the backend's. In all other cases they are copied to the host.
     """
     if isinstance(data, np.ndarray) or not (keep and device.on_gpu):
         return to_host(data)
@@ -35,14 +34,14 @@ def place(data: Any, device: Device, keep: bool = True) -> Any:
 
 
 def holder(data: Any) -> int | None:
-    """The index of the device that an array lies on; None: the host."""
+    """The index of the device whose memory holds an array; None: the host."""
     return None if isinstance(data, np.ndarray) else int(data.device.id)
 
 
 def check_observations(y: Any) -> Any:
-    """``y`` as an array of real numbers that can be clustered, or an error that says what it is.
+    """Validate the input of a linkage, and return it as an array of real numbers.
 
-    An array on a device stays there (`real_array`), and is looked at there.
+    An array on a device stays there (`real_array`), and is checked there.
     """
     data = real_array(y, "y")
     if data.ndim == 1:
@@ -61,7 +60,7 @@ def check_observations(y: Any) -> Any:
 
 
 def _check_finite(data: Any, columns: list[str] | None = None) -> None:
-    from gpuclust.core.jit import run  # brings Numba
+    from gpuclust.core.jit import run  # imports Numba
 
     array, on_host = devices.array_module(data), isinstance(data, np.ndarray)
     pieces = _pieces(len(data), data.size // len(data), data)
@@ -84,13 +83,13 @@ def _check_finite(data: Any, columns: list[str] | None = None) -> None:
 
 
 def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
-    """Ranges of rows, of as many numbers as are looked at together where ``data`` lies."""
+    """Ranges of rows that are checked in one piece of work, by where ``data`` is stored."""
     rows = max(1, (_PIECE if isinstance(data, np.ndarray) else _DEVICE_PIECE) // width)
     return [(begin, min(begin + rows, length)) for begin in range(0, length, rows)]
 
 
 def all_finite(data: np.ndarray) -> bool:
-    """Whether all numbers of a vector are finite, without a mask of all of them."""
+    """Whether all numbers of a vector are finite, block by block."""
     return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 
@@ -106,18 +105,18 @@ def _refuse(value: Any, where: tuple[int, ...], length: int, columns: list[str] 
 
 
 def count(data: Any) -> int:
-    """Number of observations; for a condensed size that is none, the nearest number."""
+    """Number of observations; the nearest number if no condensed matrix has this length."""
     return len(data) if data.ndim == 2 else _nearest_count(data.size)
 
 
 def _nearest_count(size: int) -> int:
-    below = (1 + isqrt(1 + 8 * size)) // 2
+    below = count_of(size)
     missing, spare = (below + 1) * below // 2 - size, size - below * (below - 1) // 2
     return below + 1 if missing < spare else below
 
 
 def observations_of(size: int) -> int:
-    """Number of observations that ``size`` condensed dissimilarities are of; ``ValueError`` if there is none."""
+    """Number of observations of a condensed matrix; ``ValueError`` if none has ``size`` entries."""
     n = _nearest_count(size)
     if size == 0:
         raise ValueError("The number of observations cannot be determined on an empty distance matrix.")

@@ -21,10 +21,10 @@ Finish = Callable[[Any, Any, Any, Any, Any], Any]
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a caller may give beside the points: an exponent, feature weights, variances, an inverse covariance.
+    """Parameters of a metric: exponent, feature weights, variances, inverse covariance.
 
-    ``centre``: the mean of all points, for a metric that takes VI. ``room``: exponents that the largest number of a
-    row may have, for a metric of directions (`gpuclust.core.frames.balanced`).
+    ``centre``: the mean of all points, for a metric that takes VI. ``room``: the largest exponent of a row's numbers,
+    for a metric of directions (`gpuclust.core.frames.balanced`).
     """
 
     p: float | None = None
@@ -38,7 +38,7 @@ class Parameters:
     def factor(self) -> tuple[Array, Array | None]:
         """A matrix L and signs s such that VI, made symmetric, is L diag(s) L'; no signs: all are 1."""
         VI = np.asarray(self.VI)
-        VI = (VI + VI.T) / 2  # what an antisymmetric part adds to the form is zero
+        VI = (VI + VI.T) / 2  # the antisymmetric part of a quadratic form is zero
         try:
             return np.linalg.cholesky(VI), None
         except np.linalg.LinAlgError:  # not positive definite
@@ -46,7 +46,7 @@ class Parameters:
             return vectors * np.sqrt(np.abs(values)), np.sign(values)
 
 
-# What is kept for each metric: rows ready for ``step``, weights of their features, the scalar ``p``.
+# Result of `Metric.prepare`: rows for ``step``, weights of their features, the scalar ``p``.
 Prepared = tuple[Array, Array | None, float]
 
 
@@ -70,12 +70,20 @@ class Metric:
         bounds it from below (kd-trees).
     monotone_of : a metric with the same order of pairs and a cheaper ``finish``.
     shift : the distance of two points does not change if both are moved by the same vector.
-    degree : of points multiplied by c distances are multiplied by ``c ** degree`` (V and VI as they are given); None:
-        there is no such number, or each row may be multiplied by another, which ``prepare`` does.
+    degree : if points are multiplied by c, distances are multiplied by ``c ** degree`` (with the same V and VI);
+    None:
+        there is no such number, or each row may be scaled separately, which ``prepare`` does.
     squares : squares of features, or of their differences, are summed.
     by_feature : features may be multiplied by different numbers, if V or VI are changed with them.
-    equality : only whether features are equal counts.
-    undefined : of which rows no distance is defined, and the summary that tells them.
+    equality : features are only compared for equality.
+    undefined : rows for which the distance is not defined, in words, and their summary.
+    convex : the distance is a convex function of ``x - y`` that rises with the absolute value of each feature: then
+        the largest and the mean distance of points of two clusters are at least the distance of their centres.
+    squared : it is the squared Euclidean distance of points that can be prepared
+        (`gpuclust.core.preparation.prepare_squares`), for which clusters have closed forms.
+    screened : the CPU compares pairs in single precision first, where nothing is weighted.
+    crowded : ``step`` or ``finish`` takes so many registers of a GPU that two blocks do not fit on a multiprocessor.
+    by_exponent : pairs of a value of p and the metric that this one then is; p is 2 by default.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
     wide_form : the metric to use instead where a sum of powers would overflow or underflow.
     formula : the distance in one line, from features x and y of two points and weights w; shown in the documentation.
@@ -99,6 +107,11 @@ class Metric:
     squares: bool = False
     by_feature: bool = False
     equality: bool = False
+    convex: bool = False
+    squared: bool = False
+    screened: bool = False
+    crowded: bool = False
+    by_exponent: tuple[tuple[float, str], ...] = ()
     undefined: tuple[str, float] | None = None
     weighted_form: Metric | None = None
     wide_form: Metric | None = None
@@ -111,15 +124,15 @@ class Metric:
 
 @dataclass(frozen=True)
 class Points:
-    """Points made ready for one metric; what every kernel takes.
+    """Points prepared for a metric, the input of every kernel.
 
     Attributes
     ----------
     metric : Metric
     features : (m, n) C-contiguous array of the working dtype: feature-major, so that kernels vectorise over points.
         NumPy's; or one on a device, for its backend only, where the points were there already.
-    summary : (n,) array, one number a point for ``finish`` (zeros if the metric has no use for it).
-    weights : (m,) array or None.
+    summary : array of shape (n,), one number a point for ``finish`` (zeros if the metric has no use for it).
+    weights : array of shape (m,) or None.
     p : NumPy scalar of the working dtype, for ``step`` and ``finish``.
     exponent : distances of these points are those of the points that were given, times two to the power of this.
     """

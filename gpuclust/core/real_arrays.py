@@ -1,8 +1,8 @@
-"""Arrays of real numbers from what callers give: the type of every input is judged here, by its content.
+"""Conversion of inputs to arrays of real numbers, by their content.
 
 A data frame of columns of different types, nullable or backed by Arrow, is an array of objects to NumPy, and so is a
-list with a large integer or a ``Decimal`` in it. What counts is what the cells are: if all are real numbers, they are
-taken as float64; otherwise the first that is not is named by its row and column.
+list with a large integer or a ``Decimal`` in it. If all cells are real numbers they are converted to float64;
+otherwise an error names the first other cell by row and column.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gpuclust.core import devices
 from gpuclust.core.devices import is_device_array
 from gpuclust.core.memory import format_bytes
 
-#: DLPack's numbers of memory that a CUDA device reads, and the host does not (all): a device's, and managed.
+#: DLPack's numbers of the kinds of memory that a CUDA device can read: device memory and managed memory.
 _CUDA = (2, 13)
 _REAL = (Real, Decimal, np.bool_)
-#: Types of the objects that stand for a missing value: None, pandas' NA and NaT, the masked cell of NumPy.
+#: Types of objects for a missing value: None, pandas' NA and NaT, NumPy's masked cell.
 _MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
-#: What an array of another kind (``dtype.kind``) holds, and what to do.
+#: Content of an array of another kind (``dtype.kind``), and the remedy.
 _OTHER_KINDS = {
     "c": "complex numbers; pass the real part, or real and imaginary parts as two columns",
     "M": "dates; subtract one of them and divide by a unit, such as numpy.timedelta64(1, 's')",
@@ -40,16 +40,16 @@ _short.maxstring = _short.maxother = _short.maxlong = 40
 
 
 def real_array(values: Any, name: str, wrong: type[Exception] = ValueError, *, numbers: bool = True) -> Any:
-    """``values`` as an array of real numbers, where it lies.
+    """Convert ``values`` to an array of real numbers, on the host or on its device.
 
     Parameters
     ----------
     values : array_like
         Arrays on the host or on a CUDA device, nested lists, and data frames.
     name : str
-        What the caller calls it; messages begin with it.
+        Name of the argument; messages begin with it.
     wrong : type of exception
-        What to raise where it is not all real numbers.
+        Exception for an input that is not all real numbers.
     numbers : bool
         False: anything that is an array is allowed, and is returned as it is unless all of it is real numbers.
 
@@ -74,7 +74,7 @@ def real_array(values: Any, name: str, wrong: type[Exception] = ValueError, *, n
     _refuse_masked(values, name)
     array = _read(values, name, wrong)
     if isinstance(array, np.ndarray):
-        array = np.asarray(array)  # of a subclass the plain array
+        array = np.asarray(array)  # the base class of a subclass
     kind = array.dtype.kind
     if kind == "O":
         return _from_objects(array, name, wrong, column_names(values), numbers)
@@ -87,14 +87,14 @@ def real_array(values: Any, name: str, wrong: type[Exception] = ValueError, *, n
 
 
 def as_array(y: Any) -> Any:
-    """``y`` as an array, where it lies: NumPy's, or CuPy's for what lies on a CUDA device; nothing is copied.
+    """Convert ``y`` to a NumPy array, or to a CuPy array if it is on a CUDA device, without a copy.
 
-    Read are CUDA array interface and DLPack (CuPy, torch, JAX, Numba), and whatever NumPy takes. What lies on a
-    device that cannot be used from here is brought to the host.
+    Accepts the CUDA array interface and DLPack (CuPy, torch, JAX, Numba), and whatever NumPy accepts. Data on a
+    device that cannot be used is copied to the host.
     """
     if isinstance(y, np.ndarray):
         return y
-    if getattr(y, "requires_grad", False):  # torch hands out no memory of such a tensor
+    if getattr(y, "requires_grad", False):  # torch does not export such a tensor
         y = y.detach()
     interface = is_device_array(y)
     if interface or _dlpack_device(y) in _CUDA:
@@ -108,7 +108,7 @@ def as_array(y: Any) -> Any:
 
 
 def to_host(array: Any) -> np.ndarray:
-    """A NumPy array of what may lie on a device. Inputs are brought to the host here and nowhere else."""
+    """Copy an array to the host if it is on a device: the only place where inputs are."""
     if isinstance(array, np.ndarray):
         return array
     for method in ("get", "copy_to_host", "cpu"):  # CuPy's, Numba's, torch's
@@ -123,7 +123,7 @@ def to_host(array: Any) -> np.ndarray:
 
 
 def _dlpack_device(y: Any) -> int | None:
-    """DLPack's number of the kind of device that ``y`` lies on; None where it does not say."""
+    """DLPack's number of the kind of device that holds ``y``; None if unknown."""
     try:
         return int(y.__dlpack_device__()[0])
     except AttributeError:
@@ -163,7 +163,7 @@ def column_names(values: Any) -> list[str] | None:
 
 
 def place_of(index: tuple[int, ...], columns: list[str] | None = None) -> str:
-    """The place of a cell in words: ``row 3, column 'b'``."""
+    """Describe the place of a cell: ``row 3, column 'b'``."""
     if len(index) == 0:
         return "it"
     if len(index) == 1:
@@ -242,7 +242,7 @@ def _from_objects(
 
 
 def _as_float(cell: Any) -> tuple[str, float]:
-    """What is wrong with a cell (nothing: an empty text), and its value."""
+    """The fault of a cell (empty text if none), and its value."""
     kind = type(cell)
     if kind.__name__ in _MISSING:
         return "is missing", np.nan

@@ -1,8 +1,8 @@
-"""Distances that another program computed, and that are not quite distances: what is mended, and what is refused.
+"""Distances from other programs that are valid only up to rounding: corrected with a warning, or refused.
 
-One minus a cosine is negative for equal vectors as often as not; distances by products of matrices, in single
-precision, or read from a text, are neither symmetric to the last digit nor zero on the diagonal. All of that is
-mended, with a warning, by the same rule for every function that takes distances.
+One minus a cosine is often slightly negative for equal vectors; distances by matrix products, in single precision, or
+read from text, are neither symmetric to the last digit nor zero on the diagonal. These are corrected, with a warning,
+by the same rule in every function that takes distances.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from gpuclust.errors import RoundingWarning
 
 Array = np.ndarray
 
-#: How far distances may be from what they must be, in terms of the largest: negative, not symmetric, a diagonal that
-#: is not zero. Single precision explains as much.
+#: Tolerance, relative to the largest distance, of negative values, asymmetry and a nonzero diagonal: the rounding of
+#: single precision.
 TOLERANCE = 1e-5
-#: How many times the last digit of the largest is no more than rounding of one program: not worth a warning where it
-#: changes no sign.
+#: Multiple of the last digit of the largest distance below which deviations are not warned of if no sign changes.
 DIGITS = 64
 
 
@@ -31,7 +30,7 @@ def not_negative(condensed: Any) -> Any:
 
     Parameters
     ----------
-    condensed : (n (n - 1) / 2,) array of finite real numbers
+    condensed : array of shape (n (n - 1) / 2,), finite real numbers
         On the host or on a device.
 
     Returns
@@ -68,18 +67,18 @@ def not_negative(condensed: Any) -> Any:
 
 
 def condense(square: Array) -> Array:
-    """The condensed form of a square matrix of distances that is one but for rounding (`TOLERANCE`).
+    """Condense a square distance matrix that is symmetric with a zero diagonal up to rounding (`TOLERANCE`).
 
-    Where mirrored entries differ the one above the diagonal is taken, and negative ones count as zero.
+    Where mirrored entries differ the one above the diagonal is used, and negative ones are set to zero.
 
     Parameters
     ----------
-    square : (n, n) ndarray of real numbers
+    square : ndarray of shape (n, n), real numbers
         Also mapped from a file: it is read block by block.
 
     Returns
     -------
-    (n (n - 1) / 2,) ndarray
+    ndarray of shape (n (n - 1) / 2,)
         Of the dtype of ``square``, or float64 if that is no floating type.
 
     Raises
@@ -90,7 +89,7 @@ def condense(square: Array) -> Array:
     Warns
     -----
     RoundingWarning
-        If a negative number was mended, or more than the last digits of others.
+        If a negative number was corrected, or more than the last digits of others.
     """
     from gpuclust.core.triangle import upper
 
@@ -100,7 +99,7 @@ def condense(square: Array) -> Array:
 
 
 def check_square(square: Array, name: str, sign: bool = True) -> None:
-    """Refuse a matrix that is not symmetric, or its diagonal not zero, by more than rounding; warn of rounding.
+    """Check that a matrix is symmetric with a zero diagonal up to rounding, of which it warns.
 
     With ``sign`` numbers must not be negative.
     """
@@ -136,14 +135,14 @@ def check_square(square: Array, name: str, sign: bool = True) -> None:
     _warn(name, largest, negative, mirrored, diagonal)
 
 
-#: What a refusal of negative distances begins with (scikit-learn's checks of estimators look for the first words).
+#: Beginning of the error for negative distances (scikit-learn's checks of estimators match the first words).
 NEGATIVE = "Negative values in data given as distances"
 _ROWS = 256
 
 
 @dataclass
 class _Tally:
-    """Entries that are a rounding error away from what they must be."""
+    """Count and size of the deviations of entries."""
 
     what: str
     count: int = 0

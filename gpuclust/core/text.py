@@ -1,4 +1,4 @@
-"""Names and messages as they can be shown, and as they are written into tables that spreadsheets open."""
+"""Text for display and for tables: escaping of names and messages, guarding of cells, durations, docstrings."""
 
 from __future__ import annotations
 

@@ -39,5 +39,5 @@ def mirrored_blocks(n: int, length: int = 256) -> Iterator[tuple[slice, slice]]:
 
 
 def count_of(length: int) -> int:
-    """Number of observations of a condensed matrix of this length, or the number nearest to it."""
+    """Number of observations of a condensed matrix of this length, rounded down if no matrix has that length."""
     return (1 + isqrt(1 + 8 * length)) // 2

@@ -1,4 +1,4 @@
-"""The two forms of a distance matrix, square and condensed: checked, counted, and turned into each other.
+"""Square and condensed distance matrices: conversion, validation, and number of observations.
 
 Condensed is the upper triangle of the square form, row by row: entry ``n * i + j - (i + 2) * (i + 1) // 2`` holds the
 distance of i and j, i < j.
@@ -21,7 +21,7 @@ Array = np.ndarray
 
 
 def squareform(X: Any, force: str = "no", checks: bool = True) -> Array:
-    """A condensed distance matrix as a square one, or the other way round.
+    """Convert a condensed distance matrix to a square one, or a square one to a condensed one.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def is_valid_dm(D: Any, tol: float = 0.0, throw: bool = False, name: str = "D", 
     throw : bool
         Raise a ``ValueError`` that says what is wrong instead of returning False.
     name : str
-        What the message calls the matrix.
+        Name of the matrix, for messages.
     warning : bool
         Warn instead of only returning False.
 
@@ -181,7 +181,7 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
     throw : bool
         Raise a ``ValueError`` that says what is wrong instead of returning False.
     name : str, optional
-        What the message calls the matrix.
+        Name of the matrix, for messages.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def is_valid_y(y: Any, warning: bool = False, throw: bool = False, name: str | N
 
     Notes
     -----
-    O(1): only the shape is looked at.
+    O(1): only the shape is checked.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def num_obs_dm(d: Any) -> int:
 
     Parameters
     ----------
-    d : array_like, shape (n, n)
+    d : array_like of shape (n, n)
         Square distance matrix.
 
     Returns
@@ -249,7 +249,7 @@ def num_obs_y(Y: Any) -> int:
 
     Parameters
     ----------
-    Y : array_like, shape (n (n - 1) / 2,)
+    Y : array_like of shape (n (n - 1) / 2,)
         Condensed distance matrix.
 
     Returns

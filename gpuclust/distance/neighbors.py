@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import available_memory, format_bytes, parse_bytes
-from gpuclust.core.metric_arguments import for_function, table_arguments
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
+from gpuclust.core.preparation import for_function, table_arguments
 from gpuclust.core.real_arrays import real_array
 from gpuclust.core.sizes import MOST, TREE_FEATURES
 from gpuclust.errors import DoesNotFit
@@ -37,16 +37,16 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : (n, m) array_like
+    X : array_like of shape (n, m)
         From two to 2^31 - 1 points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     k : int
         Neighbours wanted, from 1 to n - 1.
     metric : str or callable
         As for `gpuclust.distance.pdist`; a callable is called n² times and is therefore slow.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
-        Where to compute; "auto" takes a GPU where there is one and it gains.
+        Device of the computation; "auto" uses a GPU if one is available and faster.
     dtype : {"float64", "float32"}
-        What to compute in, and the type of the distances.
+        Type of the computation, and of the distances.
     memory_limit : int or str, optional
         Bytes this call may take, or text such as ``"8GB"``; by default what is available.
     **kwargs
@@ -54,9 +54,9 @@ def nearest_neighbors(
 
     Returns
     -------
-    distances : (n, k) ndarray of ``dtype``
+    distances : ndarray of shape (n, k) of ``dtype``
         Distances of point i to its nearest others, increasing.
-    indices : (n, k) ndarray of int64
+    indices : ndarray of shape (n, k) of int64
         Which points these are. A point is no neighbour of its own, an equal point is one. Of equal distances the
         smaller index comes first; euclidean and seuclidean distances are compared before the root is taken. -1, at an
         infinite distance, where there are fewer than k others at a finite one.
@@ -106,15 +106,15 @@ def nearest_neighbors(
     if device.automatic:
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = speed.choose(speed.neighbours(name), n, m, dtype, moved, held)
+        device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
     kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
-    with backend_for(device, kind, 0 if metrics.is_heavy(name) else n * n, m, limit) as backend, backend.active():
+    with backend_for(device, kind, 0 if metrics.facts(name).heavy else n * n, m, limit) as backend, backend.active():
         _check_memory(n, m, k, name, dtype, backend.name, limit)
-        here = place(points, backend.name, metrics.keeps_points(metric, **kwargs))
-        ready = metrics.prepare(here, metric, dtype=dtype, **kwargs)
-        metrics.refuse_undefined(ready)
+        here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
+        ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)
+        preparation.refuse_undefined(ready)
         index, distance = backend.knn(ready, k)
-    return _marked(metrics.unscaled(distance, ready.exponent), index)
+    return _marked(preparation.unscaled(distance, ready.exponent), index)
 
 
 def _checked(k: Any, n: int) -> int:
@@ -132,7 +132,7 @@ def _checked(k: Any, n: int) -> int:
 
 
 def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Device) -> int:
-    """Bytes of a search beside its input: points twice, the tree, lists as they are made and as given."""
+    """Bytes of a search in addition to its input: points twice, the tree, and lists before and after conversion."""
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
     if device.on_gpu:
@@ -162,7 +162,7 @@ def _check_memory(n: int, m: int, k: int, metric: str, dtype: str, device: Devic
 def _by_function(
     points: np.ndarray, k: int, function: Callable[..., float], dtype: str, kwargs: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By a Python function, row by row."""
+    """Nearest neighbours by a Python function, row by row."""
     (points,), kwargs = for_function(function, kwargs, points)
     n = len(points)
     distances, indices = np.empty((n, k), dtype), np.empty((n, k), np.int64)

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.algorithms import speed
-from gpuclust.core import metrics
+from gpuclust.algorithms import costs
+from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import Backend
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes, result_array
-from gpuclust.core.metric_arguments import for_function, table_arguments
 from gpuclust.core.observations import holder, place, to_host
 from gpuclust.core.points import check_points
+from gpuclust.core.preparation import for_function, table_arguments
 from gpuclust.core.real_arrays import real_array
 from gpuclust.core.text import documented
 from gpuclust.distance.condensed import is_valid_dm, is_valid_y, num_obs_dm, num_obs_y, squareform
@@ -56,17 +56,17 @@ def pdist(
 
     Parameters
     ----------
-    X : (n, m) array_like
+    X : array_like of shape (n, m)
         Points: real numbers or booleans. Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable
         A name (`gpuclust.core.metrics.METRICS` lists them), or a function of two points, which is called n (n - 1) /
         2 times and is therefore slow.
-    out : (n (n - 1) / 2,) ndarray, optional
+    out : ndarray of shape (n (n - 1) / 2,), optional
         Where to put the result: C-contiguous, of the type of the result.
     device : {"auto", "cuda", "cuda:1", ..., "cpu"}
-        Where to compute; "auto" takes a GPU where there is one and it gains.
+        Device of the computation; "auto" uses a GPU if one is available and faster.
     dtype : {"float64", "float32"}, optional
-        What to compute in, and the type of the result; float64 if not given, whatever the type of X.
+        Type of the computation, and of the result; float64 if not given, whatever the type of X.
     output : {"numpy", "cupy"}
         Where to leave the result: "cupy" for a CuPy array on the device.
     **kwargs
@@ -76,7 +76,7 @@ def pdist(
 
     Returns
     -------
-    (n (n - 1) / 2,) ndarray
+    ndarray of shape (n (n - 1) / 2,)
         Condensed distances. For euclidean, sqeuclidean, cityblock and chebyshev without weights the bits are
         SciPy's, for the others they agree to about 1e-12; where SciPy's squares or powers underflow or overflow they
         are right all the same. NaN where a distance is not defined: of constant rows in correlation, zero vectors in
@@ -91,7 +91,7 @@ def pdist(
     DoesNotFit
         If the result is larger than the memory that is available.
     BackendUnavailable
-        If the device cannot be used, or CuPy is asked for and not here.
+        If the device cannot be used, or CuPy is requested and not available.
 
     Notes
     -----
@@ -123,10 +123,10 @@ def pdist(
     arguments = table_arguments(kwargs)
     kind = _kind(metric, arguments, dtype)
     with _backend(device, n, m, dtype, shape[0], holder(points), kind) as backend, backend.active():
-        points = place(points, backend.name, metrics.keeps_points(metric, **arguments))
-        ready = metrics.prepare(points, metric, dtype=dtype, **arguments)
+        points = place(points, backend.name, preparation.keeps_points(metric, **arguments))
+        ready = preparation.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
-        return to_output(metrics.unscaled(backend.condensed(ready, result), ready.exponent), output)
+        return to_output(preparation.unscaled(backend.condensed(ready, result), ready.exponent), output)
 
 
 def cdist(
@@ -144,14 +144,14 @@ def cdist(
 
     Parameters
     ----------
-    XA, XB : (nA, m) and (nB, m) array_like
+    XA, XB : array_like of shape (nA, m) and (nB, m)
         Points: real numbers or booleans. Also on a CUDA device.
     metric, out, device, dtype, output, **kwargs
         As for `pdist`; ``out`` has shape (nA, nB), V and VI default to those of all points together.
 
     Returns
     -------
-    (nA, nB) ndarray
+    ndarray of shape (nA, nB)
 
     Raises
     ------
@@ -192,18 +192,18 @@ def cdist(
     kind = _kind(metric, arguments, dtype)
     n = (len(A) * len(B)) ** 0.5
     with _backend(device, n, A.shape[1], dtype, len(A) * len(B), held, kind) as backend, backend.active():
-        keep = metrics.keeps_points(metric, **arguments)
+        keep = preparation.keeps_points(metric, **arguments)
         A, B = (place(X, backend.name, keep) for X in (A, B))
-        a, b = metrics.prepare_pair(A, B, metric, dtype=dtype, **arguments)
+        a, b = preparation.prepare_pair(A, B, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "cdist", backend, output)
-        return to_output(metrics.unscaled(backend.pairwise(a, b, result), a.exponent), output)
+        return to_output(preparation.unscaled(backend.pairwise(a, b, result), a.exponent), output)
 
 
 def _kind(metric: Any, arguments: dict[str, Any], dtype: str) -> tuple[object, ...] | None:
     """What decides which kernels are compiled; None where only those have the right bits."""
     found = metrics.resolve(metric, arguments.get("p"))
     name = str(getattr(found, "name", metric))
-    return None if metrics.is_heavy(name) else ("pairs", name, arguments.get("w") is not None, dtype)
+    return None if metrics.facts(name).heavy else ("pairs", name, arguments.get("w") is not None, dtype)
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def _backend(
     if device.automatic:
         dtype = np.dtype(dtype)
         brought = 0 if held is not None else int(n * m)
-        device, _ = speed.choose(speed.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
+        device, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
     with backend_for(device, kind or (), 0 if kind is None else int(n * n), m) as backend:
         yield backend
 
@@ -226,7 +226,7 @@ def _check_output(output: str, out: Any) -> None:
 
 
 def _result(shape: tuple[int, ...], dtype: Any, out: Any, what: str, backend: Backend, output: str) -> Any:
-    """The array to fill: on the host, or where a result that stays on the device is made there."""
+    """The array to fill: on the host, or on the device if the result stays there."""
     if output == "numpy" or not backend.name.on_gpu:
         return result_array(shape, dtype, out, what)
     from gpuclust.kernels.cuda import launch

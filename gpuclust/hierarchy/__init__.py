@@ -1,4 +1,4 @@
-"""Functions of a linkage matrix: every name of ``scipy.cluster.hierarchy``, and more.
+"""Hierarchical clustering: every name of ``scipy.cluster.hierarchy``, and more.
 
 ======================  ==========================================================================
 make a tree             linkage; single, complete, average, weighted, centroid, median, ward
@@ -12,7 +12,7 @@ check                   is_valid_linkage, is_valid_im, is_monotonic, num_obs_lin
 beside                  DisjointSet
 ======================  ==========================================================================
 
-What stands after a semicolon is not in SciPy. Names are imported when first used.
+Names after a semicolon are not in SciPy. Names are imported when first used.
 
 Linkage matrices of other programs: rows may come in any order in which children precede their parents, in arrays,
 nested lists or data frames. Sizes that do not follow from the ids are computed anew, with a

@@ -1,12 +1,12 @@
-"""From merges, in the order an algorithm found them, to SciPy's linkage matrix Z."""
+"""SciPy's linkage matrix Z from the merges that an algorithm found."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from gpuclust.core.clusters import Merges
 from gpuclust.core.first_call import brief
 from gpuclust.core.jit import aside, compiled, ranges
-from gpuclust.core.merges import Merges
 
 #: Rows of Z made by one call of a kernel, so that Ctrl-C takes effect.
 ROWS = 1 << 18
@@ -14,7 +14,7 @@ ROWS = 1 << 18
 
 @compiled
 def _lift(begin: int, end: int, pairs: np.ndarray, heights: np.ndarray) -> None:
-    """No lower than both parts: what rounding may have taken from a height of a reducible linkage."""
+    """Raise heights that rounding has made lower than those of their children, for a reducible linkage."""
     n = heights.size + 1
     for merge in range(begin, end):
         for side in range(2):
@@ -33,7 +33,7 @@ def _rows_of_merges(
     order: np.ndarray,
     Z: np.ndarray,
 ) -> None:
-    """Rename clusters after the sorted order of merges; smaller id first; count observations."""
+    """Renumber clusters by the sorted order of merges, the smaller id first, and count observations."""
     n = order.size + 1
     for row in range(begin, end):
         merge = order[row]
@@ -94,7 +94,7 @@ def _by_height(heights: np.ndarray, edges: np.ndarray | None) -> np.ndarray:
     if edges is None:
         return np.argsort(heights, kind="stable")
     a, b = edges.T
-    by_ends = np.argsort(np.minimum(a, b) << 32 | np.maximum(a, b))  # ends are below 2^31, and no edge is there twice
+    by_ends = np.argsort(np.minimum(a, b) << 32 | np.maximum(a, b))  # ends are below 2^31, and edges are distinct
     return np.asarray(by_ends[np.argsort(heights[by_ends], kind="stable")])
 
 
@@ -102,9 +102,9 @@ def assemble(merges: Merges) -> np.ndarray:
     """The linkage matrix of ``merges``, float64 of shape (n - 1, 4), in O(n log n).
 
     Each row holds the two clusters that merge (smaller id first), the height, and the number of observations in the
-    new cluster. Rows are sorted by height, stably: of equal heights the merge found first comes first, so a cluster
-    is always formed before it merges further. Edges may be put in another order (`Merges.by_ends`). Merges with
-    inversions (centroid, median) keep their order.
+    new cluster. Rows are sorted stably by height, in the order of the merges where heights are equal, so a cluster is
+    always formed before it merges further. Edges of equal height may be ordered by their ends (`Merges.by_ends`).
+    Merges with inversions (centroid, median) keep their order.
     """
     count = merges.heights.size
     heights = merges.heights.astype(np.float64, copy=False)

@@ -10,19 +10,18 @@ from gpuclust.hierarchy.validity import as_linkage, fill_sizes
 
 
 def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
-    """
-    Convert a linkage matrix of MATLAB's.
+    """Convert a linkage matrix from MATLAB's form.
 
     Parameters
     ----------
     Z : array_like
-        Shape (n-1, 3): two clusters, counted from 1, and the height of their merge.
+        Shape (n - 1, 3): two clusters, counted from 1, and the height of their merge.
 
     Returns
     -------
     ndarray
-        Linkage matrix, float64, shape (n-1, 4): clusters counted from 0, sizes added. Empty input comes back as
-        it is.
+        Linkage matrix of shape (n - 1, 4), float64: clusters counted from 0, with sizes. Empty input is returned
+        unchanged.
 
     Raises
     ------
@@ -64,19 +63,17 @@ def from_mlab_linkage(Z: ArrayLike) -> np.ndarray:
 
 
 def to_mlab_linkage(Z: ArrayLike) -> np.ndarray:
-    """
-    Convert a linkage matrix to MATLAB's form.
+    """Convert a linkage matrix to MATLAB's form.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
 
     Returns
     -------
-    ndarray
-        float64, shape (n-1, 3): two clusters, counted from 1, and the height of their merge. Empty input comes
-        back as it is.
+    ndarray of shape (n - 1, 3), float64
+        Two clusters, counted from 1, and the height of their merge. Empty input is returned unchanged.
 
     Raises
     ------

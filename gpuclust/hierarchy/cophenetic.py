@@ -1,8 +1,8 @@
-"""Cophenetic distances: at what height do two observations come together, for every pair.
+"""Cophenetic distances, and their correlation with distances of points.
 
-Their mean and scatter follow from the tree alone, as each merge joins a known number of pairs. So a correlation with
-other distances takes only sums over those, made where the distances are: in the condensed rows as they are written,
-or in tiles that are computed from points and dropped.
+The mean and scatter of cophenetic distances follow from the tree alone, as each merge joins a known number of pairs.
+So a correlation with other distances takes only sums over those, which are computed while the condensed rows are
+written, or from tiles that are computed from points and dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
@@ -23,14 +23,14 @@ from gpuclust.hierarchy.leaf_tree import Array, LeafTree
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.kernels.cpu.matrix.cophenetic import condensed_rows, correlate_tiles
 
-SAMPLE = 1 << 12  # distances looked at for a first guess of their mean
+SAMPLE = 1 << 12  # distances from which their mean is first estimated
 
 
 def _correlation(tree: LeafTree, sums: Callable[[float], Array], sample: Array) -> np.float64:
-    """Correlation from sums about a guess of the mean of y; about the mean itself if the guess was a bad one.
+    """Correlation from sums about an estimate of the mean of y, or about the mean itself if the estimate is poor.
 
-    The guess is the value of a ``sample`` that is nearest to its mean: values that differ from it in their last bits
-    are subtracted exactly, and of a constant y nothing is left.
+    The estimate is the value of a ``sample`` that is nearest to its mean: values that differ from it in their last
+    bits are subtracted exactly, and a constant y gives zero.
     """
     values = np.ravel(sample)
     guess = float(values[np.abs(values - values.mean()).argmin()])
@@ -43,15 +43,14 @@ def _correlation(tree: LeafTree, sums: Callable[[float], Array], sample: Array) 
 
 
 def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy") -> Any:
-    """
-    Cophenetic distances: the height at which two observations first are in one cluster, for every pair.
+    """Cophenetic distances: for each pair of observations the height at which they first are in one cluster.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    Y : array_like, optional
-        Condensed distances from which ``Z`` was made, shape (n(n-1)/2,).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    Y : array_like of shape (n (n - 1) / 2,), optional
+        Condensed distances from which ``Z`` was made.
     output : {'numpy', 'cupy'}, optional
         Where to leave the distances: 'cupy' for a CuPy array on the current device.
 
@@ -61,7 +60,7 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
         Cophenetic correlation: Pearson's, of ``Y`` and the cophenetic distances, from -1 to 1. Only with ``Y``. NaN
         (and a RuntimeWarning, as from SciPy) where one of the two is constant.
     d : ndarray
-        Cophenetic distances, condensed: float64, shape (n(n-1)/2,).
+        Cophenetic distances, condensed: float64, shape (n (n - 1) / 2,).
 
     Raises
     ------
@@ -73,7 +72,7 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
     DoesNotFit
         If the result is larger than the memory that is available.
     BackendUnavailable
-        CuPy is asked for and not here.
+        CuPy is requested and not available.
 
     See Also
     --------
@@ -82,7 +81,8 @@ def cophenet(Z: ArrayLike, Y: ArrayLike | None = None, *, output: str = "numpy")
     Notes
     -----
     O(n²) time on all threads, and no memory of that size beyond the result. The mean and the scatter of the
-    cophenetic distances come from the tree; the other sums are made in one pass, the same for any number of threads.
+    cophenetic distances come from the tree; the other sums take one pass, in an order that is the same for any number
+    of threads.
 
     Examples
     --------
@@ -124,19 +124,18 @@ def cophenetic_correlation(
     device: str = "auto",
     **kwargs: Any,
 ) -> float:
-    """
-    Cophenetic correlation from points, without any array of the size of n².
+    """Cophenetic correlation from points, without any array of the size of n².
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    X : array_like
-        The points that it was made from, shape (n, m). Also on a CUDA device, as for `gpuclust.linkage`.
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    X : array_like of shape (n, m)
+        The points that it was made from. Also on a CUDA device, as for `gpuclust.linkage`.
     metric : str or callable, optional
         Metric between points, as for `gpuclust.distance.pdist`; symmetric. A callable is called on the host.
     device : str, optional
-        As for `gpuclust.linkage`; "auto" takes a GPU where there is one and it gains.
+        As for `gpuclust.linkage`; "auto" uses a GPU if one is available and faster.
     **kwargs
         Parameters of the metric (``p``, ``w``, ``V``, ``VI``), as for `gpuclust.distance.pdist`.
 
@@ -164,7 +163,8 @@ def cophenetic_correlation(
     >>> round(float(cophenetic_correlation(Z, [[0.0], [1.0], [5.0], [7.0]])), 4)
     0.902
     """
-    from gpuclust.core.metrics import check_points, prepare
+    from gpuclust.core.points import check_points
+    from gpuclust.core.preparation import prepare
     from gpuclust.distance import cdist
     from gpuclust.kernels.reference.pairwise import pairwise
 
@@ -177,7 +177,7 @@ def cophenetic_correlation(
     if isinstance(metric, str):
         where = Device(device)
         if where.automatic:
-            where, _ = speed.choose(speed.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
+            where, _ = costs.choose(costs.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
         backend = select(where)
         points = prepare(rows, metric, power=2, **kwargs)
         few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))

@@ -1,4 +1,4 @@
-"""Do two things belong together: a tree and distances, or two labelings."""
+"""Comparisons: of a tree with distances, and of two labelings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from gpuclust.hierarchy.validity import as_linkage
 
 
 def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
-    """
-    Whether a linkage matrix and condensed distances are of equally many observations.
+    """Whether a linkage matrix and condensed distances have the same number of observations.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    Y : array_like
-        Condensed distances, shape (k(k-1)/2,).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    Y : array_like of shape (k (k - 1) / 2,)
+        Condensed distances.
 
     Returns
     -------
@@ -28,11 +27,12 @@ def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
     Raises
     ------
     TypeError, ValueError
-        ``Z`` is not a linkage matrix, or ``Y`` is not one-dimensional, empty, or of a length that is not k(k-1)/2.
+        ``Z`` is not a linkage matrix, or ``Y`` is not one-dimensional, empty, or of a length that is not k (k - 1) /
+        2.
 
     Notes
     -----
-    O(n) time: ``Z`` is checked, of ``Y`` only the length is looked at.
+    O(n) time: ``Z`` is checked, and the length of ``Y``.
 
     Examples
     --------
@@ -45,13 +45,12 @@ def correspond(Z: ArrayLike, Y: ArrayLike) -> bool:
 
 
 def is_isomorphic(T1: ArrayLike, T2: ArrayLike) -> bool:
-    """
-    Whether two labelings are the same partition, under other names.
+    """Whether two labelings are the same partition up to the names of the labels.
 
     Parameters
     ----------
-    T1, T2 : array_like
-        A label for each observation, shape (n,).
+    T1, T2 : array_like of shape (n,)
+        A label for each observation.
 
     Returns
     -------
@@ -91,18 +90,17 @@ def is_isomorphic(T1: ArrayLike, T2: ArrayLike) -> bool:
 
 
 def adjusted_rand_index(T1: ArrayLike, T2: ArrayLike) -> float:
-    """
-    Agreement of two labelings, corrected for chance.
+    """Agreement of two labelings, corrected for chance.
 
     Parameters
     ----------
-    T1, T2 : array_like
-        A label for each observation, shape (n,).
+    T1, T2 : array_like of shape (n,)
+        A label for each observation.
 
     Returns
     -------
     float
-        1 for the same partition, about 0 for what chance would give.
+        1 for the same partition, about 0 for independent labelings.
 
     Notes
     -----
@@ -127,7 +125,7 @@ def adjusted_rand_index(T1: ArrayLike, T2: ArrayLike) -> float:
 
 
 def _codes(labels: np.ndarray) -> np.ndarray:
-    """Whole numbers from 0 to n + 1023 at most, equal where the labels are: a product of two fits int64."""
+    """Codes of labels, integers from 0 to at most n + 1023, so that a product of two fits int64."""
     if labels.dtype.kind in "iu":
         low, high = int(labels.min()), int(labels.max())
         if high - low < len(labels) + 1024:
@@ -137,7 +135,7 @@ def _codes(labels: np.ndarray) -> np.ndarray:
 
 
 def _determines(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether each label of ``first`` goes with one label of ``second``."""
+    """Whether each label of ``first`` occurs with only one label of ``second``."""
     partner = np.empty(int(first.max()) + 1, dtype=np.int64)
     partner[first] = second
     return bool((partner[first] == second).all())

@@ -1,4 +1,4 @@
-"""Flat clusters from a tree: one cut, many cuts in one pass, and from points in one call."""
+"""Flat clusters: one cut of a tree, many cuts in one pass, and clustering of points in one call."""
 
 from __future__ import annotations
 
@@ -33,16 +33,15 @@ def fcluster(
     min_size: int = 1,
     output: str = "numpy",
 ) -> np.ndarray:
-    """
-    Form flat clusters by cutting the tree of a linkage matrix.
+    """Form flat clusters by cutting the tree of a linkage matrix.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     t : float
         Threshold for the criteria 'inconsistent', 'distance' and 'monocrit'; for 'maxclust' and 'maxclust_monocrit'
-        the largest number of clusters wanted (>= 1; a fraction is cut off).
+        the largest number of clusters (>= 1; fractions are truncated).
     criterion : {'inconsistent', 'distance', 'maxclust', 'monocrit', 'maxclust_monocrit'}, optional
         A merge and everything below it become one flat cluster
 
@@ -56,21 +55,21 @@ def fcluster(
           SciPy's bisection of the rows ends at.
     depth : int, optional
         Levels for the inconsistency coefficient, >= 0; no meaning for the other criteria.
-    R : array_like, optional
-        Inconsistency matrix for 'inconsistent', shape (n-1, 4); computed if not given.
-    monocrit : array_like, optional
-        Statistic of each merge for the last two criteria, shape (n-1,). It should be monotonic: at least as large as
+    R : array_like of shape (n - 1, 4), optional
+        Inconsistency matrix for 'inconsistent'; computed if not given.
+    monocrit : array_like of shape (n - 1,), optional
+        Statistic of each merge for the last two criteria. It should be monotonic: at least as large as
         that of every merge below.
     min_size : int, optional
         Clusters of fewer observations are left out: their observations get label 0, and only the other clusters
-        are numbered. For 'maxclust' they have counted as clusters.
+        are numbered. For 'maxclust' they count as clusters.
     output : {'numpy', 'cupy'}, optional
         Where to leave the result: 'cupy' for a CuPy array on the current device.
 
     Returns
     -------
-    T : ndarray
-        int32, shape (n,): the number of the flat cluster of each observation, 1, 2, ...; numbered as SciPy does.
+    T : ndarray of shape (n,), int32
+        The number of the flat cluster of each observation, 1, 2, ...; numbered as SciPy does.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def fcluster(
         (as a number of clusters) below 1, ``depth`` is not a whole number >= 0, ``min_size`` is below 1, or the
         criterion or ``output`` is unknown.
     BackendUnavailable
-        CuPy is asked for and not here.
+        CuPy is requested and not available.
 
     Notes
     -----
@@ -116,20 +115,19 @@ def fcluster_many(
     *,
     min_size: int = 1,
 ) -> np.ndarray:
-    """
-    Cut a tree at many thresholds, or into many numbers of clusters, in one pass.
+    """Cut a tree at many thresholds, or into many numbers of clusters, in one pass.
 
     Parameters
     ----------
     Z, criterion, depth, R, monocrit, min_size
         As for `fcluster`.
-    t : array_like
-        Thresholds or numbers of clusters, shape (c,), in any order.
+    t : array_like of shape (c,)
+        Thresholds or numbers of clusters, in any order.
 
     Returns
     -------
-    T : ndarray
-        int32, shape (c, n): row j is ``fcluster(Z, t[j], ...)``.
+    T : ndarray of shape (c, n), int32
+        Row j is ``fcluster(Z, t[j], ...)``.
 
     Raises
     ------
@@ -138,7 +136,7 @@ def fcluster_many(
 
     Notes
     -----
-    O(n) time for what the cuts have in common, then O(n) for each, on all threads.
+    O(n) time for the common part, then O(n) for each cut, on all threads.
 
     Examples
     --------
@@ -176,7 +174,7 @@ def fcluster_many(
 
 
 def _levels(Z: np.ndarray, criterion: str, depth: int, R: ArrayLike | None, monocrit: ArrayLike | None) -> np.ndarray:
-    """The value of each merge that the threshold is compared with, float64, shape (n-1,)."""
+    """The value of each merge that the threshold is compared with, float64, shape (n - 1,)."""
     if criterion in ("distance", "maxclust"):
         return largest_below(Z, Z, 2)
     if criterion == "inconsistent":
@@ -218,7 +216,7 @@ def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, crit
     if (wanted < 1).any():
         raise ValueError(f"t must be at least 1 for a maxclust criterion, got {wanted.min():g}.")
     increasing = (level[1:] >= level[:-1]).all()  # then the levels are the barriers, in order
-    if criterion == "maxclust":  # of largest heights, which never decrease from child to parent
+    if criterion == "maxclust":  # largest heights never decrease from child to parent
         ordered = level if increasing else np.sort(level)
         return ordered[len(ordered) - np.minimum(np.floor(wanted), len(ordered)).astype(np.int64)]
     found = np.empty(len(wanted))
@@ -237,13 +235,12 @@ def fclusterdata(
     *,
     min_size: int = 1,
 ) -> np.ndarray:
-    """
-    Cluster points and form flat clusters, in one call.
+    """Cluster points and form flat clusters, in one call.
 
     Parameters
     ----------
-    X : array_like
-        n points with m features, shape (n, m).
+    X : array_like of shape (n, m)
+        n points with m features.
     t, criterion, depth, R, min_size
         As for `fcluster`.
     metric : str or callable, optional
@@ -253,8 +250,8 @@ def fclusterdata(
 
     Returns
     -------
-    T : ndarray
-        int32, shape (n,): the number of the flat cluster of each point.
+    T : ndarray of shape (n,), int32
+        The number of the flat cluster of each point.
 
     Raises
     ------

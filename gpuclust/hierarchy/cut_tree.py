@@ -1,4 +1,4 @@
-"""Partitions of a tree by the number of merges done, one in each column."""
+"""Partitions of a tree after given numbers of merges, one in each column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.runs import label_runs, leaf_runs
 from gpuclust.hierarchy.validity import as_linkage
 
-_LEAVES_PER_PIECE = 1 << 18  # labels written between two looks at the queue of work
+_LEAVES_PER_PIECE = 1 << 18  # labels in a piece of work
 
 
 @compiled
@@ -54,7 +54,7 @@ def _inner_leaves(Z: np.ndarray, leaf: np.ndarray) -> None:
 
 @compiled
 def _merge_on(columns: np.ndarray, merges: np.ndarray, leaf: np.ndarray) -> None:
-    """Fill all columns but the first, each with one merge more than the one before."""
+    """Fill all columns but the first, each with one more merge than the one before."""
     n = columns.shape[1]
     for c in range(1, columns.shape[0]):
         before, after = columns[c - 1], columns[c]
@@ -89,13 +89,12 @@ def _merge_times(Z: np.ndarray) -> np.ndarray:
 
 
 def cut_tree(Z: ArrayLike, n_clusters: ArrayLike | None = None, height: ArrayLike | None = None) -> np.ndarray:
-    """
-    Partitions of a tree into given numbers of clusters, or at given heights.
+    """Partitions of a tree into given numbers of clusters, or at given heights.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     n_clusters : int or array_like of int, optional
         Numbers of clusters, shape (c,), >= 1; above n they mean n.
     height : float or array_like of float, optional

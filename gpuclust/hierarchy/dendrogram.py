@@ -1,4 +1,4 @@
-"""The dendrogram of a linkage matrix: its arguments, and the dictionary that describes the picture."""
+"""`dendrogram`: validation of its arguments, and the dictionary that describes the picture."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def set_link_color_palette(palette: Sequence[str] | None) -> None:
 
 
 def palette_is_default() -> bool:
-    """Whether `set_link_color_palette` has set no other colours."""
+    """Whether the palette is the default of `set_link_color_palette`."""
     return _palette == _DEFAULT_PALETTE
 
 
@@ -97,7 +97,7 @@ def dendrogram(
 
     Parameters
     ----------
-    Z : array_like, shape (n - 1, 4), float64
+    Z : array_like of shape (n - 1, 4), float64
         Linkage matrix.
     p : int
         How much a truncated dendrogram shows; see `truncate_mode`.
@@ -242,7 +242,7 @@ def dendrogram(
 
 
 def _rows(Z: Any) -> int | None:
-    """How many rows a linkage matrix has, before it is checked; None for what has none."""
+    """Number of rows of a linkage matrix that is not yet checked; None if it has no length."""
     try:
         return len(Z)
     except TypeError:
@@ -250,7 +250,7 @@ def _rows(Z: Any) -> int | None:
 
 
 def _contraction(p: float, mode: str | None, n: int) -> Callable[[int, int], bool]:
-    """The rule that says whether a cluster, given its id and its level below the root, is contracted to a leaf."""
+    """The predicate of a cluster's id and level below the root that decides whether it is contracted to a leaf."""
     p = int(real_number(p, "p", finite=True))
     if not (mode is None or isinstance(mode, str)) or mode not in _TRUNCATIONS:
         raise ValueError(f"Invalid truncation mode. Got {mode!r}, allowed: None, 'none', 'lastp', 'level', 'mtica'")
@@ -265,7 +265,7 @@ def _contraction(p: float, mode: str | None, n: int) -> Callable[[int, int], boo
 def _child_order(
     Z: np.ndarray, count_sort: str | bool, distance_sort: str | bool
 ) -> Callable[[int, int], tuple[int, int]]:
-    """The rule that says which of two children comes first."""
+    """The function that decides which of two children comes first."""
     n = Z.shape[0] + 1
     by_count, by_height = _direction("count_sort", count_sort), _direction("distance_sort", distance_sort)
     direction = by_count or by_height
@@ -283,7 +283,7 @@ def _child_order(
 
 
 def _direction(name: str, value: str | bool | None) -> str | None:
-    """'ascending', 'descending', or None for a sort that is not wanted (or, with a warning, not known)."""
+    """'ascending', 'descending', or None for no sort (or, with a warning, for an unknown value)."""
     if value is True:
         return "ascending"
     if value is None or value is False:

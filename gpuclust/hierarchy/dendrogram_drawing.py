@@ -1,4 +1,4 @@
-"""How the layout of a dendrogram becomes lines, tick labels and dots on Matplotlib axes."""
+"""Drawing of a dendrogram's layout on Matplotlib axes: lines, tick labels and dots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FONT_SIZES = ((20, 12.0), (30, 10.0), (50, 8.0), (85, 6.0), (float("inf"), 5.0))
 _ROTATIONS = ((20, 0.0), (40, 45.0), (float("inf"), 90.0))
 
-#: Of more dots than this, those that could not be seen for the others are left out (see `_visible_marks`).
+#: Number of dots above which those hidden by others are left out (see `_visible_marks`).
 _MANY_MARKS = 20_000
 _MARKS_PER_BIN, _MARK_BINS = 4, 1000
 
@@ -86,9 +86,9 @@ def _label_leaves(
         ax.xaxis.set_ticks_position("bottom" if orientation == "top" else "top")
     else:
         ax.yaxis.set_ticks_position("right" if orientation == "left" else "left")
-    # Tick marks would lie on the links. Their room stays.
+    # Tick marks would overlap the links; their space stays.
     axis.set_tick_params(which="both", bottom=False, top=False, left=False, right=False)
-    # A name is text: what stands between two dollar signs is no formula.
+    # Names are plain text: dollar signs do not delimit formulas.
     style: dict[str, Any] = {
         "parse_math": False,
         "size": _by_count(_FONT_SIZES, len(labels)) if size is None else size,
@@ -120,10 +120,10 @@ def _add_lines(ax: Axes, tree: Mapping[str, Any], upright: bool, last_color: str
 
 
 def _visible_marks(marks: np.ndarray, height_span: float) -> np.ndarray:
-    """All dots, or of many only a few in each thousandth of the height.
+    """All dots, or if there are many only a few in each thousandth of the height.
 
-    Dots are half transparent and ten thousandths tall: where several lie on each other they are black, and more of
-    them only blacken the smoothed pixels at the rim.
+    Dots are half transparent and ten thousandths tall: where several overlap they are black, and more of them change
+    only the antialiased pixels at the rim.
     """
     if len(marks) <= _MANY_MARKS:
         return marks
@@ -131,7 +131,7 @@ def _visible_marks(marks: np.ndarray, height_span: float) -> np.ndarray:
     cell = (marks[:, 0] // 10).astype(np.int64) * (_MARK_BINS + 1) + bins
     order = np.argsort(cell, kind="stable")
     cell = cell[order]
-    later = _MARKS_PER_BIN  # a dot is left out if so many before it are in its cell
+    later = _MARKS_PER_BIN  # a dot is left out if this many before it are in its cell
     drop = np.zeros(len(marks), dtype=bool)
     drop[later:] = cell[later:] == cell[:-later]
     return marks[order[~drop]]

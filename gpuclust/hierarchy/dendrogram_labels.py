@@ -1,4 +1,4 @@
-"""Numbers on a drawn dendrogram: the heights of its merges and the line of a cut, without hiding each other."""
+"""Annotations of a drawn dendrogram: the heights of merges and the line of a cut, placed without overlaps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FONT_SIZE = 9.0
-#: More numbers than this cannot be read. The first few are placed before the name of the cut, which can stand
-#: anywhere along its line, the others after it.
+#: Largest number of annotations. The first few are placed before the name of the cut, which can be anywhere along its
+#: line, the others after it.
 _MOST_NUMBERS, _BEFORE_CUT = 150, 12
-#: What it costs a text to lie on the first leg, the bar and the second leg of a link, and how much a number may cost:
-#: two legs are crossed at right angles, which can be read, but a bar would strike the number out.
+#: Cost of a text on the first leg, the bar and the second leg of a link, and the largest cost of a number: it may
+#: cross two legs, at right angles, but a bar would strike it out.
 _CROSSING_COSTS, _HIGHEST_COST = (1.0, 3.0, 1.0), 2.0
-#: And on the line of the cut: like a bar.
+#: Cost of a text on the line of the cut, which is that of a bar.
 _CUT_COST = 3.0
-#: What it costs to lie on another text, and to reach out of the axes: more than a number may.
+#: Cost of a text on another text, or outside of the axes: more than a number may cost.
 _ON_TEXT_COST, _OUTSIDE_COST = 10.0, 10.0
 
 
@@ -31,7 +31,7 @@ def annotate_heights(
     max_d: float | None,
     annotate_above: float,
 ) -> None:
-    """The line of the cut, and a dot and a number at the bar of each merge above a height, the highest first."""
+    """Draw the line of the cut, and a dot and a number at the bar of each merge above a height, the highest first."""
     upright = orientation in ("top", "bottom")
     along, height = np.array(tree["icoord"]).reshape(-1, 4), np.array(tree["dcoord"]).reshape(-1, 4)
     corners = np.stack((along, height) if upright else (height, along), axis=2)
@@ -66,7 +66,7 @@ def annotate_heights(
 
 
 def _number(height: float, digits: int = 3) -> str:
-    """A few digits, but no exponent for what is read better without."""
+    """Format a number with a few digits, without an exponent if it is short enough."""
     return f"{height:,.0f}" if 1000 <= height < 1e6 else f"{height:.{digits}g}"
 
 
@@ -90,7 +90,7 @@ def _beside(x: float, y: float, inward: tuple[int, int]) -> list[tuple[Any, ...]
 
 
 def _draw_cut(ax: Axes, labels: _Labels, Z: npt.ArrayLike, max_d: float, orientation: str, leaves: int) -> None:
-    """A broken line at the height of the cut, named at the end where fewer links are in the way."""
+    """Draw a broken line at the height of the cut, with its name at the end where fewer links cross it."""
     from gpuclust.hierarchy.cut import fcluster
 
     clusters = int(fcluster(Z, max_d, "distance").max())
@@ -122,7 +122,7 @@ class _Labels:
     segments : ndarray of shape (k, 2, 2)
         Horizontal and vertical lines, in data coordinates, that texts should not lie on.
     costs : ndarray of shape (k,)
-        How bad it is to lie on each.
+        Cost of a text on each.
     """
 
     def __init__(self, ax: Axes, segments: np.ndarray, costs: np.ndarray) -> None:

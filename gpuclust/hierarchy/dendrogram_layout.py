@@ -1,4 +1,4 @@
-"""Where the links and leaves of a dendrogram stand, and which cluster has which colour.
+"""Layout of a dendrogram: positions of links and leaves, and colours of clusters.
 
 Only the nodes that are shown are visited, in one loop over a stack: a truncated dendrogram of a million merges costs
 as much as its few links, and a tree as deep as it is large is no problem.
@@ -14,7 +14,7 @@ from gpuclust.hierarchy.validity import children
 
 
 class Layout:
-    """The shown part of a tree: links (children before parents), leaves (left to right) and their positions."""
+    """The visible part of a tree: links (children before parents), leaves (left to right) and their positions."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Disjoint sets: which things are connected, while connections are added one by one."""
+"""Disjoint sets (union-find) of hashable elements."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator
 
 
 class DisjointSet:
-    """
-    A partition of hashable elements into subsets that can be merged (union-find).
+    """A partition of hashable elements into subsets that can be merged (union-find).
 
     Parameters
     ----------
@@ -80,8 +79,7 @@ class DisjointSet:
         self.n_subsets += 1
 
     def merge(self, x: Hashable, y: Hashable) -> bool:
-        """
-        Merge the subsets of ``x`` and ``y``.
+        """Merge the subsets of ``x`` and ``y``.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Statistics of the merges below each merge: the inconsistency coefficient, and maxima over subtrees."""
+"""Inconsistency coefficients, and maxima of heights and statistics over subtrees."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _VISITS_PER_PIECE = 1 << 22  # some 20 ms of work
 def _statistics(Z: np.ndarray, depth: int, first: int, last: int, R: np.ndarray) -> None:
     """Rows ``first`` to ``last - 1`` of the inconsistency matrix.
 
-    Heights are added one by one, children before parents, left before right: variances that are nearly zero come
-    out of a difference of sums, so another order would show.
+    Heights are added one by one, children before parents, left before right, as in SciPy: variances that are nearly
+    zero are differences of sums, which depend on the order.
     """
     n = Z.shape[0] + 1
     path = np.empty(depth, dtype=np.int64)
@@ -84,27 +84,26 @@ def inconsistency(Z: np.ndarray, d: int) -> np.ndarray:
 
 
 def largest_below(Z: np.ndarray, table: np.ndarray, column: int) -> np.ndarray:
-    """Maximum of ``table[:, column]`` over each merge of a checked ``Z`` and all merges below it, shape (n-1,)."""
+    """Maximum of ``table[:, column]`` over each merge of a checked ``Z`` and all merges below it, shape (n - 1,)."""
     result = np.empty(Z.shape[0])
     brief(_largest_below, len(Z))(Z, table, column, result)
     return result
 
 
 def inconsistent(Z: ArrayLike, d: int = 2) -> np.ndarray:
-    r"""
-    Inconsistency statistics of a linkage matrix.
+    r"""Inconsistency statistics of a linkage matrix.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     d : int, optional
         How many levels of merges are looked at: a merge itself and the merges up to ``d - 1`` levels below it.
 
     Returns
     -------
-    R : ndarray
-        float64, shape (n-1, 4). Row i describes the heights looked at for merge i: their mean, their standard
+    R : ndarray of shape (n - 1, 4), float64
+        Row i describes the heights looked at for merge i: their mean, their standard
         deviation (``count - 1`` in the denominator), how many they are, and the inconsistency coefficient
 
         .. math:: \frac{\mathtt{Z[i,2]} - \mathtt{R[i,0]}} {\mathtt{R[i,1]}}
@@ -133,18 +132,17 @@ def inconsistent(Z: ArrayLike, d: int = 2) -> np.ndarray:
 
 
 def maxdists(Z: ArrayLike) -> np.ndarray:
-    """
-    The largest height in each cluster.
+    """The largest height in each cluster.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
 
     Returns
     -------
     MD : ndarray
-        float64, shape (n-1,): ``MD[i]`` is the largest height of merge i and the merges below it. It differs from
+        float64, shape (n - 1,): ``MD[i]`` is the largest height of merge i and the merges below it. It differs from
         ``Z[i, 2]`` only where there are inversions (centroid and median linkage).
 
     Raises
@@ -168,20 +166,19 @@ def maxdists(Z: ArrayLike) -> np.ndarray:
 
 
 def maxinconsts(Z: ArrayLike, R: ArrayLike) -> np.ndarray:
-    """
-    The largest inconsistency coefficient in each cluster.
+    """The largest inconsistency coefficient in each cluster.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    R : array_like
-        Inconsistency matrix of ``Z`` (see `inconsistent`), shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    R : array_like of shape (n - 1, 4)
+        Inconsistency matrix of ``Z`` (see `inconsistent`).
 
     Returns
     -------
     MI : ndarray
-        float64, shape (n-1,): ``MI[i]`` is the largest ``R[j, 3]`` over merge i and the merges j below it.
+        float64, shape (n - 1,): ``MI[i]`` is the largest ``R[j, 3]`` over merge i and the merges j below it.
 
     Raises
     ------
@@ -203,22 +200,21 @@ def maxinconsts(Z: ArrayLike, R: ArrayLike) -> np.ndarray:
 
 
 def maxRstat(Z: ArrayLike, R: ArrayLike, i: int) -> np.ndarray:
-    """
-    The largest value of one column of the inconsistency matrix in each cluster.
+    """The largest value of one column of the inconsistency matrix in each cluster.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    R : array_like
-        Inconsistency matrix of ``Z`` (see `inconsistent`), shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    R : array_like of shape (n - 1, 4)
+        Inconsistency matrix of ``Z`` (see `inconsistent`).
     i : int
         Column of ``R``: 0 to 3.
 
     Returns
     -------
     MR : ndarray
-        float64, shape (n-1,): ``MR[j]`` is the largest ``R[q, i]`` over merge j and the merges q below it.
+        float64, shape (n - 1,): ``MR[j]`` is the largest ``R[q, i]`` over merge j and the merges q below it.
 
     Raises
     ------

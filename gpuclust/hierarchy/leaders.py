@@ -1,4 +1,4 @@
-"""The cluster of the tree behind each flat cluster."""
+"""Leaders: the cluster of the tree that equals each flat cluster."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _postorder(Z: np.ndarray, first: np.ndarray, visit: np.ndarray) -> None:
 def _find_leaders(
     Z: np.ndarray, visit: np.ndarray, label: np.ndarray, mixed: np.ndarray, L: np.ndarray, M: np.ndarray
 ) -> int:
-    """Fill ``L`` and ``M``; returns -1, or the cluster at which there turn out to be more leaders than labels.
+    """Fill ``L`` and ``M``; return -1, or the cluster at which there are more leaders than labels.
 
     ``label`` has those of the observations and room for those of the clusters, of which some are ``mixed``.
     """
@@ -64,23 +64,22 @@ def _id_type(n: int) -> type[np.signedinteger[Any]]:
 
 
 def leaders(Z: ArrayLike, T: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The cluster of the tree that holds the observations of each flat cluster, and no others.
+    """The cluster of the tree that holds the observations of each flat cluster, and no others.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    T : ndarray
-        int32, shape (n,): the flat cluster of each observation (any integers), as `fcluster` gives it.
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    T : ndarray of shape (n,), int32
+        The flat cluster of each observation (any integers), as `fcluster` gives it.
 
     Returns
     -------
     L : ndarray
         int32, shape (k,) for k different numbers in ``T``: ids of clusters of the tree (an observation if below n,
         otherwise row ``L[j] - n`` of ``Z``). Of more than 2^30 observations int64.
-    M : ndarray
-        int32, shape (k,): the flat cluster of which ``L[j]`` is the leader.
+    M : ndarray of shape (k,), int32
+        The flat cluster of which ``L[j]`` is the leader.
 
     Raises
     ------

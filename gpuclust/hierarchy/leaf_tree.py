@@ -1,4 +1,4 @@
-"""A linkage matrix as what lies between neighbours in leaf order: all that cophenetic distances need."""
+"""A linkage matrix in leaf order: the merges between neighbours, which give cophenetic distances."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Array = np.ndarray
 class LeafTree:
     """A checked ``Z`` in leaf order.
 
-    Two leaves come together at the latest merge of those in the gaps between them, as children come before parents.
+    Two leaves are joined by the latest merge of those in the gaps between them, as children come before parents.
 
     Attributes
     ----------
     n : int
         Number of leaves.
-    leaves : ndarray of uint32, shape (n,)
+    leaves : ndarray of shape (n,), uint32
         The observation at each position.
-    gap : ndarray of int64, shape (n - 1,)
+    gap : ndarray of shape (n - 1,), int64
         The merge that joins the leaves at positions q and q + 1.
-    left, right : ndarray of int64, shape (n - 1,)
+    left, right : ndarray of shape (n - 1,), int64
         Children of each merge.
-    start, size : ndarray of int64, shape (2 n - 1,)
+    start, size : ndarray of shape (2 n - 1,), int64
         First position and number of leaves of each cluster.
-    height : ndarray of float64, shape (n - 1,)
+    height : ndarray of shape (n - 1,), float64
     mean, scatter : float
         Of the cophenetic distances of all pairs: their mean, and the sum of squared deviations from it.
     centre, offset : float

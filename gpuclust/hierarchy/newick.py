@@ -1,8 +1,8 @@
 """Linkage matrices to and from Newick, the text form of trees that phylogenetics programs read and write.
 
 ``((A:1,B:1):2,C:3);`` is the tree that merges A with B at height 1 and both with C at height 3: the number after a
-colon is how far the parent lies above. What lengths and brackets cannot say, `to_newick` writes into comments in the
-form of NHX, ``[&&NHX:row=5:height=0.3]``, which other programs pass over.
+colon is the length of the branch to the parent. Information that lengths and brackets cannot express is written to
+comments in the form of NHX, ``[&&NHX:row=5:height=0.3]``, which other programs ignore.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from gpuclust.hierarchy.validity import as_linkage, children
 
 _NEEDS_QUOTES = re.compile(r"[\s()\[\]{}/\\,;:='\"<>_]|^$")
 
-# What follows a node, or a piece of that: its name, in quotes or not, the length of its branch, the mark at its end.
-# Opening brackets come in runs; comments and blanks are passed over; anything else is one stray character.
+# Tokens: runs of opening brackets; the name of a node, in quotes or not; the length of its branch; the mark at its
+# end; comments and blanks, which are skipped; any other single character.
 _WORD = r"[^\s()\[\]',:;]+"
 _NUMBER = rf"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!{_WORD})"
 _PART = re.compile(
@@ -39,18 +39,18 @@ _PART = re.compile(
 
 
 _NHX = "&&NHX:"
-#: A height in a comment is used if it is that of the branches but for so much of the largest height in the cluster.
+#: Largest deviation, relative to the largest height in the cluster, of a height in a comment from that of the
+#: branches.
 _ROUNDING = 1e-14
 
 
 def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str:
-    """
-    Write a tree in Newick form.
+    """Write a tree in Newick form.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     labels : sequence, Series or dict, optional
         A name for each observation, length n (of a dict: by its number); by default its number. Names that would be
         misread are quoted.
@@ -140,7 +140,7 @@ def _quoted(name: str) -> str:
 
 
 def _branch_lengths(Z: np.ndarray) -> np.ndarray:
-    """Of every cluster but the root: float64, shape (2n-2,), such that height + length is the parent's height.
+    """Of every cluster but the root: float64, shape (2 n - 2,), such that height + length is the parent's height.
 
     Where no number does it, the sum is one bit less: a reader that takes the largest sum loses nothing by that, as
     long as one child has the right one.
@@ -158,8 +158,7 @@ def _branch_lengths(Z: np.ndarray) -> np.ndarray:
 
 
 def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[str]]:
-    """
-    Read a tree in Newick form.
+    """Read a tree in Newick form.
 
     Parameters
     ----------
@@ -172,9 +171,9 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
     Returns
     -------
     Z : ndarray
-        Linkage matrix, float64, shape (n-1, 4). Rows are in the order that comments of `to_newick` say; without them
-        sorted by height (by the largest height in the cluster where there are inversions), equal ones as they stand
-        in the text. Children stand as in the text.
+        Linkage matrix, float64, shape (n - 1, 4). Rows are in the order that comments of `to_newick` say; without
+        them sorted by height (by the largest height in the cluster where there are inversions), equal ones as they
+        stand in the text. Children stand as in the text.
     labels : list of str
         The name of each observation. If the names are the numbers 0 to n-1 they say which observation a leaf is;
         otherwise leaves are numbered as they come.
@@ -355,11 +354,11 @@ class _Tree:
     def _told(self, cluster: int, height: float, comment: str) -> float:
         """Note the row of a merge from a comment; returns its height, by the comment or as it is."""
         merge = -cluster - 1
-        told = dict(part.partition("=")[::2] for part in comment[len(_NHX) :].split(":"))
-        if told.get("row", "").isdecimal() and len(told["row"]) < 12:
-            self.rows[merge] = int(told["row"])
+        noted = dict(part.partition("=")[::2] for part in comment[len(_NHX) :].split(":"))
+        if noted.get("row", "").isdecimal() and len(noted["row"]) < 12:
+            self.rows[merge] = int(noted["row"])
         try:
-            exact = float(told.get("height", "nan"))
+            exact = float(noted.get("height", "nan"))
         except ValueError:
             return height
         if not abs(exact - height) <= _ROUNDING * max(self.peaks[merge], exact):

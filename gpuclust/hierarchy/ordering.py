@@ -1,7 +1,7 @@
-"""The order in which a dendrogram shows its leaves: where each cluster begins, and how to turn branches.
+"""Leaf order of a dendrogram: positions of clusters, and optimal ordering.
 
-A cluster covers an interval of the leaf order. Its position is its parent's, moved past the left sibling for a
-right child, so that one pass over the merges from the last to the first places everything.
+A cluster covers an interval of the leaf order. Its position is its parent's, plus the size of the left sibling for a
+right child, so one pass over the merges from the last to the first gives all positions.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ def _place(left: np.ndarray, right: np.ndarray, size: np.ndarray, start: np.ndar
 
 
 def leaf_positions(Z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Where each cluster stands in the leaf order of a dendrogram.
+    """First position and size of each cluster in the leaf order of a dendrogram.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
 
     Returns
     -------
-    start, size : ndarray
-        int64, shape (2n-1,). Cluster ``c`` holds the leaves at positions ``start[c]`` to
+    start, size : ndarray of shape (2 n - 1,), int64
+        Cluster ``c`` holds the leaves at positions ``start[c]`` to
         ``start[c] + size[c] - 1``; for a leaf ``start`` is its position and ``size`` is 1.
 
     Raises
@@ -72,13 +71,12 @@ def leaf_positions(Z: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def leaves_list(Z: ArrayLike) -> np.ndarray:
-    """
-    The leaves of a tree from left to right.
+    """The leaves of a tree from left to right.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
 
     Returns
     -------
@@ -112,15 +110,14 @@ def leaves_list(Z: ArrayLike) -> np.ndarray:
 def optimal_leaf_ordering(
     Z: ArrayLike, y: ArrayLike, metric: str | Callable[..., float] = "euclidean", **metric_arguments: Any
 ) -> np.ndarray:
-    """
-    Turn the branches of a tree so that neighbouring leaves are as near to each other as the tree allows.
+    """Order the leaves so that the sum of distances between neighbouring leaves is the least the tree allows.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    y : array_like
-        Condensed distances, shape (n(n-1)/2,), or points, shape (n, m).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    y : array_like of shape (n (n - 1) / 2,) or (n, m)
+        Condensed distances, or points.
     metric : str or callable
         Distance between points, as for `pdist`; ignored for condensed distances.
     **metric_arguments
@@ -129,7 +126,7 @@ def optimal_leaf_ordering(
     Returns
     -------
     ndarray
-        ``Z`` with the children of some rows exchanged, shape (n-1, 4). No other turn of the branches has a smaller
+        ``Z`` with the children of some rows exchanged, shape (n - 1, 4). No other turn of the branches has a smaller
         sum of distances between neighbouring leaves. The last row keeps its children as they are (the reversed
         order is as good); of equally good orders the one that comes first in the present leaf order is taken.
 

@@ -1,9 +1,8 @@
-"""Flat clusters as runs of a leaf sequence: what every cut of a tree comes down to.
+"""Flat clusters as runs of a leaf sequence, the common part of all cuts of a tree.
 
-Put the leaves in an order in which each cluster of the tree is contiguous. A flat clustering then is a set of runs,
-and all that a cut has to say is between which neighbours it parts. Each gap between neighbours belongs to one merge,
-the one that joins them, so a cut at a threshold is one pass over n-1 numbers, and cuts at many thresholds share the
-sequence.
+In an order of the leaves in which each cluster of the tree is contiguous, a flat clustering is a set of runs, given
+by the neighbours between which it parts. Each gap between neighbours belongs to the merge that joins them, so a cut
+at a threshold is one pass over n - 1 numbers, and cuts at many thresholds share the sequence.
 
 The sequence is that in which SciPy numbers flat clusters: left branch before right branch, except that a leaf comes
 after a sibling that is not a leaf. Clusters are numbered as they come.
@@ -54,23 +53,22 @@ def _walk(
 
 
 def leaf_runs(Z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    The leaf sequence, and what it takes to join each leaf with the next one.
+    """The leaf sequence, and the threshold from which each leaf is in one cluster with the next one.
 
     Parameters
     ----------
     Z : ndarray
-        Checked linkage matrix, shape (n-1, 4).
-    level : ndarray
-        float64, shape (n-1,): at threshold t, a merge whose level is <= t makes one flat cluster of everything
+        Checked linkage matrix, shape (n - 1, 4).
+    level : ndarray of shape (n - 1,), float64
+        At threshold t, a merge whose level is <= t makes one flat cluster of everything
         below it. A NaN is above every threshold.
 
     Returns
     -------
-    order : ndarray
-        int32, shape (n,): the leaves in sequence.
+    order : ndarray of shape (n,), int32
+        The leaves in sequence.
     barrier : ndarray
-        float64, shape (n-1,): ``order[q]`` and ``order[q + 1]`` are in one cluster if and only if
+        float64, shape (n - 1,): ``order[q]`` and ``order[q + 1]`` are in one cluster if and only if
         ``barrier[q] <= t``: it is the least level of the merges that hold both, NaN if they are all NaN. Where
         levels never decrease from child to parent it is the level of the merge that joins the two.
 
@@ -87,8 +85,7 @@ def leaf_runs(Z: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 @compiled
 def label_runs(order: np.ndarray, barrier: np.ndarray, threshold: float, min_size: int, T: np.ndarray) -> int:
-    """
-    Number the runs of one cut and return how many there are.
+    """Number the runs of one cut and return how many there are.
 
     Parameters
     ----------

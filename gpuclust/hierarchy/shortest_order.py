@@ -1,4 +1,4 @@
-"""Search for the order of a tree's leaves in which the distances between neighbours add up to the least.
+"""Optimal leaf ordering: the order with the least sum of distances between neighbouring leaves.
 
 Bar-Joseph, Gifford & Jaakkola, "Fast optimal leaf ordering for hierarchical clustering", Bioinformatics 17 (2001),
 with the minimum over the two inner leaves taken in two steps, which makes it O(n^3) for every tree.
@@ -176,7 +176,7 @@ def _between(table: np.ndarray, n: int, i: int, j: int) -> float:
 def _walk_back(
     dist: np.ndarray, best: np.ndarray, n: int, bounds: np.ndarray, ends: np.ndarray, swap: np.ndarray
 ) -> None:
-    """From the shortest order of the whole tree down: the two end leaves of every cluster, so which rows to swap.
+    """Trace back the shortest order from the root: the end leaves of every cluster, and the rows to swap.
 
     ``bounds[v, 5:]`` are the children's rows (-1 for a leaf). Of equal lengths the first in leaf order is taken.
     """
@@ -222,22 +222,21 @@ def in_leaf_order(y: np.ndarray, leaves: np.ndarray) -> np.ndarray:
 
 
 def shortest_order(dist: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """
-    Which merges to turn for the shortest leaf order.
+    """Which merges to turn for the shortest leaf order.
 
     Parameters
     ----------
     dist : ndarray
-        Condensed distances between the leaves in their present order, float64, shape (n(n-1)/2,), finite.
-    bounds : ndarray
-        int64, shape (n-1, 7). For each merge: the position where its left cluster begins, where the second child of
+        Condensed distances between the leaves in their present order, float64, shape (n (n - 1) / 2,), finite.
+    bounds : ndarray of shape (n - 1, 7), int64
+        For each merge: the position where its left cluster begins, where the second child of
         that begins, the same two of its right cluster, and where that ends; then the rows that form the two (-1 for
         a leaf, whose "second child" is itself).
 
     Returns
     -------
-    ndarray
-        bool, shape (n-1,): rows whose two children change places. The last one never does.
+    ndarray of shape (n - 1,), bool
+        Rows whose two children change places. The last one never does.
 
     Notes
     -----
@@ -252,7 +251,7 @@ def shortest_order(dist: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def _sides(bounds: np.ndarray) -> np.ndarray:
-    """Begin, parting and end of the two children of each merge, the smaller child first: int64, shape (n-1, 6).
+    """Begin, parting and end of the two children of each merge, the smaller child first: int64, shape (n - 1, 6).
 
     The first one gives the rows of tiles, the second one their columns, along which the processor works on several
     numbers at once.

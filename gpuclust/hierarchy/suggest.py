@@ -1,6 +1,6 @@
-"""How many clusters? Four hints, each with the reason not to trust it blindly.
+"""Suggested numbers of clusters by four methods, each with a caveat.
 
-No method finds the number of clusters of every data set. Look at the dendrogram, and where methods disagree, at the
+No method finds the number of clusters of every data set. Look at the dendrogram and, where methods disagree, at the
 data.
 """
 
@@ -19,10 +19,10 @@ from gpuclust.hierarchy.cut import fcluster_many
 from gpuclust.hierarchy.inconsistent import inconsistency, largest_below
 from gpuclust.hierarchy.validity import as_linkage
 
-_DEPTH = 5  # levels that the inconsistency hint compares, as in the table that it is known from
+_DEPTH = 5  # levels that the inconsistency method compares
 _FEWEST_MERGES = 3  # a second difference takes three heights
-#: Heights that differ by less than this, as a part of the largest, differ by rounding: they say nothing. Nor does a
-#: standard deviation below the second, which is the root of a difference of sums.
+#: Differences of heights below the first, relative to the largest height, are rounding errors, as are standard
+#: deviations below the second, which are roots of differences of sums.
 _ROUNDING, _SPREAD = 1e-9, 1e-6
 
 CAVEATS = {
@@ -49,12 +49,12 @@ class Acceleration(NamedTuple):
 
     Attributes
     ----------
-    counts : ndarray
-        int64, shape (l,): 1, 2, ...: clusters that are left after each merge, the last merge first.
-    heights : ndarray
-        float64, shape (l,): their heights.
-    rates : ndarray
-        float64, shape (l-2,): second differences of the heights; ``rates[j]`` belongs to ``counts[j] + 1``.
+    counts : ndarray of shape (l,), int64
+        1, 2, ...: clusters that are left after each merge, the last merge first.
+    heights : ndarray of shape (l,), float64
+        Their heights.
+    rates : ndarray of shape (l - 2,), float64
+        Second differences of the heights; ``rates[j]`` belongs to ``counts[j] + 1``.
     k : int
         The number of clusters with the largest rate.
 
@@ -83,10 +83,10 @@ class Suggestion:
     k : int
         Number of clusters.
     score : float
-        What was the largest for this k: a second difference of heights, an inconsistency coefficient, a difference
-        of heights, a mean silhouette.
+        The criterion, which is largest for this k: a second difference of heights, an inconsistency coefficient, a
+        difference of heights, or a mean silhouette.
     caveat : str
-        Why it may be wrong.
+        A reason why the suggestion may be wrong.
 
     Examples
     --------
@@ -104,13 +104,12 @@ class Suggestion:
 
 
 def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
-    """
-    Where the heights of the last merges accelerate most: the "elbow".
+    """The "elbow": where the heights of the last merges have their largest second difference.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     last : int, optional
         How many merges to look at, at least 3; all of them if there are fewer. The last ones are the highest,
         whatever the order of the rows of ``Z``.
@@ -151,7 +150,7 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
 
 
 def _by_height(Z: np.ndarray) -> np.ndarray:
-    """The merges in the order in which they are done: by the largest height in each cluster, of equal ones by row."""
+    """The merges by the largest height in each cluster, ties by row."""
     levels = largest_below(Z, Z, 2)
     return np.arange(len(Z)) if (levels[1:] >= levels[:-1]).all() else np.argsort(levels, kind="stable")
 
@@ -165,15 +164,14 @@ def suggest_k(
     sample: int = 1000,
     seed: int = 0,
 ) -> dict[str, Suggestion]:
-    """
-    Suggest numbers of clusters between 2 and ``max_k``, by several methods that need not agree.
+    """Suggest numbers of clusters between 2 and ``max_k`` by several methods, which may disagree.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
-    X : array_like, optional
-        The points, shape (n, m); with them the silhouette is tried too.
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
+    X : array_like of shape (n, m), optional
+        The points; with them the silhouette is tried too.
     max_k : int, optional
         The largest number of clusters considered, at least 2.
     metric : str or callable, optional
@@ -193,7 +191,7 @@ def suggest_k(
         - "largest gap": the clusters at the widest range of heights, between two merges, without a merge;
         - "silhouette": the largest mean silhouette of the sampled points [1]_.
 
-        A method that has nothing to say (too few merges, heights all equal but for rounding, no ``X``) is absent.
+        A method that does not apply (too few merges, heights all equal up to rounding, no ``X``) is absent.
 
     Raises
     ------

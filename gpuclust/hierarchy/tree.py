@@ -18,8 +18,7 @@ def _number(node: ClusterNode) -> int:
 
 
 class ClusterNode:
-    """
-    A node of a cluster tree: a leaf, which is an observation, or the merge of two nodes.
+    """A node of a cluster tree: a leaf, which is an observation, or the merge of two nodes.
 
     Parameters
     ----------
@@ -138,8 +137,7 @@ class ClusterNode:
         return self.left is None
 
     def pre_order(self, func: Callable[[ClusterNode], Any] = _number) -> list[Any]:
-        """
-        ``func`` of every leaf below this node, from left to right.
+        """``func`` of every leaf below this node, from left to right.
 
         Parameters
         ----------
@@ -149,7 +147,7 @@ class ClusterNode:
         Returns
         -------
         list
-            What ``func`` returned.
+            The values of ``func``.
 
         Notes
         -----
@@ -180,7 +178,7 @@ _pickling = _Pickling()
 
 
 class _Below:
-    """What is pickled of a node: a list of the nodes below it, children before parents, of itself, and of an end.
+    """The pickled form of a node: a list of the nodes below it, children before parents, itself, and an end marker.
 
     A list's items are pickled one after the other; a node in a node, or in a state, would be pickled inside it.
     """
@@ -244,13 +242,12 @@ def to_tree(Z: ArrayLike, rd: bool) -> ClusterNode | tuple[ClusterNode, list[Clu
 
 
 def to_tree(Z: ArrayLike, rd: bool = False) -> ClusterNode | tuple[ClusterNode, list[ClusterNode]]:
-    """
-    Build the tree of a linkage matrix from linked nodes.
+    """Build the tree of a linkage matrix from linked nodes.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     rd : bool
         Return all the nodes as well.
 

@@ -1,4 +1,4 @@
-"""Is this a linkage matrix? The checks that every function of the namespace makes before it trusts a ``Z``.
+"""Validation of linkage and inconsistency matrices, for every function of the namespace.
 
 SciPy's checks and error classes, plus two that SciPy leaves out and that would make later results silently wrong:
 ids that are not whole numbers, and heights that are NaN. Messages name the first row that is wrong. Sizes follow from
@@ -24,9 +24,9 @@ _SOUND, _NEGATIVE_ID, _FRACTIONAL_ID, _TOO_EARLY, _TWICE, _HEIGHT, _NEGATIVE_SIZ
 
 @compiled
 def _first_fault(Z: np.ndarray, size: np.ndarray) -> tuple[int, int]:
-    """``(kind, row)`` of the first fault; of a size that could be right only if all the rest is.
+    """``(kind, row)`` of the first fault; a wrong size is reported only if there is no other fault.
 
-    ``size``: (2n-1,) int32 of ones; an id that has a parent becomes 0.
+    ``size``: (2 n - 1,) int32 of ones; an id that has a parent becomes 0.
     """
     rows = Z.shape[0]
     n = rows + 1
@@ -70,7 +70,7 @@ def fill_sizes(Z: np.ndarray) -> None:
 
 
 def _explain(Z: np.ndarray, fault: int, row: int, label: str) -> str:
-    """The message for a fault: what is wrong, in which row, what the row holds, what is allowed."""
+    """The message for a fault: its kind, the row and its content, and the allowed values."""
     n = Z.shape[0] + 1
     first, second, height, count = (float(x) for x in Z[row])
     where = f"(row {row}: [{first:g}, {second:g}, {height:g}, {count:g}])"
@@ -127,22 +127,21 @@ def _examined(Z: ArrayLike, label: str, cast: bool, as_scipy: bool = False) -> t
     table = _as_table(Z, f"Linkage matrix {label}", cast, as_scipy)
     if table.shape[0] == 0:
         raise ValueError("Linkage must be computed on at least two observations.")
-    if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, its own tests give 4
+    if table.shape[0] == 1 and table[0, 3] != 2.0:  # SciPy accepts any size there, and its tests use 4
         table = table.copy()
         table[0, 3] = 2.0
     return table, *brief(_first_fault, len(table))(table, np.ones(2 * table.shape[0] + 1, dtype=np.int32))
 
 
 def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np.ndarray:
-    """
-    Check a linkage matrix and return it ready for compiled code.
+    """Check a linkage matrix, and return it in the form that compiled code takes.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix.
     name : str or None
-        What the caller calls it; used in messages.
+        Name of the argument, for messages.
     cast : bool
         Accept other real dtypes (most functions of the namespace do). With False the dtype must be float64, or
         that of objects which are all real numbers.
@@ -150,7 +149,7 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
     Returns
     -------
     ndarray
-        float64, C-contiguous, writable, shape (n-1, 4): ``Z`` itself where it is so already.
+        float64, C-contiguous, writable, shape (n - 1, 4): ``Z`` itself where it is so already.
 
     Raises
     ------
@@ -167,7 +166,7 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
 
     Notes
     -----
-    O(n) time, 8 n bytes. The size in a ``Z`` of one row, which can only be 2, is not looked at but set.
+    O(n) time, 8 n bytes. The size in a ``Z`` of one row, which can only be 2, is set without a check.
     """
     label = f"{name!r} " if name else ""
     table, fault, row = _examined(Z, label, cast)
@@ -184,8 +183,7 @@ def as_linkage(Z: ArrayLike, name: str | None = "Z", *, cast: bool = True) -> np
 def as_inconsistency(
     R: ArrayLike, name: str | None = "R", *, cast: bool = True, as_scipy: bool = False
 ) -> np.ndarray:
-    """
-    Check an inconsistency matrix (see `inconsistent`) and return it as C-contiguous float64, shape (n-1, 4).
+    """Check an inconsistency matrix (see `inconsistent`) and return it as C-contiguous float64, shape (n - 1, 4).
 
     Raises
     ------
@@ -210,12 +208,12 @@ def as_inconsistency(
 
 
 def children(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two child ids of each merge of a checked ``Z``: ``(left, right)``, int64, shape (n-1,) each."""
+    """The two child ids of each merge of a checked ``Z``: ``(left, right)``, int64, shape (n - 1,) each."""
     return Z[:, 0].astype(np.int64), Z[:, 1].astype(np.int64)
 
 
 def sizes(Z: np.ndarray) -> np.ndarray:
-    """Observations in each cluster of a checked ``Z``: int64, shape (2n-1,), the n leaves (1 each) first."""
+    """Observations in each cluster of a checked ``Z``: int64, shape (2 n - 1,), the n leaves (1 each) first."""
     n = Z.shape[0] + 1
     result = np.ones(2 * n - 1, dtype=np.int64)
     result[n:] = Z[:, 3]
@@ -223,13 +221,12 @@ def sizes(Z: np.ndarray) -> np.ndarray:
 
 
 def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
-    """
-    Check the validity of a linkage matrix.
+    """Check the validity of a linkage matrix.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix: float64, shape (n-1, 4). Row i joins the clusters ``Z[i, 0]`` and ``Z[i, 1]`` (ids below
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix: float64. Row i joins the clusters ``Z[i, 0]`` and ``Z[i, 1]`` (ids below
         n+i, each used once) at height ``Z[i, 2] >= 0`` into cluster n+i of ``Z[i, 3]`` observations. Rows need
         not be in the order of heights.
     warning : bool, optional
@@ -252,9 +249,9 @@ def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, n
 
     Notes
     -----
-    SciPy's verdicts, but that ids which are not whole numbers and heights that are NaN are refused. Sizes that do not
-    add up are accepted as long as none is negative or above n; functions that take a linkage matrix compute them
-    anew, with a `LinkageWarning`. O(n).
+    As SciPy, except that ids which are not integers and heights that are NaN are invalid. Sizes that do not add up
+    are accepted as long as none is negative or above n; functions that take a linkage matrix recompute them, with a
+    `LinkageWarning`. O(n).
 
     Examples
     --------
@@ -276,13 +273,12 @@ def is_valid_linkage(Z: ArrayLike, warning: bool = False, throw: bool = False, n
 
 
 def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: str | None = None) -> bool:
-    """
-    Check the validity of an inconsistency matrix.
+    """Check the validity of an inconsistency matrix.
 
     Parameters
     ----------
-    R : array_like
-        Inconsistency matrix: float64, shape (n-1, 4), no negative means, standard deviations or link counts.
+    R : array_like of shape (n - 1, 4)
+        Inconsistency matrix: float64, no negative means, standard deviations or link counts.
     warning : bool, optional
         Issue a `ClusterWarning` if it is not valid.
     throw : bool, optional
@@ -320,7 +316,7 @@ def is_valid_im(R: ArrayLike, warning: bool = False, throw: bool = False, name: 
 
 
 def _refused(error: Exception, warning: bool, throw: bool) -> bool:
-    """Raise or warn where a validity check fails."""
+    """Raise or warn of a failed validity check."""
     if throw:
         raise error
     if warning:
@@ -329,13 +325,12 @@ def _refused(error: Exception, warning: bool, throw: bool) -> bool:
 
 
 def is_monotonic(Z: ArrayLike) -> bool:
-    """
-    Whether the heights of a linkage matrix never decrease from one row to the next.
+    """Whether the heights of a linkage matrix never decrease from one row to the next.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix: float64, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix: float64.
 
     Returns
     -------
@@ -362,13 +357,12 @@ def is_monotonic(Z: ArrayLike) -> bool:
 
 
 def num_obs_linkage(Z: ArrayLike) -> int:
-    """
-    Number of original observations of a linkage matrix: n for a ``Z`` of n-1 rows.
+    """Number of original observations of a linkage matrix: n for a ``Z`` of n-1 rows.
 
     Parameters
     ----------
-    Z : array_like
-        Linkage matrix: float64, shape (n-1, 4).
+    Z : array_like of shape (n - 1, 4)
+        Linkage matrix: float64.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Points as their metric sees them, for a scatter plot: columns weighted or standardised, rows of length 1."""
+"""Transformations of points for scatter plots that correspond to their metric: scaled columns, rows of length 1."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gpuclust.core import metrics
 
 @dataclass(frozen=True)
 class View:
-    """How points are changed before they are drawn.
+    """Transformation of points before they are drawn.
 
     Attributes
     ----------
     change : callable
         Rows of points to as many rows, float64.
     note : str
-        What that is, in words; empty if nothing is changed.
+        Description of the transformation; empty if it is the identity.
     columns : sequence of str or None
         Names of the columns.
     """
@@ -32,11 +32,11 @@ class View:
 
 
 def as_float(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """The same points."""
+    """The points in float64, untransformed."""
     return np.asarray(rows, dtype=np.float64)
 
 
-#: Points as they are.
+#: The identity.
 AS_THEY_ARE = View(as_float)
 
 
@@ -47,12 +47,11 @@ def view_of(
     weights: Sequence[float] | None = None,
     columns: Sequence[str] | None = None,
 ) -> View:
-    """How points are seen by a metric.
+    """The transformation that corresponds to a metric.
 
-    Euclidean distances of what is drawn are those that were clustered for euclidean (weighted too), seuclidean,
-    mahalanobis, and, up to a monotone function, sqeuclidean, cosine and correlation. For cityblock and minkowski
-    columns have the scale that they have there. For other metrics points are drawn as they are, without columns of
-    weight 0.
+    Euclidean distances in the plot are the clustered ones for euclidean (weighted too), seuclidean, mahalanobis, and,
+    up to a monotone function, sqeuclidean, cosine and correlation. For cityblock and minkowski columns are scaled as
+    in the metric. For other metrics points are not transformed, but columns of weight 0 are omitted.
     """
     known = metrics.resolve(metric, p)
     name = known.name if isinstance(known, metrics.Metric) else "euclidean"
@@ -84,7 +83,7 @@ _DIRECTIONS = {"cosine": "rows scaled to length 1", "correlation": "rows centred
 
 
 def _directions(centred: bool, w: NDArray[np.float64] | None) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    """Points of the unit sphere, whose distances order pairs as cosine, or correlation, does."""
+    """Projection to the unit sphere, where Euclidean distances have the order of cosine or correlation."""
 
     def change(rows: NDArray[Any]) -> NDArray[np.float64]:
         rows = as_float(rows)
@@ -92,14 +91,16 @@ def _directions(centred: bool, w: NDArray[np.float64] | None) -> Callable[[NDArr
             rows = rows - np.average(rows, axis=1, weights=w)[:, np.newaxis]
         if w is not None:
             rows = rows * np.sqrt(w)
-        rows = rows / np.abs(rows).max(axis=1, keepdims=True)  # squares of very large or small numbers are none
+        rows = rows / np.abs(rows).max(
+            axis=1, keepdims=True
+        )  # squares of very large or small numbers over- or underflow
         return np.asarray(rows / np.sqrt((rows * rows).sum(axis=1, keepdims=True)))
 
     return change
 
 
 def _whitening(points: NDArray[Any]) -> NDArray[np.float64]:
-    """What points are multiplied with, so that Euclidean distances become Mahalanobis ones."""
+    """The matrix after multiplication with which Euclidean distances are Mahalanobis distances."""
     covariance = np.atleast_2d(np.cov(points, rowvar=False))
     variances, axes = np.linalg.eigh(covariance)
     return np.asarray(axes / np.sqrt(variances))

@@ -1,4 +1,4 @@
-"""Pictures of a clustering: an annotated dendrogram, the elbow of the last merges, the labelled points.
+"""Figures of a tree: an annotated dendrogram, and the elbow of the last merges.
 
 Each function draws on given axes, or on pyplot's current ones, and leaves showing and saving to the caller. No global
 setting of Matplotlib is changed.
@@ -16,9 +16,8 @@ from gpuclust.core.arguments import axes, label_list, real_number
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
-from gpuclust.plotting.cluster_colors import link_colors
 from gpuclust.plotting.scatter import plot_clusters
-from gpuclust.plotting.style import GREY, LINK_COLORS, axes_or_current, tidy
+from gpuclust.plotting.style import GREY, LINK_COLORS, axes_or_current, link_colors, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +26,7 @@ __all__ = ["fancy_dendrogram", "plot_clusters", "plot_elbow"]
 
 #: A dendrogram of more observations is truncated to this many leaves unless the caller says otherwise.
 _FULL_UP_TO, _LEAVES = 100, 30
-#: More leaf labels than this cannot be read (and take seconds to draw).
+#: Number of leaves above which they have no labels, which could not be read, and take seconds to draw.
 _MOST_LEAF_LABELS = 300
 
 
@@ -45,7 +44,7 @@ def fancy_dendrogram(
 
     Parameters
     ----------
-    Z : array_like, shape (n - 1, 4), float64
+    Z : array_like of shape (n - 1, 4), float64
         Linkage matrix.
     max_d : float, optional
         Height of the cut. A line is drawn there, with the number of clusters that it leaves
@@ -56,7 +55,7 @@ def fancy_dendrogram(
         Where to draw; by default pyplot's current axes.
     title : str, optional
         By default it says how many observations and merges are shown; ``""`` for none.
-    clusters : array_like of int, shape (n,), optional
+    clusters : array_like of shape (n,), int, optional
         Cluster of each observation, 0 for those in none: links within a cluster get its colour, the one that
         `plot_clusters` gives it, and the others are grey.
     **dendrogram_kwargs
@@ -160,7 +159,7 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     Parameters
     ----------
-    Z : array_like, shape (n - 1, 4), float64
+    Z : array_like of shape (n - 1, 4), float64
         Linkage matrix.
     last : int
         How many merges to look at, at least 3.

@@ -13,15 +13,15 @@ from gpuclust.core.arguments import axes, whole_number
 from gpuclust.core.real_arrays import real_array, to_host, typed_array
 from gpuclust.core.text import displayed
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View
-from gpuclust.plotting.cluster_colors import cluster_colors
-from gpuclust.plotting.style import axes_or_current, tidy
+from gpuclust.plotting.style import axes_or_current, cluster_colors, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: A scatter plot of more points shows a sample; clusters are named in a legend up to this many.
+#: Number of points above which a sample is drawn, and number of clusters up to which there is a legend.
 _MOST_POINTS, _MOST_NAMED = 100_000, 12
-#: Principal axes are exact up to this many points or features, whichever are fewer; otherwise of so many points.
+#: Number of points or features, whichever is smaller, up to which principal axes are exact; otherwise they are those
+#: of a sample of this size.
 _EXACT_AXES = 2000
 #: Colours of the rings around highlighted points, a group each.
 _RINGS = ("0.1", "#d62728", "#e0a800")
@@ -39,10 +39,10 @@ def plot_clusters(
 
     Parameters
     ----------
-    X : array_like, shape (n, m)
+    X : array_like of shape (n, m)
         The points. Two features are plotted as they are, one as a strip for each cluster; of more, the first two
         principal components.
-    labels : array_like of int, shape (n,)
+    labels : array_like of shape (n,), int
         Cluster of each point.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default pyplot's current axes.
@@ -90,7 +90,7 @@ def scatter(
     left_out: int | None,
     view: View,
 ) -> Axes:
-    """`plot_clusters` of points as they were clustered; see `gpuclust.plotting.as_clustered`."""
+    """As `plot_clusters`, with a transformation of the points; see `gpuclust.plotting.as_clustered`."""
     from matplotlib.colors import to_rgb
 
     points, clusters = _checked_points(X, labels)
@@ -214,7 +214,7 @@ def _sample(cluster: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def in_the_plane(
     points: np.ndarray, cluster: np.ndarray, columns: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[str, str]]:
-    """Two coordinates for each point, and what they are; ``columns`` are the names of the features."""
+    """Two coordinates of each point, and their names; ``columns`` are the names of the features."""
     points = points.astype(np.float64)
     names = (
         [f"feature {i}" for i in range(2)] if columns is None else [displayed(name, most=60) for name in columns[:2]]

@@ -13,7 +13,7 @@ from gpuclust.core.component_search import ByPoints
 from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.matrix import cophenetic, prim

@@ -14,7 +14,7 @@ from gpuclust.core.component_search import ByPoints
 from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import (
     boxes,
     candidates,

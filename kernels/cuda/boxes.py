@@ -1,4 +1,4 @@
-"""Nearest-neighbour search that passes over what is too far: points in an order of space, a bounding box a tile.
+"""Nearest-neighbour search with bounding boxes: points in a spatial order, and a box for each tile of them.
 
 Points are put in the order of a kd-tree, so that the ``columns`` points of a tile lie close together. A block takes a
 tile of points, computes the tile whose box is nearest first, and then of all others those whose box is not farther
@@ -7,8 +7,8 @@ keeps order, so no distance is smaller than the bound of its tile: the result ha
 `gpuclust.kernels.cuda.nearest`, and ties go to the smaller index as there. (Within a tile points stand by index, and
 minima of tiles are compared by index.)
 
-Whether that pays is found out by doing it for a few tiles: in few dimensions, and where points lie in clusters, a
-tile meets some ten others, and elsewhere all of them.
+Whether that pays is measured on a few tiles: in few dimensions, and where points lie in clusters, a tile is compared
+with about ten others, and elsewhere with all of them.
 
 Bentley 1975, Multidimensional binary search trees used for associative searching.
 """
@@ -35,9 +35,9 @@ from gpuclust.kernels.cuda.tile import distance_tile, geometry
 FEWEST, WIDE = (4, 40) if launch.SIMULATED else (32, 12)
 #: Tiles of a chunk at least, and blocks for each multiprocessor where there are that many tiles.
 CHUNK, BLOCKS = 64, 4
-#: Of so many tiles one is searched to see whether it pays.
+#: One tile in this many is searched to measure whether boxes pay.
 SAMPLED = 32
-#: It does if no more than this part of the pairs is computed; the other search computes each pair once for both.
+#: They do if no more than this fraction of the pairs is computed; the other search computes each pair once for both.
 PAYS = 0.3
 
 
@@ -51,7 +51,7 @@ def box_bound(metric: Metric, weighted: bool, dtype: np.dtype) -> Any:
     mul = scalar.arithmetic(dtype).mul
     number = dtype.type
     zero, one = number(0), number(1)
-    # A power is not rounded correctly, so it need not rise where its argument does, nor does a root of the sum.
+    # Powers are not rounded correctly, so neither they nor a root of their sum need be monotone.
     eps = number(np.finfo(dtype).eps)
     inexact = metric.heavy
 
@@ -197,7 +197,7 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             least, at = of_rows(values, pool_value, pool_index)
             if least < infinity:
                 best, which = smaller(best, which, least, label[np.uint64(column + at)])
-            # What the farthest of the points still needs.
+            # The largest minimum of the points so far.
             if thread < rows:
                 pool_value[thread] = best if row + thread < count else -infinity
             cuda.syncthreads()
@@ -210,7 +210,7 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             worst = -infinity
             for lane in range(lanes):
                 worst = max(worst, pool_value[rows + lane])
-            # The next tile that may have something.
+            # The next tile that may hold a nearer point.
             column_tile = np.int64(-1)
             while column_tile < 0 and (k < THREADS or begin < tiles):
                 if k < THREADS:
@@ -321,7 +321,7 @@ class Located:
 
     @cached_property
     def pays(self) -> bool:
-        """Whether boxes save more than they cost, by a few tiles."""
+        """Whether boxes save more than they cost, measured on a few tiles."""
         far = on_arrays(self.metric.step)
         low, high = self.boxes.on_host()
         total = other = self.dtype.type(0)
@@ -329,7 +329,7 @@ class Located:
         with np.errstate(over="ignore"):
             for f in range(len(low)):
                 total, other = far(total, other, high[f].max(), low[f].min(), weights[f], self.p)
-        if not np.isfinite(total):  # a distance may overflow, which the other search finds out
+        if not np.isfinite(total):  # a distance may overflow, which the other search detects
             return False
         rows, several = self.shape.rows, max(1, self.tiles // SAMPLED)
         begins = range(0, self.n, max(rows, self.n // several // rows * rows))[:several]
@@ -381,7 +381,7 @@ _located: dict[int, tuple[weakref.ref[Any], tuple[Any, ...], Located | None]] = 
 
 
 def located(points: Points) -> Located | None:
-    """Points in order, made once for as long as their features are there; None where that does not pay."""
+    """Points in spatial order, computed once as long as their features exist; None where boxes do not pay."""
     owner = points.features
     key, form = id(owner), (points.metric.name, launch.current_index(), points.weights is None, float(points.p))
     known = _located.get(key)

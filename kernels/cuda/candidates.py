@@ -1,4 +1,4 @@
-"""The nearest of each cluster among a few candidates: clusters that hold a listed neighbour of one of its points.
+"""Nearest cluster among a few candidates: the clusters that hold a listed neighbour of one of its points.
 
 Most listed neighbours of a cluster lie in the same few clusters, so pairs of clusters are sorted first, and each pair
 is computed once. Dissimilarities are the same bits as `gpuclust.kernels.cuda.fill` stores.
@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import fill, launch
 from gpuclust.kernels.cuda.launch import INT, Kernel, cuda, kernel, named, real, xp
 

@@ -1,9 +1,9 @@
-"""Every kernel that the backend can launch, and what was found out about it by compiling it for every architecture.
+"""Catalogue of the kernels that the backend can launch, and of their resources when compiled for each architecture.
 
 ``python -m gpuclust.kernels.cuda.catalogue`` writes kernels/README.md. No GPU and no driver are needed.
 
-Work is spread over processes. What was found out is kept on disk, if a folder is given, and found out anew when a
-source file that the kernel's module imports, or a compiler, has changed.
+Work is spread over processes. Results are kept on disk, if a folder is given, and computed anew when a source file
+that the kernel's module imports, or a compiler, has changed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gpuclust.kernels.cuda.inspection import (
 )
 from gpuclust.kernels.cuda.launch import Kernel
 
-#: Kernels that a worker takes at a time.
+#: Kernels in a piece of work.
 CHUNK = 8
 #: Architectures in the table.
 SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
@@ -68,7 +68,7 @@ def kernels() -> dict[str, Kernel]:
 
 
 class Form(NamedTuple):
-    """What a kernel was made for, from its name: ``function_metric_weighted_dtype``, or fewer of these."""
+    """The parts of a kernel's name: ``function_metric_weighted_dtype``, or fewer of these."""
 
     function: str
     made_for: str
@@ -96,7 +96,7 @@ def form(name: str) -> Form:
 
 
 class Record(NamedTuple):
-    """What was found out about a kernel, by architecture ("sm_90"); in ``errors`` why one did not accept it."""
+    """Resources of a kernel by architecture ("sm_90"); ``errors`` says why it does not compile for one."""
 
     facts: dict[str, Facts]
     resources: dict[str, Resources]
@@ -121,7 +121,7 @@ def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
 
 
 def representatives() -> list[str]:
-    """Kernels for a look at everything in a quarter of the time.
+    """A sample of the kernels that takes a quarter of the time of all.
 
     One for each function and dtype, in turn for another metric or linkage; and two for each metric, without weights
     in one dtype and with weights in the other.
@@ -156,9 +156,9 @@ def survey(
     Parameters
     ----------
     assemble : optional
-        Architectures to assemble for, by kernel name. Default: all that ptxas knows.
+        Architectures to assemble for, by kernel name. Default: all that ptxas supports.
     folder : optional
-        Where to keep what was found out.
+        Folder in which results are kept.
     names : optional
         Which kernels. Default: all.
     """
@@ -187,8 +187,8 @@ def survey(
 def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]:
     """Compile and inspect kernels in a worker process.
 
-    Numba makes much garbage and keeps many objects, and Python would look for the one among the other again and
-    again, in half of the time. So it does once after each chunk, and what is left then is not looked at any more.
+    Numba allocates many objects and keeps most of them, so the garbage collector would take half of the time. It runs
+    once after each chunk, and the objects left are then frozen.
     """
     records = {name: examine(kernels()[name], capabilities) for name, capabilities in work.items()}
     gc.collect()
@@ -197,7 +197,7 @@ def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]
 
 
 def _keys() -> dict[str, str]:
-    """For each kernel a hash of all that decides what is found out about it: source files and compilers."""
+    """A hash for each kernel of the source files and compilers that its results depend on."""
     tools = sorted(
         f"{found.name} {found.version}"
         for found in metadata.distributions()
@@ -224,7 +224,7 @@ def _sources(module: str) -> frozenset[str]:
             continue
         try:
             spec = find_spec(name)
-        except ModuleNotFoundError:  # not a module, but something in one
+        except ModuleNotFoundError:  # not a module, but a name in one
             continue
         if spec is not None and spec.origin is not None:
             seen[name] = spec.origin
@@ -268,10 +268,11 @@ def _load(path: Path, key: str) -> Record | None:
 TEXT = """\
 # Kernels
 
-Compiled work, with the same files and function names for every backend. Installs as `gpuclust.kernels`.
+Compiled kernels: one implementation of the backend protocol (`gpuclust/core/backend.py`) in each folder. Installs as
+`gpuclust.kernels`.
 
 - `cpu/`: all cores, with Numba.
-- `cuda/`: one GPU, with Numba-CUDA; arrays are CuPy's. Only `cuda/launch.py` knows whether there is a device.
+- `cuda/`: one GPU, with Numba-CUDA; arrays are CuPy's. Only `cuda/launch.py` depends on whether there is a device.
 - `reference/`: plain NumPy, the specification.
 
 ## Proofs
@@ -281,22 +282,21 @@ Four, of which only the last needs a GPU:
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
-   function in every dtype and every metric, and with `make test-sweep` each kernel there is. It looks at what comes
-   out: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are
-   asked for, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from
-   PyPI. Where `ptxas` is on PATH: nothing spilt, and registers for as many blocks as the kernel asks for. Repeated
-   runs look only at kernels whose source has changed.
+   function in every dtype and every metric, and with `make test-sweep` every kernel. It checks the PTX: no array in
+   local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are required, no
+   atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from PyPI. If
+   `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel requires. Repeated runs
+   check only kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
-   launched through `numba.cuda` as on a device. Whatever can stand behind `numba.cuda` and run PTX runs the same
-   tests, and may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py
-   tests/test_cuda_*.py`.
+   launched through `numba.cuda` as on a device. An emulator of PTX in place of `numba.cuda` runs the same tests, and
+   may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py tests/test_cuda_*.py`.
 4. **On a GPU.** `make test-gpu`.
 
-## What the kernels take
+## Resources of the kernels
 
 Written by `python -m gpuclust.kernels.cuda.catalogue` with {tools}; {count} kernels. A line stands for all metrics or
-linkages that a kernel is made for, and shows the one that takes most. Bytes are of shared memory, for a block. Below
-an architecture: registers of a thread, and warps that are resident at once, of the most that a multiprocessor holds.
+linkages of a kernel, and shows the one that takes most. Bytes are those of shared memory for each block. Below an
+architecture: registers of a thread, and occupancy (resident warps, as a fraction of the limit of a multiprocessor).
 {spilt}
 
 """
@@ -317,7 +317,7 @@ def table(records: Mapping[str, Record]) -> str:
 
 
 def _cells(kernel: Kernel, record: Record) -> tuple[tuple[float, ...], list[str]]:
-    """How little of a kernel can be resident, to compare it by, and its cells of the table."""
+    """Occupancy of a kernel, as the sort key, and its cells of the table."""
     shared = max(found.shared for found in record.facts.values())
     rank, cells = [], [str(kernel.threads), str(shared)]
     for cc in SHOWN:

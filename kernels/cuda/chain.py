@@ -1,9 +1,9 @@
 """The nearest-neighbour chain as one cooperative kernel: no host round trip per merge.
 
-What it does is written in `gpuclust.kernels.cpu.matrix.chain`. All threads follow the chain; its top two links are in
-their registers. A row is scanned by all (one synchronisation of the grid), and a merge updates a row by all (two:
-when all have read what the merge changes, and when it is changed). On a device each costs some two microseconds, so
-few clusters are left to one block.
+The algorithm is that of `gpuclust.kernels.cpu.matrix.chain`. All threads follow the chain; its top two links are in
+registers. A scan of a row takes one synchronisation of the grid, and a merge two: when all threads have read what the
+merge changes, and when it is changed. On a device each takes about two microseconds, so one block merges the last
+clusters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The nearest cluster of each of some clusters, from the points: slabs of dissimilarities, and their minima.
+"""Nearest clusters computed from the points: slabs of dissimilarities, and the minimum of each of their rows.
 
 Dissimilarities are the same bits as `gpuclust.kernels.cuda.fill` stores.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import fill, launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
 
@@ -24,7 +24,7 @@ _SLAB = 1 << 14 if launch.SIMULATED else 1 << 26
 def minimum_kernel(dtype: np.dtype) -> Kernel:
     """The smallest of every row of a slab, the first of equal ones; a block a row.
 
-    What is not finite, but for the row's own cluster, counts as -inf, for the algorithm to see.
+    Values that are not finite, other than that of the row's own cluster, count as -inf, which the algorithm checks.
     """
     number = real(dtype)
     infinity = dtype.type(np.inf)
@@ -67,7 +67,7 @@ def minimum_kernel(dtype: np.dtype) -> Kernel:
 def nearest_cluster(
     points: Points, method: Method, clusters: Clusters, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time a point of theirs."""
+    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time for each of their points."""
     count, dtype = clusters.ids.size, points.features.dtype
     wanted = launch.upload(rows)
     index, distance = launch.empty(rows.size, np.int64), launch.empty(rows.size, dtype)

@@ -2,8 +2,8 @@
 
 Two leaves come together at the latest merge in the gaps between their positions in leaf order. For a range of gaps
 that is the later of two windows that cover it, each as long as the largest power of two in it; the latest merge of
-every such window stands in a table of n log n numbers, which stays in the cache. So every pair is on its own: no row
-follows from another as on the CPU, and all threads work.
+every such window is in a table of n log n numbers, which stays in the cache. So pairs are independent of each other,
+unlike on the CPU, where each row follows from the one before.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SLAB = 1 << 14 if launch.SIMULATED else 1 << 28
 
 @cache
 def upper_kernel(dtype: np.dtype) -> Kernel:
-    """What of rows ``begin`` .. in a slab is right of the diagonal, in condensed order; ``across`` blocks a row."""
+    """Copy the part of a slab right of the diagonal to condensed order; rows from ``begin`` on."""
     number = real(dtype)
 
     @kernel(number[:, ::1], INT, INT, number[::1])

@@ -11,7 +11,7 @@ import numpy as np
 from gpuclust.core import metrics, points
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
@@ -122,7 +122,7 @@ def between_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
 
 @cache
 def slab_kernel(dtype: np.dtype) -> Kernel:
-    """Put rows ``begin`` .. of a square of dissimilarities into a matrix: every pair as its earlier row has it."""
+    """Copy rows, from ``begin`` on, of a square of dissimilarities to a tiled matrix; a pair from its earlier row."""
     number = real(dtype)
     infinity = dtype.type(np.inf)
     stamp = launch.stamp(tiles)
@@ -174,7 +174,7 @@ def condensed_kernel(dtype: np.dtype) -> Kernel:
     return fill_condensed
 
 
-#: Bytes of distances that are held at a time on their way into a matrix.
+#: Bytes of distances that are held at a time while a matrix is filled.
 _SLAB = 1 << 14 if launch.SIMULATED else 1 << 26
 
 

@@ -1,6 +1,6 @@
 """The generic algorithm for linkages with inversions (centroid, median) as one cooperative kernel.
 
-What it does is written in `gpuclust.kernels.cpu.clusters.greedy`. Every thread keeps the bounds of its own rows.
+The algorithm is that of `gpuclust.kernels.cpu.clusters.greedy`. Every thread keeps the bounds of its own rows.
 Finding the row with the smallest bound takes one synchronisation of the grid, searching it again one more, and a
 merge one for the nearest of the union, and on centroids one for the union's place: some four in all, with few
 searches.
@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuclust.core import centroids, methods
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
@@ -27,7 +27,7 @@ from gpuclust.kernels.cuda.tiles import entry, tile_rows
 
 
 class Source(NamedTuple):
-    """Where distances come from, for the device.
+    """Functions that compute distances on the device.
 
     ``distance(data, p, x, k)`` of two rows; ``place(data, union, a, b, sa, sb, me, threads)``, the union's place,
     for all threads, before a synchronisation (None: nothing to do);
@@ -65,7 +65,7 @@ def centroid_source(dtype: np.dtype) -> Source:
     @named(dtype)
     def place(data, union, a, b, sa, sb, me, threads):
         m = data.shape[0] // 2
-        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one is moved less
+        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one moves less
         for f in range(me, m, threads):
             union[f], union[m + f] = united(data[f, x], data[m + f, x], data[f, y], data[m + f, y], sx, sy)
 
@@ -316,12 +316,12 @@ class Generic:
 
     @property
     def data(self) -> tuple[Any, Any]:
-        """Where distances come from, and the scalar that goes with it."""
+        """The data of `Source.distance`, and its scalar."""
         raise NotImplementedError
 
     @property
     def width(self) -> int:
-        """Numbers read to know the distance of one pair."""
+        """Numbers read to compute the distance of one pair."""
         return 1
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:

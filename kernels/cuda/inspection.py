@@ -1,4 +1,4 @@
-"""One kernel, compiled for any architecture and looked at, without a GPU or a driver.
+"""Compilation of a kernel for any architecture, and inspection of its code, without a GPU or a driver.
 
 PTX comes from Numba and NVVM, registers from ptxas, where that is on PATH.
 """
@@ -23,7 +23,7 @@ Capability = tuple[int, int]
 
 
 class Limits(NamedTuple):
-    """What a multiprocessor holds at once: warps, blocks, bytes of shared memory; and those that a block costs."""
+    """Limits of a multiprocessor: warps, blocks, bytes of shared memory, and the bytes that each block costs."""
 
     warps: int
     blocks: int
@@ -51,7 +51,7 @@ def sm(cc: Capability) -> str:
 
 @contextmanager
 def _no_device_asked(capability: Capability) -> Iterator[None]:
-    """Numba asks the current device for its capability when it compiles what a kernel calls: this answers instead."""
+    """Answer Numba's query of the current device's capability, made when it compiles the callees of a kernel."""
     from numba.cuda import dispatcher
 
     asked = dispatcher.get_current_device
@@ -102,7 +102,7 @@ def _alone(kernel: Kernel, cc: Capability) -> str:
 
 
 class Facts(NamedTuple):
-    """What PTX says of a kernel.
+    """Properties of a kernel, from its PTX.
 
     Attributes
     ----------
@@ -112,7 +112,8 @@ class Facts(NamedTuple):
     doubles : instructions on float64.
     fused : fused multiply-adds in float64.
     atomics : atomic instructions.
-    wrapped : statements that give 64 bits to what may have wrapped around in 32 (`gpuclust.kernels.cuda.widening`).
+    wrapped : statements that widen to 64 bits a number that may have wrapped around in 32
+        (`gpuclust.kernels.cuda.widening`).
     """
 
     local: int
@@ -129,7 +130,7 @@ _INSTRUCTION = re.compile(r"^\s*(?:\{\s*)?(?:@!?%\w+\s+)?([a-z]\w*(?:\.[\w:]+)+)
 
 
 def facts(ptx: str) -> Facts:
-    """What the text of a kernel says."""
+    """Extract the properties of a kernel from its PTX."""
     text = re.sub(r"//.*", "", ptx)
     found = _INSTRUCTION.findall(text)
 
@@ -157,7 +158,7 @@ def facts(ptx: str) -> Facts:
 
 
 class Resources(NamedTuple):
-    """What ptxas says that a thread takes: registers, bytes of stack, bytes moved there for want of registers."""
+    """Resources of a thread, by ptxas: registers, bytes of stack, bytes of register spills."""
 
     registers: int
     stack: int
@@ -179,15 +180,15 @@ def _newest_version() -> tuple[int, ...]:
 
 @cache
 def assembled() -> tuple[Capability, ...]:
-    """The architectures that ptxas knows; none where it is not on PATH."""
+    """The architectures that ptxas supports; none where it is not on PATH."""
     if not has_assembler():
         return ()
 
-    def knows(cc: Capability) -> bool:
+    def supports(cc: Capability) -> bool:
         version = ".".join(map(str, _newest_version()))
         return _ptxas(f".version {version}\n.target sm_{cc[0]}{cc[1]}\n.address_size 64\n", cc).returncode == 0
 
-    return tuple(cc for cc in ARCHITECTURES if knows(cc))
+    return tuple(cc for cc in ARCHITECTURES if supports(cc))
 
 
 def _ptxas(ptx: str, cc: Capability) -> subprocess.CompletedProcess[str]:
@@ -201,7 +202,7 @@ def _ptxas(ptx: str, cc: Capability) -> subprocess.CompletedProcess[str]:
 
 
 def resources(ptx: str, cc: Capability) -> Resources:
-    """What ptxas says of a kernel. Raises RuntimeError where it does not accept it."""
+    """Assemble a kernel; RuntimeError if ptxas rejects it."""
 
     def lower(match: re.Match[str]) -> str:
         written = tuple(map(int, match.groups()))
@@ -219,7 +220,7 @@ def resources(ptx: str, cc: Capability) -> Resources:
 
 
 def resident_blocks(threads: int, registers: int, shared: int, cc: Capability) -> int:
-    """Blocks that a multiprocessor holds at once, from a block's threads, a thread's registers and shared bytes."""
+    """Resident blocks of a multiprocessor, from the threads of a block, registers of a thread and shared bytes."""
     limits = LIMITS[cc]
     warps = -(-threads // 32)
     by_registers = REGISTERS // (32 * _up(max(registers, 1), 8)) // 4 * 4 // warps  # four schedulers, a quarter each
@@ -228,7 +229,7 @@ def resident_blocks(threads: int, registers: int, shared: int, cc: Capability) -
 
 
 def occupancy(threads: int, registers: int, shared: int, cc: Capability) -> float:
-    """The warps that a multiprocessor holds at once, as a part of the most that it can."""
+    """Occupancy: resident warps of a multiprocessor, as a fraction of its limit."""
     return resident_blocks(threads, registers, shared, cc) * -(-threads // 32) / LIMITS[cc].warps
 
 

@@ -2,9 +2,9 @@
 
 A block goes through a row of the slab and keeps what is below the limit, the k-th smallest so far, in a buffer in
 shared memory. When that fills up it is sorted, the k smallest stay, and the last of them is the new limit. In a row
-in random order the limit falls so fast that the buffer is filled a few times only. So that an order in the data
-changes nothing, the row is gone through in strides of about 0.618 of its length, which fill it evenly. Pairs
-(distance, index) are all different: what is selected does not depend on who was first in the buffer.
+in random order the limit falls so fast that the buffer is filled only a few times. To be independent of the order of
+the data, the row is read in strides of about 0.618 of its length, which cover it evenly. Pairs (distance, index) are
+all different, so the selection does not depend on the order in the buffer.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def select_kernel(dtype: np.dtype) -> Kernel:
             for step in range(pieces):
                 start = piece * PIECE + thread
                 if (piece + 1) * PIECE <= n:
-                    for k in range(SHARE):  # all reads first: they are under way together
+                    for k in range(SHARE):  # all reads first, so that they overlap
                         read[k] = slab[np.uint64(row), np.uint64(start + THREADS * k)]
                 else:
                     for k in range(SHARE):
@@ -167,7 +167,7 @@ def select_kernel(dtype: np.dtype) -> Kernel:
 
 @cache
 def finish_kernel(metric: Metric, dtype: np.dtype) -> Kernel:
-    """Distances of a metric from those of the one that orders as it does, in place."""
+    """Distances of a metric from those of the metric that it is compared by, in place."""
     finish = translated(metric.finish, dtype)
     number = real(dtype)
     zero = dtype.type(0)
@@ -194,7 +194,7 @@ def kernels() -> Iterator[Kernel]:
 
 
 def _stride(pieces: int) -> int:
-    """A step that goes through so many pieces evenly: 0.618 of them, and prime to their number."""
+    """Stride that covers a number of pieces evenly: about 0.618 of it, and prime to it."""
     step = max(1, round(pieces * 0.618))
     while gcd(step, pieces) > 1:
         step -= 1
@@ -202,7 +202,7 @@ def _stride(pieces: int) -> int:
 
 
 def slab_rows(n: int, metric: Metric, dtype: np.dtype) -> int:
-    """Points whose distances to all are held at a time: as many as `SLAB` holds, but one row of tiles at least."""
+    """Points whose distances to all others are held at a time: as many as `SLAB` holds, at least one row of tiles."""
     return min(n, max(geometry(metric, dtype).rows, SLAB // (n * dtype.itemsize)))
 
 

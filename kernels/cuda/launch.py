@@ -1,10 +1,10 @@
-"""Where CUDA kernels are declared and launched; the only file that knows whether there is a device.
+"""Declaration and launch of CUDA kernels; the only module that depends on whether there is a device.
 
 Three ways to run, decided by the environment when this module is imported:
 
 * on a device: device arrays are CuPy's, on CuPy's current device and stream;
 * ``NUMBA_ENABLE_CUDASIM=1``: Numba's simulator runs kernels as Python threads;
-* ``GPUCLUST_CUDA_EMULATION=1``: something else stands behind ``numba.cuda`` and runs compiled kernels on host memory.
+* ``GPUCLUST_CUDA_EMULATION=1``: a substitute for ``numba.cuda`` runs compiled kernels on host memory.
 
 In the last two device arrays are NumPy arrays and CuPy is not imported. The simulator is slow, so tiles are small
 there. Everything else is the same: kernels, algorithms, and the checks of what is passed to them.
@@ -26,7 +26,7 @@ import numpy as np
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.devices import numba_cuda
 from gpuclust.core.disk_cache import protect
-from gpuclust.core.layout import tiles_on_gpu
+from gpuclust.core.sizes import tiles_on_gpu
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 
@@ -42,7 +42,7 @@ from numba.cuda.extending import register_jitable  # noqa: E402
 class _SimulatedCuda:
     """``numba.cuda`` inside a simulated kernel, for functions of every module.
 
-    The simulator itself only replaces the name in the module that the kernel stands in.
+    The simulator itself replaces the name only in the module of the kernel.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -51,10 +51,10 @@ class _SimulatedCuda:
         return getattr(simulator._get_kernel_context() if simulator._kernel_context else _cuda, name)
 
 
-#: What kernels call ``cuda``: always import it from here.
+#: The module ``cuda`` for kernels: always import it from here.
 cuda: Any = _SimulatedCuda() if SIMULATED else _cuda
 
-#: Threads of a block, and side of the square that a block of distance kernels arranges them in.
+#: Threads of a block, and side of the square in which distance kernels arrange them.
 THREADS = 16 if SIMULATED else 256
 SIDE = 4 if SIMULATED else 16
 #: Side of a tile of the stored layout.
@@ -74,9 +74,9 @@ def device(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for one that takes local arrays: they stay in registers only if Numba itself puts it into the kernel.
+    """As `device`, for a function of local arrays, which stay in registers only if Numba itself inlines it.
 
-    It is put there before types are inferred. (`register_jitable(inline="always")` does it afterwards, gives the same
+    It is inlined before types are inferred. (`register_jitable(inline="always")` does that afterwards, gives the same
     instructions, and takes twice as long: it also compiles the function by itself.)
     """
     return function if SIMULATED else _cuda.jit(device=True, inline="always")(function)
@@ -153,7 +153,7 @@ def kernel(
 
 
 def _quiet(function: Callable[..., None]) -> Callable[..., None]:
-    """Arithmetic on a device gives no warnings; simulated threads have to be told."""
+    """Silence NumPy's warnings in simulated threads, since arithmetic on a device gives none."""
 
     @wraps(function)
     def simulated(*arguments: Any) -> None:
@@ -167,7 +167,7 @@ def _quiet(function: Callable[..., None]) -> Callable[..., None]:
 counts: Counter[str] = Counter()
 #: The simulator runs one kernel at a time.
 _one_at_a_time = threading.Lock()
-#: Kernels launched so far, when emulated: tests hold them against the catalogue.
+#: Kernels launched so far, when emulated: tests compare them with the catalogue.
 launched: dict[str, Kernel] = {}
 
 _SCALARS: dict[Any, Callable[[Any], Any]] = {
@@ -210,7 +210,7 @@ xp: Any = _Lazy()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Any:
-    """A new device array, from CuPy's pool; from what runs compiled kernels on host memory, which watches its own."""
+    """A new device array, from CuPy's pool, or from the emulator, which tracks its allocations."""
     if EMULATED and not SIMULATED:
         return _cuda.device_array(shape, dtype)
     return xp.empty(shape, dtype)
@@ -244,7 +244,7 @@ _resident: dict[tuple[int, int], tuple[weakref.ref[np.ndarray], Any]] = {}
 
 
 def resident(array: Any) -> Any:
-    """A copy on the device that stays for as long as ``array`` does, which must not be changed."""
+    """A copy on the device that lives as long as ``array``, which must not be changed."""
     if not isinstance(array, np.ndarray):
         return array
     key = (id(array), current_index())
@@ -263,7 +263,7 @@ def download(array: Any) -> np.ndarray:
 
 
 class Device(NamedTuple):
-    """What decides how work is cut."""
+    """Properties of a device by which work is divided."""
 
     name: str
     capability: tuple[int, int]
@@ -291,7 +291,7 @@ def on_device(index: int) -> Iterator[None]:
 
 
 def free_memory() -> tuple[int, int]:
-    """Bytes of the device that may be asked for (CuPy's unused blocks included), and bytes of the whole."""
+    """Free bytes of the device, CuPy's unused blocks included, and its total bytes."""
     if SIMULATED:
         return 2**33, 2**33
     if EMULATED:

@@ -23,12 +23,12 @@ from gpuclust.kernels.cuda.tile import distance_tile, geometry
 INT32 = types.int32
 #: Bytes of partial minima.
 PARTIALS = 2**26
-#: Blocks for each multiprocessor: so many that a last, half empty wave of them hardly counts.
+#: Blocks for each multiprocessor: enough for a last, half empty wave of blocks to hardly count.
 BLOCKS = 16
 
 
 def pitches(dtype: np.dtype, rows: int, columns: int) -> tuple[int, int]:
-    """Distances, in shared memory, of the minima that neighbouring threads have of one row, and of one column.
+    """Strides in shared memory between the minima of one row, and of one column, of neighbouring threads.
 
     A warp is two rows of SIDE threads. Its minima of rows then fall in 2 x SIDE places of different banks (in float64
     SIDE at a time), and so do those of columns.
@@ -83,7 +83,7 @@ def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that gives thread r < ``rows`` of a block the minimum of row r of its tile.
 
     ``minima(values, pool_value, pool_index) -> (distance, column in the tile)``, for all threads of the block.
-    Columns past the last point repeat it, under larger indices, and so decide nothing.
+    Columns past the last point repeat it under larger indices, which never win a tie.
     """
     pitch, _ = pitches(dtype, SIDE * down, SIDE * across)
     infinity = dtype.type(np.inf)
@@ -148,9 +148,9 @@ def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]
 def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     """Minima of the rows and columns of one tile a block, over pairs (x, y) with x < y: each counts for both.
 
-    The tiles of a launch cover the rows from ``top`` on, so many as there are slots of columns, and the columns from
+    The tiles of a launch cover the rows from ``top`` on, as many as there are slots of columns, and the columns from
     ``top`` on; tile (row, column) fills slot ``column`` of its rows and slot ``row`` of its columns. A distance that
-    is not finite counts as -inf, for the algorithm to see.
+    is not finite counts as -inf, which the algorithm checks.
     """
     distances = distance_tile(metric, weighted, dtype)
     down, across = geometry(metric, dtype)
@@ -186,7 +186,7 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         tile_column = np.int64(cuda.blockIdx.x) // height
         row = top + tile_row * rows
         column = top + tile_column * columns
-        if column + columns <= row:  # below the diagonal: nothing of it counts
+        if column + columns <= row:  # below the diagonal
             if thread < rows:
                 row_value[tile_column, tile_row * rows + thread] = infinity
                 row_index[tile_column, tile_row * rows + thread] = -1
@@ -199,7 +199,9 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         for i in range(down):
             for j in range(across):
                 total += values[i, j]
-        if not (-infinity < total and total < infinity):  # one addition a pair tells that something may be wrong
+        if not (
+            -infinity < total and total < infinity
+        ):  # one addition for each pair detects values that are not finite
             for i in range(down):
                 for j in range(across):
                     if not values[i, j] < infinity:

@@ -52,7 +52,7 @@ def kernels() -> Iterator[Kernel]:
 
 
 class DevicePoints:
-    """`Points` on the device, not to be changed; they are copied there once, however often they are asked for."""
+    """`Points` on the device, copied there once and cached; not to be changed."""
 
     def __init__(self, points: Points) -> None:
         self.metric, self.p = points.metric, points.p

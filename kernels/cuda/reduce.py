@@ -1,8 +1,8 @@
 """The minimum over all threads of a cooperative launch, for kernels that make many steps in one launch.
 
 Such a kernel has ``blocks`` x ``THREADS`` threads that all take the same decisions from the same data. Element k of
-every array belongs to thread ``k mod threads``: only that thread changes it, and it may read it at any time. What
-another thread has changed may be read after the next minimum, which no thread leaves before all have come.
+every array belongs to thread ``k mod threads``: only that thread changes it, and may read it at any time. Changes by
+another thread may be read after the next minimum, which is a barrier for all threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import THREADS, cuda, device, named, real, types
 
-#: Elements a thread should have before more blocks are worth their part in the synchronisation.
+#: Fewest elements for each thread at which more blocks are worth the cost of synchronising them.
 SHARE = 8
 #: Blocks are never more than this (for tests: never other than this, if it is set), or than can run at once.
 MOST = 1024
@@ -89,7 +89,7 @@ def parts_signature(dtype: Any) -> tuple[Any, ...]:
 
 
 class Parts:
-    """Where blocks leave their minima."""
+    """Device arrays for the minima of blocks."""
 
     def __init__(self, blocks: int, dtype: Any) -> None:
         self.arrays = (
@@ -100,7 +100,7 @@ class Parts:
 
 
 def blocks_for(kernel: launch.Kernel, n: int) -> int:
-    """Blocks for arrays of ``n`` elements: one while they are few, since waiting for others costs more than work."""
+    """Blocks for arrays of ``n`` elements: one for few elements, where synchronisation costs more than the work."""
     if FIXED is not None:
         return min(FIXED, kernel.most_blocks())
     if n <= SHARE * THREADS:

@@ -4,10 +4,10 @@ New cluster ``p`` is old cluster ``first[p]``, or the union of ``first[p] < seco
 makes an entry of the new matrix from one, two or four entries of the old one, and the minima of rows and columns are
 taken from the tile while it is in shared memory: every entry is read and written once.
 
-Where there is room for both matrices the new one is made beside the old one, and they change places. Otherwise it is
-made in bands of tile rows, each moved to its place in the old array when it is complete. Tile rows of the new matrix
-take places that begin no later than those of the old one (there are no more of them), and a new row needs old rows
-from its own number on: so what a band overwrites has been read.
+If both matrices fit into memory the new one is made beside the old one, and they are swapped. Otherwise it is made in
+bands of tile rows, each copied to its place in the old array when it is complete. Tile rows of the new matrix begin
+no later than those of the old one (there are no more of them), and a new row needs old rows from its own number on:
+so a band overwrites only tiles that have been read.
 
 For a pair p < q of new clusters the row update (p's own merge) comes before the column update (q's merge): the order
 of a sequential algorithm that merges pairs by increasing index.
@@ -83,7 +83,7 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
         start = tile_start(tile_row, tile_column, rows) - tile_start(begin, begin, rows)
         low = infinity
         which = np.int64(-1)
-        # A thread's column is the same for all its entries; what rows stand for is in shared memory.
+        # A thread's column is the same for all its entries; the old rows are in shared memory.
         y = tile_column * TILE + (thread & (TILE - 1))
         e = np.int64(-1)
         f = np.int64(-1)
@@ -151,7 +151,7 @@ def merge_round(
 ) -> tuple[Any, Any, np.ndarray, np.ndarray]:
     """Replace the matrix of ``size.size`` clusters by that of ``first.size``.
 
-    Returns the new matrix and what is then spare, the nearest cluster of each row and its dissimilarity. O(n²) time.
+    Returns the new matrix and the spare array, the nearest cluster of each row and its dissimilarity. O(n²) time.
     """
     n, count = size.size, first.size
     rows = tile_rows(count)

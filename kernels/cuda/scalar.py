@@ -1,9 +1,9 @@
 """Scalar functions of the metric and linkage tables, rewritten so that no bit depends on the device's compiler.
 
 NVVM contracts ``a * b + c`` into one fused multiply-add, which rounds once instead of twice, and there is no switch
-for it. So every product is spelt with a function that rounds it (``mul``): what follows can't be fused with it, and
-float64 gives the CPU's bits. In float32 the sums of distance tiles use fused multiply-adds, which are faster and more
-accurate; they are spelt as well, so that all tiles of one metric give the same bits.
+for it. So every product is written as a call of a function that rounds it (``mul``) and cannot be fused, and float64
+gives the CPU's bits. In float32 the sums of distance tiles use fused multiply-adds, which are faster and more
+accurate; they are written as calls as well, so that all tiles of one metric give the same bits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Arithmetic(NamedTuple):
 
 @cache
 def arithmetic(dtype: np.dtype) -> Arithmetic:
-    """``mul(x, y)``, a product that is rounded, and ``fma(x, y, z)``, one that is not, for kernels to call."""
+    """``mul(x, y)``, a rounded product, and ``fma(x, y, z)``, a fused multiply-add, for kernels to call."""
     if launch.SIMULATED:
         return Arithmetic(lambda x, y: x * y, lambda x, y, z: x * y + z)
     if dtype == np.float32:
@@ -117,16 +117,16 @@ class Terms(NamedTuple):
 def terms(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = False) -> Terms:
     """``step(a, b, x, y, w, p) -> (a, b)`` and ``finish(a, b, sx, sy, p)`` of a metric.
 
-    ``fused``: for float32 and the many, in distance tiles. Otherwise float32 gives the CPU's bits too.
+    ``fused``: use fused multiply-adds in float32, as distance tiles do. Otherwise float32 gives the CPU's bits too.
     """
     return Terms(translated(metric.step, dtype, weighted, fused), translated(metric.finish, dtype))
 
 
 def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
-    """Every (metric, weighted, dtype) that points can be prepared for: what kernels must be there for."""
+    """Every (metric, weighted, dtype) that points can be prepared for, and that kernels must support."""
     for metric in (*METRICS.values(), *WIDE_FORMS):
         for dtype in (np.dtype("float64"), np.dtype("float32")):
-            if metric.name != "seuclidean":  # its variances are weights
+            if "V" not in metric.parameters:  # variances are weights
                 yield metric, False, dtype
-            if metric.accepts_weights or metric.name in ("seuclidean", "mahalanobis"):
+            if metric.accepts_weights or metric.by_feature:
                 yield metric.weighted_form or metric, True, dtype

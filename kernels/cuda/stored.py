@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import chain, fill, launch, rounds, tiles
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 
@@ -18,7 +18,7 @@ class Stored:
     """Dissimilarities of ``n`` clusters in the tiles of half a matrix, with the nearest cluster of each.
 
     The matrix stays on the device, with one band of tile rows to make the next one in, or with a whole second matrix
-    where there is ample room. ``nearest`` and ``distance`` are on the host.
+    if there is memory for one. ``nearest`` and ``distance`` are on the host.
     """
 
     width = 1

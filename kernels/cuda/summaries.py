@@ -1,11 +1,11 @@
-"""Clusters as summaries on the device: size and centroid stand for a row of a dissimilarity matrix. O(n m) memory.
+"""Matrix-free clusters on the device: dissimilarities in closed form from size, centroid and scatter. O(n m) memory.
 
-Dissimilarities are computed when they are needed. A row keeps its nearest cluster for as long as that is there. Only
-new clusters can be nearer, and those are searched anyway, which tells how near they come to every other row; rows for
-which that is near enough look at the new clusters again. So a round searches the new clusters, and rows whose nearest
-has merged. (The CPU keeps lists of several clusters a row and searches fewer rows; here lists would cost more
-registers than searching costs time.) No bound of exact arithmetic is relied on: all comparisons are of
-dissimilarities computed from both parts of the centroids, and what tiles of first parts pass over is farther by a
+Dissimilarities are computed when they are needed. A row keeps its nearest cluster until that merges. Only new
+clusters can be nearer; those are searched in any case, which gives their least dissimilarity to every other row, and
+rows for which it is small enough search the new clusters again. So a round searches the new clusters, and rows whose
+nearest has merged. (The CPU keeps lists of several clusters for each row and searches fewer rows; here registers for
+lists would cost more time than the searches.) No bound of exact arithmetic is relied on: all comparisons are of
+dissimilarities computed from both parts of the centroids, and pairs that tiles of first parts skip are farther by a
 margin for the second parts.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
@@ -52,7 +52,7 @@ class Summaries:
         moved = replace(points, features=centroids.without_offset(points.features))
         self.features = launch.upload(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
-        self.scatter = launch.full(self.n, 0, self.features.dtype)  # of no use to some linkages
+        self.scatter = launch.full(self.n, 0, self.features.dtype)  # some linkages do not use it
         if (size == 1).all():
             self.nearest, self.distance = boxes.search_all(moved)
             self.held = launch.upload(self.distance)
@@ -98,7 +98,7 @@ class Summaries:
         self._tell(nearest_row)
 
     def _tell(self, near: Any) -> None:
-        """The nearest of each cluster, and how far it is, for the host."""
+        """Copy the nearest cluster of each, and its dissimilarity, to the host."""
         self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
     def _slack(self, method: Method, rows: Any, sizes: Any) -> Any:
@@ -136,9 +136,10 @@ class Summaries:
     def _search(
         self, method: Method, sizes: Any, near: Any, rows: np.ndarray, noted: np.ndarray, others: np.ndarray
     ) -> Any:
-        """Take the nearest of ``others`` into what is known of ``rows`` and ``noted``.
+        """Update the nearest clusters of ``rows`` and ``noted`` by those among ``others``.
 
-        Others have increasing ids, larger than those of what is known. Returns how near the noted ones come to each.
+        Others have increasing ids, larger than those of all nearest clusters so far. Returns the least dissimilarity
+        of each to the noted ones.
         """
         least = launch.full(others.size, np.inf, self.dtype)
         if others.size == 0:
@@ -150,7 +151,7 @@ class Summaries:
         size_G, scatter_G = xp.take(sizes, columns), xp.take(self.scatter, columns)
         across = -(-others.size // shape.columns)
         for which, note in ((rows, False), (noted, True)):
-            # So many rows at a time that the minima of columns, of each row of tiles, have room.
+            # As many rows at a time as there is memory for the minima of columns, of each row of tiles.
             step = shape.rows * max(1, _SLAB // (others.size * self.dtype.itemsize)) if note else max(1, which.size)
             for begin in range(0, which.size, step):
                 part = launch.upload(which[begin : begin + step])

@@ -1,4 +1,4 @@
-"""What is compiled for clusters as summaries (`gpuclust.kernels.cuda.summaries`): searches and the chain."""
+"""Kernels of matrix-free clusters (`gpuclust.kernels.cuda.summaries`): searches, unions and the chain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.core import centroids, methods, metrics, points
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_fold, row_minima
@@ -62,7 +62,7 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         number[:, ::1],
         types.int32[:, ::1],
         number[:, ::1],
-        resident=1 if dtype.itemsize == 8 else 2,  # in float64 two take more registers than there are
+        resident=1 if dtype.itemsize == 8 else 2,  # in float64 two do not fit the registers
     )
     @named(metric.name, method.name, dtype)
     def search(
@@ -160,12 +160,12 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
 
 
 def unchanged(square, sa, sb):
-    """In place of a linkage's geometric form where it has none; not called."""
+    """Substitute for the geometric form of a linkage that has none; not called."""
     return square
 
 
 def nothing(square, va, vb, sa, sb):
-    """In place of a linkage's scatter where it has none; not called."""
+    """Substitute for the scatter of a linkage that has none; not called."""
     return va
 
 
@@ -248,7 +248,7 @@ def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                 )
             new_scatter[row] = spreads
             return
-        if b >= 0 and size[b] > size[a]:  # the larger moves less, and so is rounded less
+        if b >= 0 and size[b] > size[a]:  # the larger one moves less, which rounds less
             a, b = b, a
         high, rest = features[f, a], low[f, a]
         if b >= 0:
@@ -347,7 +347,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                     if length > 0:
                         top = link[0, length - 1]
                         top_id = link[1, length - 1]
-                if popped:  # before a new link takes a place that another thread still reads
+                if popped:  # before a new link overwrites a place that another thread still reads
                     cuda.cg.this_grid().sync()
                 if length == 0 or length == n:
                     while ids[start] < 0:
@@ -407,7 +407,7 @@ def chain_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                 total = square(features, low, a, features, low, b)
                 heights_made[done] = between(total, size, scatter, a, b)
             for f in range(me, features.shape[0], threads):
-                if sa >= sb:  # the larger moves less, and so is rounded less
+                if sa >= sb:  # the larger one moves less, which rounds less
                     union[0, f], union[1, f] = united(features[f, a], low[f, a], features[f, b], low[f, b], sa, sb)
                 else:
                     union[0, f], union[1, f] = united(features[f, b], low[f, b], features[f, a], low[f, a], sb, sa)

@@ -1,6 +1,6 @@
 """The distance tile: all pairs of a few points with a few others, by one block, in registers.
 
-A block of ``SIDE`` x ``SIDE`` threads takes ``rows`` points of F and ``columns`` points of G. It goes through the
+A block of ``SIDE`` x ``SIDE`` threads takes ``rows`` points of F and ``columns`` points of G. It processes the
 features ``DEPTH`` at a time: the block copies their values of its points to shared memory, then each thread reads
 those of its own points, and adds the step of the metric to its own pairs: ``down`` rows, ``SIDE`` apart, times
 ``across`` columns, ``SIDE`` apart. For 8 x 8 pairs that is 16 reads of shared memory for 128 operations in float32.
@@ -21,7 +21,7 @@ from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, inlined, named, real
 from gpuclust.kernels.cuda.scalar import terms
 
-#: Features a step: so many values of every point stand in shared memory.
+#: Features in a step: the number of values of every point in shared memory.
 DEPTH = 4 if SIMULATED else 8
 
 
@@ -41,9 +41,9 @@ class Geometry(NamedTuple):
 
 
 def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
-    """As many pairs a thread as registers hold: 64 sums in float32, half as many in float64.
+    """As many pairs for each thread as registers hold: 64 sums in float32, half as many in float64.
 
-    Where a step is long in itself, sharing what was read gains nothing, and unrolling it would fill the code cache.
+    For expensive steps sharing the reads gains nothing, and unrolling them would fill the instruction cache.
     """
     if SIMULATED:
         return Geometry(4, 2)
@@ -53,16 +53,12 @@ def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
     return {64: Geometry(8, 8), 32: Geometry(8, 4), 16: Geometry(4, 4)}[sums]
 
 
-#: Metrics whose step or finish takes so many registers that two blocks do not fit on a multiprocessor.
-CROWDED = ("chebyshev", "correlation", "cosine", "dice", "jaccard", "minkowskiwide", "sokalsneath", "yule")
-
-
 def resident(metric: Metric) -> int:
     """Blocks that should fit on a multiprocessor at once: two, so that one computes while the other waits for memory.
 
     With one, a thread has the registers of both, and spills none of its sums.
     """
-    return 1 if metric.name in CROWDED else 2
+    return 1 if metric.crowded else 2
 
 
 @cache
@@ -90,7 +86,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
         second = cuda.local.array((down, across), number) if two_sums else out
         xs = cuda.local.array(down, number)
         ys = cuda.local.array(across, number)
-        thread = cuda.threadIdx.x & (THREADS - 1)  # not negative, for all the compiler knows: indices stay plain
+        thread = cuda.threadIdx.x & (THREADS - 1)  # known to be non-negative, which keeps indices simple
         x0 = thread & (SIDE - 1)
         y0 = thread // SIDE
         m = F.shape[0]
@@ -99,8 +95,8 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                 out[i, j] = zero
                 if two_sums:
                     second[i, j] = zero
-        # What a thread copies: one point of each side, of every so many features; past the last point, that one.
-        # Indices are unsigned: Numba takes signed ones for possibly negative, and checks.
+        # A thread copies some features of one point of each side; past the last point, those of the last one.
+        # Indices are unsigned: Numba checks signed ones for being negative.
         r = np.uint64(thread & (rows - 1))
         c = np.uint64(thread & (columns - 1))
         first_r = np.uint64(thread // rows)

@@ -3,10 +3,9 @@
 The upper triangle stands in square tiles, row after row of them, half the memory of the square. What is on the
 diagonal or below it in a diagonal tile, or past the last cluster, is infinite.
 
-One pass over a tile serves its rows and its columns: it goes through shared memory in chunks of rows, and gives the
-nearest in this tile of each of them. Every cluster has one tile in each row or column of tiles, and two minima in the
-one on the diagonal, so they stand in as many slots and one, each written once, and a second kernel folds them: no
-atomics, no order.
+One pass over a tile, in chunks of rows in shared memory, finds the minima of its rows and of its columns. Every
+cluster has one tile in each row or column of tiles, and two minima in the one on the diagonal, so there is one slot
+more than tile rows; each slot is written once, and a second kernel folds them: no atomics, no dependence on order.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ import numpy as np
 from gpuclust.kernels.cuda import launch
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, device, kernel, named, real, types
 
-#: Rows of a tile that stand in shared memory at a time; threads that search one of them; threads for one column.
+#: Rows of a tile in shared memory at a time; threads that search one of them; threads for one column.
 CHUNK = TILE // 4
 PARTS = THREADS // CHUNK
 SHARES = THREADS // TILE
-#: Length of a row of a chunk: so much longer than a tile that threads on neighbouring rows meet other banks.
+#: Length of a row of a chunk, padded so that threads on neighbouring rows use different banks.
 PITCH = TILE + PARTS
 
 
@@ -34,7 +33,7 @@ def tile_rows(n: int) -> int:
 
 
 def tiled_size(n: int) -> int:
-    """Numbers that ``n`` clusters take in this layout, padding included."""
+    """Size of the array for ``n`` clusters in this layout, padding included."""
     rows = tile_rows(n)
     return rows * (rows + 1) // 2 * TILE * TILE
 
@@ -132,7 +131,7 @@ def finish_columns(dtype: np.dtype) -> Any:
 def minima_kernel(dtype: np.dtype) -> Kernel:
     """Minima of rows and columns of every tile; block (row, column) of the square of tiles.
 
-    What is not finite, of two clusters, counts as -inf, for the algorithm to see.
+    Dissimilarities of two clusters that are not finite count as -inf, which the algorithm checks.
     """
     number = real(dtype)
     infinity = dtype.type(np.inf)
@@ -207,7 +206,7 @@ def fold_kernel(dtype: np.dtype) -> Kernel:
                 best = value
                 at = other
         distance[x] = best
-        nearest[x] = max(at, np.int64(0))  # one cluster alone has none
+        nearest[x] = max(at, np.int64(0))  # a single cluster has none
 
     return fold
 

@@ -1,8 +1,8 @@
-"""Index arithmetic of a kernel, from its PTX: whether a number of 32 bits may wrap around before it gets 64.
+"""Check of a kernel's index arithmetic, in PTX: a 32-bit number that may have wrapped around must not be widened.
 
 Numba gives every sum and product of integers 64 bits, so an index wraps only where a kernel casts one to int32, or
-where NVVM has made something of such a cast. That may be stored as it is (the number of a point: there are fewer than
-2^31), but no address and no other number of 64 bits must be made of it.
+where NVVM has transformed such a cast. It may be stored in 32 bits (the number of a point: there are fewer than
+2^31), but must not be widened to an address or another 64-bit number.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 
 class Size(IntEnum):
-    """How large an integer in a register may be."""
+    """Range of an integer in a register."""
 
-    SMALL = 0  # a thread's number, a constant, what is made of those
-    LARGE = 1  # a block's number, what was loaded; in 64 bits also what is made of those
-    WRAPPED = 2  # in 32 bits what is made of large ones: upper bits may be lost
+    SMALL = 0  # a thread's number, a constant, or computed from those
+    LARGE = 1  # a block's number or a loaded value; in 64 bits also values computed from those
+    WRAPPED = 2  # in 32 bits, computed from large ones: upper bits may be lost
 
 
 class Statement(NamedTuple):
-    """A line of PTX: a label alone, or an instruction; if guarded, it is done where a predicate says so."""
+    """A line of PTX: a label, or an instruction; a guarded one depends on a predicate."""
 
     label: str
     guarded: bool
@@ -37,7 +37,7 @@ _GROWING = ("add.", "sub.", "mul.lo.", "mad.lo.", "shl.", "neg.")
 
 
 def wrapped(ptx: str) -> list[str]:
-    """The statements that give 64 bits to a number which may have wrapped around in 32."""
+    """The statements that widen to 64 bits a number which may have wrapped around in 32."""
     functions = re.split(r"^\}", re.sub(r"//.*", "", ptx), flags=re.MULTILINE)  # each has registers of its own
     return [found for text in functions for found in _of_function(_statements(text))]
 
@@ -95,9 +95,9 @@ def _result(name: str, target: str, sources: list[str], sizes: list[Size]) -> Si
 
 
 def _exact(statements: list[Statement]) -> set[int]:
-    """Places of divisions that NVVM does in 32 bits, having asked whether both numbers have no upper half.
+    """Places of divisions that NVVM does in 32 bits after a test that the upper halves of both numbers are zero.
 
-    Of the remainders too, where they are what a product with the quotient leaves.
+    Also of remainders computed from the quotient.
     """
     found: set[int] = set()
     quotients, products = set[str](), set[str]()

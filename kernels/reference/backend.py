@@ -1,4 +1,4 @@
-"""The reference backend: plain Python and NumPy, slow and obvious.
+"""The reference backend in plain Python and NumPy: slow, and the specification of the others.
 
 It is the specification that the others are tested by.
 """
@@ -16,7 +16,7 @@ from gpuclust.core.component_search import ByPoints
 from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import (
     candidates,
     cluster_search,

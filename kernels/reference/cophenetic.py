@@ -1,4 +1,4 @@
-"""Cophenetic distances and their products with distances, plainly: the whole square of both."""
+"""Reference: cophenetic distances and their products with distances, as square matrices."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
 from gpuclust.kernels.reference.stored import Stored, unite
 
@@ -53,7 +53,7 @@ class Generic:
         return np.array(pairs), np.array(heights, self.dtype), wanted
 
     def compact(self) -> None:
-        """Nothing moves: rows not in use are passed over."""
+        """Nothing moves: rows not in use are skipped."""
 
 
 def from_points(points: Points, method: Method) -> Generic:

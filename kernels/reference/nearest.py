@@ -1,10 +1,10 @@
-"""Nearest neighbours, plainly: whole rows of distances and their first minimum."""
+"""Reference: nearest neighbours, by the first minimum of whole rows of distances."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
 
 

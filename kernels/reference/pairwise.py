@@ -1,4 +1,4 @@
-"""Distances by the metric table and nothing else: the specification of every backend's pairwise kernels."""
+"""Reference: distances by the metric table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:
     dtype = A.features.dtype
     a = np.zeros((A.n, B.n), dtype)
     b = np.zeros((A.n, B.n), dtype)
-    with np.errstate(all="ignore"):  # a distance may well be NaN, or infinite
+    with np.errstate(all="ignore"):  # distances may be NaN or infinite
         for k in range(len(A.features)):
             weight = dtype.type(1) if A.weights is None else A.weights[k]
             a, b = step(a, b, A.features[k][:, None], B.features[k][None, :], weight, A.p)

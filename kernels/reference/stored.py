@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference import pairwise
 
 
@@ -29,7 +29,7 @@ def scalars(values: np.ndarray) -> list[Any]:
 
 
 def unite(square: np.ndarray, method: Method, a: int, b: int, between: np.floating, size: np.ndarray) -> None:
-    """Make row (and column) a that of the union of a and b."""
+    """Replace row and column a by those of the union of a and b."""
     others = np.ones(len(square), bool)
     others[[a, b]] = False
     d, sa, sb = (scalars(np.array([number], square.dtype))[0] for number in (between, size[a], size[b]))
@@ -121,5 +121,5 @@ class Stored:
             if method.counted:
                 size[a] += size[b]
             ids[a], ids[b] = next_id + len(pairs) - 1, -1
-            nearest_id[a] = -2  # to be scanned when the chain comes by
+            nearest_id[a] = -2  # to be scanned when the chain reaches it
         return np.array(pairs), np.array(heights, self.square.dtype), scans

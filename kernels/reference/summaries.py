@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.reference.stored import nearest_of_rows, nearest_to
 
 
@@ -70,7 +70,7 @@ class Summaries:
         high, low, scatter = self.high, self.low, self.scatter
         if self.method.scatter is not None:
             scatter[a] = self.method.scatter(self.square(a, b), scatter[a], scatter[b], size[a], size[b])
-        x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger moves less, and so is rounded less
+        x, y = (a, b) if size[a] >= size[b] else (b, a)  # the larger one moves less, which rounds less
         high[:, a], low[:, a] = centroids.united(high[:, x], low[:, x], high[:, y], low[:, y], size[x], size[y])
 
     def merge(

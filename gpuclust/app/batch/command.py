@@ -1,4 +1,4 @@
-"""``gpuclust batch``: reads its options, does the batch, and says what came of it. Light to import."""
+"""``gpuclust batch``: its options, and the printed plan and summary. Light to import."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def batch(
 
 
 def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:
-    """Print what is not as it was written in the folder of a batch; whether all is."""
+    """Print the changed files in the folder of a batch; return whether there are none."""
     from gpuclust.app.batch.verify import verify
 
     if inputs or other is not None:
@@ -166,7 +166,7 @@ def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:
 
 
 def _print_plan(inputs: list[str], out: Path, settings: Settings, log_format: str) -> bool:
-    """What each data set would take; whether nothing speaks against any."""
+    """Print the plan of each data set; return whether all of them can be run."""
     import json
 
     from rich.table import Table

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.folders import Folders
 from gpuclust.app.batch.log import Listener
@@ -35,7 +35,7 @@ class Dispatcher:
         self._queue = Queue([], 0)
         self._tasks: dict[int, Task] = {}
         self._first: dict[Worker, int] = {}
-        self._cores = speed.threads()
+        self._cores = costs.threads()
         self._stillborn = 0
 
     def outcomes(self, named: Sequence[tuple[str, Entry]]) -> Iterator[Outcome]:

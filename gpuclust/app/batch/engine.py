@@ -37,10 +37,10 @@ def iterate(
     listener: Listener | None = None,
     **defaults: Any,
 ) -> Iterator[Outcome]:
-    """The outcomes of a batch, each as soon as it is there; see `run` for the parameters.
+    """Yield the outcomes of a batch as data sets are finished; see `run` for the parameters.
 
-    The batch goes on while the caller is busy with one, but nothing new is begun. Closing the generator, or leaving
-    the loop, ends the batch; what is complete stays, and is not done again.
+    Running jobs continue while the caller handles an outcome, but no new ones are started. Closing the generator, or
+    leaving the loop, ends the batch; complete results stay, and are not computed again.
 
     Examples
     --------
@@ -108,10 +108,10 @@ def run(
         with a column ``path``), and mappings with ``path`` and any of the options below.
     out : path
         The output folder. Each data set gets a folder in it, with Z.npy, labels, pictures, run.json and report.html;
-        summary.csv and index.html cover them all. What is complete there for the same content and options is not done
-        again.
+        summary.csv and index.html cover them all. Results that are complete for the same content and options are not
+        computed again.
     on_result : callable, optional
-        Called with each `Outcome`, as soon as it is there.
+        Called with each `Outcome`, as soon as the data set is finished.
     workers : int, optional
         Processes that use the CPU; by default one for each core, or GPUCLUST_NUM_THREADS. Jobs on CUDA devices have
         one process a device beside them.
@@ -119,17 +119,17 @@ def run(
         Bytes of the host's memory that all jobs together may take, or text such as ``"8GB"``; by default nine tenths
         of what is available.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}
-        "auto" takes the GPUs, all of them, for jobs that gain by it; "cuda" takes them for all jobs.
+        "auto" uses all GPUs for jobs that gain by it; "cuda" uses them for all jobs.
     plots : {"auto", "all", "none"}
         Whether dendrogram.png, elbow.png and scatter.png are drawn, which takes a third of a second a data set;
         "auto": for batches of up to 200. Reports have their own drawings in any case.
     reports : bool
         Whether report.html is written.
     overwrite : bool
-        Whether results may replace files that gpuclust did not write; never an input. Otherwise a data set whose
-        folder holds such a file by the name of a result fails, and a summary.csv or index.html of another origin ends
-        the batch before it begins. What was changed in folders that a batch has made is done again, and the changed
-        file is kept under another name.
+        Whether results may replace files that gpuclust did not write; never an input. Otherwise a data set fails
+        whose folder holds such a file under the name of a result, and a summary.csv or index.html of another origin
+        is an error before the batch begins. Results that were changed in folders made by a batch are computed again,
+        and the changed files are renamed.
     **options
         Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them: key
         (of .npz files), and

@@ -13,7 +13,7 @@ from gpuclust.app.job.job import Job
 from gpuclust.app.options import NOT_OF_DISTANCES, OPTIONS
 from gpuclust.errors import unknown_name
 
-#: What may be said of a data set: `gpuclust.app.options.OPTIONS`, its name, and the array of an .npz file.
+#: Keys of a data set: `gpuclust.app.options.OPTIONS`, its name, and the array of an .npz file.
 KEYS = {"name": option.text, "key": option.text} | {name: known.parse for name, known in OPTIONS.items()}
 
 
@@ -56,7 +56,7 @@ class Entry:
     stem: str
 
     def job(self, out: Path, **machine: Any) -> Job:
-        """What is to be done, with ``machine``'s options beside those of the data set."""
+        """The job of the data set, with the options of ``machine`` in addition to its own."""
         options = dict(self.options)
         options.pop("name", None)
         key = options.pop("key", None)

@@ -13,6 +13,7 @@ from gpuclust.app.data.tables import table_shape
 from gpuclust.app.job.job import Job
 from gpuclust.app.options import READING
 from gpuclust.core import devices
+from gpuclust.core.triangle import count_of
 from gpuclust.errors import DoesNotFit, GpuclustError
 from gpuclust.plan import Plan, plan
 
@@ -53,7 +54,7 @@ def estimate(job: Job, limit: int) -> Estimate:
     except Exception:  # of many kinds; reading the file raises an error with a better message
         return UNKNOWN
     if len(shape) == 1 or job.precomputed:
-        n, m = (shape[0], None) if len(shape) == 2 else ((1 + int((1 + 8 * shape[0]) ** 0.5)) // 2, None)
+        n, m = shape[0] if len(shape) == 2 else count_of(shape[0]), None
     else:
         n, m = shape[::-1] if job.transpose else shape
         m = m if job.pca is None else job.pca

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpuclust.app.batch.outcome import DONE, FAILED, UNCHANGED, Outcome
-from gpuclust.core.progress_bar import live_display
+from gpuclust.core.progress import live_display
 from gpuclust.core.text import displayed, format_seconds
 
 FORMATS = ("text", "json")

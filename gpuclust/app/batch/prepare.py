@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpuclust.algorithms import speed
+from gpuclust.algorithms import costs
 from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.estimate import Estimate, estimate
 from gpuclust.app.batch.folders import Folders
@@ -57,7 +57,7 @@ class Settings:
         """Bytes of host memory that all jobs together may use."""
         if self.memory_limit is not None:
             return parse_bytes(self.memory_limit)
-        workers = self.workers or speed.threads()
+        workers = self.workers or costs.threads()
         return max(2**28, int(_SHARE * available_memory()) - workers * _WORKER_BYTES)
 
 

@@ -21,10 +21,11 @@ from typing import Any
 from gpuclust.app.batch.outcome import DONE, FAILED, UNCHANGED, Failure, forget_error, write_error
 from gpuclust.app.data.output import discard_unfinished
 from gpuclust.app.data.ownership import OutputFolder, check_folder, tidy
-from gpuclust.app.job.job import Job, add_pictures
-from gpuclust.app.job.job import run as run_job
+from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import Source, complete_record, identity, read_record
 from gpuclust.app.job.results import RESULTS
+from gpuclust.app.job.runner import add_pictures
+from gpuclust.app.job.runner import run as run_job
 from gpuclust.app.terminal import STOPPING
 from gpuclust.core.memory import forget_peak
 
@@ -104,17 +105,16 @@ def do(job: Job, observer: Any = None) -> Attempt:
     forget_peak()
     known = None
     try:
-        check_folder(job.out)
-        job.check()
+        check_folder(job.out)  # its options were checked when the batch was planned
         source = Source.of(job)
         known = identity(job, source)
         record, said = complete_record(job.out, known)
         if record is not None:
             tidy(job.out)
         if record is None:
-            with warnings.catch_warnings(record=True) as heard:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                record = run_job(job, observer, source=source, warned=heard, own_folder=True).record
+                record = run_job(job, observer, source=source, warned=caught, own_folder=True).record
             status = DONE
             said = [*(f"{reason}: done again" for reason in said), *record["kept"]]
         elif job.plots and f"dendrogram.{job.format[0]}" not in {**record["bytes"], **record["failed_pictures"]}:

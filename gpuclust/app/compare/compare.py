@@ -152,7 +152,7 @@ def compare(
 
     Parameters
     ----------
-    values : ndarray of shape (n, m) or (n * (n - 1) / 2,)
+    values : ndarray of shape (n, m) or (n (n - 1) / 2,)
         Points or condensed distances.
     names : sequence of str
         Names of `gpuclust.app.compare.peers.PEERS`.

@@ -129,7 +129,7 @@ def _vector_cannot(task: Task, size: Size) -> str:
     if size.m is None:
         return "takes points only"
     if task.method not in VECTOR:
-        return f"knows {', '.join(VECTOR)} linkage, not {task.method}"
+        return f"supports {', '.join(VECTOR)} linkage, not {task.method}"
     return "takes no p here" if task.p is not None else ""
 
 
@@ -144,7 +144,7 @@ def _sklearn_cannot(task: Task, size: Size) -> str:
     if size.m is None:
         return "takes no condensed distances"
     if task.method not in ("single", "complete", "average", "ward"):
-        return f"knows single, complete, average and ward linkage, not {task.method}"
+        return f"supports single, complete, average and ward linkage, not {task.method}"
     if task.p is not None:
         return "takes no p"
     unknown = NOT_IN_SKLEARN + (NOT_IN_ITS_SINGLE if task.method == "single" else ())
@@ -173,7 +173,7 @@ def _quitefastmst_cannot(task: Task, size: Size) -> str:
 
 
 def _tree_of_edges(result: Any) -> np.ndarray:
-    from gpuclust.core.merges import Merges
+    from gpuclust.core.clusters import Merges
     from gpuclust.hierarchy.assemble import assemble
 
     heights, pairs = result[:2]

@@ -18,7 +18,7 @@ class DataSet:
     Attributes
     ----------
     values : ndarray
-        Points of shape (n, m), or condensed dissimilarities of shape (n * (n - 1) / 2,); integer, boolean or
+        Points of shape (n, m), or condensed dissimilarities of shape (n (n - 1) / 2,); integer, boolean or
         floating. Read-only and memory-mapped from .npy, float64 from a table.
     names : list of str or None
         Names of the n rows of a table.

@@ -57,7 +57,7 @@ class Table(NamedTuple):
 
     Attributes
     ----------
-    values : ndarray of shape (rows, columns), or (n * (n - 1) / 2,) for a triangle of distances
+    values : ndarray of shape (rows, columns), or (n (n - 1) / 2,) for a triangle of distances
     names : list of str or None
         Names of the rows.
     columns : list of str or None

@@ -1,66 +1,29 @@
-"""One data set, from its file to a folder of results: linkage matrix, labels, pictures, and a record of the run.
-
-Every file is written whole or not at all, and run.json last: a folder with a run.json holds a complete result. Files
-that gpuclust did not write are neither replaced nor removed; see `gpuclust.app.data.ownership`.
-"""
+"""One data set: its file, what is done with it, and where the results go; reading it, and cutting its tree."""
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.app.data.data_set import DataSet
-from gpuclust.app.data.files import read_points, split_key
-from gpuclust.app.data.output import discard_left_behind, output_folder, staging
-from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
+from gpuclust.app.data.files import read_points
 from gpuclust.app.data.precomputed import as_distances
-from gpuclust.app.job.exports import EXPORTS, write_export
-from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
-from gpuclust.app.job.results import (
-    PICTURES,
-    RESULTS,
-    cut_height,
-    draw,
-    forgiven,
-    suggest_clusters,
-    write_labels,
-    write_linkage,
-)
+from gpuclust.app.job.results import cut_height
 from gpuclust.app.options import Options
 from gpuclust.core import methods
-from gpuclust.core.memory import parse_bytes, peak_memory
+from gpuclust.core.memory import parse_bytes
 from gpuclust.core.observations import check_observations
-from gpuclust.errors import InputFileError, PictureWarning, warn
+from gpuclust.errors import InputFileError
 from gpuclust.hierarchy.cut import fcluster
-from gpuclust.linkage import Linkage, compute
-
-
-class Observer(Protocol):
-    """What is told about the progress of a job."""
-
-    def phase(self, text: str) -> None:
-        """A part of the job begins."""
-
-    def read(self, how: str) -> None:
-        """The input was read as this line says."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """So much of it is done."""
 
 
 @dataclass(frozen=True)
 class Job(Options):
-    """What to cluster, how (`gpuclust.app.options.Options`), and where to leave the results.
+    """A data set, its options (`gpuclust.app.options.Options`), and the folder of its results.
 
     Attributes
     ----------
@@ -69,7 +32,7 @@ class Job(Options):
     out : Path
         The output folder.
     memory_limit : str, optional
-        Bytes that the job may take, or text such as ``"8GB"``.
+        Bytes that the job may use, or text such as ``"8GB"``.
     plots : bool
         Whether pictures are drawn.
     report : bool
@@ -87,251 +50,13 @@ class Job(Options):
 
     @property
     def scaled(self) -> bool:
-        """Whether weights are a scale of the columns: these linkages know Euclidean distances only."""
+        """Whether weights scale the columns: for linkages that take Euclidean distances only."""
         return self.weights is not None and methods.resolve(self.method).on_squares
 
     def metric_arguments(self) -> dict[str, Any]:
-        """p and w, where they are given."""
+        """The arguments p and w of the metric, if given."""
         given = {"p": self.p, "w": None if self.weights is None or self.scaled else np.array(self.weights)}
         return {name: value for name, value in given.items() if value is not None}
-
-
-@dataclass
-class Result:
-    """What a job found.
-
-    Attributes
-    ----------
-    linkage : Linkage
-        The linkage matrix, and how it was computed.
-    labels : (n,) int or None
-        Cluster of each row, from 1; ``None`` without a cut.
-    height : float or None
-        Where a line shows the cut; ``None`` where no height separates its clusters.
-    suggested : int or None
-        Number of clusters at the elbow of the last merges; ``None`` with fewer than three merges.
-    record : dict
-        What run.json holds.
-    cuts : dict
-        Labels of all cuts by their headings in labels.csv.
-    """
-
-    linkage: Linkage
-    labels: NDArray[Any] | None
-    height: float | None
-    suggested: int | None
-    record: dict[str, Any] = field(default_factory=dict)
-    cuts: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-
-class _Silent:
-    def phase(self, text: str) -> None:
-        pass
-
-    def read(self, how: str) -> None:
-        pass
-
-    def __call__(self, done: int, total: int) -> None:
-        pass
-
-
-def run(
-    job: Job,
-    observer: Observer | None = None,
-    *,
-    source: Source | None = None,
-    warned: list[Any] | None = None,
-    own_folder: bool = False,
-) -> Result:
-    """Do a job; see the module's text for what it leaves behind.
-
-    Parameters
-    ----------
-    job : Job
-    observer : Observer, optional
-        Is told how far it is.
-    source : Source, optional
-        The input as it was hashed; by default that is done here.
-    warned : list, optional
-        What `warnings` has recorded by the end, to be kept in run.json.
-    own_folder : bool
-        The output folder was made for these results: a file in it that is not as it was written is kept under another
-        name, instead of being refused.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    InputFileError, OutputError, ValueError
-        The data, the output folder or an option is at fault. Nothing is written then, and a folder made for the
-        results is taken away again. `OutputRefused`, before anything is computed: a file is in the way that gpuclust
-        did not write, or that is the input.
-    DoesNotFit, BackendUnavailable
-        As `linkage`.
-    """
-    observer = observer or _Silent()
-    started, clock = datetime.now(timezone.utc), _Clock(observer)
-    job.check()
-    with output_folder(job.out) as folder, exclusive(folder):
-        results = _results(job, folder, own_folder)
-        results.check(_names(job))
-        discard_left_behind(folder)
-        with clock("reading"):
-            source = source or Source.of(job)
-            data = load(job)
-            _check_fits(job, data)
-            if ";" in data.how:  # more than the shape: an array is read as it is
-                observer.read(data.how)
-            source.check_unchanged()
-            mapped = isinstance(data.values, np.memmap)
-            if not mapped:
-                source.check_content()
-        with clock("linkage"):
-            points = scaled(job, data.values)
-            linkage = compute(
-                points,
-                job.method,
-                job.metric,
-                device=job.device,
-                progress=observer,
-                memory_limit=job.memory_limit,
-                **job.metric_arguments(),
-                **job.arguments_of("linkage"),
-            )
-        if mapped:  # read until now
-            source.check_content()
-        with clock("cutting"):
-            cuts, height = _cut(job, linkage.Z)
-            labels = next(iter(cuts.values()), None)
-            result = Result(linkage, labels, height, suggest_clusters(linkage.Z), cuts=cuts)
-        result.record = {
-            "gpuclust": version("gpuclust"),
-            "identity": identity(job, source),
-            "started": started.isoformat(timespec="seconds"),
-            "input": describe(data, job.data, len(linkage.Z) + 1, source),
-            "parameters": {**asdict(job), "out": str(job.out)},
-            "device": linkage.plan.device,
-            "algorithm": linkage.plan.algorithm,
-            "reason": linkage.plan.reason,
-            "result": summary(result),
-            "warnings": [" ".join(str(warning.message).split()) for warning in warned or ()],
-            "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
-            "row_scans": linkage.scans,
-            "predicted_memory_bytes": linkage.plan.memory,
-            "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
-            "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-        }
-        failed: dict[str, str] = {}
-        if job.report:
-            from gpuclust.app.report.report import assess
-
-            with clock("assessing"), forgiven(failed, "report.html"):
-                result.record["assessment"] = assess(job, linkage.Z, points)
-        try:
-            _write(job, result, data, clock, results, failed)
-        except BaseException:  # a full disk, say: no part of a result is left; an earlier one if nothing was replaced
-            if results.replaced:
-                results.forget_all()
-            raise
-    for text in _lost(failed):
-        warn(text, PictureWarning)
-    return result
-
-
-def _results(job: Job, folder: Path, own_folder: bool) -> OutputFolder:
-    given = inodes([split_key(job.data)[0]])
-    return OutputFolder(folder, RESULTS, is_run=True, overwrite=job.overwrite, keep=own_folder, inputs=given)
-
-
-def _names(job: Job) -> list[str]:
-    """Names of the files that a job may write, beside run.json."""
-    names = ["Z.npy"]
-    if job.cut is not None:
-        names.append(f"labels.{job.labels_format}")
-    names += [EXPORTS[name] for name in job.write]
-    if job.plots:
-        drawn = PICTURES if job.report else PICTURES[:2]
-        names += [f"{picture}.{form}" for picture in drawn for form in job.format]
-    return [*names, "report.html"] if job.report else names
-
-
-def _write(
-    job: Job, result: Result, data: DataSet, clock: _Clock, results: OutputFolder, failed: dict[str, str]
-) -> None:
-    """Everything that a job leaves behind: Z and labels, which took long, before the pictures, and run.json last.
-
-    Adds to ``failed`` why a picture or the report is not there.
-    """
-    Z, record = result.linkage.Z, result.record
-    with staging(results.path) as staged:
-        with clock("writing"):
-            files = [write_linkage(staged, Z)]
-            if result.labels is not None:
-                files.append(write_labels(staged, result.cuts, data.names, job.labels_format, data.rows))
-            files += [
-                write_export(staged, name, data, Z, result.cuts, job.method.lower(), job.metric) for name in job.write
-            ]
-        hashes = {}
-        if job.plots:
-            hashes = results.commit(staged, files)
-            with clock("drawing"):
-                files, not_drawn = _draw(job, staged, Z, result.height, data, result.labels)
-            failed |= not_drawn
-        record["warnings"] += _lost(failed)
-        if job.report and "report.html" not in failed:
-            from gpuclust.app.report.report import write_report
-
-            with clock("reporting"), forgiven(failed, "report.html"):
-                files.append(write_report(staged, job, result, data))
-            record["warnings"] += _lost({name: why for name, why in failed.items() if name == "report.html"})
-        hashes |= results.commit(staged, files)
-    record["failed_pictures"] = failed
-    record["seconds"] = {**clock.seconds, "total": clock.total()}
-    record["peak_memory_bytes"] = peak_memory()
-    record["kept"] = results.said
-    list_files(record, results.path, hashes)
-    result.record = results.complete(record)
-
-
-def add_pictures(job: Job, record: dict[str, Any]) -> dict[str, Any]:
-    """Draw what a complete result lacks; the record that lists it too. Nothing is computed again but the cut."""
-    with exclusive(job.out), staging(job.out) as staged:
-        results = _results(job, job.out, own_folder=True)
-        data, Z = load(job), np.load(job.out / "Z.npy")
-        cuts, height = _cut(job, Z)
-        labels = next(iter(cuts.values()), None)
-        drawn, failed = _draw(job, staged, Z, height, data, labels)
-        hashes = {**record["hashes"], **results.commit(staged, drawn)}
-        record = {**record, "parameters": {**record["parameters"], "plots": True}}
-        record["failed_pictures"] = {**record["failed_pictures"], **failed}
-        record["warnings"] = [*record["warnings"], *_lost(failed)]
-        list_files(record, job.out, hashes)
-        return results.complete(record)
-
-
-def _draw(
-    job: Job, folder: Path, Z: NDArray[np.float64], height: float | None, data: DataSet, labels: NDArray[Any] | None
-) -> tuple[list[str], dict[str, str]]:
-    """The pictures: what is drawn, and why what is not; see `gpuclust.app.job.results.draw`."""
-    drawn: list[str] = []
-    failed: dict[str, str] = {}
-    points, view = None, None
-    if job.report:
-        from gpuclust.app.report.report import to_scatter
-
-        with forgiven(failed, f"scatter.{job.format[0]}"):
-            points, view = to_scatter(job, data)
-    with forgiven(failed, f"dendrogram.{job.format[0]}"):
-        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view, job.format)
-        failed |= not_drawn
-    return drawn, failed
-
-
-def _lost(failed: dict[str, str]) -> list[str]:
-    """A warning for each picture or report that could not be made."""
-    return [f"{name} could not be made ({why}); no other result depends on it" for name, why in failed.items()]
 
 
 def load(job: Job) -> DataSet:
@@ -342,13 +67,13 @@ def load(job: Job) -> DataSet:
 
 
 def scaled(job: Job, values: NDArray[Any]) -> NDArray[Any]:
-    """Points with their columns scaled by the roots of the weights, where those are no argument of the metric."""
+    """Points with columns scaled by the roots of the weights, if these are not an argument of the metric."""
     if not job.scaled or values.ndim == 1:
         return values
     return values * np.sqrt(np.array(job.weights))
 
 
-def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], float | None]:
+def cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], float | None]:
     """Labels by heading, and the height at which a line shows the first cut; None where there is no such height."""
     options = job.arguments_of("fcluster")
     smallest = options.pop("min_size", 1)
@@ -364,8 +89,8 @@ def _cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], flo
     return found, height
 
 
-def _check_fits(job: Job, data: DataSet) -> None:
-    """What can be said about options and data together, before the long work begins."""
+def check_fits(job: Job, data: DataSet) -> None:
+    """Check the options against the data, before the linkage is computed."""
     values = data.values
     if values.ndim == 1 and (job.p is not None or job.weights is not None):
         raise ValueError(f"{data.path}: holds condensed distances, to which p and weights mean nothing")
@@ -382,22 +107,3 @@ def _check_fits(job: Job, data: DataSet) -> None:
         raise ValueError(f"{data.path}: holds condensed distances, and clustered.csv repeats the rows of a table")
     if values.ndim == 2 and wanted > len(values):
         raise ValueError(f"{wanted:g} clusters were asked for, but there are {len(values)} rows")
-
-
-class _Clock:
-    """Seconds by phase."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.seconds: dict[str, float] = {}
-        self._observer = observer
-        self._start = time.perf_counter()
-
-    def total(self) -> float:
-        return round(time.perf_counter() - self._start, 4)
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        self._observer.phase(phase)
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.perf_counter() - start, 4)

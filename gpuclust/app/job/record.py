@@ -27,7 +27,8 @@ from gpuclust.core.version import package_version
 from gpuclust.errors import InputFileError
 
 if TYPE_CHECKING:
-    from gpuclust.app.job.job import Job, Result
+    from gpuclust.app.job.job import Job
+    from gpuclust.app.job.runner import Result
 
 #: Distributions whose versions run.json holds.
 PACKAGES = ("gpuclust", "matplotlib", *(name for names in COMPUTING.values() for name in names))

@@ -30,7 +30,7 @@ def assess(
     ----------
     Z : ndarray of shape (n - 1, 4)
     points : ndarray of shape (n, m) or None
-    condensed : ndarray of shape (n * (n - 1) / 2,) or None
+    condensed : ndarray of shape (n (n - 1) / 2,) or None
         Condensed dissimilarities, if there are no points.
     metric : str
     arguments : dict

@@ -21,24 +21,24 @@ from gpuclust.app.report.pages import render
 from gpuclust.app.report.svg import dendrogram_svg, elbow_svg, scatter_svg
 from gpuclust.core.text import displayed
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View, view_of
-from gpuclust.plotting.cluster_colors import cluster_colors
-from gpuclust.plotting.style import PALETTE
+from gpuclust.plotting.style import PALETTE, cluster_colors
 
 if TYPE_CHECKING:
-    from gpuclust.app.job.job import Job, Result
+    from gpuclust.app.job.job import Job
+    from gpuclust.app.job.runner import Result
 
 #: Clusters and merges in the tables of a report.
 _LISTED, _MERGES = 40, 10
 
 
 def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, Any]:
-    """What `gpuclust.app.report.assessment` says of the tree of these points, or condensed distances."""
+    """Assess the tree of points or condensed distances (`gpuclust.app.report.assessment`)."""
     points, condensed = (values, None) if values.ndim == 2 else (None, values)
     return assessment.assess(Z, points, condensed, job.metric, job.metric_arguments())
 
 
 def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
-    """Write the page; its name."""
+    """Write the page, and return its name."""
     Z, labels, record = result.linkage.Z, result.labels, result.record
     points, view = to_scatter(job, data)
     page = render(
@@ -62,27 +62,27 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
 
 
 def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
-    """The points of a job, and how its metric sees them; no points where distances were given."""
+    """The points of a job, and their transformation for the plot; no points if distances were given."""
     if data.values.ndim != 2:
         return None, AS_THEY_ARE
     return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
 
 
 def command(job: Job) -> str:
-    """The command that does this job again."""
+    """The command that repeats this job."""
     data = job.data if split_key(job.data)[1] else shown(Path(job.data).absolute())
     parts = ["gpuclust", "run", data, *command_line(job), "--report", "--out", str(job.out)]
     return " ".join(map(_quoted, parts))
 
 
 def _quoted(part: str) -> str:
-    """For a shell; names that are no text as bash and zsh take them."""
+    """Quote for a shell; file names that are not valid text as in bash and zsh."""
     shown = displayed(part.replace("\\", "\\\\").replace("'", "\\'"))
     return shlex.quote(part) if displayed(part) == part else f"$'{shown}'"
 
 
 def program(job: Job) -> str:
-    """The same in Python."""
+    """The Python program that repeats this job."""
     file, key = split_key(job.data)
     place = str(file.absolute()) if key is None else f"{file.absolute()}:{key}"
     linkage = _arguments(job.arguments_of("linkage"))

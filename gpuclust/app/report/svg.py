@@ -16,9 +16,8 @@ from gpuclust.core.text import displayed
 from gpuclust.hierarchy.dendrogram import dendrogram
 from gpuclust.hierarchy.suggest import acceleration
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View
-from gpuclust.plotting.cluster_colors import cluster_colors, link_colors
 from gpuclust.plotting.scatter import in_the_plane
-from gpuclust.plotting.style import PALETTE
+from gpuclust.plotting.style import PALETTE, cluster_colors, link_colors
 
 #: Number of observations above which a dendrogram is truncated, number of leaves then, and of leaves with labels.
 _FULL_UP_TO, _LEAVES, _MOST_LABELS = 60, 40, 80

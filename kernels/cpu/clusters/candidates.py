@@ -1,4 +1,4 @@
-"""The nearest of each cluster among a few candidates: clusters that hold a listed neighbour of one of its points.
+"""Nearest cluster among a few candidates: the clusters that hold a listed neighbour of one of its points.
 
 Dissimilarities are computed from the points, as the largest or the weighted mean over pairs, in the orientation and
 the order of `gpuclust.kernels.cpu.matrix.fill`: the same bits.
@@ -16,7 +16,7 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.space import pairwise
 
 #: Clusters a piece of work.
@@ -44,6 +44,9 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
     @named(metric.name, weighted, largest, dtype)
     def between(rows, summary, weights, p, members, start, weight, total, c, q):
         """Dissimilarity of clusters c < q."""
+        # The order of the sums is that of `matrix.fill` and `cluster_search`, which compute a row of distances for
+        # each point of c, and of `cluster_tree_kernels`, which stops at a limit: here single pairs are few and
+        # scattered.
         result = rows.dtype.type(0)
         for a in range(start[c], start[c + 1]):
             inner = rows.dtype.type(0)

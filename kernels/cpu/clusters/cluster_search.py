@@ -1,4 +1,4 @@
-"""The nearest cluster of each of some clusters, from the points: dissimilarities are reduced while in cache.
+"""Nearest clusters computed from the points: dissimilarities are reduced while they are in cache, and not stored.
 
 The same sums in the same order as `gpuclust.kernels.cpu.matrix.fill` stores: of a pair of clusters the earlier one is
 the outer sum. So a row that is searched here has the minimum that its row of the matrix would have.
@@ -17,14 +17,14 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Points a block of columns, at least: their distances to one point stay in the first-level cache.
+#: Fewest points in a block of columns: their distances to one point stay in the first-level cache.
 BLOCK = 512
-#: Points of rows a piece of work, at most but for one cluster.
+#: Points of the rows in a piece of work, unless a single cluster has more.
 PIECE = 64
-#: Features of pairs not worth a second thread.
+#: Number of pairs times features below which one thread does all the work.
 SMALL = 1 << 19
 
 
@@ -134,7 +134,7 @@ def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype
 def nearest_cluster(
     points: Points, method: Method, clusters: Clusters, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time a point of theirs."""
+    """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time for each of their points."""
     dtype = points.features.dtype
     kernel = search_kernel(points.metric, points.weights is not None, method.pairs == "largest", dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]

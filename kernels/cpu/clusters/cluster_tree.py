@@ -1,4 +1,4 @@
-"""Clusters searched through a kd-tree of their centres: no matrix, O(n m) memory, few features.
+"""Nearest clusters by a kd-tree of their centres, for points of few features: no matrix, O(n m) memory.
 
 The distance is a convex function, so clusters are at least as far apart as their centres, both by the largest and by
 the mean over pairs of points. A search goes down the tree, nearer node first, and computes the dissimilarity to a
@@ -18,13 +18,13 @@ import numpy as np
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters.cluster_tree_kernels import Pool, Rows, Tree, kernels
 from gpuclust.kernels.cpu.space import kdtree
 
-#: Centres a leaf has at most.
+#: Largest number of centres in a leaf.
 LEAF = 8
-#: Rows a piece of work, of a search and of a copy.
+#: Rows in a piece of work: of a search, and of a copy.
 SEARCHED, CARRIED = 128, 4096
 
 
@@ -59,7 +59,7 @@ class ClusterTree:
             self.kernels.describe,
             [(self.pool, self.rows, self.diameter, *r) for r in ranges(count, CARRIED)],
         )
-        self.nearest = np.full(count, -1)  # -1: not known
+        self.nearest = np.full(count, -1)  # -1: unknown
         self.distance = np.full(count, np.inf, dtype)
         self._plant()
         self._search(np.arange(count))
@@ -76,7 +76,7 @@ class ClusterTree:
 
     @property
     def clusters(self) -> Clusters:
-        """The clusters that are left, by age: of complete linkage without points that are farthest from nothing."""
+        """The remaining clusters in order of age; for complete linkage without points that cannot be the farthest."""
         live = np.flatnonzero(self.rows.ids >= 0)
         live = live[np.argsort(self.rows.ids[live])]
         sizes = self.rows.length[live]
@@ -91,7 +91,7 @@ class ClusterTree:
         return *(np.empty((count, m), self.dtype) for _ in range(3)), np.empty(count, self.dtype)
 
     def _plant(self) -> None:
-        """A new tree of the centres."""
+        """Build a new kd-tree of the centres."""
         tree = kdtree.build(np.ascontiguousarray(self.rows.centre.T), LEAF)
         count, depth = self.n, tree.depth
         leaves = 1 << depth
@@ -129,7 +129,7 @@ class ClusterTree:
         new_id: np.ndarray,
     ) -> None:
         united = second >= 0
-        place = np.full(self.n, -1)  # where rows are that go on as they are
+        place = np.full(self.n, -1)  # new places of rows that have not merged
         place[first[~united]] = np.flatnonzero(~united)
         nearest = self.nearest[first]
         nearest = np.where(nearest >= 0, place[nearest], -1)
@@ -141,7 +141,7 @@ class ClusterTree:
         self._search(np.flatnonzero(nearest < 0))
 
     def _carry(self, first: np.ndarray, second: np.ndarray, new_id: np.ndarray, room: int = 0) -> None:
-        """Move rows to a new pool, with some room behind them."""
+        """Move rows to a new pool of points with spare capacity."""
         old, rows = self.pool, self.rows
         sizes = rows.length[first] + np.where(second >= 0, rows.length[second], 0)
         places = np.cumsum(sizes) - sizes

@@ -10,17 +10,17 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.clusters import hull
 from gpuclust.kernels.cpu.clusters.hull import keep_corners, keep_ends
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Roundings that a centre gains with a union, and that a bound made of m features has, and more.
+#: Upper bounds, in units of eps, of the error of a centre for each union, and of a bound for each feature.
 ROUNDINGS = 16
 
 
 class Pool(NamedTuple):
-    """Points, cluster after cluster, with room between: of complete linkage those that can be farthest."""
+    """Points, cluster after cluster, with gaps between; for complete linkage those that can be the farthest."""
 
     X: np.ndarray  # (capacity, m)
     which: np.ndarray  # indices of the points
@@ -28,7 +28,7 @@ class Pool(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Clusters by row: where their points are, and where they are in space."""
+    """Clusters by row: the range of their points in the pool, their centre and bounding box."""
 
     ids: np.ndarray  # -1: not in use
     begin: np.ndarray
@@ -43,8 +43,8 @@ class Rows(NamedTuple):
 class Tree(NamedTuple):
     """A kd-tree of centres, as in `gpuclust.kernels.cpu.space.kdtree`, that follows unions.
 
-    What centres may be off goes by the coordinates of each cluster, so that one that is far away does not count for
-    all.
+    Errors of centres are bounded for each cluster by its own coordinates, so that an outlier does not loosen the
+    bounds of all others.
     """
 
     order: np.ndarray
@@ -64,7 +64,7 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Kernels:
-    """The kernels for one metric and linkage; dissimilarities are compared in the terms of `metrics.ordering`."""
+    """Compile the kernels for a metric and a linkage; dissimilarities are compared by `metrics.ordering`."""
     compared = metrics.ordering(metric) if largest else metric
     step, finish = pairwise.jitable(compared.step), pairwise.jitable(compared.finish)
     last_step = pairwise.jitable(metric.finish)
@@ -114,7 +114,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @uncounted
     @named(metric.name, weighted, largest, dtype)
     def between(pool, rows, weights, p, x, y, enough):
-        """The dissimilarity of two clusters; infinite or any number above ``enough`` where it is more than that."""
+        """The dissimilarity of two clusters; any number above ``enough``, or infinity, if it exceeds ``enough``."""
         if rows.ids[y] < rows.ids[x]:
             x, y = y, x
         X = pool.X
@@ -163,7 +163,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
                 left, right = 2 * node + 1, 2 * node + 2
                 at_left = node_apart(tree, rows, weights, p, x, left, slack)
                 at_right = node_apart(tree, rows, weights, p, x, right, slack)
-                if at_left < at_right:  # the nearer one is looked at first
+                if at_left < at_right:  # the nearer child is visited first
                     left, right = right, left
                     at_left, at_right = at_right, at_left
                 if tree.live[left] > 0 and at_left <= best:
@@ -228,7 +228,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @uncounted
     @named(metric.name, weighted, largest, dtype)
     def reduce(pool, begin, count, corners, diameter):
-        """Drop points that are farthest from nothing; how many are left."""
+        """Drop points that cannot be the farthest; return how many are left."""
         if largest and pool.X.shape[1] == 1:
             return keep_ends(pool.X, pool.which, begin, begin + count)
         if largest and pool.X.shape[1] == 2:
@@ -263,7 +263,7 @@ def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> K
     @compiled
     @named(metric.name, weighted, largest, dtype)
     def describe(pool, rows, diameter, begin, end):
-        """Centres and boxes of rows begin..end-1; their points are thinned out."""
+        """Centres and boxes of rows begin..end-1; points that cannot be the farthest are dropped."""
         stamp  # noqa: B018
         for x in range(begin, end):
             measure(pool, rows, x)

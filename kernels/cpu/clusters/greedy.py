@@ -1,8 +1,8 @@
 """The generic algorithm for linkages with inversions (centroid, median): one merge a step, over lower bounds.
 
 Every row keeps its nearest cluster among later rows, or a lower bound of that distance. The row with the smallest
-bound is searched again until its bound is exact; then it is the closest pair (Mullner 2011, section 3.1). The union
-takes the row of the later cluster; earlier rows learn of it if it is nearer than their bound.
+bound is searched again until its bound is exact; then it is the closest pair (Müllner 2011, section 3.1). The union
+takes the row of the later cluster; bounds of earlier rows are lowered where the union is nearer.
 
 The algorithm is the same for two sources of distances: cluster centroids, from which a row is computed, and a stored
 matrix of squares, whose rows are updated. Centroids have two parts (`gpuclust.core.centroids`). A row is computed
@@ -22,7 +22,7 @@ from numba.extending import register_jitable
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
 from gpuclust.kernels.cpu.matrix.stored import Stored
@@ -30,7 +30,7 @@ from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, tile_r
 from gpuclust.kernels.cpu.space import pairwise, rounded
 from gpuclust.kernels.cpu.space.rounded import bounds
 
-#: Clusters a block when a row is computed from centroids.
+#: Clusters in a block when a row of distances is computed from centroids.
 BLOCK = 512
 
 
@@ -66,14 +66,14 @@ class Search(NamedTuple):
     ids: np.ndarray  # id of the cluster in the row, -1: not in use
     size: np.ndarray
     near: np.ndarray  # nearest cluster among later rows
-    bound: np.ndarray  # its distance or less; infinite where there is no later row, or none in use
+    bound: np.ndarray  # lower bound of its distance; infinite where no later row is in use
     exact: np.ndarray  # whether the bound is the distance to ``near``
     gone: np.ndarray  # infinite where no cluster is, otherwise 0
     order: np.ndarray  # 0, 1, ...: ties go to the earlier row
 
     @classmethod
     def start(cls, n: int, dtype: np.dtype) -> Search:
-        """``n`` clusters of one observation, of which nothing is known."""
+        """The state for ``n`` clusters of one observation, whose nearest neighbours are not known."""
         length = tile_rows(n) * TILE
         used = np.arange(length) < n
         bound = np.where(used, -np.inf, np.inf).astype(dtype)
@@ -90,7 +90,7 @@ class Search(NamedTuple):
         new = Search.start(rows.size, self.bound.dtype)
         for name in ("ids", "size", "bound", "exact"):
             getattr(new, name)[: rows.size] = getattr(self, name)[rows]
-        # Of the last row in use ``near`` means nothing: its bound is infinite.
+        # ``near`` of the last row in use is arbitrary: its bound is infinite.
         new.near[: rows.size] = place[np.minimum(self.near[rows], self.ids.size - 1)]
         return rows, new
 
@@ -115,7 +115,7 @@ def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
     @named(metric.name, dtype)
     def unite(state, a, b, d, sa, sb, size, out, other):
         high, low, error, largest = state[:4]
-        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one is moved less
+        x, y, sx, sy = (a, b, sa, sb) if sa >= sb else (b, a, sb, sa)  # the larger one moves less
         total = zero
         for k in range(high.shape[0]):
             high[k, b], low[k, b] = united(high[k, x], low[k, x], high[k, y], low[k, y], sx, sy)
@@ -196,7 +196,7 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
     @uncounted
     @named(source.name)
     def nearest(state, x, out, order, m):
-        """The nearest of row x among later rows, and its distance; ``out`` has those of rounded centroids."""
+        """The nearest later row of x, and its distance; ``out`` holds the distances of rounded centroids."""
         first = x + 1
         found, _, place = nearest_in(out[first:], order, infinity, -1, -1)
         if rounds and place >= 0:
@@ -225,7 +225,7 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
     @uncounted
     @named(source.name)
     def search(state, x, search_state, out, m):
-        """Look for the nearest of row x among later rows."""
+        """Find the nearest later row of x."""
         _, _, near, bound, exact, gone, order = search_state
         distances(state, x, x + 1, out)
         values = out[x + 1 : gone.size]
@@ -276,7 +276,7 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
             bound[a] = np.inf
             for k in range(out.size):
                 out[k] += gone[k]
-            # Earlier rows: the union may be nearer than what they know, and it replaces a or b.
+            # Earlier rows: the union may be nearer than their bound, and it replaces a or b.
             wider, room = one, zero  # as in ``farther``
             if rounds and error_of(state, b) > zero:
                 room = farther(zero, error_of(state, b), factors)
@@ -314,7 +314,7 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
     return search_rows, merge
 
 
-#: Rows searched by one piece of work at the start.
+#: Rows in a piece of work of the first search.
 PIECE = 64
 
 
@@ -329,7 +329,7 @@ class Generic:
 
     @property
     def width(self) -> int:
-        """Numbers read to know the distance of one pair."""
+        """Numbers read to compute the distance of one pair."""
         return 1
 
     @property
@@ -373,7 +373,7 @@ class CentroidGeneric(Generic):
     def compact(self) -> None:
         rows, self.search = self.search.compact()
         high, low, error, *rest = self.state
-        self.state = ()  # one old array is there at a time
+        self.state = ()  # one old array is held at a time
         high = np.take(high, rows, axis=1)
         low = np.take(low, rows, axis=1)
         largest, summary, p, scratch = rest

@@ -1,4 +1,4 @@
-"""Which points of a cluster can be the farthest from something: the others need not be kept for complete linkage.
+"""Convex hulls of clusters in the plane: only their corners can be farthest from a point (complete linkage).
 
 A distance from a fixed point is a convex function, so it is largest at a corner of the convex hull. Distances that
 are computed are rounded, so a point is dropped only where a corner is farther by more than rounding, from anywhere.
@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuclust.core.jit import uncounted
 
-#: Roundings that a computed distance in the plane may be off by, and a good deal more.
+#: Upper bound, in units of eps, of the relative error of a computed distance in the plane.
 ROUNDINGS = 64
 
 
@@ -23,13 +23,13 @@ def swap(X, index, i, j):
 
 @uncounted
 def turn(X, a, b, c):
-    """Twice the area of a triangle: positive if c is to the left of the way from a to b."""
+    """Twice the signed area of a triangle: positive if c lies to the left of the line from a to b."""
     return (X[b, 0] - X[a, 0]) * (X[c, 1] - X[a, 1]) - (X[b, 1] - X[a, 1]) * (X[c, 0] - X[a, 0])
 
 
 @uncounted
 def keep_ends(X, index, begin, end):
-    """Move the smallest and the largest of points on a line to the front; how many are kept."""
+    """Move the smallest and the largest of points on a line to the front; return how many are kept."""
     for i in range(begin, end):
         if X[i, 0] < X[begin, 0]:
             swap(X, index, begin, i)
@@ -41,7 +41,7 @@ def keep_ends(X, index, begin, end):
 
 @uncounted
 def needless(X, p, corners, first, last, diameter, strict):
-    """Whether from anywhere within the diameter a corner is farther than point p, by more than rounding.
+    """Whether from every place within the diameter some corner is farther than point p, by more than rounding.
 
     Either p lies deep inside the hull: then the hull goes on behind it. Or (``strict``: of the Euclidean distance) it
     lies at a side of the hull, far from both ends: of a point at a and b from them, the mean of the squares at the
@@ -68,7 +68,7 @@ def needless(X, p, corners, first, last, diameter, strict):
 
 @uncounted
 def keep_corners(X, index, begin, end, corners, diameter, strict):
-    """Move the corners of the convex hull of points in the plane, and what is too near to it, to the front.
+    """Move the corners of the convex hull of points in the plane, and points too near to it, to the front.
 
     Returns how many are kept. ``corners`` is scratch for 2 (end - begin) + 2 numbers. Andrew 1979, Another efficient
     algorithm for convex hulls in two dimensions.

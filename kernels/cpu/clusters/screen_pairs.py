@@ -1,7 +1,8 @@
-"""The nearest of all points at once, by screened boxes: each pair of points is compared once, and counts for both.
+"""Nearest neighbours of all points by screened boxes: each pair of points is compared once, for both of them.
 
 Boxes i and ``i ^ step`` are a pairing for every step, and near each other in the tree for the first steps. So with
-every step each box meets another one, no two pieces of work touch the same lists, and lists soon hold what is near.
+every step each box is compared with another one, no two pieces of work write to the same lists, and lists soon hold
+near points.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,40 +18,24 @@ from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel
 from gpuclust.kernels.cpu.space import pairwise, screen
 from gpuclust.kernels.cpu.space.screen import PIECE, Screen, approach, root_of, threshold
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, products_at_most_either, squares
 
-#: Rows made ready for a box at a time.
+#: Rows transformed for a box at a time.
 ROWS = 64
-#: Boxes whose meetings with as many others are one piece of work, at most.
+#: Largest number of boxes whose comparisons with as many others are one piece of work.
 TOUR = 4
-#: Rows a piece of the last pass.
+#: Rows in a piece of the last pass.
 LAST = 4096
 
 
-class Lists(NamedTuple):
-    """Points by row, in the order of the boxes, and their lists; see `gpuclust.kernels.cpu.clusters.summaries`.
-
-    ``low`` has no rows: there are no second parts.
-    """
-
-    centers: np.ndarray
-    low: np.ndarray
-    size: np.ndarray
-    scatter: np.ndarray
-    ids: np.ndarray
-    near: np.ndarray
-    held: np.ndarray
-    limit: np.ndarray
-
-
-def search_all(method: Method, lists: Lists, ready: Screen) -> None:
+def search_all(method: Method, lists: Rows, ready: Screen) -> None:
     """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
 
-    Of a list that has something a search by boxes looks no farther than that, and meetings would go on from there.
+    Lists must be empty: the search does not look beyond what a list already holds.
     """
     starts = ready.starts
     boxes = starts.size - 1
@@ -85,13 +70,13 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def root(most, reached, m, scale):
-        """The root of what the square of a pair's distance, times the factor, is at most; ``reached``: the factor."""
+        """Root of the upper bound of a pair's squared distance times its factor; ``reached`` is the factor."""
         return root_of(most, denormal * (m + 2) * (1.0 + float(reached)), 0.0, scale)
 
     @uncounted
     @named(method.name, dtype)
     def look(size, held, ready, largest, roots, worst, box):
-        """How far the lists of a box reach."""
+        """The largest distance on the lists of a box."""
         starts, scale, m = ready[6], float(ready[7]), ready[3].shape[1]
         far = 0.0
         for x in range(starts[box], starts[box + 1]):
@@ -102,7 +87,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def apart(ready, one_box, other_box):
-        """A bound of the distance between the points of two boxes, in the scale of all."""
+        """Lower bound of the distance between the points of two boxes, in the common scale."""
         middle, extent, scale, zoom = ready[3], ready[4], float(ready[7]), ready[9]
         total = 0.0
         for k in range(middle.shape[1]):
@@ -110,7 +95,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             gap -= (extent[one_box, k] / zoom[one_box] + extent[other_box, k] / zoom[other_box]) * (1 + 4 * eps)
             gap = max(gap, 0.0)
             total += gap * gap
-        return np.sqrt(total) * (1 - eps * (middle.shape[1] + 16))  # what a sum in float32 may be less, too
+        return np.sqrt(total) * (1 - eps * (middle.shape[1] + 16))  # a sum in float32 may be that much smaller
 
     @uncounted
     @named(method.name, dtype)
@@ -154,7 +139,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 squares(features[box], ours, todo, four, values)
                 for side in range(min(TOGETHER, count - four)):
                     x = begin + todo[four + side]
-                    if own != np.float32(size[x]):  # rows of one size share the factors
+                    if own != np.float32(size[x]):  # rows of equal size share the factors
                         own = np.float32(size[x])
                         for k in range(width):
                             factors[k] = geometric(one, own, other[box, k])

@@ -1,11 +1,11 @@
-"""Clusters as summaries on the CPU: size and centroid stand for a row of a dissimilarity matrix. O(n m) memory.
+"""Matrix-free clusters on the CPU: dissimilarities in closed form from size, centroid and scatter. O(n m) memory.
 
-Dissimilarities are computed when they are needed, so what counts is how few rows are searched. Every cluster keeps a
-list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.clusters.summary_kernels`). As long as
-the first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a margin
-for rounding (docs/summaries-exactness.md). A union's list is made of those of its parts. Only where nothing is proven
-a cluster is searched (`gpuclust.kernels.cpu.clusters.summary_search`), and then all computed dissimilarities are
-compared.
+Dissimilarities are computed when they are needed, so time depends on how many rows are searched. Every cluster keeps
+a list of its nearest clusters, and a limit for all others (`gpuclust.kernels.cpu.clusters.summary_kernels`). As long
+as the first on the list is below the limit it is the nearest of all, whatever has merged: that is proven, with a
+margin for rounding (docs/summaries-exactness.md). A union's list is made from those of its parts. A cluster is
+searched (`gpuclust.kernels.cpu.clusters.summary_search`) only where its list proves nothing; then all computed
+dissimilarities are compared.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ import numpy as np
 from gpuclust.core import centroids
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED
-from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
-from gpuclust.kernels.cpu.clusters.summary_chain import Chain, Rows
-from gpuclust.kernels.cpu.clusters.summary_kernels import kernels
+from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.summary_chain import Chain
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_kernel
 from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
 from gpuclust.kernels.cpu.space.screen import box_size, rows_a_piece, screen
 
-#: Searches walk down a tree up to three features, and with each more if there are four times as many points as this.
-#: Measured on normal, clustered and Cauchy points of 3 to 8 features: from 25,000 to 400,000 both are as quick there.
+#: Searches descend a tree up to three features, and with each further one if there are four times as many points.
+#: Measured on normal, clustered and Cauchy points of 3 to 8 features, 25,000 to 400,000 of them: equal time there.
 WALKED = 25_000
-#: Rows a piece of work of a search.
+#: Rows in a piece of work of a search.
 ROWS = 64
-#: Rows a piece of work that goes over all lists.
+#: Rows in a piece of work that goes over all lists.
 LISTS = 4096
-#: Coordinates of pairs not worth a second thread, some 100 microseconds.
+#: Number of pairs times coordinates below which one thread does all the work, about 100 microseconds.
 SMALL = 1 << 19
 
 
 class Summaries:
     """Sizes and centroids of ``n`` clusters, with the nearest clusters of each (see `gpuclust.core.backend.Stored`).
 
-    Rows here are in the order of a kd-tree, so that what is near in space is near in memory. The caller's numbers are
-    others: ``outer`` has them by row.
+    Rows are in the order of a kd-tree, so that clusters near in space are near in memory; ``outer`` holds the
+    caller's number of each row.
 
     Attributes
     ----------
     n, scanned, nearest, distance
         As in the protocol.
-    outer : ndarray of int64, shape (n,)
+    outer : ndarray of shape (n,), int64
         The caller's number of each row.
-    centers, low : ndarray, shape (n, m)
+    centers, low : ndarray of shape (n, m)
         Centroids in two parts (`gpuclust.core.centroids`). Until something has merged ``low`` has no rows: all are
         zero.
     total : float
-        All sizes together, which no cluster's exceeds.
-    near, held, limit : ndarray, shapes (n, listed), (n, listed) and (n,)
+        Sum of all sizes, which bounds the size of every cluster.
+    near, held, limit : ndarray of shapes (n, listed), (n, listed) and (n,)
         The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
-        dissimilarities, and what all others are at least away.
+        dissimilarities, and a lower bound of the dissimilarity to all others.
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
@@ -82,7 +82,7 @@ class Summaries:
         self.centers = kdtree.rows_of(features, self.outer)
         del features
         self.low = self.centers[:0]
-        self.scatter = np.zeros(self.n, dtype)  # of no use to some linkages
+        self.scatter = np.zeros(self.n, dtype)  # some linkages do not use it
         self.size = size[self.outer]
         self.total = self.size.sum()
         shape = self.n, LISTED
@@ -141,12 +141,12 @@ class Summaries:
         self._know(ids, np.flatnonzero(~(self.held[:, 0] < self.limit)))
 
     def _two_parts(self) -> None:
-        """Make room for what second parts of centroids unions will have."""
+        """Allocate the second parts of centroids, which unions have."""
         if len(self.low) < self.n:
             self.low = np.zeros_like(self.centers)
 
     def _arrange(self) -> None:
-        """Put rows in the order of a new tree."""
+        """Reorder the rows by a new kd-tree."""
         order = kdtree.build(np.ascontiguousarray(self.centers.T), LEAF).order
         self.leaves = Leaves(self.n, LEAF)
         place = np.append(_inverse(order), -1).astype(np.int32)
@@ -155,7 +155,7 @@ class Summaries:
             setattr(self, name, getattr(self, name)[order])
 
     def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
-        """Search the rows whose lists prove nothing; then the nearest of all is known."""
+        """Search the rows whose lists do not prove a nearest cluster; then that of every row is known."""
         self.scanned = unknown.size
         if self.n > 1 and unknown.size:
             self._search(ids, unknown)
@@ -175,7 +175,7 @@ class Summaries:
         ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
         new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
         if new and ready.least.size > 1:
-            search_all(self.method, Lists(*own), ready)
+            search_all(self.method, Rows(*own), ready)
             return
         length = rows_a_piece(self.n, self.width, ROWS)
         rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // length))]
@@ -199,7 +199,7 @@ class Summaries:
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:
-    """Where each number stands in a permutation."""
+    """The inverse of a permutation."""
     place = np.empty_like(order)
     place[order] = np.arange(order.size)
     return place

@@ -1,8 +1,8 @@
-"""Merges of clusters as summaries by nearest-neighbour chain, on their neighbour lists (`summary_kernels`).
+"""Nearest-neighbour chain of matrix-free clusters, on their neighbour lists (`summary_kernels`).
 
-A list is brought up to date when the chain comes to its cluster: what has merged is looked up by union-find, and
-what is not the cluster it was is computed anew. Only where the list proves nothing a cluster is searched: in few
-dimensions by a walk down a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities.
+A list is updated when the chain reaches its cluster: merged entries are looked up by union-find, and dissimilarities
+to them are computed anew. A cluster is searched only if its list does not prove the nearest one: in few dimensions by
+a descent of a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities.
 """
 
 from __future__ import annotations
@@ -17,29 +17,16 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import box_functions, horizon
 from gpuclust.kernels.cpu.space import boxes, pairwise
-from gpuclust.kernels.cpu.space.boxes import Boxes, leaf_of
+from gpuclust.kernels.cpu.space.boxes import Boxes, fit_children, leaf_of
 
-#: Clusters a block when a row of dissimilarities is computed.
+#: Clusters in a block when a row of dissimilarities is computed.
 BLOCK = 512
-#: Merges a call where searches are walks, and coordinates read by the searches of a call otherwise.
+#: Merges in a call where searches descend a tree, and coordinates read by the searches of a call otherwise.
 WALKS = 4096
 ENTRIES = 400_000_000
-
-
-class Rows(NamedTuple):
-    """Clusters by row, some of them in use no more; all is changed in place (see `Summaries`)."""
-
-    centers: np.ndarray
-    low: np.ndarray
-    size: np.ndarray
-    scatter: np.ndarray
-    ids: np.ndarray
-    near: np.ndarray
-    held: np.ndarray
-    limit: np.ndarray
 
 
 class Progress(NamedTuple):
@@ -47,24 +34,24 @@ class Progress(NamedTuple):
 
     Attributes
     ----------
-    parent : ndarray of int64, shape (n,)
+    parent : ndarray of shape (n,), int64
         For union-find: the row that a cluster went into, or its own.
-    entry_id : ndarray of int64, shape (n, listed)
+    entry_id : ndarray of shape (n, listed), int64
         Ids of listed clusters when their dissimilarities were computed.
-    level : ndarray of int64, shape (n,)
-        How many unions deep a cluster is, counted from the start of the chain.
-    set_at, known_at : ndarray of int64, shape (n,)
+    level : ndarray of shape (n,), int64
+        Depth of the unions in a cluster since the start of the chain.
+    set_at, known_at : ndarray of shape (n,), int64
         Merges made when the limit was found, and when the nearest was known last.
-    counts : ndarray of int64, shape (5,)
+    counts : ndarray of shape (5,), int64
         Merges made, the greatest level, clusters left, a number of the caller's before which none is in use, and the
         chain's length.
-    gone : ndarray, shape (n,)
+    gone : ndarray of shape (n,)
         Infinite at the rows of clusters that have merged into others, 0 elsewhere.
-    features : ndarray, shape (m, n)
+    features : ndarray of shape (m, n)
         First parts of the centroids, for rows of dissimilarities; without columns where searches are walks.
-    inner, outer : ndarray of int64, shape (n,)
+    inner, outer : ndarray of shape (n,), int64
         The row of each cluster by the caller's number, and the other way round.
-    link, link_id : ndarray of int64, shape (n,)
+    link, link_id : ndarray of shape (n,), int64
         The chain, and the ids its clusters had.
     """
 
@@ -115,7 +102,7 @@ class Chain:
         self.state = rows, progress, tree, self.walks, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """As in `gpuclust.core.backend.Stored.chain`; each call well below a second, for Ctrl-C."""
+        """See `gpuclust.core.backend.Stored.chain`; a call takes well below a second, for Ctrl-C."""
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.state[0].size.dtype)
         counts = self.state[1].counts
@@ -133,11 +120,11 @@ class Chain:
 
     @property
     def ids(self) -> np.ndarray:
-        """By row, -1 where no cluster is any more."""
+        """Id of the cluster in each row, -1 if the row is no longer in use."""
         return self.state[0].ids
 
     def settle(self) -> None:
-        """Bring all lists and limits up to date."""
+        """Update all lists and limits."""
         self.kernels[1](*self.state)
 
 
@@ -154,7 +141,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def gather(rows, progress, x, a, b, values, which):
-        """The list of x from those of rows a and b (-1: none); what it has no room for is at least so far."""
+        """Make the list of x from those of rows a and b (-1: none), and the limit of what does not fit on it."""
         centers, low, size, scatter, ids, near, held, _ = rows
         parent, entry_id = progress[0], progress[1]
         listed = near.shape[1]
@@ -196,7 +183,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def limit_now(rows, progress, x, largest):
-        """The limit of x after the unions made since it was found: some levels deep, or so many."""
+        """The limit of x after the unions made since it was found, bounded by their depth or their number."""
         centers, _, size, _, _, _, _, limit = rows
         count = progress[5]
         steps = min(count[1], count[0] - progress[3][x])
@@ -205,7 +192,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def update(rows, progress, x, largest, values, which):
-        """Bring the list of x up to date; whether it proves the first to be the nearest."""
+        """Update the list of x; return whether it proves that its first entry is the nearest."""
         centers, _, size, _, _, near, held, limit = rows
         left_out = gather(rows, progress, x, x, -1, values, which)
         most = limit_now(rows, progress, x, largest)
@@ -224,7 +211,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def search(rows, progress, tree, walks, x, largest, out, scratch, stack, bounds):
-        """All that is nearest to x, from computed dissimilarities."""
+        """Fill the list of x from computed dissimilarities."""
         centers, low, size, scatter, ids, near, held, limit = rows
         entry_id, gone, features = progress[1], progress[6], progress[7]
         n, m = centers.shape
@@ -262,7 +249,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     @uncounted
     @named(method.name, dtype)
     def fit(tree, ids, row):
-        """Make the boxes on the way from a row to the root as small as the clusters in them allow."""
+        """Refit the boxes from the leaf of a row up to the root."""
         centers, size, scatter, low, high, least_size, least_scatter, starts = tree
         m = centers.shape[1]
         leaf = leaf_of(starts, row)
@@ -280,12 +267,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 least_scatter[node] = min(least_scatter[node], scatter[here])
         while node > 0:
             node = (node - 1) // 2
-            a, b = 2 * node + 1, 2 * node + 2
-            for k in range(m):
-                low[node, k] = min(low[a, k], low[b, k])
-                high[node, k] = max(high[a, k], high[b, k])
-            least_size[node] = min(least_size[a], least_size[b])
-            least_scatter[node] = min(least_scatter[a], least_scatter[b])
+            fit_children(node, low, high, least_size, least_scatter)
 
     @uncounted
     @named(method.name, dtype)

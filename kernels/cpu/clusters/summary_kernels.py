@@ -1,14 +1,14 @@
-"""Kernels of clusters as summaries (`gpuclust.kernels.cpu.clusters.summaries`): pairs, unions, and neighbour lists.
+"""Kernels of matrix-free clusters (`gpuclust.kernels.cpu.clusters.summaries`): pairs, unions, and neighbour lists.
 
 All comparisons are of dissimilarities computed from both parts of the centroids (`Pair.compared`), which are right to
-some last bits of themselves, however close two clusters are. Where many clusters are passed over, that is decided by
-the first parts alone, with a margin for the second (`Limits.loosened`).
+a few units in the last place, however close two clusters are. Clusters are skipped by the first parts alone, with a
+margin for the second (`Limits.loosened`).
 
 The list of a cluster holds its nearest clusters by (dissimilarity, id), and comes with a limit: every cluster that is
-not listed is at least so far, by its two centroids in exact arithmetic. So a listed cluster below the limit comes
-before all that are not listed, and that stays so when clusters merge. Of an unlisted cluster and a union, the
-Lance-Williams update of the limits of its parts bounds the dissimilarity: it grows with both, and with the size of
-the third cluster it only grows or only falls. The margins for rounding are derived in docs/summaries-exactness.md.
+not listed is at least that far, by the centroids in exact arithmetic. So a listed cluster below the limit comes
+before all that are not listed, and that stays so when clusters merge. The dissimilarity of an unlisted cluster to a
+union is bounded by the Lance-Williams update of the limits of its parts: it grows with both, and is monotone in the
+size of the third cluster. The margins for rounding are derived in docs/summaries-exactness.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,22 @@ from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.space import pairwise
 
 
+class Rows(NamedTuple):
+    """Clusters by row, some of which may be no longer in use, and their lists (see `summaries.Summaries`).
+
+    ``low`` may have no rows, as for `Pair`. All arrays are changed in place.
+    """
+
+    centers: np.ndarray
+    low: np.ndarray
+    size: np.ndarray
+    scatter: np.ndarray
+    ids: np.ndarray
+    near: np.ndarray
+    held: np.ndarray
+    limit: np.ndarray
+
+
 class Pair(NamedTuple):
     """Functions for compiled code; centroids are rows of ``centers``, (n, m), and of ``low``.
 
@@ -34,8 +50,7 @@ class Pair(NamedTuple):
     ----------
     between : ``between(square, size, scatter, x, y)``: the dissimilarity, from the squared distance of two centroids.
     compared : ``compared(centers, low, size, scatter, x, y)``: the dissimilarity, from both parts of the centroids;
-    to
-        the last bit the same with x and y exchanged.
+        the same bits with x and y exchanged.
     join : ``join(centers, low, size, scatter, x, y)``: makes x the union in place, but for its size.
     reach : ``reach(size, largest)``: the most that a dissimilarity is of the square, for a cluster of this size.
     """
@@ -47,17 +62,17 @@ class Pair(NamedTuple):
 
 
 def _square(square: Any, sa: Any, sb: Any) -> Any:
-    """In place of a linkage's geometric form where it has none."""
+    """Substitute for the geometric form of a linkage that has none: the square itself."""
     return square
 
 
 def _none(square: Any, va: Any, vb: Any, sa: Any, sb: Any) -> Any:
-    """In place of a linkage's scatter where it has none; not called."""
+    """Substitute for the scatter of a linkage that has none; not called."""
     return va
 
 
 def factor(method: Method) -> Callable[..., Any]:
-    """The geometric form of a linkage, for compiled code; of one that has none the square itself."""
+    """The geometric form of a linkage, for compiled code; the square itself if it has none."""
     return pairwise.jitable(method.geometric or _square)
 
 
@@ -98,7 +113,7 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     def join(centers, low, size, scatter, x, y):
         if spread:
             scatter[x] = scatter_of(square(centers, low, x, y), scatter[x], scatter[y], size[x], size[y])
-        a, b = (x, y) if size[x] >= size[y] else (y, x)  # the larger moves less, and so is rounded less
+        a, b = (x, y) if size[x] >= size[y] else (y, x)  # the larger one moves less, which rounds less
         sa, sb = size[a], size[b]
         for k in range(centers.shape[1]):
             centers[x, k], low[x, k] = united(centers[a, k], low[a, k], centers[b, k], low[b, k], sa, sb)
@@ -117,8 +132,8 @@ class Limits(NamedTuple):
 
     Attributes
     ----------
-    lowered : ``lowered(limit, center, size, largest, steps)``: what is left of a limit of a cluster after so many
-        steps of rounding.
+    lowered : ``lowered(limit, center, size, largest, steps)``: the limit of a cluster less the error of that many
+        roundings.
     slack : ``slack(center, size, largest)``: what `loosened` adds for a cluster.
     loosened : ``loosened(far, slack, m)``: if the dissimilarity of a pair is at most ``far``, this is at least the
         dissimilarity from the first parts of the two centroids alone, and the other way round.
@@ -253,8 +268,8 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
         """Lists and limits of the new rows ``begin`` to ``end - 1``, from those of their parts.
 
         ``place`` is the new row of each old one, and sizes lie between ``smallest`` and ``largest`` before and after.
-        What is not below the limit is taken off a list, unless that is all: then the list says how near something is
-        at least.
+        Entries that are not below the limit are removed, unless that would empty the list: its first entry then
+        bounds how far the nearest cluster is.
         """
         stamp  # noqa: B018
         listed = near.shape[1]
@@ -268,7 +283,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                 most = united(most, old_limit[b], between[row], old_size[a], old_size[b], smallest, largest)
             most = lowered(most, centers[row], size[row], largest, 1)
             count = 0
-            if b < 0:  # most often nothing on the list has merged
+            if b < 0:  # usually no entry of the list has merged
                 while count < listed and old_near[a, count] >= 0 and second[place[old_near[a, count]]] < 0:
                     which[count], values[count] = place[old_near[a, count]], old_held[a, count]
                     count += 1

@@ -1,12 +1,11 @@
-"""Searches for the nearest clusters of a cluster, by boxes: a walk down a tree, or fused tiles.
+"""Searches for the nearest clusters of a cluster by bounding boxes: a descent of a kd-tree, or screened tiles.
 
-Both find the first few by (dissimilarity, id) among all computed dissimilarities, to the last bit; a box is passed
-over when what its corner says is farther than the last on the list. Boxes are of the first parts of the centroids, so
-that what is compared with them is loosened for the second parts (`gpuclust.kernels.cpu.clusters.summary_kernels`). In
-few dimensions most boxes are, and a walk looks at some dozens of clusters. In many few are, and what counts is the
-time a pair takes: then boxes of some hundred clusters are screened in single precision, several rows at a time,
-relative to the middle of the box. What is near enough for a proven bound of the error is then computed and compared
-as always.
+Both find the first entries by (dissimilarity, id) among all computed dissimilarities, to the last bit; a box is
+skipped if its lower bound exceeds the last entry of the list. Boxes bound the first parts of the centroids, so bounds
+are loosened for the second parts (`gpuclust.kernels.cpu.clusters.summary_kernels`). In few dimensions most boxes are
+skipped, and a descent compares some dozens of clusters. In many dimensions few are, and the time per pair decides:
+then boxes of some hundred clusters are screened in single precision, several rows at a time, relative to the middle
+of the box. Pairs that are near enough, given a proven bound of the error, are computed and compared in full.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, product
 
 @cache
 def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """For compiled code: ``apart``, a lower bound for all of a node; ``walk``, a search down the tree."""
+    """Functions for compiled code: ``apart``, a lower bound for a node; ``walk``, a search by descent."""
     spread = method.scatter is not None
     geometric = factor(method)
     insert, compared = list_functions(dtype), pair_functions(method, dtype).compared
     limited = limits(method, dtype)
     slack, loosened = limited.slack, limited.loosened
     number = np.dtype(dtype).type
-    shy = number(1 - 16 * np.finfo(dtype).eps)
+    lessened = number(1 - 16 * np.finfo(dtype).eps)
 
     @inlined
     @named(method.name, dtype)
     def apart(center, size, scatter, node, lowest, highest, least_size, least_scatter):
-        """No dissimilarity computed from first parts, to a cluster of the node, is below this; of none, infinite.
+        """Lower bound of the dissimilarities, from first parts, to the clusters of a node; infinite if it has none.
 
         Each term is rounded as for a pair, and rounding is monotone; a factor of sizes is right to some bits.
         """
@@ -55,12 +54,12 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
             return total
         if spread:
             return total + (scatter + least_scatter[node])
-        return geometric(total, size, least_size[node]) * shy
+        return geometric(total, size, least_size[node]) * lessened
 
     @uncounted
     @named(method.name, dtype)
     def walk(x, low, ids, near, held, far, tree, largest, stack, bounds):
-        """Put what is nearest to cluster x, and not farther than ``far``, on its list."""
+        """Put the clusters nearest to x, and not farther than ``far``, on its list."""
         centers, sizes, scatters, lowest, highest, least_size, least_scatter, starts = tree
         center, size, scatter = centers[x], sizes[x], scatters[x]
         m, last = center.size, held.size - 1
@@ -110,10 +109,10 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
 
 @uncounted
 def horizon(held, n):
-    """How far a search for a list looks: to the last that is known, where something is.
+    """Radius of the search for a list: the dissimilarity of its last entry, if it has any.
 
-    That is far enough for a full list as a rule, since what is known is what has been near for long. An empty list is
-    to be filled, and so is one that all other clusters fit on.
+    That usually fills the list, since entries are clusters that were near in earlier rounds. The radius is infinite
+    for an empty list, and if all other clusters fit on it.
     """
     far = held[held.size - 1]
     if n - 1 <= held.size:
@@ -130,7 +129,7 @@ def _modules() -> tuple[Any, ...]:
 
 @cache
 def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
-    """Search the rows ``rows[begin:end]`` by walks down a tree; their lists and limits."""
+    """Search the rows ``rows[begin:end]`` by descents of a tree; sets their lists and limits."""
     _, walk = box_functions(method, dtype)
     lowered = limits(method, dtype).lowered
     stamp = jit.stamp(*_modules())
@@ -155,10 +154,10 @@ def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
 @cache
 def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
-    """Search the rows ``rows[begin:end]`` by fused tiles; their lists and limits.
+    """Search the rows ``rows[begin:end]`` by screened tiles; sets their lists and limits.
 
-    Rows should be near each other. Boxes are taken in the order of how near they are in the tree to that of the
-    first row, so that lists soon hold what is near; only so many as ``steps``.
+    Rows should be near each other. Boxes are taken in order of their distance in the tree from that of the first
+    row, so that lists soon hold near clusters; at most ``steps`` of them.
     """
     spread = method.scatter is not None
     geometric = factor(method)
@@ -172,9 +171,9 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     @uncounted
     @named(method.name, dtype)
     def rank(values, others, lowest, few):
-        """The value that is not below as many values of a box as ``few`` has room for; infinite if there are less.
+        """An upper bound of the k-th smallest value of a box, k the length of ``few``; infinite if it has fewer.
 
-        Of the smallest in each of 64 lanes, whose order is soon found.
+        It is the k-th smallest of the minima of 64 lanes, which is cheaper to find.
         """
         for k in range(LANES):
             lowest[k] = np.inf
@@ -189,9 +188,9 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     @uncounted
     @named(method.name, dtype)
     def root(most, more, x, size, scatter, largest, m, scale):
-        """The root of what the square of a pair's distance, times the factor, is at most, for a row of the pair.
+        """Root of the upper bound of a pair's squared distance times its factor, for the row of the pair.
 
-        The distance of the first parts of their centroids; ``more`` is the row's slack.
+        The distance is that of the first parts of their centroids; ``more`` is the row's slack.
         """
         most = loosened(most, more, m)
         lost = denormal * (m + 2) * (1.0 + float(reach(size[x], largest)))
@@ -249,7 +248,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                 for side in range(min(TOGETHER, count - four)):
                     place = todo[four + side]
                     x = rows[begin + place]
-                    if not spread and own != own_sizes[place]:  # rows of one size share the factors
+                    if not spread and own != own_sizes[place]:  # rows of equal size share the factors
                         own = own_sizes[place]
                         sizes = other[box]
                         for k in range(width):
@@ -258,7 +257,7 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                     theirs, mine, known = values[side], near[x], held[x]
                     most, more = known[last], slacks[place]
                     if roots[place] == np.inf and last + 2 <= LANES:
-                        # The row itself may be among them, so that one more is counted.
+                        # One more is counted, since the row itself may be among them.
                         far = bounded(rank(theirs, own_factors, lowest, few), error, m) / (precise_scale * zoom)
                         far = loosened(far * far + scatter[x], more, m)
                         roots[place] = root(far, more, x, size, scatter, largest, m, precise_scale)

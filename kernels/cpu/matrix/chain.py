@@ -4,6 +4,10 @@ A chain runs from a cluster to its nearest, to that one's nearest, and so on; (d
 falls at every step, so it ends at a pair of reciprocal nearest neighbours, which merges. A reducible linkage leaves
 the rest of the chain as it is. A row is scanned only when the chain reaches it and its nearest cluster is no longer
 there: at most three scans a merge, on any input (Murtagh 1983).
+
+The chains of `summary_chain` and `cluster_tree_kernels` are not this one with another policy: their dissimilarities
+are computed with rounding errors, so they never return to an earlier link, and their lists and bounds change with
+each merge.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
         sizes = np.ones(rows * TILE, matrix.dtype)
         for k in range(n):
             sizes[k] = size[k]
-        gone = np.zeros(rows * TILE, matrix.dtype)  # infinite where there is no cluster any more
+        gone = np.zeros(rows * TILE, matrix.dtype)  # infinite in rows that are no longer in use
         for x in range(n):
             if ids[x] < 0:
                 gone[x] = np.inf

@@ -22,7 +22,7 @@ _TILE = 2048  # columns of them that it holds at a time: 2 MiB
 
 
 def condensed_rows(tree: LeafTree, Y: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
-    """All condensed cophenetic distances and, with ``Y``, the sums of `correlate` over all pairs."""
+    """Condensed cophenetic distances and, with ``Y``, the sums of `correlate` over all pairs."""
     n = tree.n
     out = result_array((n * (n - 1) // 2,), np.float64, None, "cophenet")
     sums = np.empty((n, 3) if len(Y) else (0, 3))

@@ -1,10 +1,10 @@
 """The inner loops of the cophenetic distances: rows of them in leaf order, one following from the one before.
 
-In leaf order every cluster is an interval, and from one leaf to its right neighbour little changes. Let the merge p
-join a left interval that ends with leaf q and a right one that begins with leaf q+1. Seen from q+1, all of the left
-interval is at the height of p; the right interval is at the heights along its left edge; everything outside p is as
-far as it was from q. So each row follows from the one before by filling intervals, n log n numbers in all for a
-balanced tree, and what remains is to write each row down in the order of the observations.
+In leaf order every cluster is an interval. Let the merge p join a left interval that ends with leaf q and a right one
+that begins with leaf q+1. The cophenetic distance of q+1 to all of the left interval is the height of p; to the right
+interval it is given by the heights along its left edge; to every leaf outside p it is that of q. So each row follows
+from the one before by filling intervals, n log n numbers in all for a balanced tree, and what remains is to write
+each row down in the order of the observations.
 
 ``tree`` is always (gap, left, right, start, size, height): the merge that joins the leaves at positions q and q+1;
 children of each merge, int64; first position and number of leaves of each cluster, int64; height of each merge.
@@ -87,15 +87,14 @@ def _fill(row: Array, leaves: Array, begin: int, end: int, value: float) -> None
 def write_rows(
     first: int, last: int, leaves: Array, tree: Arrays, Y: Array, shift: float, centre: float, out: Array, sums: Array
 ) -> None:
-    """
-    Condensed rows of the leaves at positions ``first`` to ``last - 1``.
+    """Condensed rows of the leaves at positions ``first`` to ``last - 1``.
 
-    ``leaves``: the observations in leaf order, unsigned, so that no look-out is kept for negative indices. With ``Y``
-    not empty also ``sums[i]`` for each such observation i: `products` over the pairs (i, j > i).
+    ``leaves``: the observations in leaf order, unsigned, so that indices are not checked for being negative. With
+    ``Y`` not empty also ``sums[i]`` for each such observation i: `products` over the pairs (i, j > i).
     """
     gap, left, right, start, size, height = tree
     n = leaves.shape[0]
-    row = np.empty(n)  # in the order of the observations, so that what is written out is contiguous
+    row = np.empty(n)  # in the order of the observations, so that writes are contiguous
     top = np.int64(-1)
     for r in range(first + 1, n):
         top = max(top, gap[r - 1])

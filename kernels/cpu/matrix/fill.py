@@ -20,7 +20,7 @@ from gpuclust.kernels.cpu.space import pairwise
 
 tile_rows_of = register_jitable(tile_rows)
 
-#: So few clusters are quicker done than handed to threads.
+#: Up to this number of clusters one thread is faster than several.
 SMALL = 512
 
 
@@ -29,8 +29,8 @@ def take_pairs(values, i, begin, distance, index):
     """Take the dissimilarities of cluster i to clusters begin, begin + 1, ... (all above i) into the minima of both.
 
     Clusters must come in increasing order of i, and then of begin; then a strict comparison is the tie rule (smaller
-    dissimilarity, then smaller index). The first loop only counts: it vectorises, and seldom finds anything. A value
-    that is not finite makes the minimum of its row -inf, for the algorithm to see.
+    dissimilarity, then smaller index). The first loop only counts, which vectorises; it seldom finds anything. A
+    value that is not finite makes the minimum of its row -inf, which the algorithm checks.
     """
     low = distance[begin : begin + values.size]
     best = distance[i]
@@ -54,7 +54,7 @@ def take_pairs(values, i, begin, distance, index):
 
 @uncounted
 def close_tile(matrix, start, row, column, n):
-    """Mirror a diagonal tile, and make the diagonal and everything past the last cluster infinite."""
+    """Mirror a diagonal tile; set its diagonal and all entries past the last cluster to infinity."""
     if row == column:
         for r in range(TILE):
             matrix[start + r * (TILE + 1)] = np.inf
@@ -200,8 +200,8 @@ def shared_minima(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run ``kernel(*piece, distance, index)`` on all threads; minima over all pieces.
 
-    A tile speaks for its rows and its columns, so each thread keeps minima of its own, of ``length`` clusters; they
-    are joined by the tie rule, which does not depend on who did what.
+    A tile contributes to the minima of its rows and of its columns, so each thread has minima of ``length`` clusters
+    of its own; these are joined by the tie rule, so the result does not depend on the threads.
     """
     parts: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -221,9 +221,9 @@ def shared_minima(
 def fill(
     kernel: Callable[..., Any], matrix: np.ndarray, n: int, pairs: int, *arguments: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fill a matrix of ``n`` clusters; the nearest cluster of every row and its dissimilarity.
+    """Fill a matrix of ``n`` clusters; return the nearest cluster of every row and its dissimilarity.
 
-    ``pairs``: dissimilarities that one piece of work should compute at most.
+    ``pairs``: the most dissimilarities that one piece of work should compute.
     """
     rows = tile_rows(n)
     length = max(1, pairs // (TILE * TILE))

@@ -1,4 +1,4 @@
-"""Minimum spanning tree of condensed dissimilarities (Prim), reading each of them once and storing nothing."""
+"""Minimum spanning tree of condensed dissimilarities by Prim's algorithm: each is read once, and O(n) memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tree_kernel(dtype: np.dtype) -> Callable[..., Any]:
             best = np.inf
             chosen = -1
             kept = 0
-            above = n * x - x * (x + 1) // 2 - x - 1  # of row x: entry (x, y), y > x, stands at above + y
+            above = n * x - x * (x + 1) // 2 - x - 1  # entry (x, y), y > x, of row x is at above + y
             for place in range(count):
                 y = outside[place]
                 if y == x:

@@ -5,9 +5,8 @@ new row p needs from the upper triangle stands in old tile rows at or below p's 
 row by tile row, never overtakes what is still to be read. Every tile row is made in two steps:
 
 * ``merge_rows``: gather both old rows of each new row, update them into one, then update its columns in the same way;
-find
-  the row's minimum.
-* ``place_tiles``: copy the finished rows to their new tiles, find the minima of the columns on the way.
+  find the row's minimum.
+* ``place_tiles``: copy the finished rows to their new tiles, and find the minima of the columns.
 
 For a pair p < q of new clusters the row update (p's own merge) comes before the column update (q's merge): the order
 of a sequential algorithm that merges pairs by increasing index.
@@ -132,10 +131,7 @@ def merge_round(
     new_size: np.ndarray,
     new_id: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Replace the matrix of ``size.size`` clusters by that of ``first.size``.
-
-    Nearest cluster and dissimilarity of each.
-    """
+    """Replace the matrix of ``size.size`` clusters by that of ``first.size``; return the nearest cluster of each."""
     n, count = size.size, first.size
     rows = tile_rows(count)
     distance = np.full(rows * TILE, np.inf, matrix.dtype)

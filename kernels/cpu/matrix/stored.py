@@ -9,11 +9,11 @@ import numpy as np
 
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.matrix import chain, fill, rounds, tiles
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Condensed dissimilarities read by one piece of work.
+#: Condensed dissimilarities read in a piece of work.
 PAIRS_READ = 1 << 24
 
 

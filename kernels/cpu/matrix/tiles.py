@@ -2,8 +2,7 @@
 
 Tile (I, J), I <= J, holds rows ``I*TILE ..`` and columns ``J*TILE ..`` as a C-ordered square. Tiles follow each other
 row by row. Tiles on the diagonal are kept symmetric, with infinity on the diagonal itself; rows and columns past the
-last cluster are infinite. So any row can be read without a case distinction, and an arg-min never sees what is not
-there.
+last cluster are infinite. So any row can be read without a case distinction, and an arg-min never finds padding.
 
 Functions here are inlined into kernels. Rows are sliced first and indexed by plain ranges: an index that Numba can't
 prove non-negative costs vectorisation.
@@ -23,7 +22,7 @@ def tile_rows(n: int) -> int:
 
 
 def tiled_size(n: int) -> int:
-    """Numbers that ``n`` clusters take in this layout, padding included."""
+    """Size of the array for ``n`` clusters in this layout, padding included."""
     rows = tile_rows(n)
     return rows * (rows + 1) // 2 * TILE * TILE
 
@@ -36,7 +35,7 @@ def tile_start(row, column, rows):
 
 @uncounted
 def read_row(matrix, rows, x, first, out):
-    """Copy the dissimilarities of ``x`` to the clusters of tile row ``first`` and later to their places in out."""
+    """Copy the dissimilarities of ``x`` to the clusters of tile rows ``first`` and later into ``out``."""
     own = x // TILE
     inside = x - own * TILE
     for tile in range(first, own):
@@ -75,12 +74,10 @@ def write_row(matrix, rows, x, values):
 
 @uncounted
 def nearest_in(values, ids, best, best_id, place):
-    """Take ``values`` of the clusters with these ids into a running minimum.
+    """Update a running minimum (dissimilarity, id, place) by the ``values`` of the clusters with these ids.
 
-    (dissimilarity, id, place of the cluster).
-
-    ``place`` counts from the start of ``values``. Blocks that hold nothing near enough are passed over by a loop that
-    only counts, so that it vectorises.
+    ``place`` counts from the start of ``values``. Blocks without a smaller value are skipped by a loop that only
+    counts, so that it vectorises.
     """
     for begin in range(0, values.size, TILE):
         block = values[begin : begin + TILE]

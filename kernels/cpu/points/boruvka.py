@@ -1,12 +1,12 @@
-"""Each component's shortest edge outwards, where boxes pay; see `gpuclust.core.backend.Outgoing`.
+"""Shortest edge out of each component, with bounding boxes; see `gpuclust.core.backend.Outgoing`.
 
-What is kept of a point between rounds is the nearest point outside its component, from a list of nearest neighbours
-made once, or a bound once that is used up. A point is searched again only if its bound is not above the shortest edge
-that its component has so far, and only up to that length.
+Between rounds each point keeps its nearest point outside its component, from a list of nearest neighbours made once,
+or, once the list is used up, a lower bound. A point is searched again only if its bound is not above the shortest
+edge that its component has so far, and only up to that length.
 
-A round need not give every component its edge. Where searches cost more than rounds, components that would take the
-most of them wait. They take in others meanwhile, and the largest of all, whose points lie in the middle and have used
-up their lists, is never searched.
+A round need not give every component its edge. If searches cost more than rounds, the components that need most of
+them are deferred. They grow meanwhile by the edges of others, and the largest, whose interior points have used up
+their lists, is never searched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from gpuclust.core.jit import ranges, run
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.points.tree_boruvka import (
     advance,
@@ -26,14 +26,14 @@ from gpuclust.kernels.cpu.points.tree_boruvka import (
     to_search,
 )
 
-#: Neighbours on the lists that the first rounds go by.
+#: Neighbours on the lists from which the first rounds are made.
 LISTED = 6
-#: Points in one piece of work that goes over all lists.
+#: Points in a piece of work that goes over all lists.
 PIECE = 4096
 
 
 class Arranged(Protocol):
-    """Points in an order of space; positions are places in it (`TreePoints`, `Screened`)."""
+    """Points in a spatial order; positions are places in that order (`TreePoints`, `Screened`)."""
 
     search_dominates: ClassVar[bool]  # searching some points costs more than a round: large components wait
 
@@ -48,7 +48,7 @@ class Arranged(Protocol):
         """Some of the points, arranged anew."""
 
     def originals(self) -> np.ndarray | None:
-        """For each point the smallest index of an equal one; ``None`` if no two are known to be equal."""
+        """Smallest index of an equal point for each point; ``None`` if no two are known to be equal."""
 
     def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions (n, k) and distances of the nearest others of each position, by (distance, index)."""
@@ -64,7 +64,7 @@ class Arranged(Protocol):
 
 
 class ByBoxes:
-    """The step of Borůvka's algorithm on points in space, of which one stands for all that are equal to it.
+    """The step of Borůvka's algorithm on points in spatial order; one point stands for all that are equal to it.
 
     O(n m) memory.
     """
@@ -106,7 +106,7 @@ class ByBoxes:
         return best_at, near[best_at].astype(np.int64), best
 
     def _known(self, here: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The shortest edge of each component that lists and earlier searches give, and where it starts."""
+        """Shortest edge of each component known from lists and earlier searches, and its start."""
         parts: list[tuple[np.ndarray, np.ndarray]] = []
 
         def minima() -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +131,6 @@ def _cheapest(here: np.ndarray, searched: np.ndarray, count: int) -> tuple[np.nd
 
 
 def outgoing(points: Points) -> ByBoxes | None:
-    """A search by boxes where that is quicker than one of all distances."""
+    """A search by boxes where that is faster than computing all distances."""
     arranged = boxed(points, LISTED)
     return None if arranged is None else ByBoxes(arranged)

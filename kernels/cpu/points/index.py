@@ -1,7 +1,7 @@
-"""Points searched box by box in single precision first: nearest neighbours, and nearest points of other components.
+"""Nearest neighbours, and nearest points of other components, screened box by box in single precision.
 
-For squared Euclidean distances in so many dimensions that a kd-tree passes over little. What is found is what a
-search of all distances finds, to the last bit (`gpuclust.kernels.cpu.space.screen`), several times sooner.
+For squared Euclidean distances in dimensions too high for a kd-tree to skip much. The results have the bits of a
+search of all distances (`gpuclust.kernels.cpu.space.screen`), in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gpuclust.core import jit, metrics
+from gpuclust.core import jit
 from gpuclust.core.duplicates import groups
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import BY_TREE, FEWEST
-from gpuclust.kernels.cpu.clusters.screen_pairs import Lists, search_all
+from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
 from gpuclust.kernels.cpu.space.screen import approach, box_size, out_of_reach, root_of, rows_a_piece, threshold
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
 
-#: Rows a piece of work.
+#: Rows in a piece of work.
 ROWS = 64
-#: By tree if it compares no more than this share of all pairs. Measured on 20,000 to 100,000 points of 4 to 32
-#: features: a tree takes 100 to 150 times its share of the time that screening takes.
+#: Largest fraction of all pairs that a tree may compare to be preferred to screening. Measured on 20,000 to 100,000
+#: points of 4 to 32 features: a tree takes 100 to 150 times that fraction of the time of screening.
 SCREENED = 1 / 128
 
 
@@ -40,7 +41,7 @@ class Screened:
     n : int
     points : Points
         In the order they were given.
-    order : ndarray of int64, shape (n,)
+    order : ndarray of shape (n,), int64
         The point at each position.
     search_dominates : bool
         See `gpuclust.kernels.cpu.points.boruvka.Arranged`.
@@ -49,7 +50,7 @@ class Screened:
     search_dominates: ClassVar[bool] = True
 
     def __init__(self, points: Points, order: np.ndarray | None = None) -> None:
-        """``order``: of a kd-tree with leaves no larger than boxes here, where there is one."""
+        """``order``: that of a kd-tree whose leaves are no larger than the boxes, if there is one."""
         self.points, self.n = points, points.n
         m, dtype = len(points.features), points.features.dtype
         most = box_size(self.n, m)
@@ -64,7 +65,7 @@ class Screened:
         return Screened(self.points.at(which))
 
     def originals(self) -> np.ndarray | None:
-        """For each point the smallest index of an equal one; ``None`` if no two are known to be equal."""
+        """Smallest index of an equal point for each point; ``None`` if no two are known to be equal."""
         group = groups(self.points)
         count = int(group.max()) + 1
         if count == self.n:
@@ -81,11 +82,11 @@ class Screened:
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
         own = self._rows, self._rows[:0], self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
-        search_all(METHODS["centroid"], Lists(*own), self._ready)
+        search_all(METHODS["centroid"], Rows(*own), self._ready)
         return near, held
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same by index, and of indices."""
+        """As `lists`, by index of the point instead of its position."""
         position, found = self.lists(k)
         index, distance = np.empty((self.n, k), np.int64), np.empty_like(found)
         for begin, end in ranges(self.n, 1 << 16):
@@ -111,10 +112,10 @@ class Screened:
 
 
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:
-    """Points arranged for the search that is the quickest for lists of k neighbours; ``None``: that of all distances.
+    """Points arranged for the fastest search for lists of k neighbours; ``None`` if that computes all distances.
 
-    By tree, if a sample compares no more than a share of all pairs with it: ``share``, or `SCREENED` where the other
-    way is to screen them. With few features both take as long then, and only one need be compiled.
+    By tree, if it compares no more than a fraction of all pairs on a sample: ``share``, or `SCREENED` if the
+    alternative is screening. With few features both take equally long then, and only one has to be compiled.
     """
     screens = _can_be_screened(points)
     if screens and len(points.features) > BY_TREE:
@@ -130,9 +131,9 @@ def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened
 
 
 def _can_be_screened(points: Points) -> bool:
-    """Whether they are of a metric that is screened, without weights, enough for that to pay, and do not overflow."""
+    """Whether points can be screened: their metric and number allow it, without weights or overflow."""
     features = points.features
-    wanted = metrics.screened(points.metric.name) and points.weights is None
+    wanted = points.metric.screened and points.weights is None
     if not wanted or points.n < FEWEST or not len(features):
         return False
     with np.errstate(over="ignore"):
@@ -144,7 +145,7 @@ def _can_be_screened(points: Points) -> bool:
 def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """See `Screened.outside`; for ``searched[begin:end]``.
 
-    ``best`` is lowered as shorter edges are found, also by other threads: that saves work, and decides nothing.
+    ``best`` is lowered as shorter edges are found, also by other threads: that saves work and changes no result.
     """
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     infinity = dtype.type(np.inf)
@@ -173,6 +174,9 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                 group[k, place] = rows[searched[begin + place], k]
             found[place], found_at[place] = infinity, -1
         home = leaf_of(starts, searched[begin])
+        # The loops here, in `summary_search` and in `screen_pairs` share their steps (`space.screen`, `space.simd`),
+        # not their order: the limits differ (component, factor of sizes, both lists of a pair), and so does the final
+        # test.
         for step in range(boxes):
             box = home ^ step
             left = starts[box]

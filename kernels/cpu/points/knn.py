@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core import jit, metrics
+from gpuclust.core import jit, metrics, preparation
 from gpuclust.core.jit import compiled, named, ranges, run
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Points a block: distances and the slices of four features stay in the first-level cache.
+#: Points in a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512
-#: The tree is taken if it compares no more than this share of all pairs. A pass compares all, at a third of the cost.
+#: Largest fraction of all pairs that the tree may compare. A pass compares all pairs, at a third of the cost of each.
 SHARE = 1 / 3
-#: Rows a piece of work.
+#: Rows in a piece of work.
 ROWS = 64
 
 
@@ -26,7 +26,7 @@ ROWS = 64
 def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Rows begin..end-1 of the lists: sorted by (distance, index), the point itself left out.
 
-    A metric that is a monotone function of a cheaper one (the root of a sum) is searched in that one's terms.
+    A metric that is a monotone function of a cheaper one (the root of a sum) is compared by the cheaper one.
     """
     row_of_distances = pairwise.row_kernel(metrics.ordering(metric), weighted)
     finish = pairwise.jitable(metric.finish)
@@ -81,9 +81,9 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
 
     Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
-    NaN. By boxes where that is quicker.
+    NaN. By boxes where that is faster.
     """
-    squares, finish = metrics.by_order(points)
+    squares, finish = preparation.by_order(points)
     arranged = boxed(squares, k, SHARE)
     if arranged is not None:
         index, distance = arranged.knn(k)

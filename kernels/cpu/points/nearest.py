@@ -10,21 +10,21 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, ranges, run
-from gpuclust.core.metrics import Metric, Points
+from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import fill
 from gpuclust.kernels.cpu.matrix.fill import take_pairs
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Points a block: distances and the slices of four features stay in the first-level cache.
+#: Points in a block: distances and the slices of four features stay in the first-level cache.
 BLOCK = 512
-#: Rows a piece of work.
+#: Rows in a piece of work.
 ROWS = 64
 
 
 @cache
 def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
-    """Nearest neighbour of every point; each pair is computed once and counts for both.
+    """Nearest neighbour of every point; each pair is computed once, for both points.
 
     One piece: rows top..bottom-1.
     """
@@ -89,7 +89,7 @@ def _arguments(points: Points) -> tuple[Any, ...]:
 
 
 def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Index of every point's nearest neighbour (smallest index on ties) and its distance; by boxes if quicker."""
+    """Index of every point's nearest neighbour (smallest index on ties) and its distance; by boxes if faster."""
     arranged = boxed(points, 1)
     if arranged is not None:
         index, distance = arranged.knn(1)

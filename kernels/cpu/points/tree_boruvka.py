@@ -1,10 +1,10 @@
-"""Each component's shortest edge outwards, by a kd-tree: the step of Borůvka's algorithm.
+"""Shortest edge out of each component by a kd-tree: the step of Borůvka's algorithm.
 
-Points stand in the order of the tree, `LEAF` more behind the last. What is kept of a point between rounds is the
-nearest point outside its component (``near``, a position) and its distance (``bound``); or, with -1, only a bound
-that no point outside is nearer than. A list of nearest neighbours, made once, gives the first of these. Once a list
-is used up, the point is searched again only if its bound is not above the shortest edge that its component has so
-far, and only up to that length. Subtrees that lie wholly in the component are passed over.
+Points are in the order of the tree, padded by `LEAF`. Between rounds each point keeps its nearest point outside its
+component (``near``, a position) and its distance (``bound``); or -1 and a lower bound of that distance. The first of
+these come from a list of nearest neighbours, made once. When a list is used up, the point is searched again only if
+its bound is not above the shortest edge that its component has so far, and only up to that length. Subtrees that lie
+wholly in the component are skipped.
 
 March, Ram, Gray 2010, Fast Euclidean minimum spanning tree: algorithm, analysis, and applications.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
-from gpuclust.core.metrics import Metric
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.points import tree_knn
 from gpuclust.kernels.cpu.points.tree_knn import STACK, bounds
 from gpuclust.kernels.cpu.space import kdtree, pairwise
@@ -35,7 +35,7 @@ def comes_before(a, b, c, d):
 
 @compiled
 def advance(component, ids, listed, lengths, near, bound, begin, end, best, best_at):
-    """Bring points begin..end-1 up to date with a new partition, and take what they have into the minima.
+    """Update points begin..end-1 after a change of the partition, and the minima of components by their edges.
 
     ``best[c]`` is the length of the shortest edge from component c that is known, ``best_at[c]`` where it starts.
     """
@@ -73,7 +73,7 @@ def take_edge(q, own, ids, near, bound, best, best_at):
 
 @compiled
 def join_minima(ids, near, best, best_at, other, other_at):
-    """Take the minima of another thread into ``best``."""
+    """Update ``best`` by the minima of another thread."""
     for c in range(best.size):
         at, mine = other_at[c], best_at[c]
         if at < 0:
@@ -87,7 +87,7 @@ def join_minima(ids, near, best, best_at, other, other_at):
 
 @compiled
 def take_found(component, ids, near, bound, searched, best, best_at):
-    """Take the edges of the points just searched into the minima; the others are now known to be no shorter."""
+    """Update the minima by the edges of the points just searched; the bounds of the others are raised."""
     for q in searched:
         if near[q] >= 0:
             take_edge(q, component[q], ids, near, bound, best, best_at)
@@ -98,7 +98,7 @@ def take_found(component, ids, near, bound, searched, best, best_at):
 
 @compiled
 def to_search(component, near, bound, best):
-    """Positions whose bound leaves it open whether they have the shortest edge of their component."""
+    """Positions that, by their bound, may have the shortest edge of their component."""
     count = 0
     for q in range(near.size):
         count += near[q] < 0 and bound[q] <= best[component[q]]
@@ -133,17 +133,17 @@ def component_of_nodes(component, depth, of_node):
 def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Nearest points of other components for ``searched[begin:end]``, up to what their components have already.
 
-    ``best`` is lowered as shorter edges are found, also by other threads: that saves work, and decides nothing.
+    ``best`` is lowered as shorter edges are found, also by other threads: that saves work and changes no result.
     """
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    between_boxes, from_points = bounds(metric, weighted, dtype)
+    between_boxes, from_points, push_children = bounds(metric, weighted, dtype)
     stamp = jit.stamp(metrics, pairwise, kdtree, tree_knn)
     infinity = dtype.type(np.inf)
 
     @uncounted
     @named(metric.name, weighted, dtype)
     def reach(active, component, best, found):
-        """How far the farthest-reaching search of a leaf has to look."""
+        """Largest search radius of the points of a leaf."""
         far = dtype.type(-1)
         for a in range(active.size):
             far = max(far, min(best[component[active[a]]], found[a]))
@@ -151,25 +151,8 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 
     @uncounted
     @named(metric.name, weighted, dtype)
-    def search_leaves(
-        features,
-        summary,
-        weights,
-        p,
-        ids,
-        low,
-        high,
-        depth,
-        component,
-        of_node,
-        best,
-        near,
-        bound,
-        searched,
-        begin,
-        end,
-        buffers,
-    ):
+    def search_leaves(points, component, of_node, best, near, bound, searched, begin, end, buffers):
+        features, summary, weights, p, ids, low, high, depth = points
         out, scratch, gaps, found, found_at, nodes, nearest = buffers
         n = component.size
         leaves = (1 << depth) - 1
@@ -200,17 +183,7 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                     if nearest[top] > far or of_node[node] == common:
                         continue
                     if node < leaves:
-                        near_child, other = 2 * node + 1, 2 * node + 2
-                        near_gap = between_boxes(low, high, own, near_child, weights, p)
-                        other_gap = between_boxes(low, high, own, other, weights, p)
-                        if other_gap < near_gap:
-                            near_child, other = other, near_child
-                            near_gap, other_gap = other_gap, near_gap
-                        nodes[top] = other
-                        nearest[top] = other_gap
-                        nodes[top + 1] = near_child
-                        nearest[top + 1] = near_gap
-                        top += 2
+                        top = push_children(node, top, own, nodes, nearest, low, high, weights, p)
                         continue
                     from_points(features, left, low[node], high[node], weights, p, gaps)
                     there = node - leaves
@@ -286,6 +259,6 @@ def search_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
             np.empty(STACK, dtype),
         )
         points = features, summary, weights, p, ids, low, high, depth
-        search_leaves(*points, component, of_node, best, near, bound, searched, begin, end, buffers)
+        search_leaves(points, component, of_node, best, near, bound, searched, begin, end, buffers)
 
     return search

@@ -1,4 +1,4 @@
-"""Points in the order of a kd-tree: what the searches by tree work on, and whether one is worth while."""
+"""Points in the order of a kd-tree, for searches by tree; whether such a search pays."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuclust.core.jit import compiled, ranges, run, uncounted
-from gpuclust.core.metrics import Points
+from gpuclust.core.points import Points
 from gpuclust.core.sizes import TREE_FEATURES
 from gpuclust.kernels.cpu.points.tree_boruvka import component_of_nodes, search_kernel
 from gpuclust.kernels.cpu.points.tree_knn import knn_kernel
 from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.kernels.cpu.space.kdtree import LEAF, Tree
 
-#: Leaves a piece of work, and points searched in one.
+#: Leaves in a piece of work, and points searched in one.
 PIECE = 64
 SEARCHED = 4096
-#: The tree is taken for nearest neighbours if lists compare no more than this share of all pairs. Measured: at an
+#: Largest fraction of all pairs that lists may compare for nearest neighbours to be searched by tree. Measured: at an
 #: eighth both take the same time. A pair costs four times as much by tree (short vectors, bounds), and a pass over
-#: all pairs does half of them.
+#: all pairs computes half of them.
 SHARE = 1 / 8
-#: Leaves that are searched to measure the share; and first, for points of so many features that no box is far away.
+#: Leaves searched to measure that fraction; and in a first attempt, which suffices where no box can be skipped.
 SAMPLE, GLANCE = 16, 3
 
 
@@ -37,9 +37,9 @@ class TreePoints:
     points : Points
         In the order they were given; features of weight zero are left out.
     tree : Tree
-    features : (m, n + LEAF) array
+    features : array of shape (m, n + LEAF)
         In the order of the tree, with zeros behind the last.
-    first : (nodes,) array of int64
+    first : array of shape (nodes,), int64
         The smallest index in each node.
     search_dominates : bool
         See `gpuclust.kernels.cpu.points.boruvka.Arranged`.
@@ -77,7 +77,7 @@ class TreePoints:
         return position, distance
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same by index, and of indices. O(n k) memory."""
+        """As `lists`, by index of the point instead of its position. O(n k) memory."""
         order, search = self.tree.order, self._search()
         index = np.empty((self.n, k), np.int64)
         distance = np.empty((self.n, k), self.features.dtype)
@@ -94,7 +94,7 @@ class TreePoints:
         return index, distance
 
     def share_compared(self, k: int, leaves: int) -> float:
-        """The share of all pairs that lists of k neighbours compare, measured on some leaves spread over the tree."""
+        """Fraction of all pairs that lists of k neighbours compare, measured on some leaves spread over the tree."""
         search = self._search()
         counts: list[tuple[int, int]] = []
 
@@ -143,7 +143,7 @@ class TreePoints:
         run(kernel, [(*common, near, bound, searched, *piece) for piece in ranges(searched.size, SEARCHED)])
 
     def originals(self) -> np.ndarray | None:
-        """For each index the smallest index of an equal point; ``None`` if no two points are equal."""
+        """Smallest index of an equal point for each index; ``None`` if no two points are equal."""
         lowest = self.tree.order.copy()
         common = (self.features, self.tree.order, self.first, self.tree.low, self.tree.high, self.tree.depth)
         run(lambda begin, end: find_equals(*common, begin, end, lowest), ranges(self.leaves, PIECE))
@@ -155,7 +155,7 @@ class TreePoints:
 
 
 def index_type(n: int) -> type[np.signedinteger[Any]]:
-    """Positions are stored in half the memory where they fit."""
+    """The integer type of positions: 32 bits if they fit."""
     return np.int32 if n < 2**31 else np.int64
 
 
@@ -179,24 +179,24 @@ def arrange(points: Points) -> TreePoints | None:
 
 
 def quicker(arranged: TreePoints, k: int, share: float) -> bool:
-    """Whether lists of k neighbours of a sample compare no more than a share of all pairs."""
+    """Whether lists of k neighbours of a sample compare no more than a fraction of all pairs."""
     return arranged.share_compared(k, GLANCE) <= 4 * share and arranged.share_compared(k, SAMPLE) <= share
 
 
 def worth_a_tree(points: Points, k: int) -> bool:
-    """Whether it is worth a try."""
+    """Whether the tree is tried at all."""
     return len(points.features) <= TREE_FEATURES and points.n > 2 * k
 
 
 def _diagonal(points: Points, tree: Tree) -> float:
-    """No two points are farther apart than the corners of their bounding box, rounded sums and all."""
+    """Distance of the opposite corners of the bounding box: no computed distance of two points exceeds it."""
     corners = np.ascontiguousarray(np.stack((tree.low[0], tree.high[0]), axis=1))
     box = replace(points, features=corners, summary=np.zeros(2, corners.dtype))
     return float(pairwise.condensed(box)[0])
 
 
 def _smallest_indices(order: np.ndarray, depth: int) -> np.ndarray:
-    """Of each node; a leaf's points are in order."""
+    """Smallest index in each node; the points of a leaf are in order."""
     leaves = (1 << depth) - 1
     first = np.empty(2 * leaves + 1, np.int64)
     first[leaves:] = order[order.size * np.arange(leaves + 1) >> depth]
@@ -208,7 +208,7 @@ def _smallest_indices(order: np.ndarray, depth: int) -> np.ndarray:
 
 @uncounted
 def touch(low, high, a, b):
-    """Whether two boxes have a place in common."""
+    """Whether two boxes intersect."""
     k = 0
     while k < low.shape[1] and low[a, k] <= high[b, k] and low[b, k] <= high[a, k]:
         k += 1

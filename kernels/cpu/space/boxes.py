@@ -1,8 +1,8 @@
-"""Boxes around clusters whose rows are in the order of a kd-tree, so that searches pass over most of them.
+"""Bounding boxes of clusters whose rows are in the order of a kd-tree, so that searches skip most of them.
 
 The tree is the one of `gpuclust.kernels.cpu.space.kdtree`: complete, without pointers. When clusters merge, the union
-takes the row of its first part, and the rows left are closed. Leaves keep their clusters, fewer and fewer; where they
-start is kept, and the boxes are computed anew. That is cheaper than a new tree, and nearly as good for a while.
+takes the row of its first part, and gaps are closed. Leaves keep their clusters, whose number falls; their starts are
+updated, and the boxes are refitted. That is cheaper than a new tree, and nearly as good for some rounds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import jit
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, inlined, named, uncounted
 from gpuclust.kernels.cpu.space import kdtree
 
-#: Clusters a leaf has at most when the tree is made.
+#: Largest number of clusters in a leaf when the tree is made.
 LEAF = 16
-#: A new tree is made when this share of the clusters is left.
+#: A new tree is made when this fraction of the clusters is left.
 WORN = 0.5
 
 
@@ -27,13 +27,13 @@ class Boxes(NamedTuple):
 
     Attributes
     ----------
-    centers, size, scatter : ndarray, shapes (n, m), (n,) and (n,)
+    centers, size, scatter : ndarray of shape (n, m), (n,) and (n,)
         Of the clusters.
-    low, high : ndarray, shape (nodes, m)
+    low, high : ndarray of shape (nodes, m)
         Corners of each node's box.
-    least_size, least_scatter : ndarray, shape (nodes,)
+    least_size, least_scatter : ndarray of shape (nodes,)
         The smallest in each node. Of a node without clusters this, and ``low``, are infinite.
-    starts : ndarray of int64, shape (leaves + 1,)
+    starts : ndarray of shape (leaves + 1,), int64
         The first row of each leaf.
     """
 
@@ -48,11 +48,11 @@ class Boxes(NamedTuple):
 
 
 class Leaves:
-    """Which rows the leaves of a tree hold, while clusters merge.
+    """The rows in each leaf of a tree, while clusters merge.
 
     Attributes
     ----------
-    starts : ndarray of int64, shape (leaves + 1,)
+    starts : ndarray of shape (leaves + 1,), int64
         The first row of each leaf.
     built : int
         The number of clusters when the tree was made.
@@ -65,15 +65,15 @@ class Leaves:
 
     @property
     def worn(self) -> bool:
-        """Whether so many clusters are gone that a new tree pays."""
+        """Whether few enough clusters are left for a new tree to pay."""
         return self.starts[-1] <= WORN * self.built
 
     def keep(self, kept: np.ndarray) -> None:
-        """Of the rows only these are left, and closed up."""
+        """Keep only these rows, without gaps."""
         self.starts = np.searchsorted(kept, self.starts)
 
     def boxes(self, centers: np.ndarray, size: np.ndarray, scatter: np.ndarray, most: int) -> Boxes:
-        """The tree with at most some ``most`` clusters in a leaf, where it is that deep; O(n m) time."""
+        """The tree, cut where a leaf has at most about ``most`` clusters; O(n m) time."""
         n, m = centers.shape
         leaves = 1 << min(kdtree.depth_for(n, most), (self.starts.size - 1).bit_length() - 1)
         starts = self.starts[:: (self.starts.size - 1) // leaves].copy()
@@ -94,6 +94,18 @@ def leaf_of(starts, row):
         else:
             high = middle
     return low
+
+
+# Shared with `summary_chain`: 0.98 to 1.02 of the CPU time of two copies (ward, 20,000 points in 2-D).
+@inlined
+def fit_children(node, low, high, least_size, least_scatter):
+    """Fit the box of a node to those of its children."""
+    a, b = 2 * node + 1, 2 * node + 2
+    for k in range(low.shape[1]):
+        low[node, k] = min(low[a, k], low[b, k])
+        high[node, k] = max(high[a, k], high[b, k])
+    least_size[node] = min(least_size[a], least_size[b])
+    least_scatter[node] = min(least_scatter[a], least_scatter[b])
 
 
 @cache
@@ -117,11 +129,6 @@ def _fit_kernel(dtype: np.dtype) -> Any:
                 least_size[node] = min(least_size[node], size[row])
                 least_scatter[node] = min(least_scatter[node], scatter[row])
         for node in range(leaves - 1, -1, -1):
-            a, b = 2 * node + 1, 2 * node + 2
-            for k in range(m):
-                low[node, k] = min(low[a, k], low[b, k])
-                high[node, k] = max(high[a, k], high[b, k])
-            least_size[node] = min(least_size[a], least_size[b])
-            least_scatter[node] = min(least_scatter[a], least_scatter[b])
+            fit_children(node, low, high, least_size, least_scatter)
 
     return fit

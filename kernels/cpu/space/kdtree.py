@@ -2,8 +2,8 @@
 
 Nodes are numbered as in a heap: 0 is the root, 2 i + 1 and 2 i + 2 are the children of i, and node j of level d (its
 number is 2**d - 1 + j) holds the positions n j >> d up to n (j + 1) >> d of ``order``. A node is split at its
-children's border, along the longest side of its bounding box, by (coordinate, index): which point goes where does
-not depend on the number of threads, nor do equal coordinates.
+children's border, along the longest side of its bounding box, by (coordinate, index): so the tree does not depend on
+the number of threads, also where coordinates are equal.
 
 Bentley 1975, Multidimensional binary search trees used for associative searching.
 """
@@ -17,11 +17,12 @@ from numba.extending import register_jitable
 
 from gpuclust.core.jit import compiled, ranges, run, uncounted
 
-#: Points a leaf has at most. Half of it at least: two vectors of distances are as quick to compute as one tree step.
+#: Largest number of points in a leaf; the smallest is half of it. Two vectors of distances take as long to compute as
+#: one step of a descent.
 LEAF = 32
-#: Points of a subtree that one call builds: its keys stay in the second-level cache, and it takes some milliseconds.
+#: Points of a subtree that one call builds in a few milliseconds: its keys stay in the second-level cache.
 SUBTREE = 1 << 15
-#: Numbers that one call gathers at most, for all levels that it goes through: some 0.1 s.
+#: Most numbers that one call gathers, over all levels: about 0.1 s.
 PIECE = 1 << 23
 #: Rows written at a time.
 ROWS = 64
@@ -32,9 +33,9 @@ class Tree(NamedTuple):
 
     Attributes
     ----------
-    order : ndarray of int64, shape (n,)
+    order : ndarray of shape (n,), int64
         The point at each position; increasing within a leaf.
-    low, high : ndarray of the features' dtype, shape (2 ** (depth + 1) - 1, m)
+    low, high : ndarray of shape (2 ** (depth + 1) - 1, m), the features' dtype
         Corners of the bounding box of each node.
     depth : int
         Level of the leaves.
@@ -63,10 +64,10 @@ def comes_first(key, index, other_key, other_index):
 
 @uncounted
 def select(keys, order, begin, end, place):
-    """Order positions begin..end-1 so that what belongs at ``place`` is there, and nothing before it comes later.
+    """Partition positions begin..end-1 so that the entry at ``place`` is that of the sorted order.
 
     Quickselect (Hoare 1961, Algorithm 65: Find). The pivot is the median of three entries at places that a fixed
-    generator draws, so that no usual order of the points is a bad one.
+    generator draws, so that no common order of the points is a bad case.
     """
     seed = np.uint32(begin + 1)
     while end - begin > 1:

@@ -1,4 +1,4 @@
-"""Rows of distances on the CPU: the inner loop that every other CPU kernel is built on, and whole matrices of it."""
+"""Rows of distances on the CPU, the inner loop of the other CPU kernels, and whole distance matrices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
     """The function ``row(F, sF, i, G, sG, j0, j1, w, p, out, scratch)`` of a metric, to be called in compiled code.
 
     It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
-    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.metrics.Points`, all of one dtype, out
+    (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.points.Points`, all of one dtype, out
     too. w holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch``
     needs j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
     """
@@ -161,7 +161,7 @@ def affordable(metric: Metric, m: int) -> int:
 def rows_a_piece(metric: Metric, m: int, n: int, most: int) -> int:
     """Rows compared with ``n`` points by one piece of work: ``most``, or fewer where that would take long.
 
-    Rows share what is read of the points, so of a metric that is cheap it is not less than eight.
+    Rows share the reads of the points, so for a cheap metric it is at least eight.
     """
     return max(1 if metric.heavy else 8, min(most, affordable(metric, m) // n))
 

@@ -1,10 +1,9 @@
 """Bounds of squared distances of centroids in two parts (`gpuclust.core.centroids`) from those of rounded ones.
 
-The error of a cluster is the sum of the absolute values of its ``low`` parts, which is no less than how far its
-rounded centroid is from the true one. Of two clusters whose errors add up to e, the distances r of the rounded and p
+The error of a cluster is the sum of the absolute values of its ``low`` parts, an upper bound of the distance of its
+rounded centroid from the true one. For two clusters whose errors add up to e, the distances r of the rounded and p
 of the true centroids differ by e at most, so that ``r² <= (p + e)² <= p² (1 + t) + e² (1 + 1 / t)`` for every t > 0,
-and the same with r and p exchanged. Both are computed with a relative error of some (m + 4) eps, which t makes room
-for.
+and the same with r and p exchanged. Both are computed with a relative error of about (m + 4) eps, which t includes.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Squared distances screened in single precision: which of a box of points may be near enough, for several rows.
+"""Screening of squared distances in single precision: the points of a box that may be near enough to several rows.
 
-In many dimensions few boxes can be passed over, and what counts is the time a pair takes. So a box of some hundred
-points is compared in single precision, relative to its middle, with all sums in registers. What is near enough for a
-proven bound of the error is then computed and compared as always: the result is the same to the last bit.
+In many dimensions few boxes can be skipped, and the time per pair decides. So a box of some hundred points is
+compared in single precision, relative to its middle, with all sums in registers. Pairs that are near enough, given a
+proven bound of the error, are then computed and compared in full: the result is the same to the last bit.
 
 The bound. Coordinates are scaled so that those of the box, relative to its middle, are about one at most: each box
-has its own scale, so that one number that is far larger than all others does not make all others vanish. They are off
-by a relative eps / 2, those of a row by that of its distance and the box's radius: so distances, as roots, by eps
-times the radius and a relative error of eps each way. A sum of m squares is right to (m + 2) eps. Twice all that is
-allowed for. A row too far away for single precision is infinitely far; where what it asks for is, too, double
-precision decides.
+has its own scale, so that one very large number does not make all others underflow. Their relative error is eps / 2,
+and that of a row's coordinates is relative to its distance and the box's radius: so distances, as roots, have an
+error of eps times the radius and a relative error of eps, in both directions. A sum of m squares has a relative error
+of (m + 2) eps. Twice all that is allowed for. A row that overflows in single precision is infinitely far; if its
+limit is infinite as well, double precision decides.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from gpuclust.kernels.cpu.space import boxes, simd
 from gpuclust.kernels.cpu.space.boxes import Boxes
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
-#: Features of a box that fit the first-level cache with what else is there, and how much longer a pair takes beyond.
+#: Features of a box that fit the first-level cache, and how much longer a pair takes with more.
 FEATURES, BEYOND = 10240, 1.25
-#: Points a box has at most.
+#: Largest number of points in a box.
 MOST = 512
-#: Features of pairs that are screened in one call, some 0.2 s.
+#: Number of pairs times features that are screened in one call, about 0.2 s.
 PIECE = 1 << 30
-#: The scale of a box is at most this power of two times that of all points.
+#: Largest exponent of the scale of a box relative to that of all points.
 ZOOM = 200
-#: Coordinates not worth a second thread.
+#: Number of coordinates below which one thread does all the work.
 SMALL = 1 << 17
 _EPS = float(np.finfo(np.float32).eps)
 
 
 def box_size(n: int, m: int) -> int:
-    """Points that a box should have at most: so that few of `LANES` are idle, and the box fits the cache.
+    """Largest number of points in a box such that few of `LANES` are idle and the box fits the cache.
 
-    Of very many features they are fewer: two boxes meet in one piece of work.
+    With very many features boxes are smaller, since two boxes are compared in one piece of work.
     """
 
     def cost(count: int) -> float:
@@ -61,29 +61,30 @@ def rows_a_piece(n: int, m: int, most: int) -> int:
 
 
 class Screen(NamedTuple):
-    """Boxes of points made ready for screening: scaled, relative to the middle of the box, in single precision.
+    """Boxes of points prepared for screening: scaled, relative to the middle of the box, in single precision.
 
     Attributes
     ----------
-    features : ndarray of float32, shape (boxes, m, points a box rounded up to LANES)
-        In the scale of the box, as all in single precision. The first is NaN where there is no point.
-    other : ndarray of float32, shape (boxes, points a box rounded up)
-        What a linkage has beside the distance: sizes or scatter.
-    least : ndarray of float32, shape (boxes,)
+    features : ndarray of shape (boxes, m, points a box rounded up to LANES), float32
+        In the scale of the box, like all arrays in single precision. The first feature is NaN where there is no
+        point.
+    other : ndarray of shape (boxes, points a box rounded up), float32
+        The second quantity in a linkage's dissimilarity: sizes or scatter.
+    least : ndarray of shape (boxes,), float32
         The smallest of them.
-    middle : ndarray, shape (boxes, m)
-    extent : ndarray of float32, shape (boxes, m)
+    middle : ndarray of shape (boxes, m)
+    extent : ndarray of shape (boxes, m), float32
         The largest absolute feature.
-    radius : ndarray of float64, shape (boxes,)
-        How far the points are from the middle at most, in the scale of the box.
-    starts : ndarray of int64, shape (boxes + 1,)
+    radius : ndarray of shape (boxes,), float64
+        Largest distance of the points from the middle, in the scale of the box.
+    starts : ndarray of shape (boxes + 1,), int64
         The first point of each box.
     scale : float
         A power of two that makes the largest coordinate of all about one.
-    factor : ndarray, shape (boxes,)
+    factor : ndarray of shape (boxes,)
         The scale of each box: a power of two that makes the largest of its features about one.
-    zoom : ndarray of float64, shape (boxes,)
-        How many times the scale of all points that is.
+    zoom : ndarray of shape (boxes,), float64
+        Ratio of `factor` to the scale of all points.
     """
 
     features: np.ndarray
@@ -99,7 +100,7 @@ class Screen(NamedTuple):
 
 
 def screen(tree: Boxes, spread: bool) -> Screen:
-    """Make the leaves of a tree ready; ``other`` is the scatter if ``spread``, otherwise the size."""
+    """Prepare the leaves of a tree for screening; ``other`` is the scatter if ``spread``, otherwise the size."""
     n, m = tree.centers.shape
     dtype = tree.centers.dtype
     count = tree.starts.size - 1
@@ -191,9 +192,9 @@ def approach(group, middle, extent, scale, ours, gaps):
             d = abs(d) - most
             d = d if d > nothing else nothing
             gaps[place] += d * d
-    shy = np.float32(1 - _EPS * (group.shape[0] + 16))
+    lessened = np.float32(1 - _EPS * (group.shape[0] + 16))
     for place in range(gaps.size):
-        gaps[place] *= shy
+        gaps[place] *= lessened
 
 
 @uncounted
@@ -206,7 +207,7 @@ def threshold(root, error, m):
 def root_of(most, lost, own, scale):
     """Scaled root of the upper bound of a square in exact arithmetic, for a computed dissimilarity of ``most``.
 
-    ``lost`` is what underflow may have taken from it, and ``own`` the part of it that is not of the square.
+    ``lost`` bounds the loss by underflow, and ``own`` is the part of the dissimilarity that is not the square.
     """
     rest = (float(most) + lost) * (1 + 16 * _EPS)
     return np.sqrt(max(rest - own, 0.0)) * (scale * (1 + _EPS))
@@ -216,7 +217,7 @@ def root_of(most, lost, own, scale):
 def out_of_reach(group, place, middle, extent, scale, zoom, root):
     """Whether column ``place`` of a group of rows is farther from a box than ``root``, in double precision.
 
-    For rows that single precision, in the scale of the box, cannot tell: that of all points is ``scale``.
+    For rows that overflow in single precision in the scale of the box; ``scale`` is that of all points.
     """
     total = 0.0
     for k in range(group.shape[0]):
@@ -234,7 +235,7 @@ def bounded(square, error, m):
 
 @uncounted
 def smallest(lowest, few):
-    """Keep the smallest of ``lowest`` in ``few``, in order; infinite where there are fewer."""
+    """Keep the smallest values of ``lowest`` in ``few``, sorted; infinite where there are fewer."""
     for k in range(few.size):
         few[k] = np.inf
     last = few.size - 1
@@ -249,5 +250,5 @@ def smallest(lowest, few):
 
 
 def modules() -> tuple[Any, ...]:
-    """The modules to stamp kernels with that use this one (`gpuclust.core.jit.stamp`)."""
+    """Modules for the stamp (`gpuclust.core.jit.stamp`) of kernels that use this one."""
     return sys.modules[__name__], simd, boxes

@@ -1,7 +1,7 @@
 """Explicit SIMD, as LLVM vectors, for loops that LLVM does not vectorise well.
 
-Comparisons of 64 numbers at a time, whose results are the bits of one integer: a loop that looks for the few small
-numbers in a block spends most of its time on asking. And squared distances of several points to a block of others
+Comparisons of 64 numbers at a time, whose results are the bits of one integer: a search for the few small numbers in
+a block otherwise spends most of its time on comparisons. And squared distances of several points to a block of others
 with all sums in registers: a loop over points loads and stores the sums for every few features.
 """
 
@@ -22,7 +22,7 @@ LANES = 64
 #: registers, 32 of 16 numbers with AVX-512 and 16 of 8 or 32 of 4 without.
 TOGETHER = 4
 ACROSS = 64 if binding.get_host_cpu_features().get("avx512f") else 16
-#: What sums whose error is bounded anyway may be made of: fused operations.
+#: Fast-math flags of sums whose error is bounded separately: fused operations are allowed.
 LOOSE = ("contract", "nsz")
 
 
@@ -178,7 +178,7 @@ def others(numbers, start, own):
 
 @uncounted
 def lowest_bit(bits):
-    """The place of the lowest bit that is set; of no bits, 64."""
+    """Index of the lowest set bit; 64 if none is set."""
     return _lowest_bit(bits)
 
 
@@ -186,7 +186,7 @@ def lowest_bit(bits):
 def squares(features, ours, places, first, out):
     """``out[r, j]``: the sum over k of ``(features[k, j] - ours[k, places[first + r]])**2``, for `TOGETHER` rows r.
 
-    In whatever order and with fused operations: to be used where the error is bounded. All arrays are contiguous,
+    In any order and with fused operations: only for uses that bound the error. All arrays are contiguous,
     ``features`` and ``out`` with a multiple of `LANES` columns, of one type; there is at least one feature.
     """
     return _squares(features, ours, places, first, out)

@@ -420,6 +420,7 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     from gpuclust.core import methods, metrics, preparation
     from gpuclust.core.backend import select
     from gpuclust.core.clusters import Clusters
+    from gpuclust.kernels.reference import pairwise
     from gpuclust.kernels.reference.candidates import between_clusters
 
     r = np.random.default_rng([case.seed, 5])
@@ -449,7 +450,7 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
         by_row = np.argsort(tree.ids)
         found.append((place[tree.nearest[by_row]], tree.distance[by_row]))
     squares = rule.pairs == "largest" and case.metric == "euclidean"
-    square = between_clusters(points, rule, clusters)
+    square = between_clusters(pairwise.pairwise(points, points), rule, clusters)
     lists, far = cpu.knn(points, int(r.integers(1, points.n)))
     limits = limits_of_clusters(rule, clusters, limits_of_points(far[:, -1], len(points.features)))
     candidate = np.zeros(square.shape, bool)

@@ -37,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "median": {"y": X},
     "ward": {"y": X},
     "plan": {"n": 10, "m": 2},
+    "warm": {"method": "single", "device": "cpu"},
     "pdist": {"X": X},
     "cdist": {"XA": X, "XB": X},
     "squareform": {"X": Y},

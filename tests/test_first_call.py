@@ -162,7 +162,7 @@ def test_large_jobs_and_little_memory_are_left_to_compiled_kernels(uncompiled):
     assert uncompiled == ["cpu"] * 3
 
 
-def test_unknown_mode(monkeypatch):
+def test_unknown_mode(uncompiled, monkeypatch):
     monkeypatch.setenv("GPUCLUST_COMPILE", "never")
     with pytest.raises(ValueError, match='GPUCLUST_COMPILE must be "auto" or "always", got \'never\''):
         gpuclust.linkage(data("normal", 5, 77), device="cpu")

@@ -62,7 +62,7 @@ def brief(kernel: Any, steps: int) -> Any:
         How often the loop is gone through.
     """
     global _steps
-    if kernel.overloads or steps > BRIEF - _steps or _wanted() or on_disk(kernel):
+    if _wanted() or kernel.overloads or steps > BRIEF - _steps or on_disk(kernel):
         return kernel
     _steps += steps
     return kernel.py_func

@@ -48,7 +48,9 @@ def warm(
     Raises
     ------
     ValueError
-        For a method, metric, dtype or device that does not exist.
+        For a method, metric, dtype or device that does not exist, or no method at all.
+    TypeError
+        If ``method`` is neither a name nor a sequence of names.
     BackendUnavailable
         If the device asked for cannot be used.
 
@@ -58,7 +60,7 @@ def warm(
     >>> seconds = warm("single", device="cpu")
     """
     started = time.perf_counter()
-    names = list(METHODS) if method is None else [method] if isinstance(method, str) else list(method)
+    names = _names(method)
     device = "cpu" if device == "auto" else device
     with compiling():
         for name in names:
@@ -75,3 +77,14 @@ def warm(
         leaves_list(Z)
         suggest_k(Z)
     return time.perf_counter() - started
+
+
+def _names(method: str | Sequence[str] | None) -> list[str]:
+    if method is None:
+        return list(METHODS)
+    names = [method] if isinstance(method, str) else method
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"method must be the name of a linkage or a list of names, got {method!r}.")
+    if not names:
+        raise ValueError("method must name at least one linkage, got an empty list.")
+    return list(names)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import compiling
 from gpuclust.core.methods import METHODS, resolve
 from gpuclust.distance import pdist
@@ -61,15 +62,16 @@ def warm(
     """
     started = time.perf_counter()
     names = _names(method)
-    device = "cpu" if device == "auto" else device
+    place = Device(device)
+    place = CPU if place.automatic else place
     with compiling():
         for name in names:
             rule = resolve(name)
             used = "euclidean" if rule.on_squares else metric
             for n, m in SHAPES:
                 X = np.random.default_rng(0).random((n, m)) + 0.1
-                Z = linkage(X, name, used, dtype=dtype, device=device)
-            linkage(pdist(X[: SHAPES[0][0]], used, dtype=dtype, device=device), name, dtype=dtype, device=device)
+                Z = linkage(X, name, used, dtype=dtype, device=place)
+            linkage(pdist(X[: SHAPES[0][0]], used, dtype=dtype, device=place), name, dtype=dtype, device=place)
         fcluster(Z, 5, "maxclust")
         fcluster(Z, 1.0)
         inconsistent(Z)

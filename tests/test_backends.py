@@ -15,6 +15,7 @@ from gpuclust.algorithms.candidates import reciprocal_pairs
 from gpuclust.core import devices, methods, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
+from gpuclust.core.points import Points
 from gpuclust.errors import BackendUnavailable
 from gpuclust.hierarchy.leaf_tree import LeafTree
 
@@ -32,7 +33,7 @@ def backend(request):
     return select(request.param)
 
 
-def tied_points(n: int, m: int, dtype: str, metric: str = "sqeuclidean") -> metrics.Points:
+def tied_points(n: int, m: int, dtype: str, metric: str = "sqeuclidean") -> Points:
     X = np.random.default_rng(n).integers(0, 4, (n, m)).astype(float)
     return preparation.prepare(X, metric, dtype=dtype)
 

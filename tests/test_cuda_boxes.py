@@ -15,6 +15,7 @@ if find_spec("numba_cuda") is None:
 
 import gpuclust
 from gpuclust.core import metrics, preparation
+from gpuclust.core.points import on_arrays
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.tile import geometry
 
@@ -136,7 +137,7 @@ def test_no_distance_is_below_its_bound(name, weighted, dtype):
     assert where is not None
     low, high = map(launch.download, where.boxes)
     apart = np.maximum(0, np.maximum(low[:, :, None] - high[:, None, :], low[:, None, :] - high[:, :, None]))
-    step, finish = (metrics.on_arrays(function) for function in (points.metric.step, points.metric.finish))
+    step, finish = (on_arrays(function) for function in (points.metric.step, points.metric.finish))
     one, zero = points.features.dtype.type(1), points.features.dtype.type(0)
     total, other = zero, zero
     for f in range(len(low)):

@@ -14,8 +14,9 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from gpuclust.core import centroids, methods, metrics, preparation
+from gpuclust.core import centroids, methods, preparation
 from gpuclust.core.clusters import Merges
+from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.reference.summaries import Summaries as Reference
@@ -25,7 +26,7 @@ WARD = methods.resolve("ward")
 stored_module = import_module("gpuclust.algorithms.rounds")
 
 
-def ones(points: metrics.Points) -> np.ndarray:
+def ones(points: Points) -> np.ndarray:
     return np.ones(points.n, points.features.dtype)
 
 

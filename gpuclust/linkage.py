@@ -160,6 +160,10 @@ def linkage(
 
     {updates}
 
+    Kernels are compiled on first use and kept on disk. Until those of a small job are there (up to about 3,000
+    observations of 8 features) NumPy computes it, with the same result, in up to six n x n matrices of memory, where
+    ``memory_limit`` allows that. `gpuclust.warm` compiles ahead of time.
+
     Examples
     --------
     >>> from gpuclust import linkage

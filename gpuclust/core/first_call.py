@@ -1,9 +1,10 @@
 """Small jobs without waiting for the compiler: on the reference backend, until compiled kernels are there.
 
 Numba compiles some 20 to 140 functions for the first job of a kind, which takes up to 20 s. The reference backend
-needs no compiler and gives the same bits (tests/test_first_call.py), so it takes small jobs until they have taken as
-long, all together in this process, as compiling would. From then on kernels are compiled, and kept on disk together
-with an empty file that says so to other processes.
+needs no compiler and gives the same bits (tests/test_first_call.py). It does the small jobs of a process until, all
+together, they have taken about as long as compiling would. From then on kernels are compiled and kept on disk, with an
+empty file for each kind of job by which other processes know that they are there. Jobs on a GPU always run its kernels:
+who asks for one wants it used.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from gpuclust.core.device import Device
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.memory import available_memory
 
-#: Environment variable: "always" compiles from the first call on; "auto", the default, does what this module says.
+#: Environment variable: "always" compiles from the first call on; "auto", the default, leaves small jobs uncompiled.
 COMPILE = "GPUCLUST_COMPILE"
-#: Pairs of observations times features of a small job: one second or two.
+#: Ordered pairs of observations times features, of a job that takes the reference backend one to two seconds.
 SMALL = 80_000_000
 #: Seconds on the reference backend, in this process, after which kernels are compiled.
 BUDGET = 8.0
 #: Square matrices that the reference backend holds at a time.
 SQUARES = 6
 
-#: Steps of loops that are left uncompiled, in this process.
+#: Steps of uncompiled loops in this process, after which `brief` compiles.
 BRIEF = 200_000
 
 _spent = 0.0
@@ -53,13 +54,13 @@ def compiling() -> Iterator[None]:
 
 
 def brief(kernel: Any, steps: int) -> Any:
-    """A kernel of one short loop, or the Python function it is compiled from where that is sooner done.
+    """A compiled loop over observations, or the Python function it is made from where compiling would take longer.
 
     Parameters
     ----------
     kernel : Dispatcher
     steps : int
-        How often the loop is gone through.
+        Passes through the loop.
     """
     global _steps
     if _wanted() or kernel.overloads or steps > BRIEF - _steps or on_disk(kernel):

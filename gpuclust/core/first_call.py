@@ -25,7 +25,7 @@ from gpuclust.core.device import Device
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.memory import available_memory
 
-#: Environment variable: "always" compiles from the first call on; "auto", the default, leaves small jobs uncompiled.
+#: Environment variable: "always" compiles from the first call on; "auto", the default, not for small jobs.
 COMPILE = "GPUCLUST_COMPILE"
 #: Ordered pairs of observations times features, of a job that takes the reference backend one to two seconds.
 SMALL = 80_000_000
@@ -54,7 +54,7 @@ def compiling() -> Iterator[None]:
 
 
 def brief(kernel: Any, steps: int) -> Any:
-    """A compiled loop over observations, or the Python function it is made from where compiling would take longer.
+    """A compiled loop over observations, or its Python function where compiling would take longer.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """Small jobs without waiting for the compiler: on the reference backend, until compiled kernels are there.
 
 Numba compiles some 20 to 140 functions for the first job of a kind, which takes up to 20 s. The reference backend
-needs no compiler and gives the same bits (tests/test_first_call.py). It does the small jobs of a process until, all
-together, they have taken about as long as compiling would. From then on kernels are compiled and kept on disk, with an
-empty file for each kind of job by which other processes know that they are there. Jobs on a GPU always run its kernels:
-who asks for one wants it used.
+needs no compiler and gives the same bits (tests/test_first_call.py). It does the small jobs of a process until they
+have taken, all together, about as long as compiling would. From then on kernels are compiled and kept on disk, with
+an empty file for each kind of job by which other processes know that they are there. Jobs on a GPU always run its
+kernels: who asks for one wants it used.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.kernels.cpu.clusters import summaries
-from gpuclust.kernels.cpu.clusters.summary_kernels import limits
+from gpuclust.kernels.cpu.clusters.summary_kernels import limits, pair_functions
 from gpuclust.kernels.cpu.space import screen
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 
@@ -263,3 +263,34 @@ def set_nearest(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray) -> N
     near = np.array([np.lexsort((ids, row))[0] for row in P])
     state.nearest, state.distance = np.empty(state.n, np.int64), np.empty(state.n)
     state.nearest[state.outer], state.distance[state.outer] = state.outer[near], P.min(axis=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_limit_allows_for_the_rounding_of_second_parts(method):
+    """Centroids that differ by less than a hundredth of a last bit: the union's second part is rounded by as much.
+
+    The limit of a union is made of the dissimilarities of its parts to a third cluster, and the union is no nearer
+    to that cluster than the limit says.
+    """
+    rule = methods.resolve(method)
+    of_pair, of_limits = pair_functions(rule, np.dtype(float)), limits(rule, np.dtype(float))
+    tight = 0
+    for seed in range(2000):
+        rng = np.random.default_rng(seed)
+        m = 1 + seed % 3
+        size = rng.integers(1, 50, 3).astype(float)
+        spread = np.spacing(3.0) * 2.0 ** -rng.integers(4, 40)
+        centers = np.full((3, m), 3.0)
+        low = 0.3 * np.spacing(3.0) + spread * rng.normal(size=(3, m))
+        scatter = np.zeros(3)
+        of = {(x, y): of_pair.compared(centers, low, size, scatter, x, y) for x, y in ((0, 1), (0, 2), (1, 2))}
+        a, b = min(of, key=of.__getitem__)
+        y = 3 - a - b
+        to_a, to_b = (of[min(x, y), max(x, y)] for x in (a, b))
+        limit = of_limits.united(to_a, to_b, of[a, b], size[a], size[b], size[y], size[y])
+        of_pair.join(centers, low, size, scatter, a, b)
+        size[a] += size[b] if rule.counted else 0
+        limit = of_limits.lowered(limit, centers[a], size[a], size.sum(), 1)
+        assert of_pair.compared(centers, low, size, scatter, a, y) >= limit, seed
+        tight += limit > 0
+    assert tight > 500

@@ -148,6 +148,30 @@ def repeated(path):
     parquet.write_table(pyarrow.table({"a": column.cast(pyarrow.float64())}), path, compression="zstd")
 
 
+def repeated_batch(path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import feather
+
+    column = pyarrow.array(np.full(20_000_000, 1.5))
+    feather.write_feather(pyarrow.table({"a": column}), path, compression="zstd", chunksize=20_000_000)
+
+
+def nulls(path):
+    """Columns of nulls have no bytes, however long they are."""
+    pyarrow = pytest.importorskip("pyarrow")
+    batch = pyarrow.record_batch([pyarrow.nulls(10**9)], ["a"])
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, batch.schema) as stream:
+        stream.write_batch(batch)
+
+
+def wide_dictionary(path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import feather
+
+    column = pyarrow.DictionaryArray.from_arrays([0, 1], pyarrow.array(np.arange(20_000_000.0)))
+    feather.write_feather(pyarrow.table({"a": column}), path, compression="lz4")
+
+
 def sparse(path):
     with open(path, "wb") as file:
         file.write(b"a,b\n1,2\n")
@@ -161,6 +185,9 @@ BOMBS = {
     "member.npz": (huge_member, DoesNotFit, "20,000,000,000 numbers, which take 160 GB, and 100 MB"),
     "header.npz": (long_header, InputFileError, "damaged or truncated .npy header"),
     "repeated.parquet": (repeated, DoesNotFit, "20,000,000 numbers, which take 160 MB, and 100 MB"),
+    "repeated.feather": (repeated_batch, DoesNotFit, "20,000,000 numbers, which take 160 MB, and 100 MB"),
+    "nulls.arrow": (nulls, DoesNotFit, "1,000,000,000 numbers, which take 8 GB, and 100 MB"),
+    "dictionary.feather": (wide_dictionary, DoesNotFit, "which take 160 MB, and 100 MB"),
     "sparse.csv": (sparse, InputFileError, "is not text in UTF-8 (byte 8 is NUL)"),
 }
 
@@ -301,7 +328,9 @@ def test_a_note_of_pandas_that_is_damaged_names_no_rows(tmp_path, metadata):
 @pytest.mark.sweep
 def test_random_damage_is_an_error_of_input(tmp_path):
     """Bytes changed, and files cut short, in every format: an InputFileError, or numbers."""
-    pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import feather
+
     from gpuclust.app.data.columnar import write_columnar
 
     rng = np.random.default_rng(0)
@@ -311,6 +340,7 @@ def test_random_damage_is_an_error_of_input(tmp_path):
         np.savetxt(file, POINTS, delimiter=",")
     with open(tmp_path / "a.parquet", "wb") as file:
         write_columnar(file, {"x": POINTS[:, 0]})
+    feather.write_feather(pyarrow.table({"x": POINTS[:, 0], "y": POINTS[:, 1]}), tmp_path / "a.feather")
     for path in sorted(tmp_path.iterdir()):
         whole = path.read_bytes()
         for _ in range(300):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuclust.app.data.arrow_sizes import batch_size
 from gpuclust.app.data.column_types import is_numeric, name_of, numbers
 from gpuclust.app.data.opening import check_size, damage_of, open_regular
 from gpuclust.app.data.reading import Reading, Table, describe
@@ -166,17 +168,25 @@ def _read(arrow: Any, path: Path, file: IO[bytes], limit: int | None) -> Any:
         from pyarrow import feather
 
         return feather.read_table(file)
-    if file.peek(6)[:6] == b"ARROW1":  # type: ignore[attr-defined]
-        opened = arrow.ipc.open_file(file)
-        batches = (opened.get_batch(place) for place in range(opened.num_record_batches))
-    else:
-        batches = opened = arrow.ipc.open_stream(file)
-    parts, size = [], 0
-    for batch in batches:
-        parts.append(batch)
-        size += batch.nbytes
-        check_size(str(path), size, 1, limit)
-    return arrow.Table.from_batches(parts, opened.schema)
+    # What is between the magic bytes of a file is a stream. It is read as one: its footer may name other places.
+    begin = 8 if file.peek(6)[:6] == b"ARROW1" else 0  # type: ignore[attr-defined]
+    _check_batches(arrow, path, file, begin, limit)
+    file.seek(begin)
+    return arrow.ipc.open_stream(file).read_all()
+
+
+def _check_batches(arrow: Any, path: Path, file: IO[bytes], begin: int, limit: int | None) -> None:
+    """Refuse an Arrow file whose batches are together above the limit when decompressed."""
+    file.seek(begin)
+    messages = arrow.ipc.MessageReader.open_stream(file)
+    columns = len(arrow.ipc.read_schema(messages.read_next_message()))
+    rows = size = 0
+    with suppress(StopIteration):
+        while True:
+            more, large = batch_size(messages.read_next_message())
+            rows, size = rows + more, size + large
+            check_size(str(path), rows * max(1, columns), 8, limit)
+            check_size(str(path), size, 1, limit)
 
 
 def _stored_names(stored: bytes) -> list[str]:

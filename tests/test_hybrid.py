@@ -14,6 +14,8 @@ import gpuclust
 from gpuclust.algorithms.rounds import from_points
 from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
+from gpuclust.core.clusters import Clusters
+from gpuclust.core.matrix_free import MatrixFree
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.linkage import compute
@@ -92,3 +94,21 @@ def test_a_memory_limit_is_obeyed_and_gives_the_same_tree():
 def test_what_cannot_fit_is_refused_before_it_starts():
     with pytest.raises(DoesNotFit, match=r"needs .* of memory, and 5 MB may be used"):
         gpuclust.linkage(np.zeros((20_000, 16)), "average", memory_limit="5MB")
+
+
+def test_a_chain_ends_where_rounding_would_lead_it_in_a_circle():
+    """Of three equally near clusters each has the next one as its nearest, as rounded means may have it."""
+    calls = []
+
+    def search(points, method, clusters, rows):
+        calls.append(rows)
+        assert len(calls) < 50, "the chain goes in a circle"
+        count = clusters.ids.size
+        return (rows + 1) % count, np.full(rows.size, 1.0)
+
+    points = preparation.prepare(np.arange(6.0).reshape(3, 2), "euclidean")
+    state = MatrixFree(search, points, methods.METHODS["average"], Clusters.of_points(3, np.dtype("float64")))
+    size, ids = np.ones(3), np.arange(3)
+    pairs, heights, _ = state.chain(methods.METHODS["average"], size, ids, ids[state.nearest], 3, 2)
+    assert pairs.tolist() == [[0, 1], [3, 2]]
+    np.testing.assert_array_equal(heights, 1)

@@ -116,7 +116,7 @@ def test_walked_or_screened(m, walks, tail, monkeypatch):
             self.walks = walks
             super()._search(ids, rows)
 
-    for X in (tight(m, 1e-13, 300, m), tight(m, 1e-15, 150, m)):
+    for X in (tight(m, 1e-13, 300, m), tight(m, 1e-15, 150, m), tight(m, 1e-7, 300, m), tight(m, 2e-8, 300, m)):
         ours, reference = tree(X, "ward", Own), tree(X, "ward", Reference)
         np.testing.assert_array_equal(ours, reference)
         judge(ours, X, "ward")
@@ -143,6 +143,28 @@ def test_ties_are_decided_as_in_the_reference(method, listed, walks, monkeypatch
         X = rng.permutation(np.unique(rng.integers(0, 2 + 8 // m, (300, m)), axis=0)).astype(float)
         monkeypatch.setattr(stored_module, "TAIL", 2 if seed % 2 else 384)
         np.testing.assert_array_equal(tree(X, method, Own), tree(X, method, Reference))
+
+
+@pytest.mark.parametrize("listed", [1, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_screening_passes_over_nothing_that_rounding_moves_away(method, listed, monkeypatch):
+    """By short lists, which every search narrows. Groups are as wide as what single precision rounds in a box, or
+    clusters differ by nothing but their second parts.
+    """
+    monkeypatch.setattr(summaries, "LISTED", listed)
+    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(stored_module, "TAIL", 2)
+    monkeypatch.setattr(screen, "MOST", 64)
+
+    class Own(summaries.Summaries):
+        def _search(self, ids, rows):
+            self.walks = False
+            super()._search(ids, rows)
+
+    for seed in range(24):
+        spread = 10.0 ** np.random.default_rng(seed).uniform(-8.5, -6)
+        for X in (ulps(seed), tight(seed, spread, 200, 1 + seed % 4)):
+            np.testing.assert_array_equal(tree(X, method, Own), tree(X, method, Reference))
 
 
 def test_float32_within_the_last_bits():
@@ -294,3 +316,39 @@ def test_a_limit_allows_for_the_rounding_of_second_parts(method):
         assert of_pair.compared(centers, low, size, scatter, a, y) >= limit, seed
         tight += limit > 0
     assert tight > 500
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-13])
+@pytest.mark.parametrize("walks", [True, False])
+def test_limits_of_a_chain(walks, spread, monkeypatch):
+    """After some merges of a chain nothing that is on no list is below the limit, also of what fell off a list.
+
+    A limit is lowered by the error of one rounding, and one for each union since it was found or each level of them.
+    """
+    monkeypatch.setattr(summaries, "LISTED", 2)
+    lowered = limits(WARD, np.dtype(float)).lowered
+    several = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n, m = int(rng.integers(20, 60)), int(rng.integers(1, 5))
+        X = tight(seed, spread, n, m) if spread < 1 else rng.normal(size=(n, m))
+        state = summaries.Summaries(preparation.prepare(X, "sqeuclidean"), WARD, np.ones(n))
+        state.walks = walks
+        size, ids = np.ones(n), np.arange(n)
+        found = np.zeros(n, np.int64)
+        for done in range(0, 16, 4):
+            limit = state.limit.copy()
+            state.chain(WARD, size, ids, ids[state.nearest], n + done, 4)
+            progress = state.state.state[1]
+            untouched = (state.limit == limit) & (progress.level == 0) & (state.state.ids >= 0)
+            steps = np.minimum(progress.counts[1], progress.counts[0] - found)
+            state.state.settle()
+            for x in np.flatnonzero(untouched):
+                assert state.limit[x] <= lowered(limit[x], state.centers[x], state.size[x], float(n), steps[x] + 1)
+            several += np.count_nonzero(steps[untouched] > 1)
+            used, found = np.flatnonzero(state.state.ids >= 0), progress.set_at.copy()
+            P = np.where(np.eye(n, dtype=bool), np.inf, computed(state))
+            for x in used:
+                off = np.setdiff1d(used, np.append(state.near[x], x))
+                assert P[x, off].min(initial=np.inf) >= state.limit[x]
+    assert several > 500

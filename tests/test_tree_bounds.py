@@ -90,18 +90,36 @@ def test_lists_of_a_shuffled_lattice(k, metric):
         np.testing.assert_array_equal(distance, np.take_along_axis(far, expected, 1))
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e4])
 @pytest.mark.parametrize("strict", [False, True])
-def test_corners_that_are_the_same_but_for_rounding(strict):
+def test_corners_that_are_the_same_but_for_rounding(strict, scale):
     """Points some last bits from a corner of a hull: rounding can make any of them the farthest."""
     rng = np.random.default_rng(3)
     for _ in range(150):
-        corners = rng.normal(size=(4, 2))
+        corners = scale * rng.normal(size=(4, 2))
         X = np.repeat(corners, 5, axis=0)
         X += np.spacing(X) * rng.integers(-3, 4, X.shape)
         n = len(X)
-        others = rng.normal(size=(60, 2))
+        others = scale * rng.normal(size=(60, 2))
         diameter = float(np.linalg.norm(np.ptp(np.concatenate((X, others)), axis=0)))
         kept, which = X.copy(), np.arange(n)
         count = keep_corners(kept, which, 0, n, np.empty(2 * n + 2, np.int64), diameter, strict)
         far = cdist(others, X)
         np.testing.assert_array_equal(far[:, which[:count]].max(axis=1), far.max(axis=1))
+
+
+def test_a_side_of_equal_distances_is_kept_where_the_metric_allows_them():
+    """By city-block distance all points of a slanting side are as far; which is farthest is a matter of rounding."""
+    rng = np.random.default_rng(4)
+    needed = 0
+    for _ in range(100):
+        side = rng.random(12)
+        X = np.concatenate((np.column_stack((side, 1 - side)), [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+        n = len(X)
+        others = -rng.random((60, 2))
+        kept, which = X.copy(), np.arange(n)
+        count = keep_corners(kept, which, 0, n, np.empty(2 * n + 2, np.int64), 4.0, False)
+        far = cdist(others, X, "cityblock")
+        np.testing.assert_array_equal(far[:, which[:count]].max(axis=1), far.max(axis=1))
+        needed += (far[:, [n - 2, n - 1]].max(axis=1) < far.max(axis=1)).any()
+    assert needed > 20

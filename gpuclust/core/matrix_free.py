@@ -92,7 +92,7 @@ class MatrixFree:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        united = np.flatnonzero(second >= 0)
+        united = np.flatnonzero(second >= 0)  # reciprocal nearest neighbours
         place = np.full(self.n, -1)  # new places of rows that have not merged
         place[first] = np.arange(first.size)
         place[first[united]] = -1
@@ -101,7 +101,6 @@ class MatrixFree:
             row = self._unite(first[united], second[united], int(new_id[united[0]]))[row]
         nearest = self.nearest[first]
         nearest = np.where(nearest >= 0, place[nearest], -1)
-        nearest[united] = -1
         self.n = first.size
         self.row, self.nearest, self.distance = row, nearest, self.distance[first]
         self._search(np.flatnonzero(nearest < 0))

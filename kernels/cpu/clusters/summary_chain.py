@@ -18,7 +18,7 @@ from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
-from gpuclust.kernels.cpu.clusters.summary_search import box_functions, horizon
+from gpuclust.kernels.cpu.clusters.summary_search import horizon, walk_function
 from gpuclust.kernels.cpu.space import boxes, pairwise
 from gpuclust.kernels.cpu.space.boxes import Boxes, fit_children, leaf_of
 
@@ -134,7 +134,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     between, compared, join = pair.between, pair.compared, pair.join
     lowered, slack, loosened, united = limits(method, dtype)
-    _, walk = box_functions(method, dtype)
+    walk = walk_function(method, dtype)
     counted = method.counted
     stamp = jit.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, boxes)
 

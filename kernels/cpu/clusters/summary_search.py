@@ -28,22 +28,22 @@ from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, product
 
 
 @cache
-def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Functions for compiled code: ``apart``, a lower bound for a node; ``walk``, a search by descent."""
+def walk_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
+    """``walk``, for compiled code: a search by descent of a kd-tree."""
     spread = method.scatter is not None
     geometric = factor(method)
     insert, compared = list_functions(dtype), pair_functions(method, dtype).compared
     limited = limits(method, dtype)
     slack, loosened = limited.slack, limited.loosened
     number = np.dtype(dtype).type
-    lessened = number(1 - 16 * np.finfo(dtype).eps)
 
     @inlined
     @named(method.name, dtype)
     def apart(center, size, scatter, node, lowest, highest, least_size, least_scatter):
         """Lower bound of the dissimilarities, from first parts, to the clusters of a node; infinite if it has none.
 
-        Each term is rounded as for a pair, and rounding is monotone; a factor of sizes is right to some bits.
+        Each term is rounded as for a pair, and rounding is monotone. A factor of sizes is right to some bits, of
+        which ``loosened`` allows for many more.
         """
         total = number(0)
         for k in range(center.size):
@@ -54,7 +54,7 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
             return total
         if spread:
             return total + (scatter + least_scatter[node])
-        return geometric(total, size, least_size[node]) * lessened
+        return geometric(total, size, least_size[node])
 
     @uncounted
     @named(method.name, dtype)
@@ -104,7 +104,7 @@ def box_functions(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], 
                         far = min(far, held[last])
                         reached = loosened(far, more, m)
 
-    return apart, walk
+    return walk
 
 
 @uncounted
@@ -130,7 +130,7 @@ def _modules() -> tuple[Any, ...]:
 @cache
 def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Search the rows ``rows[begin:end]`` by descents of a tree; sets their lists and limits."""
-    _, walk = box_functions(method, dtype)
+    walk = walk_function(method, dtype)
     lowered = limits(method, dtype).lowered
     stamp = jit.stamp(*_modules())
 

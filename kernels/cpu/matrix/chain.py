@@ -96,8 +96,7 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
                 size[a] = sa + sb
                 sizes[a] = size[a]
             ids[a] = next_id + done
-            nearest[a] = -1
-            ids[b] = -1
+            ids[b] = -1  # was the nearest of a, which is searched again
             gone[b] = np.inf
             done += 1
         return scans

@@ -71,7 +71,7 @@ class LinkageWarning(ClusterWarning):
 
 
 class FallbackWarning(UserWarning):
-    """Memory ran out, and the job goes on in another way than planned; the message says what happened and how."""
+    """Memory ran out, or a GPU failed, and the job goes on in another way than planned; the message says how."""
 
 
 class PictureWarning(UserWarning):

@@ -14,6 +14,7 @@ from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
 from gpuclust.core import devices, frames, methods, metrics, preparation
 from gpuclust.core.clusters import Merges
+from gpuclust.core.device import Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.observations import (
@@ -263,7 +264,7 @@ def compute(
         return merges
 
     try:
-        job, merges = _with_fallbacks(job, merge)
+        job, merges = _with_fallbacks(job, merge, Device(device).automatic)
     except NotFinite as error:
         pair = None if condensed else _undefined_pair(data, name, working, metric_arguments)
         if pair is None:
@@ -286,21 +287,28 @@ def compute(
     return Linkage(Z, job, merges.scans, seconds)
 
 
-def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges]) -> tuple[Plan, Merges]:
-    """Run a plan or, where memory runs out, the first of its fallbacks that fits."""
-    story = ""
+def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool) -> tuple[Plan, Merges]:
+    """Run a plan or, where memory runs out, the first of its fallbacks that fits.
+
+    So it is where a GPU fails that was not asked for (``automatic``), but then on the CPU.
+    """
+    story = broken = ""
     for attempt in (job, *job.fallbacks):
         if story:
-            if not attempt.fits:
+            if not attempt.fits or (broken and attempt.device.on_gpu):
                 continue
             text = f"{story} The job goes on by: {attempt.algorithm}, on {attempt.device}."
             warnings.warn(text, FallbackWarning, stacklevel=4)
         try:
             return attempt, merge(attempt)
         except Exception as error:
-            if not devices.out_of_memory(error):
-                raise
             said = " ".join(str(error).split()).rstrip(".")
+            if not devices.out_of_memory(error):
+                if not (automatic and attempt.device.on_gpu and devices.failed(error)):
+                    raise
+                broken = f"{type(error).__name__}: {said}"
+                story = f"{attempt.device} failed ({broken[:300]})."
+                continue
             story = (
                 f"Memory ran out in the middle of {job.method} linkage of {job.n:,} observations "
                 f"({attempt.algorithm}, on {attempt.device}): {format_bytes(attempt.memory)} were to be needed"

@@ -19,7 +19,7 @@ from gpuclust.core.memory import format_bytes as format_bytes
 from gpuclust.core.memory import parse_bytes as parse_bytes
 from gpuclust.core.sizes import FUSED, MOST, stored_bytes
 from gpuclust.core.sizes import TILE as TILE
-from gpuclust.errors import DoesNotFit
+from gpuclust.errors import BackendUnavailable, DoesNotFit
 
 __all__ = ["Plan", "check_euclidean", "plan", "plan_for", "working_type"]
 
@@ -250,7 +250,10 @@ def plan_for(
     brought = 0 if holder is not None else problem.input_bytes
     name, why = costs.choose(planner.work, n, m, problem.dtype, brought, holder)
     name = select(name).name
-    chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
+    try:
+        chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
+    except BackendUnavailable as error:  # nobody asked for this device
+        return _with_fallbacks(planner, planner.on(CPU, f"{error}"))
     if name.on_gpu and not chosen.fits:
         why = f"It does not fit on {chosen.device}, where it needs {format_bytes(chosen.memory)}."
         chosen = planner.on(CPU, why)
@@ -362,10 +365,7 @@ def _hint(planner: _Planner, device: Device) -> str:
 def _available(device: Device) -> int:
     """Bytes that may be allocated on a device."""
     if device.on_gpu:
-        from gpuclust.kernels.cuda.launch import free_memory
-
-        with select(device).active():
-            return free_memory()[0]
+        return devices.free_memory(device.number)
     return available_memory()
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from cupy_signatures import SIGNATURES
 
 from gpuclust.core import devices
 from gpuclust.core.device import Device
@@ -23,13 +24,18 @@ H200 = Card(0, "H200", (9, 0), 141 * 10**9, 132, 1.98e9, 4.8e12)
 GAMES = Card(1, "RTX 3080", (8, 6), 10 * 10**9, 68, 1.71e9, 7.6e11)
 
 
+def place(data: np.ndarray) -> np.ndarray:
+    """The memory of a device array: any. See `cuda_driver/machine.py`, which replaces this."""
+    return data
+
+
 class DeviceArray:
     """Substitute for `cupy.ndarray`, as far as host code needs it."""
 
     fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
     def __init__(self, data: Any, device: int = 0) -> None:
-        self.data = np.asarray(data)
+        self.data = place(np.asarray(data))
         self.device = _Device(device)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,6 +52,12 @@ class DeviceArray:
         DeviceArray.fetched += self.data.ndim > 1
         return self.data.copy()
 
+    def set(self, array: np.ndarray, stream: Any = None) -> None:
+        assert array.dtype == self.data.dtype
+        assert array.flags.c_contiguous
+        assert array.shape == self.data.shape
+        self.data[...] = array
+
     def item(self) -> Any:
         return self.data.item()
 
@@ -53,7 +65,7 @@ class DeviceArray:
         value = getattr(self.data, name)
         if isinstance(value, np.ndarray):
             return self._wrap(value)
-        if name in ("min", "max", "all", "argmin", "astype", "reshape", "copy", "view"):
+        if name in ("min", "max", "sum", "all", "any", "argmin", "astype", "reshape", "ravel", "copy", "view"):
             return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
         return value
 
@@ -90,9 +102,16 @@ def _operator(name: str) -> Any:
 
 for _name in (
     "add",
+    "radd",
     "sub",
+    "rsub",
     "mul",
+    "rmul",
     "truediv",
+    "rtruediv",
+    "floordiv",
+    "mod",
+    "pow",
     "lt",
     "le",
     "gt",
@@ -126,24 +145,63 @@ class _Device:
         _Device.current = self._before
 
 
-def _cupy() -> types.ModuleType:
-    module = types.ModuleType("cupy")
+class Stream:
+    """`cupy.cuda.Stream`; ``waited`` holds the streams whose work this one has waited for."""
+
+    current: Stream
+    made = 0
+
+    def __init__(self, null: bool = False) -> None:
+        Stream.made += 0 if null else 1
+        self.ptr = 0 if null else 0x4000 + 16 * Stream.made
+        self.waited: list[Stream] = []
+
+    def __enter__(self) -> Stream:
+        self._before, Stream.current = Stream.current, self
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        Stream.current = self._before
+
+    def record(self) -> Stream:
+        return self
+
+    def wait_event(self, event: Stream) -> None:
+        self.waited.append(event)
+
+
+Stream.current = Stream(null=True)
+
+#: Functions that take arrays of the host.
+_FROM_HOST = ("array", "asarray", "ascontiguousarray", "from_dlpack")
+
+
+def _function(name: str, signature: str) -> Any:
+    """A function of CuPy that computes with NumPy. Like CuPy's, it takes device arrays only."""
+    scope: dict[str, Any] = {}
+    exec(f"def {name}{signature}: return locals()", scope)
 
     def bare(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.ndim and name not in _FROM_HOST:
+            raise TypeError(f"cupy.{name}: unsupported type {type(value)}")
+        if isinstance(value, tuple | list):
+            return type(value)(map(bare, value))
         return value.data if isinstance(value, DeviceArray) else value
 
-    def function(name: str) -> Any:
-        def call(*args: Any, **kwargs: Any) -> DeviceArray:
-            return DeviceArray(getattr(np, name)(*map(bare, args), **kwargs), _Device.current or 0)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        scope[name](*args, **kwargs)  # raises a TypeError for arguments that CuPy's does not have
+        if name == "lexsort" and not isinstance(args[0], DeviceArray):
+            raise TypeError("cupy.lexsort takes one array")
+        found = getattr(np, name)(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
+        return DeviceArray(found, _Device.current or 0)
 
-        return call
+    return call
 
-    names = (
-        "array asarray ascontiguousarray isfinite argwhere allclose diag all where zeros zeros_like empty "
-        "from_dlpack sort concatenate"
-    )
-    for name in names.split(" "):
-        setattr(module, name, function(name))
+
+def _cupy() -> types.ModuleType:
+    module = types.ModuleType("cupy")
+    for name, signature in SIGNATURES.items():
+        setattr(module, name, _function(name, signature))
     module.ndarray = DeviceArray
     module.asnumpy = lambda array: array.get()
     runtime = types.SimpleNamespace(
@@ -153,7 +211,7 @@ def _cupy() -> types.ModuleType:
         pointerGetAttributes=lambda pointer: types.SimpleNamespace(device=1),
     )
     module.cuda = types.SimpleNamespace(
-        Device=_Device, runtime=runtime, get_current_stream=lambda: types.SimpleNamespace(ptr=0)
+        Device=_Device, runtime=runtime, Stream=Stream, get_current_stream=lambda: Stream.current
     )
     module.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
     return module

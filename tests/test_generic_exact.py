@@ -11,13 +11,15 @@ from scipy.spatial.distance import pdist
 import gpuclust
 from gpuclust import hierarchy
 from gpuclust.algorithms.generic import greedy
-from gpuclust.core import methods, preparation
+from gpuclust.core import centroids, methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import greedy_tree
-from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric
+from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric, Search
+from gpuclust.kernels.cpu.matrix.tiles import TILE
 from gpuclust.kernels.cpu.space.rounded import bounds
+from gpuclust.kernels.reference.generic import Generic as Reference
 
 LINKAGES = ("centroid", "median")
 #: How centroid linkage is computed from points.
@@ -186,3 +188,91 @@ def test_rounded_distances_bound_the_others(dtype):
         sharp += rounded > precise * dtype(1.01)
     assert sharp > 100
     assert found.farther(dtype(0.3), dtype(0), found.factors(3)) == dtype(0.3)
+
+
+def clusters_of(high: np.ndarray, low: np.ndarray, method: str, path: str):
+    """Clusters of one observation each at given centroids in two parts, of shape (m, n)."""
+    rule, (m, n) = methods.METHODS[method], high.shape
+    points, error = prepared(np.random.default_rng(0).random((n, m))), np.abs(low).sum(axis=0)
+    if path == "passes":
+        engine = CentroidGeneric(points, rule)
+        for part, value in zip(engine.state[:3], (high, low, error), strict=False):
+            part[...] = value
+        engine.state[3][0] = error.max()
+        engine.search = Search.start(n, engine.dtype)
+        engine.search_rows(engine._own_scratch(), engine.search, 0, n, m)
+    elif path == "tree":
+        engine = greedy_tree.TreeGeneric(points, rule)
+        ones, ids = np.ones(n), np.arange(n)
+        engine.rows = greedy_tree.Rows(np.vstack((high, low)).T.copy(), ones, -np.inf * ones, ids, ids.copy(), error)
+        engine._arrange()
+        fit, search_all, _ = greedy_tree._kernels(engine.dtype)
+        search_all(engine.rows, engine.nodes, 0, n)
+        fit(engine.rows, engine.nodes)
+    else:
+        high, low = high.copy(), low.copy()
+
+        def squares(b: int) -> np.ndarray:
+            total = np.zeros(n)
+            for part in centroids.difference(high, low, high[:, [b]], low[:, [b]]):
+                total += part * part
+            return total
+
+        def union(a: int, b: int, d: np.floating, size: np.ndarray) -> None:
+            x, y = (a, b) if size[a] >= size[b] else (b, a)
+            high[:, b], low[:, b] = centroids.united(high[:, x], low[:, x], high[:, y], low[:, y], size[x], size[y])
+            engine.square[b] = engine.square[:, b] = squares(b)
+
+        engine = Reference(np.array([squares(b) for b in range(n)]), union, rule)
+    return engine
+
+
+def nearly_equal_centroids(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centroids some last bits apart: few or many, errors of all sizes and none, and mirror images, for ties."""
+    rng = np.random.default_rng(seed)
+    u = np.spacing(3.0)
+    if seed % 2:
+        n, m, places = 4, 1, 2
+    else:
+        n, m, places = int(rng.integers(3, 40)), 1 + seed // 2 % 2, 1 + seed % 5
+    high = 3 + u * rng.integers(0, places, (m, n))
+    low = rng.uniform(-0.5, 0.5, (m, n)) * u * rng.choice([1, 1, 1, 1e-2, 1e-5, 0], (1, n))
+    if m == 2 and seed % 3 == 1:
+        high[1], low[1] = 3, 0
+    if seed % 6 == 2:
+        turn = rng.permutation(2 * n)
+        mirror = np.array([[-1.0]] if m == 1 else [[-1.0], [1.0]])
+        high, low = (np.concatenate((part, mirror * part), axis=1)[:, turn] for part in (high, low))
+    return high, low
+
+
+@pytest.mark.parametrize("method", LINKAGES)
+@pytest.mark.parametrize("path", ["passes", "tree"])
+def test_centroids_that_differ_by_less_than_a_last_bit(path, method, monkeypatch):
+    """Rounded distances say little here: all that are near enough, given the errors, are compared by both parts."""
+    monkeypatch.setattr(greedy_tree, "LEAF", 2)
+    for seed in range(2000):
+        high, low = nearly_equal_centroids(seed)
+        n = high.shape[1]
+        found = [clusters_of(high, low, method, way).merge(n, n - 1) for way in (path, "reference")]
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("path", ["passes", "tree", "reference"])
+def test_a_union_that_is_nearer_than_its_rounded_centroid(path):
+    """By first parts it is a last bit away from the first cluster, by both 0.15 of one; its parts are 0.17 away.
+
+    So of all that the first cluster knows only this union is nearer than the last cluster, 0.165 away. The others are
+    far, and so many that nothing else in the block of the first cluster changes.
+    """
+    u, far = np.spacing(3.0), TILE - 1
+    high = np.full((2, far + 4), 3.0)
+    high[0, [far + 1, far + 2]] += u
+    high[0, 1 : far + 1] -= 50 * u * np.arange(20, far + 20)
+    low = np.zeros_like(high)
+    low[:, [0, far + 1, far + 2, far + 3]] = u * np.array([[0.45, -0.4, -0.4, 0.45], [0, 0.08, -0.08, 0.165]])
+    n = far + 4
+    pairs, heights, _ = clusters_of(high, low, "centroid", path).merge(n, n - 1)
+    assert pairs.tolist()[:2] == [[far + 1, far + 2], [0, n]]
+    np.testing.assert_allclose(np.sqrt(heights[:2]) / u, [0.16, 0.15], rtol=1e-9)

@@ -96,6 +96,7 @@ def test_what_cannot_fit_is_refused_before_it_starts():
         gpuclust.linkage(np.zeros((20_000, 16)), "average", memory_limit="5MB")
 
 
+@pytest.mark.timeout(20)
 def test_a_chain_ends_where_rounding_would_lead_it_in_a_circle():
     """Of three equally near clusters each has the next one as its nearest, as rounded means may have it."""
     calls = []

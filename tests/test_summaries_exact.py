@@ -325,7 +325,7 @@ def test_limits_of_a_chain(walks, spread, monkeypatch):
 
     A limit is lowered by the error of one rounding, and one for each union since it was found or each level of them.
     """
-    monkeypatch.setattr(summaries, "LISTED", 2)
+    monkeypatch.setattr(summaries, "LISTED", 6)
     lowered = limits(WARD, np.dtype(float)).lowered
     several = 0
     for seed in range(60):
@@ -352,3 +352,69 @@ def test_limits_of_a_chain(walks, spread, monkeypatch):
                 off = np.setdiff1d(used, np.append(state.near[x], x))
                 assert P[x, off].min(initial=np.inf) >= state.limit[x]
     assert several > 500
+
+
+def check_lists(state: summaries.Summaries, ids: np.ndarray) -> None:
+    """Each list holds the nearest clusters, equal ones by id, and its limit is a lower bound for all others."""
+    P = np.where(np.eye(state.n, dtype=bool), np.inf, computed(state))
+    listed = state.near.shape[1]
+    for x in range(state.n):
+        order = np.lexsort((ids, P[x]))
+        np.testing.assert_array_equal(state.near[x], order[:listed])
+        assert P[x, order[listed]] >= state.limit[x]
+
+
+@pytest.mark.parametrize("walks", [True, False])
+@pytest.mark.parametrize("listed", [1, 4])
+def test_a_search_finds_clusters_that_their_second_parts_bring_near(listed, walks, monkeypatch):
+    """By first parts most are a last bit away from each other, or none."""
+    monkeypatch.setattr(summaries, "LISTED", listed)
+    monkeypatch.setattr(screen, "MOST", 16)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, m, u = int(rng.integers(30, 90)), 1 + seed % 4, np.spacing(3.0)
+        state = summaries.Summaries(preparation.prepare(rng.random((n, m)), "sqeuclidean"), WARD, np.ones(n))
+        state.walks, ids = walks, rng.permutation(n)
+        state.centers = 3 + u * rng.integers(0, 2 + seed % 3, (n, m))
+        state.low = rng.uniform(-0.5, 0.5, (n, m)) * u
+        state.size = rng.integers(1, 9, n).astype(float)
+        state.total = state.size.sum()
+        state.near[...], state.held[...] = -1, np.inf
+        state._search(ids, np.arange(n))
+        check_lists(state, ids)
+
+
+@pytest.mark.parametrize("listed", [1, 4])
+def test_a_pairwise_search_finds_what_rounding_moves_away(listed, monkeypatch):
+    """Pairs of boxes are compared once, for the lists of both; groups are as wide as the rounding in a box."""
+    monkeypatch.setattr(summaries, "LISTED", listed)
+    monkeypatch.setattr(screen, "MOST", 32)
+
+    class Own(summaries.Summaries):
+        def _know(self, ids, unknown):
+            self.walks = False
+            super()._know(ids, unknown)
+
+    for seed in range(40):
+        spread = 10.0 ** np.random.default_rng(seed).uniform(-8, -6)
+        points = preparation.prepare(tight(seed, spread, 200, 1 + seed % 4), "sqeuclidean")
+        state = Own(points, WARD, np.ones(points.n))
+        check_lists(state, state.outer)
+
+
+@pytest.mark.parametrize("walks", [True, False])
+def test_what_falls_off_the_list_of_a_union_lowers_its_limit(walks):
+    """Of two clusters with four others on either side the union's list has room for six of the eight."""
+    near = [-1.1, -1.12, -1.14, -1.16, 2.1, 2.12, 2.14, 2.16]
+    X = np.array([0.0, 1.0, *near, *np.arange(30.0, 40.0)])[:, None]
+    state = summaries.Summaries(preparation.prepare(X, "sqeuclidean"), WARD, np.ones(len(X)))
+    state.walks, ids = walks, np.arange(len(X))
+    pairs, _, _ = state.chain(WARD, np.ones(len(X)), ids, ids[state.nearest], len(X), 1)
+    assert pairs.tolist() == [[0, 1]]
+    union = int(np.argmax(state.size))
+    assert state.near.shape[1] == 6
+    P = np.where(np.arange(len(X)) == union, np.inf, computed(state)[union])
+    P[state.state.ids < 0] = np.inf
+    off = np.setdiff1d(np.arange(len(X)), state.near[union])
+    assert (state.near[union] >= 0).sum() == 6
+    assert P[off].min() >= state.limit[union]

@@ -91,6 +91,7 @@ def facts() -> dict[str, Any]:
     """Return versions, devices, what CUDA lacks, threads, memory, and the folder of compiled kernels."""
     lacks = list(devices.lacks())
     driver, toolkit = devices.driver_version(), _toolkit()
+    found_numba_cuda = package_version("numba-cuda") is not None
     folder = cache_folder()
     return {
         "gpuclust": __version__,
@@ -106,6 +107,7 @@ def facts() -> dict[str, Any]:
             "emulated": devices.emulated(),
             "driver": driver and ".".join(map(str, driver)),
             "toolkit": toolkit and ".".join(map(str, toolkit)),
+            "libraries": devices.libraries() if found_numba_cuda else {},
             "devices": [asdict(card) for card in devices.cards()],
         },
     }
@@ -195,6 +197,11 @@ def _facts_table(found: dict[str, Any]) -> Table:
     toolkit = f"numba-cuda compiles for CUDA {cuda['toolkit'] or '?'}" if found["packages"]["numba-cuda"] else ""
     driver = f"driver for CUDA {cuda['driver']}" if cuda["driver"] else "no driver"
     table.add_row("CUDA", ", ".join(part for part in ("emulated" if cuda["emulated"] else driver, toolkit) if part))
+    if cuda["libraries"]:
+        table.add_row(
+            "compiler",
+            escape(", ".join(f"{name}: {path or 'not found'}" for name, path in cuda["libraries"].items())),
+        )
     for card in cuda["devices"]:
         capability = ".".join(map(str, card["capability"]))
         size = f"{format_bytes(card['memory'])}, {card['multiprocessors']} multiprocessors"

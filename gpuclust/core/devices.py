@@ -1,19 +1,18 @@
 """CUDA devices: their properties, missing software, and arrays in their memory. Light to import.
 
-The driver is queried directly, through ctypes, which takes microseconds on a machine without one; numba-cuda and CuPy
-are imported only if a device was found.
+The driver is queried directly (`gpuclust.core.cuda_driver`), which takes microseconds on a machine without one;
+numba-cuda and CuPy are imported only if a device was found.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuclust.core import cuda_driver
 from gpuclust.errors import BackendUnavailable, DoesNotFit, unknown_name
 
 OUTPUTS = ("numpy", "cupy")
@@ -28,15 +28,14 @@ OUTPUTS = ("numpy", "cupy")
 #: Oldest compute capability that kernels are compiled for, and that of toolkits of CUDA 13.
 OLDEST, OLDEST_FOR_13 = (7, 0), (7, 5)
 
-_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-#: Numbers of the driver's interface (cuda.h): errors of cuInit, and attributes of a device.
+#: Errors of cuInit (cuda.h).
 _ERRORS = {
     3: "this process was forked from one that used CUDA already; start processes with 'spawn'",
     100: "the NVIDIA driver finds no device (CUDA_VISIBLE_DEVICES, or a container started without GPUs, may hide it)",
     803: "the NVIDIA driver's library and its kernel module are of different versions; restart, or update the driver",
     804: "the CUDA compatibility package does not support this driver or card",
 }
-_CLOCK, _MULTIPROCESSORS, _MEMORY_CLOCK, _BUS_WIDTH, _MAJOR, _MINOR = 13, 16, 36, 37, 75, 76
+_NO_DEVICE = 100
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,8 @@ def _numba_lacks(card: Card | None) -> Iterator[Lack]:
         numba_cuda("numba.cuda.cudadrv.nvvm").NVVM()
         numba_cuda("numba.cuda.cudadrv.libs").open_libdevice()
     except Exception as error:  # its class depends on the version and on the missing file
-        yield Lack("NVVM", f"numba-cuda finds no NVVM ({_line(error)})", install())
+        how = f"{install()}, or set CUDA_HOME to the folder of a CUDA toolkit"
+        yield Lack("NVVM", f"numba-cuda finds no NVVM ({_line(error)})", how)
         return
     toolkit, able = toolkit_version(), driver_version()
     if toolkit and able and toolkit[0] > able[0]:
@@ -200,6 +200,17 @@ def toolkit_version() -> tuple[int, int] | None:
     return (int(major), int(minor)) if major > 0 else None  # the simulator says -1
 
 
+def libraries() -> dict[str, str | None]:
+    """Where the libraries are that compile and link kernels; None if one is not found."""
+    found: dict[str, str | None] = {}
+    for name in ("nvvm", "nvrtc", "nvJitLink"):
+        try:
+            found[name] = str(import_module("cuda.pathfinder").load_nvidia_dynamic_lib(name).abs_path)
+        except Exception:  # of any class: cuda-pathfinder is not there, or finds nothing, or the file is damaged
+            found[name] = None
+    return found
+
+
 def install() -> str:
     """The command that installs the missing packages for the driver's CUDA version."""
     version = driver_version()
@@ -210,43 +221,84 @@ def install() -> str:
 
 @cache
 def _driver(process: int) -> tuple[int, tuple[Card, ...], Lack | None]:
-    """Driver version (13020: CUDA 13.2), devices, and the lack, if any; queried anew in a forked process."""
-    try:
-        library = ctypes.CDLL(_DRIVER)
-    except OSError:
-        return 0, (), Lack("driver", f"no NVIDIA driver is found ({_DRIVER})", "")
+    """Driver version (13020: CUDA 13.2), devices, and the lack, if any; asked anew in a forked process."""
+    version = cuda_driver.version()
+    if version is None:
+        return 0, (), Lack("driver", f"no NVIDIA driver is found ({cuda_driver.LIBRARY})", "")
+    said = cuda_driver.ask("describe")
+    if said["error"]:
+        return version, (), _lack_of(said["error"])
+    found = tuple(_card(index, device) for index, device in enumerate(said["devices"]))
+    return version, found, None if found else _lack_of(_NO_DEVICE)
 
-    def number(function: str, *arguments: Any, kind: Any = ctypes.c_int) -> int:
-        value = kind()
-        error = getattr(library, function)(ctypes.byref(value), *arguments)
-        return 0 if error else int(value.value)
 
-    version = number("cuDriverGetVersion")
-    error = library.cuInit(0)
-    if error:
-        piece = "device" if error == 100 else "driver"
-        return version, (), Lack(piece, _ERRORS.get(error, f"the NVIDIA driver does not start (error {error})"), "")
-    found = []
-    for index in range(number("cuDeviceGetCount")):
-        device = number("cuDeviceGet", index)
-        name = ctypes.create_string_buffer(256)
-        library.cuDeviceGetName(name, 256, device)
+def _lack_of(error: int) -> Lack:
+    piece = "device" if error == _NO_DEVICE else "driver"
+    return Lack(piece, _ERRORS.get(error, f"the NVIDIA driver does not start (error {error})"), "")
 
-        def attribute(which: int, device: int = device) -> int:
-            return number("cuDeviceGetAttribute", which, device)
 
-        found.append(
-            Card(
-                index,
-                name.value.decode(errors="replace"),
-                (attribute(_MAJOR), attribute(_MINOR)),
-                number("cuDeviceTotalMem_v2", device, kind=ctypes.c_size_t),
-                attribute(_MULTIPROCESSORS) or 1,
-                1e3 * attribute(_CLOCK) or 1.5e9,
-                2 * 1e3 * attribute(_MEMORY_CLOCK) * attribute(_BUS_WIDTH) / 8 or 3e11,
-            )
-        )
-    return version, tuple(found), None if found else Lack("device", _ERRORS[100], "")
+def _card(index: int, said: dict[str, Any]) -> Card:
+    value = {int(which): number for which, number in said["attributes"].items()}
+    return Card(
+        index,
+        said["name"],
+        (value[cuda_driver.MAJOR], value[cuda_driver.MINOR]),
+        said["memory"],
+        value[cuda_driver.MULTIPROCESSORS] or 1,
+        1e3 * value[cuda_driver.CLOCK] or 1.5e9,
+        2 * 1e3 * value[cuda_driver.MEMORY_CLOCK] * value[cuda_driver.BUS_WIDTH] / 8 or 3e11,
+    )
+
+
+#: The process that uses CUDA, once this one does.
+_user: set[int] = set()
+
+
+def enter() -> None:
+    """Initialise the driver in this process, before it uses a device.
+
+    Raises
+    ------
+    BackendUnavailable
+        It does not start here, since the process was forked from one that used CUDA, for example.
+    """
+    if os.getpid() not in _user:
+        error = cuda_driver.initialise()
+        if error:
+            raise BackendUnavailable(f"CUDA cannot be used in this process: {_lack_of(error)}")
+        _user.add(os.getpid())
+
+
+def free_memory(index: int) -> int:
+    """Bytes that are free on a device; asked in a child process as long as this one does not use CUDA.
+
+    Raises
+    ------
+    BackendUnavailable
+        The device cannot be used.
+    """
+    if os.getpid() in _user or emulated():
+        launch = import_module("gpuclust.kernels.cuda.launch")
+        try:
+            with launch.on_device(index):
+                return int(launch.free_memory()[0])
+        except Exception as error:
+            if not failed(error):
+                raise
+            raise BackendUnavailable(f"device='cuda:{index}' cannot be used ({_line(error)})") from error
+    said = _said_of_memory(os.getpid(), index, int(time.monotonic() / _VALID))
+    if said["error"]:
+        raise BackendUnavailable(f"device='cuda:{index}' cannot be used (error {said['error']} of the NVIDIA driver)")
+    return int(said["free"])
+
+
+#: Seconds for which an answer about free memory counts.
+_VALID = 10
+
+
+@lru_cache(maxsize=8)
+def _said_of_memory(process: int, index: int, moment: int) -> dict[str, Any]:
+    return cuda_driver.ask("free_memory", index)
 
 
 def is_device_array(array: Any) -> bool:
@@ -296,9 +348,12 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the host or on a device (`DoesNotFit` does not)."""
     if isinstance(error, MemoryError):
         return not isinstance(error, DoesNotFit)
-    if type(error).__module__.split(".")[0] not in ("cupy", "cupy_backends", "numba", "cuda"):
-        return False
-    return "OUT_OF_MEMORY" in str(error) or "cudaErrorMemoryAllocation" in str(error)
+    return failed(error) and ("OUT_OF_MEMORY" in str(error) or "cudaErrorMemoryAllocation" in str(error))
+
+
+def failed(error: BaseException) -> bool:
+    """Whether an error is one of CUDA, CuPy or numba-cuda: of a device that is not usable, or of missing software."""
+    return type(error).__module__.split(".")[0] in ("cupy", "cupy_backends", "numba", "cuda")
 
 
 def _dotted(version: tuple[int, int]) -> str:

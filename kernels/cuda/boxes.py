@@ -377,13 +377,13 @@ class Located:
         return index, distance, computed
 
 
-_located: dict[int, tuple[weakref.ref[Any], tuple[Any, ...], Located | None]] = {}
+_located: dict[tuple[int, int], tuple[weakref.ref[Any], tuple[Any, ...], Located | None]] = {}
 
 
 def located(points: Points) -> Located | None:
-    """Points in spatial order, computed once as long as their features exist; None where boxes do not pay."""
+    """Points in spatial order; None where boxes do not pay. Computed once a device, while their features exist."""
     owner = points.features
-    key, form = id(owner), (points.metric.name, launch.current_index(), points.weights is None, float(points.p))
+    key, form = (id(owner), launch.current_index()), (points.metric.name, points.weights is None, float(points.p))
     known = _located.get(key)
     if known is not None and known[0]() is owner and known[1] == form:
         return known[2]

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuclust.core import devices
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.devices import numba_cuda
 from gpuclust.core.disk_cache import protect
@@ -126,7 +127,7 @@ class Kernel:
         if EMULATED:
             launched.setdefault(self.name, self)
         with _one_at_a_time if SIMULATED else nullcontext():
-            self.compiled[blocks, self.threads, _stream()](*passed)
+            _configured(self.compiled, blocks, self.threads)(*passed)
 
     def most_blocks(self) -> int:
         """Blocks of a cooperative launch that can run at once."""
@@ -167,6 +168,7 @@ def _quiet(function: Callable[..., None]) -> Callable[..., None]:
 counts: Counter[str] = Counter()
 #: The simulator runs one kernel at a time.
 _one_at_a_time = threading.Lock()
+_configuring = threading.Lock()
 #: Kernels launched so far, when emulated: tests compare them with the catalogue.
 launched: dict[str, Kernel] = {}
 
@@ -186,10 +188,31 @@ def _array(value: Any, kind: Any, name: str) -> Any:
     return value if EMULATED else _cuda.as_cuda_array(value, sync=False)
 
 
+def _configured(compiled: Any, blocks: int, threads: int) -> Any:
+    """A kernel with its launch configuration, without Numba's warning of grids below 128 blocks, as small data have.
+
+    The setting is that of the process, so it is put back. (cuda.core refuses NumPy's integers as numbers of blocks.)
+    """
+    if EMULATED:
+        return compiled[blocks, threads, 0]
+    config = numba_cuda("numba.cuda.dispatcher").config
+    with _configuring:
+        before = config.CUDA_LOW_OCCUPANCY_WARNINGS
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+        try:
+            return compiled[int(blocks), threads, _stream()]
+        finally:
+            config.CUDA_LOW_OCCUPANCY_WARNINGS = before
+
+
+#: Handles of the null stream, the legacy default stream, and the default stream of a thread (cuda.h).
+_DEFAULT_STREAMS = (0, 1, 2)
+#: The stream of each thread, by device.
+_own_streams = threading.local()
+
+
 def _stream() -> Any:
     """CuPy's current stream."""
-    if EMULATED:
-        return 0
     pointer = xp.cuda.get_current_stream().ptr
     return _cuda.external_stream(pointer) if pointer else 0
 
@@ -222,6 +245,11 @@ def full(shape: int | tuple[int, ...], value: Any, dtype: Any) -> Any:
     return array
 
 
+#: Bytes up to which an array is uploaded through page-locked memory. CuPy copies it there as a whole, and keeps that
+#: memory, so larger arrays would be twice on the host; those go through the driver's own buffer.
+STAGED = 1 << 22
+
+
 def upload(array: Any) -> Any:
     """A copy on the device; an array that is there already as it is."""
     if not isinstance(array, np.ndarray):
@@ -232,7 +260,12 @@ def upload(array: Any) -> Any:
         copy = empty(array.shape, array.dtype)
         copy[...] = array
         return copy
-    return xp.asarray(np.ascontiguousarray(array))
+    array = np.ascontiguousarray(array)
+    if array.nbytes <= STAGED:
+        return xp.asarray(array)
+    there = xp.empty(array.shape, array.dtype)
+    there.set(array, xp.cuda.get_current_stream())
+    return there
 
 
 def current_index() -> int:
@@ -285,9 +318,29 @@ def current_device() -> Device:
 
 @contextmanager
 def on_device(index: int) -> Iterator[None]:
-    """Everything inside runs on this device."""
-    with nullcontext() if EMULATED else xp.cuda.Device(index), nullcontext() if SIMULATED else _cuda.gpus[index]:
-        yield
+    """Everything inside runs on this device, on a stream that CuPy and Numba share.
+
+    What CuPy and Numba take for the default stream differs where one of them is set to a default stream for each
+    thread, and then their work would be unordered. So a stream is made where CuPy's current one is a default one; it
+    waits for what the caller has queued, and the caller's stream for it.
+    """
+    if EMULATED:
+        with nullcontext() if SIMULATED else _cuda.gpus[index]:
+            yield
+        return
+    devices.enter()
+    with xp.cuda.Device(index), _cuda.gpus[index]:
+        current = xp.cuda.get_current_stream()
+        if current.ptr not in _DEFAULT_STREAMS:
+            yield
+            return
+        streams = _own_streams.__dict__.setdefault("by_device", {})
+        if index not in streams:
+            streams[index] = xp.cuda.Stream()
+        with streams[index] as own:
+            own.wait_event(current.record())
+            yield
+            current.wait_event(own.record())
 
 
 def free_memory() -> tuple[int, int]:

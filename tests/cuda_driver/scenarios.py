@@ -1,0 +1,102 @@
+"""Every linkage, and every other public function that has a device, through the driver for tests."""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+import machine
+import numpy as np
+
+driver = machine.start()
+
+import cupy
+
+import gpuclust
+from gpuclust import hierarchy
+from gpuclust.distance import cdist, nearest_neighbors, pdist
+from gpuclust.kernels.cuda import launch
+
+for module, name, value in (
+    ("algorithms.rounds", "TAIL", 6),
+    ("algorithms.rounds", "FUSED", 8),
+    ("algorithms.candidates", "NEIGHBOURS", 3),
+    ("algorithms.candidates", "FEW", 1 << 20),
+    ("algorithms.generic", "TAIL", 6),
+):
+    setattr(importlib.import_module(f"gpuclust.{module}"), name, value)
+
+X = np.random.default_rng(0).normal(size=(37, 3))
+Y = pdist(X, device="cpu")
+
+
+def same(ours: object, expected: object) -> None:
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def linkages() -> None:
+    for method in ("single", "complete", "average", "weighted", "centroid", "median", "ward"):
+        same(gpuclust.linkage(X, method, device="cuda"), gpuclust.linkage(X, method, device="cpu"))
+        same(gpuclust.linkage(Y, method, device="cuda"), gpuclust.linkage(Y, method, device="cpu"))
+
+
+def algorithms() -> None:
+    for method, algorithm in (("average", "hybrid"), ("average", "stored"), ("centroid", "generic, stored")):
+        ours = gpuclust.linkage(
+            X, method, "cityblock" if method == "average" else "euclidean", device="cuda", algorithm=algorithm
+        )
+        same(
+            ours[:, 2],
+            gpuclust.linkage(X, method, "cityblock" if method == "average" else "euclidean", device="cpu")[:, 2],
+        )
+
+
+def distances() -> None:
+    same(pdist(X, device="cuda"), Y)
+    same(cdist(X[:5], X, "cosine", device="cuda"), cdist(X[:5], X, "cosine", device="cpu"))
+    for ours, theirs in zip(
+        nearest_neighbors(X, 3, device="cuda"), nearest_neighbors(X, 3, device="cpu"), strict=True
+    ):
+        same(ours, theirs)
+
+
+def device_arrays() -> None:
+    there = cupy.asarray(X)
+    Z = gpuclust.linkage(X, "average", device="cpu")
+    same(gpuclust.linkage(there, "average", device="cuda"), Z)
+    out = pdist(there, output="cupy", device="cuda")
+    assert isinstance(out, cupy.ndarray)
+    same(out.get(), Y)
+    same(gpuclust.linkage(out, "average", device="cuda"), Z)
+    large = np.arange(1 << 20, dtype=np.float64)  # above what is staged in page-locked memory
+    same(launch.download(launch.upload(large)), large)
+    same(
+        hierarchy.cophenetic_correlation(Z, there, device="cuda"),
+        hierarchy.cophenetic_correlation(Z, X, device="cpu"),
+    )
+
+
+def streams() -> None:
+    """A stream that is current is used; otherwise a thread has one of its own, ordered with the default stream."""
+    expected = gpuclust.linkage(X, "average", device="cpu")
+    with cupy.cuda.Stream():
+        made = cupy.cuda.Stream.made
+        same(gpuclust.linkage(X, "average", device="cuda"), expected)
+        assert cupy.cuda.Stream.made == made
+    default = cupy.cuda.Stream.current
+    default.waited.clear()
+    same(gpuclust.linkage(X, "average", device="cuda"), expected)
+    made = cupy.cuda.Stream.made
+    same(gpuclust.linkage(X, "average", device="cuda"), expected)
+    assert cupy.cuda.Stream.made == made
+    assert default.waited
+    assert all(default in stream.waited for stream in default.waited)
+
+
+for scenario in sys.argv[1:]:
+    before = len(driver.launched)
+    globals()[scenario]()
+    print(json.dumps({scenario: sorted(set(driver.launched[before:]))}), flush=True)

@@ -125,7 +125,7 @@ def installed(patch, cards=(H200,), version=13000, numba=True, nvvm=True, toolki
     [
         ({"numba": False}, r'numba-cuda is not installed: pip install "gpuclust\[cuda13\]"'),
         ({"numba": False, "version": 12040}, r'pip install "gpuclust\[cuda12\]"'),
-        ({"nvvm": False}, r"finds no NVVM \(libnvvm.so cannot be found\): pip install"),
+        ({"nvvm": False}, r"finds no NVVM \(libnvvm.so cannot be found\): pip install .*, or set CUDA_HOME"),
         ({"version": 12040}, r'compiles for CUDA 13, but the driver can do CUDA 12.4: pip install "gpuclust\[cuda12'),
         ({"cupy": None}, r'CuPy is not installed: pip install "gpuclust\[cuda13\]"'),
         ({"cupy": ImportError("libcublas.so.12: no such file")}, r"CuPy cannot be imported \(libcublas"),
@@ -414,6 +414,30 @@ def test_what_does_not_fit_is_no_fallback(machine, monkeypatch):
     Y = pdist(points_for("euclidean", 5000, 2), device="cpu")
     with pytest.raises(DoesNotFit, match=r"stored, on cuda\): .* were to be needed"):
         gpuclust.linkage(Y, "average", device="cuda")
+
+
+@plainly
+def test_a_card_that_fails_is_left_where_it_was_not_asked_for(machine, monkeypatch):
+    """By the user: then it is an error."""
+
+    class Unavailable(RuntimeError):
+        __module__ = "cupy_backends.cuda.api.runtime"
+
+    def fail(*arguments):
+        raise Unavailable("cudaErrorDevicesUnavailable: CUDA-capable device(s) is/are busy or unavailable")
+
+    monkeypatch.setattr("gpuclust.algorithms.costs.choose", lambda *_: (Device("cuda"), "for the test."))
+    monkeypatch.setattr(fake_cuda.FakeCuda, "store_points", fail, raising=False)
+    X = points_for("euclidean", 300, 8)
+    with pytest.warns(
+        FallbackWarning, match=r"^cuda failed \(Unavailable: cudaErrorDev.*goes on by: .*, on cpu\."
+    ) as said:
+        found = compute(X, "complete")
+    assert len(said) == 1
+    assert found.plan.device == "cpu"
+    np.testing.assert_array_equal(found.Z, gpuclust.linkage(X, "complete", device="cpu"))
+    with pytest.raises(Unavailable):
+        compute(X, "complete", device="cuda")
 
 
 def test_other_errors_are_not_taken_for_it(monkeypatch):

@@ -277,7 +277,7 @@ Compiled kernels: one implementation of the backend protocol (`gpuclust/core/bac
 
 ## Proofs
 
-Four, of which only the last needs a GPU:
+Five, of which only the last needs a GPU:
 
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
@@ -290,7 +290,11 @@ Four, of which only the last needs a GPU:
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
    launched through `numba.cuda` as on a device. An emulator of PTX in place of `numba.cuda` runs the same tests, and
    may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py tests/test_cuda_*.py`.
-4. **On a GPU.** `make test-gpu`.
+4. **Launched.** `tests/test_driver.py` compiles a CUDA driver for tests (`tests/cuda_driver/driver.c`) in place of
+   NVIDIA's. Under it the real numba-cuda compiles, links, caches and launches; the driver checks arguments, memory,
+   streams and limits of each launch, and runs the kernel in the simulator, with a device's blocks and tiles. CuPy is a
+   stand-in that takes CuPy's arguments and no others. Warnings are errors there.
+5. **On a GPU.** `make test-gpu`.
 
 ## Resources of the kernels
 

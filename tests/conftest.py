@@ -115,6 +115,37 @@ def every_kernel_that_was_launched_is_in_the_catalogue() -> Iterator[None]:
     assert ours <= listed, ours - listed
 
 
+#: Kernels of the catalogue that the tests of all processes have launched.
+LAUNCHED: set[str] = set()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Collect the kernels that were launched; after all emulated tests none of the catalogue may be missing."""
+    launch = sys.modules.get("gpuclust.kernels.cuda.launch")
+    if launch is not None:
+        kernels = launch.launched.values()
+        LAUNCHED.update(f"{kernel.function.__module__.rsplit('.', 1)[1]}.{kernel.name}" for kernel in kernels)
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["launched"] = sorted(LAUNCHED)
+        return
+    partial = (
+        config.option.keyword or config.option.markexpr != "emulated" or any(".py" in part for part in config.args)
+    )
+    if not EMULATED or partial or session.exitstatus != 0 or find_spec("numba_cuda") is None:
+        return
+    missing = sorted(set(import_module("gpuclust.kernels.cuda.catalogue").kernels()) - LAUNCHED)
+    if missing:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\nKernels of the catalogue that no test has launched: {', '.join(missing)}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Of pytest-xdist, when a worker process has ended."""
+    LAUNCHED.update(getattr(node, "workeroutput", {}).get("launched", ()))
+
+
 @pytest.fixture(autouse=True)
 def no_child_outlives_its_test() -> Iterator[None]:
     yield

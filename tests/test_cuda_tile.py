@@ -12,38 +12,19 @@ from conftest import BOOLEAN, METRICS, ON_DEVICE, SIMULATED, points_for
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
-from gpuclust.core import metrics, preparation
-from gpuclust.core.points import Metric, Points
-from gpuclust.kernels.cuda import launch, pairwise, scalar
+from cuda_forms import FORMS, prepared
+
+from gpuclust.core import preparation
+from gpuclust.core.points import Points
+from gpuclust.kernels.cuda import launch, pairwise
 from gpuclust.kernels.cuda.tile import DEPTH, geometry
 from gpuclust.kernels.reference import pairwise as reference
 
 pytestmark = ON_DEVICE
 
 DTYPES = [np.dtype("float64"), np.dtype("float32")]
-FORMS = {
-    f"{metric.name}{'-weighted' * weighted}-{dtype}": (metric, weighted, dtype)
-    for metric, weighted, dtype in scalar.forms()
-}
 #: Rows of the second set: more than a tile is wide, and not a whole number of tiles.
 OTHERS = 9 if SIMULATED else 150
-
-
-def prepared(metric: Metric, weighted: bool, dtype: np.dtype, n: int, m: int) -> Points:
-    """Points of a form of the table, two of them equal."""
-    wide = metric in metrics.WIDE_FORMS  # of a metric where its sums would overflow
-    X = points_for("minkowski" if wide else metric.name, n, m, seed=n + m)
-    X[n // 2] = X[0]
-    if metric.name == "seuclidean":
-        return preparation.prepare(X, metric.name, dtype=dtype, V=np.linspace(0.5, 2, m))
-    if metric.name == "mahalanobis":  # weights are the signs of an indefinite form
-        VI = np.diag(np.where(np.arange(m) % 3 == 1, -0.1, 1) if weighted else np.linspace(0.5, 2, m))
-        return preparation.prepare(X, metric.name, dtype=dtype, VI=VI)
-    w = np.linspace(0, 2, m) if weighted and m > 1 else np.ones(m) if weighted else None
-    if wide:
-        return replace(preparation.prepare(X, "minkowski", dtype=dtype, p=3.5, w=w), metric=metric)
-    p = 3.5 if metric.name == "minkowski" else None
-    return preparation.prepare(X, metric.name, dtype=dtype, p=p, w=w)
 
 
 def check(A: Points, B: Points, begin: int = 0, end: int | None = None) -> None:

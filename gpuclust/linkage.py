@@ -256,7 +256,7 @@ def compute(
             reporter(progress, n - 1) as report,
         ):
             here = place(data, backend.name, keep)
-            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent)
+            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix)
             merges = run.unscaled(ALGORITHMS[job.algorithm].run(run))
             if not np.isfinite(merges.heights).all():
                 raise overflow(job.dtype)

@@ -14,6 +14,7 @@ from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.core import metrics
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
+from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import Backend
@@ -92,6 +93,8 @@ class Run:
         Called with the number of merges made so far.
     exponent : int
         Condensed dissimilarities are multiplied by this power of two, so that their squares and sums are in range.
+    matrix : int
+        Bytes that a stored matrix may take.
     """
 
     problem: Problem
@@ -102,6 +105,13 @@ class Run:
     most_clusters: int
     report: Callable[[int], None] = field(repr=False)
     exponent: int = 0
+    matrix: int = 0
+
+    @property
+    def square(self) -> bool:
+        """Whether a matrix of all observations may be a square array."""
+        n, dtype = self.problem.n, self.problem.dtype
+        return n <= SQUARE and square_bytes(n, dtype) <= self.matrix
 
     @cached_property
     def points(self) -> Points:
@@ -204,6 +214,14 @@ class Algorithm(ABC):
     @abstractmethod
     def run(self, run: Run) -> Merges:
         """All merges."""
+
+    def all_pairs(self, problem: Problem, device: Device, fixed: int) -> Footprint:
+        """The footprint with a matrix of all observations: half of the square or, on the CPU, a small square."""
+        half = stored_bytes(problem.n, problem.dtype, device)
+        if device.on_gpu or problem.n > SQUARE:
+            return Footprint(fixed, half, half)
+        square = square_bytes(problem.n, problem.dtype)
+        return Footprint(fixed, square, min(half, square))
 
     def fixed(self, problem: Problem, device: Device, on_device: bool, copies: float | None = None) -> int:
         """Bytes that are held from beginning to end, the slab of a pass on a GPU included."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.algorithms.candidates import candidate_rounds, merge_equal, reciprocal_pairs
-from gpuclust.core.backend import Backend, Searched, Stored
+from gpuclust.core.backend import Backend, Searched, Square, Stored
 from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
@@ -47,6 +47,7 @@ def from_points(
     report: Callable[[int], None],
     most: int,
     tree: bool = False,
+    square: bool = False,
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
@@ -54,12 +55,14 @@ def from_points(
     is filled with the dissimilarities of the clusters that are left: about half as many, so a third of the memory. If
     there are more than ``most``, rounds and chains continue without a matrix until there are not
     (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of the clusters' positions
-    (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features.
+    (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features. With ``square`` a matrix of all
+    points may be a square array.
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between them.
     """
     if method.pairs is None or points.n <= min(FUSED, most):
-        return from_matrix(backend.store_points(points), method, report)
+        matrix = backend.square_of_points(points) if square else None
+        return from_matrix(matrix or backend.store_points(points), method, report)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
     if tree and points.n > most:
@@ -89,12 +92,12 @@ def from_summaries(backend: Backend, points: Points, method: Method, report: Cal
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
-def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
+def from_matrix(matrix: Stored | Square, method: Method, report: Callable[[int], None]) -> Merges:
     """All merges of a reducible linkage; the matrix is used up.
 
     Parameters
     ----------
-    matrix : Stored
+    matrix : Stored or Square
         Dissimilarities (squared for a linkage on squares) with the nearest neighbour of each row.
     method : Method
         A reducible linkage.
@@ -105,6 +108,11 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
     -----
     O(n²) time on any input: rounds shrink the matrix geometrically, a chain costs O(n) a merge. Memory: the matrix.
     """
+    if isinstance(matrix, Square):
+        pairs, heights, scans = matrix.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES))
+        if scans < 0:
+            raise overflow(heights.dtype)
+        return Merges(pairs, heights, scans)
     n = matrix.n
     dtype = matrix.distance.dtype
     merges = Merging(n, dtype)

@@ -51,8 +51,7 @@ class Stored(Algorithm):
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)
         if self.stores_all(problem):
-            matrix = stored_bytes(problem.n, problem.dtype, device)
-            return Footprint(fixed, matrix, matrix)
+            return self.all_pairs(problem, device, fixed)
         n, m, width = problem.n, problem.features, problem.width
         lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_GPU if device.on_gpu else 1)
         boxes = 0 if device.on_gpu else box_bytes(n, m, problem.metric, width)
@@ -74,9 +73,12 @@ class Stored(Algorithm):
 
         problem = run.problem
         if problem.condensed:
-            matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
-            return from_matrix(matrix, problem.method, run.report)
-        return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters)
+            given = run.condensed, problem.n, problem.method.on_squares
+            square = run.backend.square_of_condensed(*given) if run.square else None
+            return from_matrix(square or run.backend.store_condensed(*given), problem.method, run.report)
+        return from_points(
+            run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square
+        )
 
 
 class StoredAllPairs(Stored):
@@ -106,7 +108,8 @@ class StoredAllPairs(Stored):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_matrix
 
-        return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)
+        square = run.backend.square_of_points(run.points) if run.square else None
+        return from_matrix(square or run.backend.store_points(run.points), run.problem.method, run.report)
 
 
 class Hybrid(Stored):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from gpuclust.core import devices
 from gpuclust.core.device import CPU, Device
@@ -62,6 +62,18 @@ class Stored(Protocol):
         ``size`` and ``ids`` (-1: row not in use) are updated. Chains start at the first row in use. Returns ids of
         the merged pairs (wanted, 2), their dissimilarities, and the number of rows scanned, at most three a merge.
         O(n) time a scan or a merge.
+        """
+
+
+@runtime_checkable
+class Square(Protocol):
+    """Dissimilarities of all observations in one square array, whose merges are made in one call."""
+
+    def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
+        """All merges of a reducible linkage, as `gpuclust.algorithms.rounds` makes them; the array is used up.
+
+        ``limits`` are the constants SHARE, ROUND_SCANS, TAIL and CHAIN_ENTRIES of that module. Returns ids of the
+        merged pairs (n - 1, 2), their dissimilarities, and the number of rows scanned, -1 if dissimilarities overflow.
         """
 
 
@@ -165,6 +177,12 @@ class Backend(Protocol):
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         """Condensed dissimilarities (or their squares), stored in tiles; the input is not changed."""
+
+    def square_of_points(self, points: Points) -> Square | None:
+        """As `store_points`, in a square array, for few points; None where a backend has no such layout."""
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square | None:
+        """As `store_condensed`, in a square array, for few observations; None where a backend has no such layout."""
 
     def pairwise(self, A: Points, B: Points, out: Any) -> Any:
         """Distances of all points of A to all of B, written to ``out`` (n of A, n of B); returns it. O(n² m) time."""

@@ -17,6 +17,7 @@ from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.matrix import cophenetic, prim
+from gpuclust.kernels.cpu.matrix.square import Square
 from gpuclust.kernels.cpu.matrix.stored import Stored
 from gpuclust.kernels.cpu.points import boruvka, knn, nearest
 from gpuclust.kernels.cpu.space import pairwise
@@ -41,6 +42,12 @@ class CpuBackend:
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
+
+    def square_of_points(self, points: Points) -> Square:
+        return Square.from_points(points)
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square:
+        return Square.from_condensed(condensed, n, squared)
 
     def pairwise(self, A: Points, B: Points, out: np.ndarray) -> np.ndarray:
         return pairwise.pairwise(A, B, out)

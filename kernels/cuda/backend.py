@@ -58,6 +58,12 @@ class CudaBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
+    def square_of_points(self, points: Points) -> None:
+        return None
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> None:
+        return None
+
     def pairwise(self, A: Points, B: Points, out: Any) -> Any:
         return distances.pairwise(A, B, out)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
@@ -116,8 +116,6 @@ class Run:
     @cached_property
     def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
-        from gpuclust.core import preparation
-
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
         points = preparation.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
         preparation.refuse_undefined(points)
@@ -126,8 +124,6 @@ class Run:
     @cached_property
     def squares(self) -> Points:
         """Points whose squared distances are the dissimilarities."""
-        from gpuclust.core import preparation
-
         return preparation.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
 
     @cached_property
@@ -143,9 +139,7 @@ class Run:
 
     def unscaled(self, merges: Merges) -> Merges:
         """Merges with heights in terms of the dissimilarities before scaling and squaring."""
-        from gpuclust.core import preparation
-
-        heights = merges.heights.astype(np.float64)
+        heights = merges.heights.astype(np.float64, copy=False)
         exponent = self.exponent
         if not self.problem.condensed:
             exponent = (self.__dict__.get("points") or self.squares).exponent
@@ -154,7 +148,8 @@ class Run:
         if self.problem.method.on_squares:
             np.sqrt(heights, out=heights)
             exponent //= 2
-        return replace(merges, heights=preparation.unscaled(heights, exponent))
+        heights = preparation.unscaled(heights, exponent)
+        return merges if heights is merges.heights else replace(merges, heights=heights)
 
 
 class Algorithm(ABC):
@@ -207,8 +202,6 @@ class Algorithm(ABC):
 
         NumPy's logarithms and powers may have other last bits.
         """
-        from gpuclust.core import metrics
-
         return not metrics.facts(problem.metric).heavy
 
     @abstractmethod

@@ -61,8 +61,10 @@ def from_points(
     O(n² m) time on any input for the first rounds and the matrix, and for every round between them.
     """
     if method.pairs is None or points.n <= min(FUSED, most):
-        matrix = backend.square_of_points(points) if square else None
-        return from_matrix(matrix or backend.store_points(points), method, report)
+        found = backend.square_of_points(points) if square else None
+        if found is not None:
+            return from_square(found, method)
+        return from_matrix(backend.store_points(points), method, report)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
     if tree and points.n > most:
@@ -92,12 +94,20 @@ def from_summaries(backend: Backend, points: Points, method: Method, report: Cal
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
-def from_matrix(matrix: Stored | Square, method: Method, report: Callable[[int], None]) -> Merges:
+def from_square(square: Square, method: Method) -> Merges:
+    """The merges that `from_matrix` makes, in one call; the square is used up."""
+    pairs, heights, scans = square.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES))
+    if scans < 0:
+        raise overflow(heights.dtype)
+    return Merges(pairs, heights, scans)
+
+
+def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
     """All merges of a reducible linkage; the matrix is used up.
 
     Parameters
     ----------
-    matrix : Stored or Square
+    matrix : Stored
         Dissimilarities (squared for a linkage on squares) with the nearest neighbour of each row.
     method : Method
         A reducible linkage.
@@ -108,11 +118,6 @@ def from_matrix(matrix: Stored | Square, method: Method, report: Callable[[int],
     -----
     O(n²) time on any input: rounds shrink the matrix geometrically, a chain costs O(n) a merge. Memory: the matrix.
     """
-    if isinstance(matrix, Square):
-        pairs, heights, scans = matrix.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES))
-        if scans < 0:
-            raise overflow(heights.dtype)
-        return Merges(pairs, heights, scans)
     n = matrix.n
     dtype = matrix.distance.dtype
     merges = Merging(n, dtype)

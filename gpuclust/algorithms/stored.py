@@ -69,13 +69,15 @@ class Stored(Algorithm):
         return Work(2.2, 0.18, 2, 4, ROUNDS)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.rounds import from_matrix, from_points
+        from gpuclust.algorithms.rounds import from_matrix, from_points, from_square
 
         problem = run.problem
         if problem.condensed:
             given = run.condensed, problem.n, problem.method.on_squares
             square = run.backend.square_of_condensed(*given) if run.square else None
-            return from_matrix(square or run.backend.store_condensed(*given), problem.method, run.report)
+            if square is not None:
+                return from_square(square, problem.method)
+            return from_matrix(run.backend.store_condensed(*given), problem.method, run.report)
         return from_points(
             run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square
         )
@@ -106,10 +108,12 @@ class StoredAllPairs(Stored):
         return Work(8.0, 7.0, 0.5, 8, ROUNDS)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.rounds import from_matrix
+        from gpuclust.algorithms.rounds import from_matrix, from_square
 
         square = run.backend.square_of_points(run.points) if run.square else None
-        return from_matrix(square or run.backend.store_points(run.points), run.problem.method, run.report)
+        if square is not None:
+            return from_square(square, run.problem.method)
+        return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)
 
 
 class Hybrid(Stored):

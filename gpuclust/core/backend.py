@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gpuclust.core import devices
 from gpuclust.core.device import CPU, Device
@@ -65,7 +65,6 @@ class Stored(Protocol):
         """
 
 
-@runtime_checkable
 class Square(Protocol):
     """Dissimilarities of all observations in one square array, whose merges are made in one call."""
 

@@ -73,8 +73,10 @@ def prepare(
 
 def unscaled(distances: Any, exponent: int) -> Any:
     """Distances of the original points, from those of prepared points (`Points.exponent`); in place."""
+    if not exponent:
+        return distances
     with np.errstate(over="ignore", under="ignore"):
-        return times_power(distances, -exponent) if exponent else distances
+        return times_power(distances, -exponent)
 
 
 def refuse_undefined(points: Points) -> None:

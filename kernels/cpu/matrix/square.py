@@ -30,15 +30,6 @@ LANES, BLOCK = 32, 16
 POINTS = 256
 
 
-class Limits(NamedTuple):
-    """Constants of `gpuclust.algorithms.rounds` that decide between rounds and chains."""
-
-    share: int
-    round_scans: int
-    tail: int
-    chain_entries: int
-
-
 @uncounted
 def mirror(matrix, n):
     """Copy what is above the diagonal below it, and set the diagonal to infinity."""
@@ -306,11 +297,13 @@ def merge_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
     @compiled
     @named(method.name, dtype)
-    def merge_square(matrix, state, limits, pairs, heights):
+    def merge_square(matrix, share, round_scans, tail, chain_entries, pairs, heights):
         """Returns the number of rows searched, as counted by rounds on tiles; -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
-        share, round_scans, tail, chain_entries = limits
-        n = state[0].size
+        n = matrix.shape[0]
+        ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
+        size, gone, distance = np.ones(n, matrix.dtype), np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
+        state = State(ids, size, gone, nearest, nearest_id, distance)
         lanes = np.empty(LANES, matrix.dtype)
         first, second = np.empty(n + 1, np.int64), np.empty(n, np.int64)
         if not know(matrix, state, n, lanes):
@@ -325,7 +318,7 @@ def merge_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                 unite_all(matrix, state, first[:count], second[:count], width)
                 for p in range(count):
                     a, b = first[p], second[p]
-                    pairs[done, 0], pairs[done, 1], heights[done] = state[0][a], state[0][b], state[5][a]
+                    pairs[done, 0], pairs[done, 1], heights[done] = ids[a], ids[b], distance[a]
                     settle(state, a, b, n + done)
                     done += 1
                 scans += n - done
@@ -371,6 +364,4 @@ class Square:
         pairs, heights = np.empty((n - 1, 2), np.int64), np.empty(n - 1, dtype)
         if not self.finite:
             return pairs, heights, -1
-        none = np.full(n, -1)
-        state = State(np.arange(n), np.ones(n, dtype), np.zeros(n, dtype), none, none.copy(), np.empty(n, dtype))
-        return pairs, heights, merge_kernel(method, dtype)(self.matrix, state, limits, pairs, heights)
+        return pairs, heights, merge_kernel(method, dtype)(self.matrix, *limits, pairs, heights)

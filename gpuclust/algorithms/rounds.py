@@ -81,11 +81,17 @@ def from_points(
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
-def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+def from_summaries(
+    backend: Backend, points: Points, method: Method, report: Callable[[int], None], square: bool = False
+) -> Merges:
     """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
 
-    Duplicate points merge first. O(n m) memory.
+    Duplicate points merge first. O(n m) memory; with ``square`` all dissimilarities may be stored if there are no
+    duplicates.
     """
+    found = backend.square_of_summaries(points, method) if square else None
+    if found is not None:
+        return from_square(found, method)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
     if points.n > 1:
@@ -96,7 +102,7 @@ def from_summaries(backend: Backend, points: Points, method: Method, report: Cal
 
 def from_square(square: Square, method: Method) -> Merges:
     """The merges that `from_matrix` makes, in one call; the square is used up."""
-    pairs, heights, scans = square.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES))
+    pairs, heights, scans = square.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES, CHAIN_CALLS))
     if scans < 0:
         raise overflow(heights.dtype)
     return Merges(pairs, heights, scans)

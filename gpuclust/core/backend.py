@@ -71,7 +71,7 @@ class Square(Protocol):
     def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
         """All merges of a reducible linkage, as `gpuclust.algorithms.rounds` makes them; the array is used up.
 
-        ``limits`` are the constants SHARE, ROUND_SCANS, TAIL and CHAIN_ENTRIES of that module. Returns ids of the
+        ``limits`` are the constants SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES and CHAIN_CALLS of that module. Returns ids of the
         merged pairs (n - 1, 2), their dissimilarities, and the number of rows scanned, -1 if dissimilarities overflow.
         """
 
@@ -179,6 +179,9 @@ class Backend(Protocol):
 
     def square_of_points(self, points: Points) -> Square | None:
         """As `store_points`, in a square array, for few points; None where a backend has no such layout."""
+
+    def square_of_summaries(self, points: Points, method: Method) -> Square | None:
+        """As `summarise`, in a square array; None also where points are equal."""
 
     def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square | None:
         """As `store_condensed`, in a square array, for few observations; None where a backend has no such layout."""

@@ -16,6 +16,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
+from gpuclust.kernels.cpu.clusters.summary_square import SummarySquare
 from gpuclust.kernels.cpu.matrix import cophenetic, prim
 from gpuclust.kernels.cpu.matrix.square import Square
 from gpuclust.kernels.cpu.matrix.stored import Stored
@@ -45,6 +46,10 @@ class CpuBackend:
 
     def square_of_points(self, points: Points) -> Square:
         return Square.from_points(points)
+
+    def square_of_summaries(self, points: Points, method: Method) -> SummarySquare | None:
+        square = SummarySquare(points, method)
+        return square if square.distinct else None
 
     def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square:
         return Square.from_condensed(condensed, n, squared)

@@ -61,6 +61,9 @@ class CudaBackend:
     def square_of_points(self, points: Points) -> None:
         return None
 
+    def square_of_summaries(self, points: Points, method: Method) -> None:
+        return None
+
     def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> None:
         return None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, LISTED, SQUARE, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -42,7 +42,7 @@ class Summaries(Algorithm):
         fixed = self.fixed(problem, device, on_device)
         if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
             fixed += problem.n * (2 * LISTED * (4 + problem.width) + 4 * problem.features)
-            if problem.n <= SQUARE:
+            if problem.n <= FUSED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core import centroids, jit, methods
+from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
@@ -37,12 +37,25 @@ def _row(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     def row(own, size, x, begin, end, out):
         high, low, scatter = own
         out[:] = 0
-        for f in range(high.shape[0]):
+        f = 0
+        while f + 4 <= high.shape[0]:  # sums are loaded and stored once for four features, added in their order
+            h0, h1, h2, h3 = high[f, x], high[f + 1, x], high[f + 2, x], high[f + 3, x]
+            l0, l1, l2, l3 = low[f, x], low[f + 1, x], low[f + 2, x], low[f + 3, x]
+            y0, z0, y1, z1 = high[f, begin:end], low[f, begin:end], high[f + 1, begin:end], low[f + 1, begin:end]
+            f += 2
+            y2, z2, y3, z3 = high[f, begin:end], low[f, begin:end], high[f + 1, begin:end], low[f + 1, begin:end]
+            f += 2
+            for k in range(out.size):
+                d0, d1 = difference(h0, l0, y0[k], z0[k]), difference(h1, l1, y1[k], z1[k])
+                d2, d3 = difference(h2, l2, y2[k], z2[k]), difference(h3, l3, y3[k], z3[k])
+                out[k] = (((out[k] + d0 * d0) + d1 * d1) + d2 * d2) + d3 * d3
+        while f < high.shape[0]:
             mine, rest = high[f, x], low[f, x]
             theirs, rests = high[f, begin:end], low[f, begin:end]
             for k in range(out.size):
                 d = difference(mine, rest, theirs[k], rests[k])
                 out[k] += d * d
+            f += 1
         if spread:
             own_scatter, others = scatter[x], scatter[begin:end]
             for k in range(out.size):
@@ -58,21 +71,25 @@ def _row(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 @cache
 def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square; returns how many dissimilarities are positive, and how many finite."""
-    row = _row(method, dtype)
-    stamp = jit.stamp(centroids, methods)
+    row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
+    spread, geometric = method.scatter is not None, factor(method)
+    stamp = jit.stamp(methods, metrics, pairwise)
 
     @compiled
     @named(method.name, dtype)
-    def fill_summaries(matrix, own, size):
+    def fill_summaries(matrix, features, size):
         stamp  # noqa: B018
         n = size.size
+        scratch = np.empty(BLOCK, matrix.dtype)
+        one = size.dtype.type(1)
         positive = finite = 0
         for i in range(n):
             for begin in range(i + 1, n, BLOCK):
                 end = min(begin + BLOCK, n)
                 values = matrix[i, begin:end]
-                row(own, size, i, begin, end, values)
+                row_of_distances(features, size, i, features, size, begin, end, size, one, values, scratch)
                 for k in range(values.size):
+                    values[k] = values[k] if spread else geometric(values[k], one, one)
                     positive += values[k] > 0
                     finite += abs(values[k]) < np.inf
         mirror(matrix, n)
@@ -144,7 +161,7 @@ class SummarySquare:
         self.own = high, np.zeros_like(high), np.zeros(n, dtype)
         self.size = np.ones(n, dtype)
         self.matrix = np.empty(square_shape(n), dtype)
-        positive, finite = fill_kernel(method, dtype)(self.matrix, self.own, self.size)
+        positive, finite = fill_kernel(method, dtype)(self.matrix, high, self.size)
         self.distinct, self.finite = positive == n * (n - 1) // 2, finite == n * (n - 1) // 2
 
     def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:

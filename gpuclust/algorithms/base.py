@@ -17,7 +17,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
 
 if TYPE_CHECKING:
-    from gpuclust.core.backend import Backend
+    from gpuclust.core.backend import Backend, Square
     from gpuclust.core.clusters import Merges
     from gpuclust.core.points import Metric, Points
 
@@ -112,6 +112,14 @@ class Run:
         """Whether a matrix of all observations may be a square array."""
         n, dtype = self.problem.n, self.problem.dtype
         return n <= SQUARE and square_bytes(n, dtype) <= self.matrix
+
+    def stored_square(self) -> Square | None:
+        """The dissimilarities of all observations in a square array, where there are few, and the backend has those."""
+        if not self.square:
+            return None
+        if self.problem.condensed:
+            return self.backend.square_of_condensed(self.condensed, self.problem.n, self.problem.method.on_squares)
+        return self.backend.square_of_points(self.points)
 
     @cached_property
     def points(self) -> Points:

@@ -73,11 +73,11 @@ class Stored(Algorithm):
 
         problem = run.problem
         if problem.condensed:
-            given = run.condensed, problem.n, problem.method.on_squares
-            square = run.backend.square_of_condensed(*given) if run.square else None
+            square = run.stored_square()
             if square is not None:
                 return from_square(square, problem.method)
-            return from_matrix(run.backend.store_condensed(*given), problem.method, run.report)
+            matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
+            return from_matrix(matrix, problem.method, run.report)
         return from_points(
             run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square
         )
@@ -110,7 +110,7 @@ class StoredAllPairs(Stored):
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_matrix, from_square
 
-        square = run.backend.square_of_points(run.points) if run.square else None
+        square = run.stored_square()
         if square is not None:
             return from_square(square, run.problem.method)
         return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)

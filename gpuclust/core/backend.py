@@ -68,6 +68,8 @@ class Stored(Protocol):
 class Square(Protocol):
     """Dissimilarities of all observations in one square array, whose merges are made in one call."""
 
+    finite: bool  # whether all are
+
     def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
         """All merges of a reducible linkage, as `gpuclust.algorithms.rounds` makes them; the array is used up.
 
@@ -236,6 +238,9 @@ class Backend(Protocol):
 
     def generic_stored(self, matrix: Stored, method: Method) -> Generic:
         """The generic algorithm on a stored matrix of squares, which is used up."""
+
+    def generic_square(self, square: Any, method: Method) -> Generic:
+        """The generic algorithm on a `Square` of this backend, of squares, which is used up."""
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.

@@ -15,6 +15,7 @@ from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
+from gpuclust.kernels.cpu.clusters.greedy_square import SquareGeneric
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.clusters.summary_square import SummarySquare
 from gpuclust.kernels.cpu.matrix import cophenetic, prim
@@ -95,6 +96,9 @@ class CpuBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> greedy.Generic:
         return greedy.StoredGeneric(matrix, method)
+
+    def generic_square(self, square: Square, method: Method) -> SquareGeneric:
+        return SquareGeneric(square, method)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -105,6 +105,9 @@ class CudaBackend:
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.StoredGeneric(matrix, method)
 
+    def generic_square(self, square: Any, method: Method) -> Any:
+        raise NotImplementedError("there are no square arrays here")
+
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)
 

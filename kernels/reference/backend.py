@@ -107,6 +107,9 @@ class ReferenceBackend:
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.from_stored(matrix, method)
 
+    def generic_square(self, square: Any, method: Method) -> Any:
+        raise NotImplementedError("there are no square arrays here")
+
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)
 

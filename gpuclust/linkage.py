@@ -264,7 +264,9 @@ def compute(
             reporter(progress, n - 1) as report,
         ):
             here = place(data, backend.name, keep)
-            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix)
+            run = Run(
+                job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
+            )
             merges = run.unscaled(algorithm.run(run))
             if not np.logical_and.reduce(np.isfinite(merges.heights)):
                 raise overflow(job.dtype)

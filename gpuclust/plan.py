@@ -44,7 +44,8 @@ class Plan:
         ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
         (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
-        Predicted peak, in bytes, beside the input; of the memory of the GPU where that is the device.
+        Predicted peak, in bytes, beside the input, with compiled kernels; of the memory of the GPU where that is the
+        device. A small job before kernels are compiled takes up to six n x n matrices (see `gpuclust.linkage`).
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str
@@ -247,7 +248,9 @@ def plan_for(
         if known is not None:
             return known
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return _planned(_Planner(Problem(n, m, rule, str(metric), dtype), limit, algorithm, holder, copied, quick), device)
+    return _planned(
+        _Planner(Problem(n, m, rule, str(metric), dtype), limit, algorithm, holder, copied, quick), device
+    )
 
 
 @lru_cache(maxsize=1024)

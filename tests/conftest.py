@@ -17,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from lockstep import install
 
+from gpuclust.plan import small_plan
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -113,6 +115,12 @@ def every_kernel_that_was_launched_is_in_the_catalogue() -> Iterator[None]:
     listed = {of(kernel) for kernel in catalogue.kernels().values()}
     ours = {of(kernel) for kernel in launch.launched.values() if kernel.function.__module__.startswith("gpuclust.")}
     assert ours <= listed, ours - listed
+
+
+@pytest.fixture(autouse=True)
+def no_plan_of_another_test() -> None:
+    """Plans of small jobs are kept, but tests change the constants that they depend on."""
+    small_plan.cache_clear()
 
 
 @pytest.fixture(autouse=True)

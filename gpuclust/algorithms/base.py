@@ -114,7 +114,7 @@ class Run:
         return n <= SQUARE and square_bytes(n, dtype) <= self.matrix
 
     def stored_square(self) -> Square | None:
-        """The dissimilarities of all observations in a square array, where there are few, and the backend has those."""
+        """The dissimilarities of few observations in a square array; None where the backend has no such layout."""
         if not self.square:
             return None
         if self.problem.condensed:

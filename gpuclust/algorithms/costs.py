@@ -129,7 +129,9 @@ def threads() -> int:
 
 def on_one_thread(work: Work, n: float, m: int | None, dtype: str) -> float:
     """Seconds on one thread of the CPU."""
-    return 1e-9 * n * (n * (work.base + work.feature * (m or 0)) * (SINGLE if dtype == "float32" else 1) + work.linear)
+    return (
+        1e-9 * n * (n * (work.base + work.feature * (m or 0)) * (SINGLE if dtype == "float32" else 1) + work.linear)
+    )
 
 
 def on_cpu(work: Work, n: float, m: int | None, dtype: str) -> float:

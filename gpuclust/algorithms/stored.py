@@ -78,9 +78,7 @@ class Stored(Algorithm):
                 return from_square(square, problem.method)
             matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
             return from_matrix(matrix, problem.method, run.report)
-        return from_points(
-            run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square
-        )
+        return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square)
 
 
 class StoredAllPairs(Stored):

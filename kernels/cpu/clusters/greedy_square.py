@@ -52,7 +52,9 @@ def square_source(method: Method, dtype: np.dtype) -> Source:
     def none_of_two(state, x, y):
         return zero
 
-    return Source(f"square_{method.name}_{dtype}", distances, unite, False, none, none_of_two, none_of_two, (methods,))
+    return Source(
+        f"square_{method.name}_{dtype}", distances, unite, False, none, none_of_two, none_of_two, (methods,)
+    )
 
 
 class SquareGeneric(Generic):

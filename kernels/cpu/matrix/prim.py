@@ -10,7 +10,6 @@ import numpy as np
 
 from gpuclust.core.jit import compiled, named, uncounted
 
-
 #: Numbers that are compared at a time.
 LANES = 32
 
@@ -52,26 +51,27 @@ def tree_kernel(dtype: np.dtype) -> Callable[..., Any]:
         """Add ``wanted`` edges to the tree; returns the number of vertices outside it.
 
         ``outside[:count]`` are the vertices outside in increasing order, ``distance`` and ``near`` their nearest
-        vertex of the tree, by vertex; ``gone`` and ``distance`` of vertices inside are infinite. The vertex added last
-        stands in ``pairs[done - 1, 1]`` (vertex 0 before the first).
+        vertex of the tree, by vertex; ``gone`` and ``distance`` of vertices inside are infinite. The vertex added
+        last stands in ``pairs[done - 1, 1]`` (vertex 0 before the first).
         """
-        lanes = np.empty(LANES, distance.dtype)
+        lanes, above = np.empty(LANES, distance.dtype), np.empty(n, np.int64)
+        for x in range(n):
+            above[x] = n * x - x * (x + 1) // 2 - x - 1  # entry (x, y), y > x, stands at above[x] + y
         for edge in range(done, done + wanted):
             x = pairs[edge - 1, 1] if edge > 0 else 0
             distance[x] = gone[x] = infinity
             place = 0
-            at = x - 1  # entry (y, x) of row y < x stands at n y - y (y + 1) / 2 + x - y - 1
             while outside[place] != x:
                 y = outside[place]
-                value = condensed[n * y - y * (y + 1) // 2 + at - y]
-                if value < distance[y]:
-                    distance[y] = value
-                    near[y] = x
+                value = condensed[above[y] + x]
+                nearer = value < distance[y]
+                distance[y] = value if nearer else distance[y]
+                near[y] = x if nearer else near[y]
                 place += 1
             count -= 1
             for k in range(place, count):
                 outside[k] = outside[k + 1]
-            first = n * x - x * (x + 1) // 2
+            first = above[x] + x + 1
             row = condensed[first : first + n - 1 - x]
             known, source, away = distance[x + 1 : n], near[x + 1 : n], gone[x + 1 : n]
             for k in range(row.size):

@@ -109,8 +109,7 @@ def small(console: Console) -> list[dict[str, Any]]:
         allowed = ALLOWED[n]
         said = f"{allowed:.2f} {'met' if ratio <= allowed else 'MISSED'}"
         table.add_row(str(n), form, method, f"{took:.6f}", f"{ratio:.2f}", said)
-        rows.append(
-            {"case": f"{method} {form} n={n}, warm", "seconds": took, "ratio": ratio, "allowed ratio": allowed}
-        )
+        case = f"{method} {form} n={n}, warm"
+        rows.append({"case": case, "seconds": took, "ratio": ratio, "allowed ratio": allowed})
     console.print(table)
     return rows

@@ -2,8 +2,8 @@
 
 The merges are those of `gpuclust.algorithms.rounds`, in the same order and with the same bits: rounds of reciprocal
 nearest neighbours, and a nearest-neighbour chain where few clusters would merge. What is written to the row of a
-union is mirrored into its column. Rows of merged clusters stay where they are until a quarter of the rows is no longer in
-use; then the others are moved together, in the same order.
+union is mirrored into its column. Rows of merged clusters stay where they are until a quarter of the rows is no
+longer in use; then the others are moved together, in the same order.
 
 A row is searched only if its nearest cluster has merged. Unions have larger ids, and on an updated matrix they are no
 nearer (invariant 4 of ARCHITECTURE.md); where dissimilarities are computed anew, rounding may bring them nearer, so

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
 WIDE = 96
-#: Largest number of features with which all dissimilarities of up to `FUSED` points are stored on the CPU. Measured up
-#: to there: 1.1 to 10 times as fast as searches.
+#: Largest number of features with which all dissimilarities of up to `FUSED` points are stored on the CPU. Measured
+#: up to there: 1.1 to 10 times as fast as searches.
 STORED = 256
 
 

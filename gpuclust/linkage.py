@@ -18,9 +18,9 @@ from gpuclust.core.device import Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.observations import (
-    check_observations,
     count,
     holder,
+    observed,
     place,
     to_host,
     warn_of_square,
@@ -205,7 +205,7 @@ def compute(
     started = time.perf_counter()
     check_progress(progress)
     rule = methods.resolve(method)
-    data = check_observations(y)
+    data, ends = observed(y)
     condensed = data.ndim == 1
     keep = True
     name = "precomputed"
@@ -217,18 +217,22 @@ def compute(
         warn_of_square(data)
         planned = found if isinstance(found, metrics.Metric) else name
         if isinstance(found, metrics.Metric):
-            keep = preparation.keeps_points(found, **metric_arguments) and metric_arguments.get("w") is None
+            keep = metric_arguments.get("w") is None and (
+                isinstance(data, np.ndarray) or preparation.keeps_points(found, **metric_arguments)
+            )
         else:  # a Python function: its dissimilarities are computed first
-            data = check_observations(pdist(to_host(data), metric, device="cpu", **metric_arguments))
+            data, ends = observed(pdist(to_host(data), metric, device="cpu", **metric_arguments))
             condensed = True
     n = count(data)
     m = None if condensed else data.shape[1]
-    working = np.dtype(working_type(dtype))
+    dtype = working_type(dtype)
+    working = np.dtype(dtype)
     exponent, given = 0, data
     if condensed:
-        data = not_negative(data)
+        lowest = None if ends is None else ends[0]
+        data = not_negative(data, lowest)
         with devices.device_of(data):
-            exponent = _exponent(data, n, rule, working)
+            exponent = _exponent(data, n, rule, working, None if data is not given else ends)
     taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
     copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
     job = plan_for(
@@ -236,7 +240,7 @@ def compute(
         m,
         method,
         planned,
-        working.name,
+        dtype,
         device,
         memory_limit,
         algorithm=algorithm,
@@ -249,16 +253,22 @@ def compute(
 
     def merge(job: Plan) -> Merges:
         kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, keep, n > FUSED, 0 < (m or 0) <= BY_TREE)
-        pairs = n * n if ALGORITHMS[job.algorithm].reproduced(job.problem) else 0
+        algorithm = ALGORITHMS[job.algorithm]
+
+        def pairs() -> int:
+            return n * n if algorithm.reproduced(job.problem) else 0
+
         with (
             backend_for(job.device, kind, pairs, m or 0, None if memory_limit is None else job.limit) as backend,
             backend.active(),
             reporter(progress, n - 1) as report,
         ):
             here = place(data, backend.name, keep)
-            run = Run(job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent)
-            merges = run.unscaled(ALGORITHMS[job.algorithm].run(run))
-            if not np.isfinite(merges.heights).all():
+            run = Run(
+                job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
+            )
+            merges = run.unscaled(algorithm.run(run))
+            if not np.logical_and.reduce(np.isfinite(merges.heights)):
                 raise overflow(job.dtype)
             report(n - 1)
         return merges
@@ -270,7 +280,7 @@ def compute(
         if pair is None:
             raise
         raise NotFinite(f"{pair} {error}") from None
-    if merges.heights.min() < 0:
+    if np.minimum.reduce(merges.heights) < 0:
         raise ValueError(
             f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
             f"{merges.heights.min()}."
@@ -318,13 +328,19 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool)
     raise DoesNotFit(f"{story} No fallback fits.")
 
 
-def _exponent(condensed: Any, n: int, rule: methods.Method, working: np.dtype) -> int:
-    """Exponent of the power of two by which dissimilarities are multiplied, to keep squares and sums in range."""
+def _exponent(
+    condensed: Any, n: int, rule: methods.Method, working: np.dtype, ends: tuple[float, float] | None
+) -> int:
+    """Exponent of the power of two by which dissimilarities are multiplied, to keep squares and sums in range.
+
+    ``ends`` are the least and the greatest of them, if they are known.
+    """
     copied = rule.name in ("single", "complete")  # dissimilarities are only compared
     if copied and condensed.dtype == working:
         return 0
     room = frames.room_for(2 if rule.on_squares else 1, working, 0 if copied else n, digits=False)
-    return int(room.exponent(frames.span_of([condensed[:, None]])))
+    span = frames.Span(*ends) if ends is not None and ends[0] > 0 else frames.span_of([condensed[:, None]])
+    return int(room.exponent(span))
 
 
 def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:

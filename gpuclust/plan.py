@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from operator import index
 
 import numpy as np
@@ -17,7 +18,7 @@ from gpuclust.core.device import CPU, Device
 from gpuclust.core.memory import available_memory as available_memory
 from gpuclust.core.memory import format_bytes as format_bytes
 from gpuclust.core.memory import parse_bytes as parse_bytes
-from gpuclust.core.sizes import FUSED, MOST, stored_bytes
+from gpuclust.core.sizes import FUSED, MOST, SQUARE, stored_bytes
 from gpuclust.core.sizes import TILE as TILE
 from gpuclust.errors import BackendUnavailable, DoesNotFit
 
@@ -43,7 +44,8 @@ class Plan:
         ``"stored"``; ``"stored, all pairs"`` (each distance computed once); ``"cluster tree"`` and ``"hybrid"``
         (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
-        Predicted peak, in bytes, beside the input; of the memory of the GPU where that is the device.
+        Predicted peak, in bytes, beside the input, with compiled kernels; of the memory of the GPU where that is the
+        device. A small job before kernels are compiled takes up to six n x n matrices (see `gpuclust.linkage`).
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str
@@ -85,7 +87,7 @@ class Plan:
         """Estimated time, to about an order of magnitude."""
         return costs.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """The problem that the plan solves."""
         return Problem(self.n, self.m, methods.resolve(self.method), self.metric, self.dtype)
@@ -107,7 +109,7 @@ class Plan:
                 f"What would fit: {'; '.join(self.what_would_fit()) or 'nothing'}."
             )
 
-    @property
+    @cached_property
     def most_clusters(self) -> int:
         """Number of clusters whose matrix fits into the memory that the job leaves."""
         deferred = ALGORITHMS[self.algorithm].deferred
@@ -240,15 +242,41 @@ def plan_for(
         found = metric if isinstance(metric, metrics.Metric) else metrics.resolve(metric)
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
+    dtype, device = working_type(dtype), Device(device)
+    if quick and n <= SQUARE and memory_limit is None and holder is None and isinstance(algorithm, str):
+        known = small_plan(n, m, rule, str(metric), dtype, device, algorithm, copied)
+        if known is not None:
+            return known
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    problem = Problem(n, m, rule, str(metric), working_type(dtype))
-    planner = _Planner(problem, limit, algorithm, holder, copied, quick)
-    device = Device(device)
+    return _planned(
+        _Planner(Problem(n, m, rule, str(metric), dtype), limit, algorithm, holder, copied, quick), device
+    )
+
+
+@lru_cache(maxsize=1024)
+def small_plan(
+    n: int, m: int | None, rule: methods.Method, metric: str, dtype: str, device: Device, algorithm: str, copied: int
+) -> Plan | None:
+    """The plan of a small job on the CPU if it depends on nothing else; None if it does.
+
+    Planning takes as long as 20 observations take to be clustered.
+    """
+    planner = _Planner(Problem(n, m, rule, metric, dtype), None, algorithm, None, copied, quick=True)
+    work = planner.work
+    if device.on_gpu or (device.automatic and costs.on_one_thread(work, n, m, dtype) > costs.START):
+        return None
+    found = _planned(planner, device)
+    return found if found.limit == LITTLE and not found.device.on_gpu else None
+
+
+def _planned(planner: _Planner, device: Device) -> Plan:
+    """The plan for a device, or for the one that the model of running time chooses."""
+    problem, holder = planner.problem, planner.holder
     if not device.automatic:
         name = select(device).name
         return _with_fallbacks(planner, planner.on(name, _hint(planner, name)))
     brought = 0 if holder is not None else problem.input_bytes
-    name, why = costs.choose(planner.work, n, m, problem.dtype, brought, holder)
+    name, why = costs.choose(planner.work, problem.n, problem.m, problem.dtype, brought, holder)
     name = select(name).name
     try:
         chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
@@ -371,6 +399,8 @@ def _available(device: Device) -> int:
 
 def working_type(dtype: object) -> str:
     """``"float64"`` or ``"float32"``, from a name or a NumPy type."""
+    if isinstance(dtype, str) and dtype in ("float64", "float32"):
+        return str(dtype)
     try:
         name = np.dtype(dtype).name  # type: ignore[call-overload]
     except TypeError:

@@ -17,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from lockstep import install
 
+from gpuclust.plan import small_plan
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -144,6 +146,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Of pytest-xdist, when a worker process has ended."""
     LAUNCHED.update(getattr(node, "workeroutput", {}).get("launched", ()))
+
+
+@pytest.fixture(autouse=True)
+def no_plan_of_another_test() -> None:
+    """Plans of small jobs are kept, but tests change the constants that they depend on."""
+    small_plan.cache_clear()
 
 
 @pytest.fixture(autouse=True)

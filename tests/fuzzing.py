@@ -48,6 +48,7 @@ def boxes_of_nine(n: int, m: int) -> int:
 
 #: Tuning constants by module, with values to draw from; each is left as it is in a third of all cases.
 SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "gpuclust.algorithms.base": {"SQUARE": (0, 0, 40)},
     "gpuclust.algorithms.candidates": {"NEIGHBOURS": (1, 2, 3, 7), "FEW": (3, 20, 1 << 20), "LARGEST": (1, 3, 10)},
     "gpuclust.algorithms.rounds": {
         "FUSED": (1, 3, 20),

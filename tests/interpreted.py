@@ -26,6 +26,12 @@ SMALL = [
 #: The same, that only the module itself reads.
 OWN = [
     ("gpuclust.kernels.cpu.clusters.greedy", "BLOCK", 8),  # a multiple of TILE
+    ("gpuclust.kernels.cpu.clusters.summary_square", "BLOCK", 5),
+    ("gpuclust.kernels.cpu.matrix.prim", "LANES", 4),
+    ("gpuclust.kernels.cpu.matrix.square", "BLOCK", 3),
+    ("gpuclust.kernels.cpu.matrix.square", "POINTS", 5),
+    ("gpuclust.kernels.cpu.matrix.square_merges", "BLOCK", 3),
+    ("gpuclust.kernels.cpu.matrix.square_merges", "LANES", 4),
     ("gpuclust.kernels.cpu.points.knn", "BLOCK", 5),
     ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
     ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
+from gpuclust.algorithms import base
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import options
 from gpuclust.core import methods, metrics
@@ -38,6 +40,13 @@ def expected(method: str, metric: str, n: int, m: int) -> np.ndarray:
     return hierarchy.linkage(points_for(metric, n, m), method, metric)
 
 
+def without_square(X: np.ndarray, method: str, metric: str, **options: Any) -> np.ndarray:
+    """Z as for a large job: no matrix in a square array."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "SQUARE", 0)
+        return compute(X, method, metric, **options).Z
+
+
 def check(method: str, metric: str, algorithm: str, n: int, m: int) -> None:
     """Float64: the same tree, single and complete to the bit.
 
@@ -46,12 +55,15 @@ def check(method: str, metric: str, algorithm: str, n: int, m: int) -> None:
     X, theirs = points_for(metric, n, m), expected(method, metric, n, m)
     found = compute(X, method, metric, algorithm=algorithm)
     assert found.plan.algorithm == algorithm
+    np.testing.assert_array_equal(without_square(X, method, metric, algorithm=algorithm), found.Z)
     np.testing.assert_array_equal(found.Z[:, [0, 1, 3]], theirs[:, [0, 1, 3]])
     if method in ("single", "complete") and metric == "euclidean":
         np.testing.assert_array_equal(found.Z[:, 2], theirs[:, 2])
     else:
         np.testing.assert_allclose(found.Z[:, 2], theirs[:, 2], rtol=1e-9 if metric == "cosine" else 1e-12)
     single = compute(X.astype(np.float32), method, metric, dtype="float32", algorithm=algorithm)
+    tiled = without_square(X.astype(np.float32), method, metric, dtype="float32", algorithm=algorithm)
+    np.testing.assert_array_equal(tiled, single.Z)
     assert (single.Z.dtype, single.plan.dtype) == (np.float64, "float32")
     assert hierarchy.is_valid_linkage(single.Z)
     rounded = np.sort(compute(X.astype(np.float32), method, metric, algorithm=algorithm).Z[:, 2])

@@ -10,14 +10,17 @@ from functools import cache
 
 import numpy as np
 import pytest
+from conftest import METHODS
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
+from gpuclust.algorithms import base
 from gpuclust.distance import nearest_neighbors
-from gpuclust.kernels.cpu.clusters import screen_pairs, summaries, summary_chain
+from gpuclust.kernels.cpu.clusters import greedy, screen_pairs, summaries, summary_chain
 from gpuclust.kernels.cpu.points import boruvka, index
 from gpuclust.kernels.cpu.space import boxes, kdtree, screen
 from gpuclust.linkage import compute
+from gpuclust.plan import small_plan
 
 #: Constants that may be chosen freely: modules, names and values.
 SETTINGS = {
@@ -122,6 +125,42 @@ def test_any_size_of_boxes_lists_and_pieces(kind, setting, monkeypatch):
         np.testing.assert_array_equal(found(kind, *linkage), Z, err_msg=str(linkage))
     for ours, theirs in zip(nearest_neighbors(points(kind), 9, device="cpu"), lists, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def small(kind: str, n: int) -> np.ndarray:
+    """A few points: with ties, with copies, without either, or a cluster that is the nearest of most others."""
+    rng = np.random.default_rng(n)
+    if kind == "gaussian":
+        return rng.normal(size=(n, 5))
+    if kind == "grid":
+        return rng.integers(0, 4, (n, 3)).astype(float)
+    if kind == "lines":  # distinct points with many equal distances
+        return np.stack((np.arange(n) % 37, np.arange(n) // 37), axis=1).astype(float)
+    return np.cumsum(1 + np.arange(n) * 1e-3)[:, None]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [2, 3, 31, 130, 390, 900])
+@pytest.mark.parametrize("kind", ["gaussian", "grid", "lines", "growing gaps"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_square_array_or_tiles(method, kind, n, dtype, monkeypatch):
+    """From points, whose metric may have a closed form or not, and condensed."""
+    X = small(kind, n)
+    several = method in ("complete", "average", "weighted")
+    metrics = ("euclidean", "sqeuclidean", "minkowski") if several else ("euclidean",)
+    jobs = [(X, metric, {"p": 3} if metric == "minkowski" else {}) for metric in metrics]
+    jobs.append((pdist(X), "euclidean", {}))
+
+    def run() -> list[np.ndarray]:
+        results = [compute(given, method, metric, device="cpu", dtype=dtype, **p) for given, metric, p in jobs]
+        return [result.Z for result in results]
+
+    squares = run()
+    monkeypatch.setattr(base, "SQUARE", 0)
+    monkeypatch.setattr(greedy, "SMALL", 0)
+    small_plan.cache_clear()
+    for square, tiled in zip(squares, run(), strict=True):
+        np.testing.assert_array_equal(square, tiled)
 
 
 @pytest.mark.parametrize(("method", "metric"), LINKAGES)

@@ -63,11 +63,11 @@ def test_scans_stay_below_12_n(monkeypatch, method, data, n, tail):
     assert (np.diff(result.Z[:, 2]) >= 0).all()
 
 
-@pytest.mark.parametrize("n", [1100, 2200])
+@pytest.mark.parametrize("n", [900, 1100, 2200])
 @pytest.mark.parametrize("kind", ["gaussian", "line", "duplicates", "star"])
 @pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
 def test_scans_stay_below_12_n_from_points(method, kind, n):
-    """With the first rounds made from neighbour lists."""
+    """With the first rounds made from neighbour lists, and with all dissimilarities stored."""
     rng = np.random.default_rng(6)
     X = {
         "gaussian": rng.normal(size=(n, 8)),

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
-from gpuclust.core import metrics
+from gpuclust.core import metrics, preparation
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
+from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
 
 if TYPE_CHECKING:
-    from gpuclust.core.backend import Backend
+    from gpuclust.core.backend import Backend, Square
     from gpuclust.core.clusters import Merges
     from gpuclust.core.points import Metric, Points
 
@@ -92,6 +93,8 @@ class Run:
         Called with the number of merges made so far.
     exponent : int
         Condensed dissimilarities are multiplied by this power of two, so that their squares and sums are in range.
+    matrix : int
+        Bytes that a stored matrix may take.
     """
 
     problem: Problem
@@ -102,12 +105,25 @@ class Run:
     most_clusters: int
     report: Callable[[int], None] = field(repr=False)
     exponent: int = 0
+    matrix: int = 0
+
+    @property
+    def square(self) -> bool:
+        """Whether a matrix of all observations may be a square array."""
+        n, dtype = self.problem.n, self.problem.dtype
+        return n <= SQUARE and square_bytes(n, dtype) <= self.matrix
+
+    def stored_square(self) -> Square | None:
+        """The dissimilarities of few observations in a square array; None where the backend has no such layout."""
+        if not self.square:
+            return None
+        if self.problem.condensed:
+            return self.backend.square_of_condensed(self.condensed, self.problem.n, self.problem.method.on_squares)
+        return self.backend.square_of_points(self.points)
 
     @cached_property
     def points(self) -> Points:
         """The points, prepared for the metric, or for squared distances where the linkage is defined on those."""
-        from gpuclust.core import preparation
-
         name = "sqeuclidean" if self.problem.method.on_squares else str(self.metric)
         points = preparation.prepare(self.data, name, dtype=self.problem.dtype, **self.arguments)
         preparation.refuse_undefined(points)
@@ -116,8 +132,6 @@ class Run:
     @cached_property
     def squares(self) -> Points:
         """Points whose squared distances are the dissimilarities."""
-        from gpuclust.core import preparation
-
         return preparation.prepare_squares(self.data, self.problem.metric, dtype=self.problem.dtype, **self.arguments)
 
     @cached_property
@@ -133,9 +147,7 @@ class Run:
 
     def unscaled(self, merges: Merges) -> Merges:
         """Merges with heights in terms of the dissimilarities before scaling and squaring."""
-        from gpuclust.core import preparation
-
-        heights = merges.heights.astype(np.float64)
+        heights = merges.heights.astype(np.float64, copy=False)
         exponent = self.exponent
         if not self.problem.condensed:
             exponent = (self.__dict__.get("points") or self.squares).exponent
@@ -144,7 +156,8 @@ class Run:
         if self.problem.method.on_squares:
             np.sqrt(heights, out=heights)
             exponent //= 2
-        return replace(merges, heights=preparation.unscaled(heights, exponent))
+        heights = preparation.unscaled(heights, exponent)
+        return merges if heights is merges.heights else replace(merges, heights=heights)
 
 
 class Algorithm(ABC):
@@ -197,13 +210,19 @@ class Algorithm(ABC):
 
         NumPy's logarithms and powers may have other last bits.
         """
-        from gpuclust.core import metrics
-
         return not metrics.facts(problem.metric).heavy
 
     @abstractmethod
     def run(self, run: Run) -> Merges:
         """All merges."""
+
+    def all_pairs(self, problem: Problem, device: Device, fixed: int) -> Footprint:
+        """The footprint with a matrix of all observations: half of the square or, on the CPU, a small square."""
+        half = stored_bytes(problem.n, problem.dtype, device)
+        if device.on_gpu or problem.n > SQUARE:
+            return Footprint(fixed, half, half)
+        square = square_bytes(problem.n, problem.dtype)
+        return Footprint(fixed, square, min(half, square))
 
     def fixed(self, problem: Problem, device: Device, on_device: bool, copies: float | None = None) -> int:
         """Bytes that are held from beginning to end, the slab of a pass on a GPU included."""

@@ -127,10 +127,16 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def on_one_thread(work: Work, n: float, m: int | None, dtype: str) -> float:
+    """Seconds on one thread of the CPU."""
+    return (
+        1e-9 * n * (n * (work.base + work.feature * (m or 0)) * (SINGLE if dtype == "float32" else 1) + work.linear)
+    )
+
+
 def on_cpu(work: Work, n: float, m: int | None, dtype: str) -> float:
     """Seconds on all threads of the CPU."""
-    one = 1e-9 * n * (n * (work.base + work.feature * (m or 0)) * (SINGLE if dtype == "float32" else 1) + work.linear)
-    return one / max(1.0, SCALING * threads())
+    return on_one_thread(work, n, m, dtype) / max(1.0, SCALING * threads())
 
 
 def on_card(work: Work, n: float, m: int | None, dtype: str, card: Card, transfer: int) -> float:

@@ -18,7 +18,7 @@ from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.algorithms.summaries import WIDE
 from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, stored_bytes
+from gpuclust.core.sizes import BY_TREE
 from gpuclust.errors import overflow
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class StoredGeneric(Algorithm):
         return f"One merge a step over lower bounds on half a matrix: {wide}."
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
-        matrix = stored_bytes(problem.n, problem.dtype, device)
-        return Footprint(self.fixed(problem, device, on_device), matrix, matrix)
+        return self.all_pairs(problem, device, self.fixed(problem, device, on_device))
 
     def work(self, problem: Problem) -> Work:
         if problem.condensed:
@@ -89,6 +88,11 @@ class StoredGeneric(Algorithm):
 
     def run(self, run: Run) -> Merges:
         problem = run.problem
+        square = run.stored_square()
+        if square is not None:
+            if not square.finite:
+                raise overflow(problem.dtype)
+            return greedy(run.backend.generic_square(square, problem.method), problem.n, run.report)
         if problem.condensed:
             matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
         else:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpuclust.algorithms.candidates import candidate_rounds, merge_equal, reciprocal_pairs
-from gpuclust.core.backend import Backend, Searched, Stored
+from gpuclust.core.backend import Backend, Searched, Square, Stored
 from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
@@ -47,6 +47,7 @@ def from_points(
     report: Callable[[int], None],
     most: int,
     tree: bool = False,
+    square: bool = False,
 ) -> Merges:
     """All merges of a reducible linkage of points.
 
@@ -54,11 +55,15 @@ def from_points(
     is filled with the dissimilarities of the clusters that are left: about half as many, so a third of the memory. If
     there are more than ``most``, rounds and chains continue without a matrix until there are not
     (`gpuclust.core.matrix_free`). With ``tree`` that is done from the start, by bounds of the clusters' positions
-    (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features.
+    (`gpuclust.core.backend.Backend.search_clusters`): for norms of few features. With ``square`` a matrix of all
+    points may be a square array.
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between them.
     """
     if method.pairs is None or points.n <= min(FUSED, most):
+        found = backend.square_of_points(points) if square else None
+        if found is not None:
+            return from_square(found, method)
         return from_matrix(backend.store_points(points), method, report)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
@@ -76,17 +81,31 @@ def from_points(
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
-def from_summaries(backend: Backend, points: Points, method: Method, report: Callable[[int], None]) -> Merges:
+def from_summaries(
+    backend: Backend, points: Points, method: Method, report: Callable[[int], None], square: bool = False
+) -> Merges:
     """All merges of a reducible linkage with a closed form, without a matrix; points as for `Backend.summarise`.
 
-    Duplicate points merge first. O(n m) memory.
+    Duplicate points merge first. O(n m) memory; with ``square`` all dissimilarities may be stored if there are no
+    duplicates.
     """
+    found = backend.square_of_summaries(points, method) if square else None
+    if found is not None:
+        return from_square(found, method)
     merges = Merging(points.n, points.features.dtype)
     points, clusters = merge_equal(points, method, merges)
     if points.n > 1:
         matrix = backend.summarise(points, method, clusters.total)
         _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report, calls=CHAIN_CALLS)
     return Merges(merges.pairs, merges.heights, merges.scans)
+
+
+def from_square(square: Square, method: Method) -> Merges:
+    """The merges that `from_matrix` makes, in one call; the square is used up."""
+    pairs, heights, scans = square.merge_all(method, (SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES, CHAIN_CALLS))
+    if scans < 0:
+        raise overflow(heights.dtype)
+    return Merges(pairs, heights, scans)
 
 
 def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:

@@ -51,8 +51,7 @@ class Stored(Algorithm):
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)
         if self.stores_all(problem):
-            matrix = stored_bytes(problem.n, problem.dtype, device)
-            return Footprint(fixed, matrix, matrix)
+            return self.all_pairs(problem, device, fixed)
         n, m, width = problem.n, problem.features, problem.width
         lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_GPU if device.on_gpu else 1)
         boxes = 0 if device.on_gpu else box_bytes(n, m, problem.metric, width)
@@ -70,13 +69,16 @@ class Stored(Algorithm):
         return Work(2.2, 0.18, 2, 4, ROUNDS)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.rounds import from_matrix, from_points
+        from gpuclust.algorithms.rounds import from_matrix, from_points, from_square
 
         problem = run.problem
         if problem.condensed:
+            square = run.stored_square()
+            if square is not None:
+                return from_square(square, problem.method)
             matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
             return from_matrix(matrix, problem.method, run.report)
-        return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters)
+        return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square)
 
 
 class StoredAllPairs(Stored):
@@ -104,8 +106,11 @@ class StoredAllPairs(Stored):
         return Work(8.0, 7.0, 0.5, 8, ROUNDS)
 
     def run(self, run: Run) -> Merges:
-        from gpuclust.algorithms.rounds import from_matrix
+        from gpuclust.algorithms.rounds import from_matrix, from_square
 
+        square = run.stored_square()
+        if square is not None:
+            return from_square(square, run.problem.method)
         return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)
 
 

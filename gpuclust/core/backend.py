@@ -65,6 +65,19 @@ class Stored(Protocol):
         """
 
 
+class Square(Protocol):
+    """Dissimilarities of all observations in one square array, whose merges are made in one call."""
+
+    finite: bool  # whether all are
+
+    def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
+        """All merges of a reducible linkage, as `gpuclust.algorithms.rounds` makes them; the array is used up.
+
+        ``limits`` are the constants SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES and CHAIN_CALLS of that module. Returns
+        ids of the merged pairs (n - 1, 2), their dissimilarities, and the number of rows scanned (-1: they overflow).
+        """
+
+
 class Searched(Stored, Protocol):
     """Clusters of points without a matrix: the nearest of each is searched when needed. O(n m) memory."""
 
@@ -166,6 +179,15 @@ class Backend(Protocol):
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         """Condensed dissimilarities (or their squares), stored in tiles; the input is not changed."""
 
+    def square_of_points(self, points: Points) -> Square | None:
+        """As `store_points`, in a square array, for few points; None where a backend has no such layout."""
+
+    def square_of_summaries(self, points: Points, method: Method) -> Square | None:
+        """As `summarise`, in a square array; None also where points are equal."""
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square | None:
+        """As `store_condensed`, in a square array, for few observations; None where a backend has no such layout."""
+
     def pairwise(self, A: Points, B: Points, out: Any) -> Any:
         """Distances of all points of A to all of B, written to ``out`` (n of A, n of B); returns it. O(n² m) time."""
 
@@ -216,6 +238,9 @@ class Backend(Protocol):
 
     def generic_stored(self, matrix: Stored, method: Method) -> Generic:
         """The generic algorithm on a stored matrix of squares, which is used up."""
+
+    def generic_square(self, square: Any, method: Method) -> Generic:
+        """The generic algorithm on a `Square` of this backend, of squares, which is used up."""
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         """Sums over pairs of y, y² and y z. O(n² m) time, O(n m) memory and a slab of fixed size.

@@ -26,8 +26,10 @@ def without_offset(features: Any) -> Any:
     """
     array = array_module(features)
     low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
-    near, far = array.where(low > 0, low, high), array.where(low > 0, high, low)
     narrow = (low > 0) | (high < 0)
+    if not narrow.any():
+        return features.copy()
+    near, far = array.where(low > 0, low, high), array.where(low > 0, high, low)
     # Halves, since twice a large number may overflow; exact but for numbers next to zero, which stay too.
     narrow &= (abs(far / 2) <= abs(near)) & (abs(far) > np.finfo(features.dtype).tiny * 4)
     return features - array.where(narrow, near, array.zeros_like(near))

@@ -7,6 +7,7 @@ import re
 from gpuclust.errors import unknown_name
 
 _FORM = re.compile(r"(auto|cpu|reference|cuda)(?:(?<=cuda):([0-9]+))?")
+_KNOWN: dict[str, Device] = {}
 _FAMILIES = ("auto", "cpu", "cuda", "reference")
 
 
@@ -28,12 +29,16 @@ class Device(str):
     def __new__(cls, name: object) -> Device:
         if isinstance(name, Device):
             return name
+        if isinstance(name, str) and name in _KNOWN:
+            return _KNOWN[name]
         match = _FORM.fullmatch(name.lower()) if isinstance(name, str) else None
         if match is None:
             raise unknown_name("device", name, [*_FAMILIES, "cuda:1"])
         family, number = match[1], int(match[2] or 0)
         device = super().__new__(cls, f"{family}:{number}" if number else family)
         device.family, device.number = family, number
+        if device == name:
+            _KNOWN[name] = device
         return device
 
     @property

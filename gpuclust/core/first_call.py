@@ -13,7 +13,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
@@ -63,7 +63,7 @@ def brief(kernel: Any, steps: int) -> Any:
         Passes through the loop.
     """
     global _steps
-    if _wanted() or kernel.overloads or steps > BRIEF - _steps or on_disk(kernel):
+    if kernel.overloads or _wanted() or steps > BRIEF - _steps or on_disk(kernel):
         return kernel
     _steps += steps
     return kernel.py_func
@@ -71,7 +71,7 @@ def brief(kernel: Any, steps: int) -> Any:
 
 @contextmanager
 def backend_for(
-    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None = None
+    device: Device, kind: tuple[object, ...], pairs: Callable[[], int], features: int, limit: int | None = None
 ) -> Iterator[Backend]:
     """The backend of a job on a device.
 
@@ -80,15 +80,15 @@ def backend_for(
     device : Device
     kind : tuple
         What decides which kernels are compiled: jobs of one kind use the same.
-    pairs, features : int
-        The size of the job: ordered pairs of observations, and features (0 for condensed dissimilarities). No pairs
-        stand for a job that only compiled kernels do.
+    pairs : callable
+        Returns the number of ordered pairs of observations; 0 stands for a job that only compiled kernels do.
+    features : int
+        0 for condensed dissimilarities.
     limit : int, optional
         Bytes of memory that the job may take; by default what is available.
     """
     global _spent
-    small = 0 < pairs * max(features, 8) <= SMALL
-    if device.family != "cpu" or kind in _compiled or not small or not _without_compiler(kind, pairs, limit):
+    if device.family != "cpu" or kind in _compiled or not _without_compiler(kind, pairs(), features, limit):
         yield select(device)
         if device.family == "cpu" and kind not in _compiled:
             _compiled.add(kind)
@@ -109,9 +109,9 @@ def _wanted() -> bool:
     return wanted == "always" or _asked.get()
 
 
-def _without_compiler(kind: tuple[object, ...], pairs: int, limit: int | None) -> bool:
-    """Whether a small job of the CPU is done by the reference backend."""
-    if _wanted() or _spent > BUDGET:
+def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit: int | None) -> bool:
+    """Whether a job of the CPU is done by the reference backend."""
+    if not 0 < pairs * max(features, 8) <= SMALL or _wanted() or _spent > BUDGET:
         return False
     if SQUARES * 8 * pairs > (available_memory() if limit is None else limit):
         return False

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor, inf, log2
+from functools import cache, lru_cache
+from math import ceil, floor, frexp, inf, log2
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Frame:
 
     @property
     def scales(self) -> bool:
-        return bool(np.any(self.exponent))
+        return bool(self.exponent if isinstance(self.exponent, int) else np.any(self.exponent))
 
     def __bool__(self) -> bool:
         return self.centre is not None or self.scales or self.unused is not None
@@ -65,8 +66,8 @@ class Frame:
 class Span:
     """Smallest nonzero and largest absolute values, of all numbers or of each feature."""
 
-    smallest: Array
-    largest: Array
+    smallest: Any
+    largest: Any
     finite: bool = True
 
     @property
@@ -98,9 +99,18 @@ class Room:
 
         Zero where they are in range. If not all fit, the smallest ones underflow.
         """
+        if isinstance(span.largest, float):
+            low, high = _exponents(float(span.smallest), span.largest)
+            if span.largest == 0 or (low >= self.low and high <= self.high):
+                return 0
+            return min(max(-high, self.low - low), self.high - high)
         wanted = np.minimum(np.maximum(-span.high, self.low - span.low), self.high - span.high)
-        exponent = np.where(self._holds_each(span), 0, wanted)
-        return exponent if exponent.ndim else int(exponent)
+        return np.where(self._holds_each(span), 0, wanted)
+
+
+def _exponents(smallest: float, largest: float) -> tuple[int, int]:
+    """As `Span.low` and `Span.high`, of two numbers."""
+    return frexp(smallest)[1] - 1 if smallest < inf else 0, frexp(largest)[1]
 
 
 def room_for(
@@ -121,10 +131,20 @@ def room_for(
     digits : bool
         Whether a difference may be smaller than its operands by as many digits as numbers have.
     """
-    info = np.finfo(dtype)
-    used = np.ones(1) if w is None or not (w > 0).any() else w[w > 0]
+    if w is None or not (w > 0).any():
+        return _room(terms, dtype, n.bit_length(), m, 0.0, 0.0, power, digits)
+    used = w[w > 0]
     most, least = log2(float(used.max())), log2(float(used.min()))
-    high = ((info.maxexp - 4 - 2 * n.bit_length()) / power - most - log2(max(m, 1))) / terms - 1
+    return _room(terms, dtype, n.bit_length(), m, most, least, power, digits)
+
+
+@lru_cache(maxsize=256)
+def _room(
+    terms: float, dtype: np.dtype, bits: int, m: int, most: float, least: float, power: int, digits: bool
+) -> Room:
+    """As `room_for`; ``most`` and ``least`` are logarithms of the weights."""
+    info = np.finfo(dtype)
+    high = ((info.maxexp - 4 - 2 * bits) / power - most - log2(max(m, 1))) / terms - 1
     low = ((info.minexp + 1) / power - least) / terms + (info.nmant + 2 if digits else 0)
     return Room(ceil(low), floor(high))
 
@@ -192,7 +212,7 @@ def frame_for(
     unused = w == 0 if w is not None and not w.all() else None
     centre = centre_of(sets, dtype) if metric.shift else None
     if centre is None and metric.wide_form is None and all(_narrow(X.dtype) for X in sets):
-        return Frame(), Span(np.array(1.0), np.array(1.0))
+        return Frame(), Span(1.0, 1.0)
     span = span_of(sets, centre, by_feature, unused)
     return Frame(centre, room.exponent(span), unused), span
 
@@ -237,26 +257,46 @@ def _far_medians(array: Any, sample: Any) -> Any:
 
 def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
     """Span of the numbers of all sets together, relative to a centre."""
-    m, for_each = sets[0].shape[1], {"axis": 0} if by_feature else {}
-    smallest, largest = (np.full(m if by_feature else (), end) for end in (inf, 0.0))
-    finite = True
+    m = sets[0].shape[1]
+    if len(sets) == 1 and 0 < sets[0].size <= blocks.NUMBERS and centre is None and unused is None and not by_feature:
+        return _span_of_sizes(abs(sets[0].astype(np.float64, copy=False)))
+    parts = []
     for X in sets:
-        array = array_module(X)
         for part in blocks.row_blocks(len(X), m, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
             rows = X[part] if unused is None else _without(X[part], unused)
             sizes = abs(rows.astype(np.float64, copy=False) if centre is None else _moved(rows, centre))
-            if not len(sizes):
-                continue
-            most = _host(sizes.max(**for_each))
-            if not np.isfinite(most).all():
-                finite = False
-                sizes = array.where(array.isfinite(sizes), sizes, 0.0)
-                most = _host(sizes.max(**for_each))
-            least = _host(sizes.min(**for_each))
-            if not np.all(least > 0):
-                least = _host(array.where(sizes > 0, sizes, inf).min(**for_each))
-            smallest, largest = np.minimum(smallest, least), np.maximum(largest, most)
-    return Span(smallest, largest, finite)
+            if len(sizes):
+                parts.append(_span_of_each(sizes) if by_feature else _span_of_sizes(sizes))
+    if by_feature:
+        smallest = np.minimum.reduce([part.smallest for part in parts], initial=inf)
+        largest = np.maximum.reduce([part.largest for part in parts], initial=0.0)
+        smallest, largest = np.broadcast_to(smallest, m), np.broadcast_to(largest, m)
+    else:
+        smallest = min([part.smallest for part in parts], default=inf)
+        largest = max([part.largest for part in parts], default=0.0)
+    return Span(smallest, largest, all(part.finite for part in parts))
+
+
+def _span_of_sizes(sizes: Any) -> Span:
+    """The span of a block of absolute values."""
+    most, finite = float(sizes.max()), True
+    if not most < inf:
+        array, finite = array_module(sizes), False
+        sizes = array.where(array.isfinite(sizes), sizes, 0.0)
+        most = float(sizes.max())
+    least = float(sizes.min())
+    if not least > 0:
+        least = float(array_module(sizes).where(sizes > 0, sizes, inf).min())
+    return Span(least, most, finite)
+
+
+def _span_of_each(sizes: Any) -> Span:
+    """The same, column by column."""
+    array = array_module(sizes)
+    known = array.isfinite(sizes)
+    sizes = array.where(known, sizes, 0.0)
+    least = array.where(sizes > 0, sizes, inf).min(axis=0)
+    return Span(_host(least), _host(sizes.max(axis=0)), bool(known.all()))
 
 
 def scaled_copy(values: Any, exponent: int, dtype: np.dtype) -> Any:
@@ -295,6 +335,7 @@ def balanced(rows: Array, w: Array | None, room: int) -> Array:
     return np.ldexp(rows.astype(np.float64, copy=False), -exponent[:, None]) if exponent.any() else rows
 
 
+@cache
 def row_room(dtype: np.dtype) -> int:
     """Largest exponent of a row's numbers for which the product of two squares is in range."""
     return np.finfo(dtype).maxexp // 6

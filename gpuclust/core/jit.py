@@ -137,7 +137,7 @@ def run(
     the calling thread. Ctrl-C takes effect between two pieces, so each should take less than a second.
     """
     work = list(pieces)
-    workers = min(thread_count(), len(work)) if threads else 1
+    workers = min(thread_count(), len(work)) if threads and len(work) > 1 else 1
     if workers <= 1 or getattr(_inside, "active", False):
         own = local()
         nested = getattr(_inside, "active", False)

@@ -6,6 +6,7 @@ On the host, or on a CUDA device: `real_array` takes both without a copy.
 from __future__ import annotations
 
 import warnings
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def check_observations(y: Any) -> Any:
 
     An array on a device stays there (`real_array`), and is checked there.
     """
+    return observed(y)[0]
+
+
+def observed(y: Any) -> tuple[Any, tuple[float, float] | None]:
+    """As `check_observations`, with the least and the greatest number if the array is small and on the host."""
     data = real_array(y, "y")
     if data.ndim == 1:
         observations_of(data.size)
@@ -53,10 +59,15 @@ def check_observations(y: Any) -> Any:
             )
     else:
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
-    if data.dtype.kind == "f":
-        with devices.device_of(data):
-            _check_finite(data, column_names(y))
-    return data
+    if data.dtype.kind != "f":
+        return data, None
+    if isinstance(data, np.ndarray) and data.size <= _PIECE:
+        ends = float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))
+        if -inf < ends[0] and ends[1] < inf:
+            return data, ends
+    with devices.device_of(data):
+        _check_finite(data, column_names(y))
+    return data, None
 
 
 def _check_finite(data: Any, columns: list[str] | None = None) -> None:
@@ -117,15 +128,16 @@ def _nearest_count(size: int) -> int:
 
 def observations_of(size: int) -> int:
     """Number of observations of a condensed matrix; ``ValueError`` if none has ``size`` entries."""
+    n = count_of(size)
+    if n * (n - 1) // 2 == size > 0:
+        return n
     n = _nearest_count(size)
     if size == 0:
         raise ValueError("The number of observations cannot be determined on an empty distance matrix.")
-    if n * (n - 1) // 2 != size:
-        raise ValueError(
-            "A condensed distance matrix has n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), "
-            f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
-        )
-    return n
+    raise ValueError(
+        "A condensed distance matrix has n (n - 1) / 2 entries for some n (1, 3, 6, 10, ...), "
+        f"got {size}. The nearest that would do: {n * (n - 1) // 2} for n = {n}."
+    )
 
 
 def _is_hollow(data: Any) -> bool:

@@ -73,8 +73,10 @@ def prepare(
 
 def unscaled(distances: Any, exponent: int) -> Any:
     """Distances of the original points, from those of prepared points (`Points.exponent`); in place."""
+    if not exponent:
+        return distances
     with np.errstate(over="ignore", under="ignore"):
-        return times_power(distances, -exponent) if exponent else distances
+        return times_power(distances, -exponent)
 
 
 def refuse_undefined(points: Points) -> None:
@@ -230,12 +232,21 @@ def _prepare(
         if "VI" in given:
             given["VI"] = np.atleast_2d(np.asarray(given["VI"], dtype=np.float64))
             given["centre"] = blocks.mean(sets[0], finite=True, frame=frame)
+    if len(sets) == 1 and not given and _as_it_is(sets[0], asked, frame):
+        n = len(sets[0])
+        return [Points(asked, np.array(sets[0].T, work, order="C"), np.zeros(n, work), None, work.type(1), exponent)]
     parameters, ready = Parameters(**given, room=row_room(work)), asked.prepare or _as_they_are
 
     def rows_ready(rows: Array) -> Prepared:
         return ready(rows != 0 if asked.boolean else frame(rows), parameters)
 
     return [_laid_out(X, asked, work, rows_ready, exponent) for X in sets]
+
+
+def _as_it_is(X: Array, metric: Metric, frame: Frame) -> bool:
+    """Whether points are few, and only have to be transposed."""
+    plain = metric.prepare is None and metric.summary is None and not metric.boolean
+    return plain and not frame and 0 < X.size <= blocks.NUMBERS and isinstance(X, np.ndarray)
 
 
 def _laid_out(

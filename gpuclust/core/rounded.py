@@ -25,13 +25,15 @@ TOLERANCE = 1e-5
 DIGITS = 64
 
 
-def not_negative(condensed: Any) -> Any:
+def not_negative(condensed: Any, lowest: float | None = None) -> Any:
     """Condensed distances; those that are negative by no more than `TOLERANCE` of the largest count as zero.
 
     Parameters
     ----------
     condensed : array of shape (n (n - 1) / 2,), finite real numbers
         On the host or on a device.
+    lowest : float, optional
+        The least of them, if it is known.
 
     Returns
     -------
@@ -48,14 +50,14 @@ def not_negative(condensed: Any) -> Any:
     RoundingWarning
         If some count as zero.
     """
-    from gpuclust.core.triangle import count_of, pair_at
-
-    if condensed.dtype.kind in "bu" or condensed.size == 0:
+    if (lowest is not None and lowest >= 0) or condensed.dtype.kind in "bu" or condensed.size == 0:
         return condensed
     with device_of(condensed):
         lowest = condensed.min().item()
         if not lowest < 0:
             return condensed
+        from gpuclust.core.triangle import count_of, pair_at
+
         largest = max(condensed.max().item(), -lowest)
         if lowest < -TOLERANCE * largest:
             where = int(condensed.argmin())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.devices import simulated
 
@@ -15,6 +13,9 @@ TILE = 128
 TILE_SIMULATED = 16
 #: Up to here a matrix of all points is small, and the first round is made on it like the others.
 FUSED = 1024
+#: Up to here the matrix of all observations is one square array on the CPU, where memory suffices: rows are
+#: contiguous, and all merges are made in one call.
+SQUARE = 2048
 #: Neighbours on a list. More prove more merges, and cost more to find.
 NEIGHBOURS = 32
 #: Largest number of features at which a kd-tree is tried: one of a million points is 15 levels deep.
@@ -26,8 +27,22 @@ LAST = 2048
 BY_TREE = 4
 #: Below this number of points screening by boxes does not pay.
 FEWEST = 1024
+#: Bytes of a number.
+_WIDTHS = {"float64": 8, "float32": 4}
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.
 LISTED = 6
+
+
+def square_shape(n: int) -> tuple[int, int]:
+    """The shape of a square matrix of ``n`` observations, with padding: columns must not share their cache lines."""
+    width = -(-n // 8) * 8
+    return n, width + 8 if width % 256 == 0 else width
+
+
+def square_bytes(n: int, dtype: str) -> int:
+    """Bytes of a square matrix of ``n`` observations."""
+    rows, width = square_shape(n)
+    return rows * width * _WIDTHS[dtype]
 
 
 def tiles_on_gpu() -> int:
@@ -41,7 +56,7 @@ def stored_bytes(clusters: int, dtype: str, device: Device = CPU) -> int:
     On the host that is a band of one row of tiles; on a GPU a band of an eighth of the matrix, the minima of all
     tiles, and vectors.
     """
-    width = np.dtype(dtype).itemsize
+    width = _WIDTHS[dtype]
     if not device.on_gpu:
         rows = -(-clusters // TILE)
         return (rows * (rows + 1) // 2 * TILE + clusters) * TILE * width

@@ -108,7 +108,10 @@ def nearest_neighbors(
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
         device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
     kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
-    with backend_for(device, kind, 0 if metrics.facts(name).heavy else n * n, m, limit) as backend, backend.active():
+    with (
+        backend_for(device, kind, lambda: 0 if metrics.facts(name).heavy else n * n, m, limit) as backend,
+        backend.active(),
+    ):
         _check_memory(n, m, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
         ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)

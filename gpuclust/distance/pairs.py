@@ -215,7 +215,7 @@ def _backend(
         dtype = np.dtype(dtype)
         brought = 0 if held is not None else int(n * m)
         device, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
-    with backend_for(device, kind or (), 0 if kind is None else int(n * n), m) as backend:
+    with backend_for(device, kind or (), lambda: 0 if kind is None else int(n * n), m) as backend:
         yield backend
 
 

@@ -10,6 +10,8 @@ from gpuclust.core.jit import aside, compiled, ranges
 
 #: Rows of Z made by one call of a kernel, so that Ctrl-C takes effect.
 ROWS = 1 << 18
+#: Heights that are sorted in the calling thread, in less than a millisecond.
+FEW = 1 << 14
 
 
 @compiled
@@ -113,7 +115,10 @@ def assemble(merges: Merges) -> np.ndarray:
         for piece in pieces:
             brief(_lift, count)(*piece, merges.pairs, heights)
     edges = merges.pairs if merges.by_ends else None
-    order = aside(lambda: _by_height(heights, edges)) if merges.monotone else np.arange(count)
+    if not merges.monotone:
+        order = np.arange(count)
+    else:
+        order = _by_height(heights, edges) if count <= FEW else aside(lambda: _by_height(heights, edges))
     Z = np.empty((count, 4))
     rows_of = brief(_rows_of_edges if merges.edges else _rows_of_merges, count)
     known = np.arange(2 * count + 1) if merges.edges else np.empty(count, np.int64)

@@ -15,8 +15,11 @@ from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
+from gpuclust.kernels.cpu.clusters.greedy_square import SquareGeneric
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
+from gpuclust.kernels.cpu.clusters.summary_square import SummarySquare
 from gpuclust.kernels.cpu.matrix import cophenetic, prim
+from gpuclust.kernels.cpu.matrix.square import Square
 from gpuclust.kernels.cpu.matrix.stored import Stored
 from gpuclust.kernels.cpu.points import boruvka, knn, nearest
 from gpuclust.kernels.cpu.space import pairwise
@@ -41,6 +44,16 @@ class CpuBackend:
 
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
+
+    def square_of_points(self, points: Points) -> Square:
+        return Square.from_points(points)
+
+    def square_of_summaries(self, points: Points, method: Method) -> SummarySquare | None:
+        square = SummarySquare(points, method)
+        return square if square.distinct else None
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Square:
+        return Square.from_condensed(condensed, n, squared)
 
     def pairwise(self, A: Points, B: Points, out: np.ndarray) -> np.ndarray:
         return pairwise.pairwise(A, B, out)
@@ -83,6 +96,9 @@ class CpuBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> greedy.Generic:
         return greedy.StoredGeneric(matrix, method)
+
+    def generic_square(self, square: Square, method: Method) -> SquareGeneric:
+        return SquareGeneric(square, method)
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -58,6 +58,15 @@ class CudaBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
+    def square_of_points(self, points: Points) -> None:
+        return None
+
+    def square_of_summaries(self, points: Points, method: Method) -> None:
+        return None
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> None:
+        return None
+
     def pairwise(self, A: Points, B: Points, out: Any) -> Any:
         return distances.pairwise(A, B, out)
 
@@ -95,6 +104,9 @@ class CudaBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.StoredGeneric(matrix, method)
+
+    def generic_square(self, square: Any, method: Method) -> Any:
+        raise NotImplementedError("there are no square arrays here")
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,15 @@ class ReferenceBackend:
     def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
+    def square_of_points(self, points: Points) -> None:
+        return None
+
+    def square_of_summaries(self, points: Points, method: Method) -> None:
+        return None
+
+    def square_of_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> None:
+        return None
+
     def pairwise(self, A: Points, B: Points, out: np.ndarray) -> np.ndarray:
         return pairwise.pairwise(A, B, out)
 
@@ -97,6 +107,9 @@ class ReferenceBackend:
 
     def generic_stored(self, matrix: Stored, method: Method) -> generic.Generic:
         return generic.from_stored(matrix, method)
+
+    def generic_square(self, square: Any, method: Method) -> Any:
+        raise NotImplementedError("there are no square arrays here")
 
     def correlate(self, points: Points, tree: LeafTree, shift: float, centre: float) -> np.ndarray:
         return cophenetic.correlate(points, tree, shift, centre)

@@ -75,12 +75,10 @@ class Search(NamedTuple):
     def start(cls, n: int, dtype: np.dtype) -> Search:
         """The state for ``n`` clusters of one observation, whose nearest neighbours are not known."""
         length = tile_rows(n) * TILE
-        used = np.arange(length) < n
-        bound = np.where(used, -np.inf, np.inf).astype(dtype)
-        ids = np.where(used, np.arange(length), -1)
-        gone = np.where(used, 0, np.inf).astype(dtype)
-        near = np.zeros(length, np.int64)
-        return cls(ids, np.ones(length, dtype), near, bound, np.zeros(length, bool), gone, np.arange(length))
+        bound, gone = np.full(length, -np.inf, dtype), np.zeros(length, dtype)
+        ids, near, exact = np.arange(length), np.zeros(length, np.int64), np.zeros(length, np.bool_)
+        bound[n:], gone[n:], ids[n:] = np.inf, np.inf, -1
+        return cls(ids, np.ones(length, dtype), near, bound, exact, gone, np.arange(length))
 
     def compact(self) -> tuple[np.ndarray, Search]:
         """The rows in use, and the search state with only those."""
@@ -184,9 +182,16 @@ def stored_source(method: Method, dtype: np.dtype) -> Source:
     return Source(name, distances, unite, False, none, none_of_two, none_of_two, (methods, tiles))
 
 
+class Kernels(NamedTuple):
+    """Compiled functions for a source of distances; ``merge_few`` makes all merges of a few clusters."""
+
+    search_rows: Callable[..., Any]
+    merge: Callable[..., Any]
+    merge_few: Callable[..., Any]
+
+
 @cache
-def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The compiled ``search_rows`` and ``merge`` for a source of distances."""
+def kernels(source: Source, dtype: np.dtype) -> Kernels:
     distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
@@ -311,7 +316,20 @@ def kernels(source: Source, dtype: np.dtype) -> tuple[Callable[..., Any], Callab
             exact[b] = True
         return scans
 
-    return search_rows, merge
+    @compiled
+    @named(source.name)
+    def merge_few(state, counted, m, pairs, heights):
+        stamp  # noqa: B018
+        n = heights.size + 1
+        length = (n + TILE - 1) // TILE * TILE
+        bound, gone = np.full(length, -infinity), np.zeros(length, heights.dtype)
+        ids, near, exact = np.arange(length), np.zeros(length, np.int64), np.zeros(length, np.bool_)
+        bound[n:], gone[n:], ids[n:] = infinity, infinity, -1
+        search_state = Search(ids, np.ones(length, heights.dtype), near, bound, exact, gone, np.arange(length))
+        search_rows(state, search_state, 0, n, m)
+        return merge(state, search_state, counted, n, n - 1, m, pairs, heights)
+
+    return Kernels(search_rows, merge, merge_few)
 
 
 #: Rows in a piece of work of the first search.
@@ -321,25 +339,30 @@ PIECE = 64
 class Generic:
     """The state of the generic algorithm on the CPU (see `gpuclust.core.backend.Generic`)."""
 
-    def __init__(self, source: Source, state: tuple[Any, ...], search: Search, counted: bool) -> None:
-        self.search_rows, self.merge_kernel = kernels(source, search.bound.dtype)
+    def __init__(self, n: int, dtype: np.dtype, source: Source, state: tuple[Any, ...], counted: bool) -> None:
+        self.kernels = kernels(source, dtype)
+        self.n, self.dtype = n, dtype
         self.state = state
-        self.search = search
         self.counted = counted
+        self.search: Search | None = None  # until the first merge
+
+    def start(self) -> Search:
+        """The state of the search before the first merge."""
+        raise NotImplementedError
 
     @property
     def width(self) -> int:
         """Numbers read to compute the distance of one pair."""
         return 1
 
-    @property
-    def dtype(self) -> np.dtype:
-        return self.search.bound.dtype
-
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.dtype)
-        scans = self.merge_kernel(self.state, self.search, self.counted, next_id, wanted, self.width, pairs, heights)
+        if self.search is None and wanted == self.n - 1 and self.n <= SMALL:
+            scans = self.kernels.merge_few(self.state, self.counted, self.width, pairs, heights)
+            return pairs, heights, scans
+        self.search = search = self.start() if self.search is None else self.search
+        scans = self.kernels.merge(self.state, search, self.counted, next_id, wanted, self.width, pairs, heights)
         return pairs, heights, scans
 
 
@@ -351,17 +374,14 @@ class CentroidGeneric(Generic):
         scratch = np.empty(BLOCK, high.dtype)
         error, largest = np.zeros(points.n, high.dtype), np.zeros(1, high.dtype)
         state = (high, np.zeros_like(high), error, largest, points.summary, points.p, scratch)
-        super().__init__(
-            centroid_source(points.metric, scratch.dtype),
-            state,
-            Search.start(points.n, scratch.dtype),
-            method.counted,
-        )
-        run(
-            self.search_rows,
-            [(self._own_scratch(), self.search, *piece, self.width) for piece in ranges(points.n, PIECE)],
-            threads=points.n > SMALL,
-        )
+        source = centroid_source(points.metric, scratch.dtype)
+        super().__init__(points.n, scratch.dtype, source, state, method.counted)
+
+    def start(self) -> Search:
+        search = Search.start(self.n, self.dtype)
+        pieces = [(self._own_scratch(), search, *piece, self.width) for piece in ranges(self.n, PIECE)]
+        run(self.kernels.search_rows, pieces, threads=self.n > SMALL)
+        return search
 
     @property
     def width(self) -> int:
@@ -371,6 +391,7 @@ class CentroidGeneric(Generic):
         return (*self.state[:-1], np.empty(BLOCK, self.dtype))
 
     def compact(self) -> None:
+        assert self.search is not None
         rows, self.search = self.search.compact()
         high, low, error, *rest = self.state
         self.state = ()  # one old array is held at a time
@@ -384,17 +405,21 @@ class StoredGeneric(Generic):
     """On a stored matrix of squares, which is updated in place."""
 
     def __init__(self, matrix: Stored, method: Method) -> None:
-        search = Search.start(matrix.n, matrix.matrix.dtype)
+        self.matrix, self.method = matrix, method
+        dtype = matrix.matrix.dtype
+        state = matrix.matrix, tile_rows(matrix.n)
+        super().__init__(matrix.n, dtype, stored_source(method, dtype), state, method.counted)
+
+    def start(self) -> Search:
+        matrix, search = self.matrix, Search.start(self.n, self.dtype)
         # The nearest of all rows bounds the nearest of later ones.
         search.bound[: matrix.n] = matrix.distance
         search.near[: matrix.n] = matrix.nearest
         search.exact[: matrix.n] = matrix.nearest > np.arange(matrix.n)
-        self.matrix, self.method = matrix, method
-        super().__init__(
-            stored_source(method, matrix.matrix.dtype), (matrix.matrix, tile_rows(matrix.n)), search, method.counted
-        )
+        return search
 
     def compact(self) -> None:
+        assert self.search is not None
         size = self.search.size[: self.matrix.n]
         rows, self.search = self.search.compact()
         none = np.full(rows.size, -1)

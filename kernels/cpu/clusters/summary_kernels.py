@@ -76,10 +76,15 @@ def factor(method: Method) -> Callable[..., Any]:
     return pairwise.jitable(method.geometric or _square)
 
 
+def scatter_of(method: Method) -> Callable[..., Any]:
+    """The scatter of a union, for compiled code; not called if a linkage has none."""
+    return pairwise.jitable(method.scatter or _none)
+
+
 @cache
 def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     spread = method.scatter is not None
-    geometric, scatter_of = factor(method), pairwise.jitable(method.scatter or _none)
+    geometric, scattered = factor(method), scatter_of(method)
     united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
 
     @uncounted
@@ -112,7 +117,7 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     @named(method.name, dtype)
     def join(centers, low, size, scatter, x, y):
         if spread:
-            scatter[x] = scatter_of(square(centers, low, x, y), scatter[x], scatter[y], size[x], size[y])
+            scatter[x] = scattered(square(centers, low, x, y), scatter[x], scatter[y], size[x], size[y])
         a, b = (x, y) if size[x] >= size[y] else (y, x)  # the larger one moves less, which rounds less
         sa, sb = size[a], size[b]
         for k in range(centers.shape[1]):

@@ -8,44 +8,81 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core.jit import compiled, named
+from gpuclust.core.jit import compiled, named, uncounted
+
+#: Numbers that are compared at a time.
+LANES = 32
 
 
 @cache
 def tree_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    infinity = dtype.type(np.inf)
+
+    @uncounted
+    @named(dtype)
+    def least(distance, lanes):
+        """The place of the least distance, the first of equal ones."""
+        whole = distance.size // LANES * LANES
+        for k in range(LANES):
+            lanes[k] = infinity
+        for begin in range(0, whole, LANES):
+            values = distance[begin : begin + LANES]
+            for k in range(LANES):
+                lanes[k] = values[k] if values[k] < lanes[k] else lanes[k]
+        best = infinity
+        for k in range(LANES):
+            best = lanes[k] if lanes[k] < best else best
+        for k in range(whole, distance.size):
+            best = distance[k] if distance[k] < best else best
+        for begin in range(0, distance.size, LANES):
+            values = distance[begin : begin + LANES]
+            hits = 0
+            for k in range(values.size):
+                hits += values[k] == best
+            if hits > 0:
+                for k in range(values.size):
+                    if values[k] == best:
+                        return begin + k
+        return -1
+
     @compiled
     @named(dtype)
-    def grow_tree(condensed, n, outside, near, distance, count, wanted, pairs, heights, done):
+    def grow_tree(condensed, n, outside, near, distance, gone, count, wanted, pairs, heights, done):
         """Add ``wanted`` edges to the tree; returns the number of vertices outside it.
 
         ``outside[:count]`` are the vertices outside in increasing order, ``distance`` and ``near`` their nearest
-        vertex of the tree, by vertex. The vertex added last stands in ``pairs[done - 1, 1]`` (vertex 0 before the
-        first).
+        vertex of the tree, by vertex; ``gone`` and ``distance`` of vertices inside are infinite. The vertex added
+        last stands in ``pairs[done - 1, 1]`` (vertex 0 before the first).
         """
+        lanes, above = np.empty(LANES, distance.dtype), np.empty(n, np.int64)
+        for x in range(n):
+            above[x] = n * x - x * (x + 1) // 2 - x - 1  # entry (x, y), y > x, stands at above[x] + y
         for edge in range(done, done + wanted):
             x = pairs[edge - 1, 1] if edge > 0 else 0
-            best = np.inf
-            chosen = -1
-            kept = 0
-            above = n * x - x * (x + 1) // 2 - x - 1  # entry (x, y), y > x, of row x is at above + y
-            for place in range(count):
+            distance[x] = gone[x] = infinity
+            place = 0
+            while outside[place] != x:
                 y = outside[place]
-                if y == x:
-                    continue
-                outside[kept] = y
-                kept += 1
-                at = above + y if y > x else n * y - y * (y + 1) // 2 + x - y - 1
-                value = condensed[at]
-                if value < distance[y]:
-                    distance[y] = value
-                    near[y] = x
-                if distance[y] < best:
-                    best = distance[y]
-                    chosen = y
-            count = kept
+                value = condensed[above[y] + x]
+                nearer = value < distance[y]
+                distance[y] = value if nearer else distance[y]
+                near[y] = x if nearer else near[y]
+                place += 1
+            count -= 1
+            for k in range(place, count):
+                outside[k] = outside[k + 1]
+            first = above[x] + x + 1
+            row = condensed[first : first + n - 1 - x]
+            known, source, away = distance[x + 1 : n], near[x + 1 : n], gone[x + 1 : n]
+            for k in range(row.size):
+                value = row[k] + away[k]
+                nearer = value < known[k]
+                known[k] = value if nearer else known[k]
+                source[k] = x if nearer else source[k]
+            chosen = least(distance, lanes)
             pairs[edge, 0] = near[chosen]
             pairs[edge, 1] = chosen
-            heights[edge] = best
+            heights[edge] = distance[chosen]
         return count
 
     return grow_tree
@@ -61,12 +98,12 @@ def spanning_tree(condensed: np.ndarray, n: int, report: Callable[[int], None]) 
     heights = np.empty(n - 1, condensed.dtype)
     outside = np.arange(n)
     near = np.zeros(n, np.int64)
-    distance = np.full(n, np.inf, condensed.dtype)
+    distance, gone = np.full(n, np.inf, condensed.dtype), np.zeros(n, condensed.dtype)
     count, done = n, 0
     grow_tree = tree_kernel(condensed.dtype)
     while done < n - 1:
         wanted = min(n - 1 - done, max(1, STEP // count))
-        count = grow_tree(condensed, n, outside, near, distance, count, wanted, pairs, heights, done)
+        count = grow_tree(condensed, n, outside, near, distance, gone, count, wanted, pairs, heights, done)
         done += wanted
         report(done)
     return pairs, heights

@@ -1,0 +1,128 @@
+"""The dissimilarity matrix of few observations as one square array: every row is contiguous.
+
+See `gpuclust.kernels.cpu.matrix.square_merges` for the merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core import jit, metrics
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.core.points import Metric, Points
+from gpuclust.core.sizes import square_shape
+from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
+from gpuclust.kernels.cpu.space import pairwise
+
+#: Rows and columns that are mirrored at a time.
+BLOCK = 16
+#: Points whose distances to one point are computed at a time.
+POINTS = 256
+
+
+@uncounted
+def mirror(matrix, n):
+    """Copy what is above the diagonal below it, and set the diagonal to infinity."""
+    for top in range(0, n, BLOCK):
+        bottom = min(top + BLOCK, n)
+        for left in range(top, n, BLOCK):
+            right = min(left + BLOCK, n)
+            for i in range(top, bottom):
+                row = matrix[i]
+                for j in range(max(left, i + 1), right):
+                    matrix[j, i] = row[j]
+        for i in range(top, bottom):
+            matrix[i, i] = np.inf
+
+
+@uncounted
+def count_finite(values):
+    """Number of finite values."""
+    finite = 0
+    for k in range(values.size):
+        finite += abs(values[k]) < np.inf
+    return finite
+
+
+@cache
+def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
+    """Fill a square with the dissimilarities of points; returns whether all are finite."""
+    row_of_distances = pairwise.row_kernel(metric, weighted)
+    stamp = jit.stamp(metrics, pairwise)
+
+    @compiled
+    @named(metric.name, weighted, dtype)
+    def fill_square(matrix, features, summary, weights, p):
+        stamp  # noqa: B018
+        n = features.shape[1]
+        scratch = np.empty(POINTS, matrix.dtype)
+        finite = 0
+        for i in range(n):
+            row = matrix[i]
+            for begin in range(i + 1, n, POINTS):
+                end = min(begin + POINTS, n)
+                values = row[begin:end]
+                row_of_distances(features, summary, i, features, summary, begin, end, weights, p, values, scratch)
+                finite += count_finite(values)
+        mirror(matrix, n)
+        return finite == n * (n - 1) // 2
+
+    return fill_square
+
+
+@cache
+def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    """Fill a square from condensed dissimilarities, squared if asked; returns whether all are finite."""
+
+    @compiled
+    @named(dtype)
+    def fill_square_condensed(matrix, condensed, n, squared):
+        begin = finite = 0
+        for i in range(n):
+            source = condensed[begin : begin + n - 1 - i]
+            row = matrix[i, i + 1 : n]
+            if squared:
+                for k in range(source.size):
+                    row[k] = source[k] * source[k]
+            else:
+                for k in range(source.size):
+                    row[k] = source[k]
+            begin += source.size
+            finite += count_finite(row)
+        mirror(matrix, n)
+        return finite == begin
+
+    return fill_square_condensed
+
+
+class Square:
+    """Dissimilarities of ``n`` observations, each stored twice (see `gpuclust.core.backend.Square`)."""
+
+    def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
+        self.n = n
+        self.matrix = np.empty(square_shape(n), dtype)
+        self.finite = kernel(self.matrix, *arguments)
+
+    @classmethod
+    def from_points(cls, points: Points) -> Square:
+        weighted = points.weights is not None
+        weights = points.weights if weighted else points.summary[:0]
+        kernel = points_kernel(points.metric, weighted, points.features.dtype)
+        return cls(points.n, points.features.dtype, kernel, points.features, points.summary, weights, points.p)
+
+    @classmethod
+    def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Square:
+        return cls(n, condensed.dtype, condensed_kernel(condensed.dtype), condensed, n, squared)
+
+    def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
+        n, dtype = self.n, self.matrix.dtype
+        pairs, heights = np.empty((n - 1, 2), np.int64), np.empty(n - 1, dtype)
+        if not self.finite:
+            return pairs, heights, -1
+        merge = merge_kernel(updated(method, dtype), dtype)
+        return pairs, heights, merge(self.matrix, np.ones(n, dtype), (n,), *limits[:4], 0, 1, pairs, heights)

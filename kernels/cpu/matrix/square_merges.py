@@ -1,0 +1,310 @@
+"""All merges of a reducible linkage on a square array, in one call: for few observations.
+
+The merges are those of `gpuclust.algorithms.rounds`, in the same order and with the same bits: rounds of reciprocal
+nearest neighbours, and a nearest-neighbour chain where few clusters would merge. What is written to the row of a
+union is mirrored into its column. Rows of merged clusters stay where they are until a quarter of the rows is no
+longer in use; then the others are moved together, in the same order.
+
+A row is searched only if its nearest cluster has merged. Unions have larger ids, and on an updated matrix they are no
+nearer (invariant 4 of ARCHITECTURE.md); where dissimilarities are computed anew, rounding may bring them nearer, so
+that they are compared with what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+
+from gpuclust.core import jit, methods
+from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.methods import Method
+
+#: Numbers of a row that are compared at a time, and rows whose columns are written at a time.
+LANES, BLOCK = 32, 16
+
+
+class State(NamedTuple):
+    """Clusters by row; arrays for compiled code."""
+
+    ids: np.ndarray  # -1: no longer in use
+    size: np.ndarray
+    gone: np.ndarray  # infinite where ``ids`` is -1
+    nearest: np.ndarray
+    nearest_id: np.ndarray  # what ``ids`` was there; another id: not known
+    distance: np.ndarray
+
+
+class Source(NamedTuple):
+    """Where the dissimilarities of unions come from; functions for compiled code.
+
+    Attributes
+    ----------
+    name : str
+    unite : ``unite(matrix, state, own, first, second, next_id, width)``: merge the clusters in rows ``first[p]`` and
+        ``second[p]``, as if one after the other; rows ``first`` are those of the unions afterwards, but not yet their
+        columns.
+    move : ``move(own, p, x)``: cluster x moves to row p.
+    exact : bool
+        No union is nearer than both of its parts, to the last bit.
+    modules : what the functions are made of.
+    """
+
+    name: str
+    unite: Callable[..., Any]
+    move: Callable[..., Any]
+    exact: bool
+    modules: tuple[Any, ...]
+
+
+@uncounted
+def nearest_of(row, gone, ids, lanes):
+    """The least dissimilarity of a row and its place: of equal ones that of the smallest id; -1 if all are infinite.
+
+    ``gone`` is infinite where no cluster is, 0 elsewhere.
+    """
+    infinity = row.dtype.type(np.inf)
+    whole = row.size // LANES * LANES
+    for k in range(LANES):
+        lanes[k] = infinity
+    for begin in range(0, whole, LANES):
+        values = row[begin : begin + LANES]
+        away = gone[begin : begin + LANES]
+        for k in range(LANES):
+            value = values[k] + away[k]
+            lanes[k] = value if value < lanes[k] else lanes[k]
+    for half in (LANES // 2, LANES // 4):
+        for k in range(half):
+            lanes[k] = lanes[k + half] if lanes[k + half] < lanes[k] else lanes[k]
+    best = infinity
+    for k in range(LANES // 4):
+        best = lanes[k] if lanes[k] < best else best
+    for k in range(whole, row.size):
+        value = row[k] + gone[k]
+        best = value if value < best else best
+    place = -1
+    if best < infinity:
+        for begin in range(0, row.size, LANES):
+            values = row[begin : begin + LANES]
+            away = gone[begin : begin + LANES]
+            hits = 0
+            for k in range(values.size):
+                hits += values[k] + away[k] == best
+            if hits > 0:
+                for k in range(values.size):
+                    if values[k] + away[k] == best and (place < 0 or ids[begin + k] < ids[place]):
+                        place = begin + k
+    return best, place
+
+
+@uncounted
+def settle(state, a, b, new, counted):
+    """The union of rows a and b takes row a."""
+    ids, size, gone, nearest, _, distance = state
+    if counted:
+        size[a] += size[b]
+    ids[a], ids[b] = new, -1
+    gone[b] = np.inf
+    nearest[a], distance[a] = -1, -np.inf
+
+
+@cache
+def updated(method: Method, dtype: np.dtype) -> Source:
+    """Lance-Williams updates of the rows."""
+    update = register_jitable(method.update)
+    counted = method.counted
+
+    @uncounted
+    @named(method.name, dtype)
+    def unite(matrix, state, own, first, second, next_id, width):
+        size, distance = state.size[:width], state.distance
+        for p in range(first.size):
+            a, b = first[p], second[p]
+            one, other = matrix[a, :width], matrix[b, :width]
+            d, sa, sb = distance[a], size[a], size[b]
+            for k in range(width):
+                one[k] = update(one[k], other[k], d, sa, sb, size[k])
+            one[a] = np.inf
+        for p in range(first.size):
+            row = matrix[first[p]]
+            mine = size[first[p]] + size[second[p]] if counted else size[first[p]]
+            for q in range(p + 1, first.size):
+                a, b = first[q], second[q]
+                row[a] = update(row[a], row[b], distance[a], size[a], size[b], mine)
+                matrix[a, first[p]] = row[a]
+        for p in range(first.size):
+            settle(state, first[p], second[p], next_id + p, counted)
+
+    @uncounted
+    @named(method.name, dtype)
+    def move(own, p, x):
+        return None
+
+    return Source(f"{method.name}_{dtype}", unite, move, True, (methods,))
+
+
+@cache
+def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
+    """All merges of a reducible linkage."""
+    unite, move, exact = source.unite, source.move, source.exact
+    stamp = jit.stamp(*source.modules)
+
+    @uncounted
+    @named(source.name)
+    def search(matrix, state, x, width, lanes):
+        """Find the nearest cluster of row x if it is not known; returns the rows searched, -1 if all are infinite."""
+        ids, _, gone, nearest, nearest_id, distance = state
+        if nearest[x] >= 0 and ids[nearest[x]] == nearest_id[x]:
+            return 0
+        distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, lanes)
+        if nearest[x] < 0 or not distance[x] > -np.inf:
+            return -1
+        nearest_id[x] = ids[nearest[x]]
+        return 1
+
+    @uncounted
+    @named(source.name)
+    def merge(matrix, state, own, first, second, next_id, width):
+        """Unite clusters, and write the columns of the unions."""
+        ids, _, gone, nearest, nearest_id, distance = state
+        unite(matrix, state, own, first, second, next_id, width)
+        for begin in range(0, width, BLOCK):
+            end = min(begin + BLOCK, width)
+            for p in range(first.size):
+                a = first[p]
+                values = matrix[a, begin:end]
+                for k in range(values.size):
+                    matrix[begin + k, a] = values[k]
+        if exact:
+            return
+        for p in range(first.size):
+            a = first[p]
+            values = matrix[a, :width]
+            hits = 0
+            for k in range(width):
+                hits += values[k] + gone[k] < distance[k]
+            if hits > 0:
+                for k in range(width):
+                    if values[k] + gone[k] < distance[k]:
+                        distance[k], nearest[k], nearest_id[k] = values[k], a, ids[a]
+
+    @uncounted
+    @named(source.name)
+    def compact(matrix, state, own, rows, place, width):
+        """Move the rows in use together; returns their number. The nearest cluster of each is known."""
+        ids, size, gone, nearest, nearest_id, distance = state
+        count = 0
+        for x in range(width):
+            if ids[x] >= 0:
+                rows[count], place[x] = x, count
+                count += 1
+        for p in range(count):
+            x = rows[p]
+            source, target = matrix[x], matrix[p]
+            for q in range(count):
+                target[q] = source[rows[q]]
+            ids[p], size[p], gone[p], distance[p] = ids[x], size[x], 0, distance[x]
+            nearest[p], nearest_id[p] = place[nearest[x]], nearest_id[x]
+            move(own, p, x)
+        return count
+
+    @uncounted
+    @named(source.name)
+    def chain(matrix, state, own, link, link_id, pair, next_id, width, lanes, pairs, heights):
+        """Merge by a new chain; returns the number of rows searched, -1 if every dissimilarity has overflowed."""
+        ids, _, _, nearest, _, distance = state
+        first, second = pair[0], pair[1]
+        length, start, scans = 0, 0, 0
+        for done in range(heights.size):
+            x = y = 0
+            while True:
+                while length > 0 and ids[link[length - 1]] != link_id[length - 1]:
+                    length -= 1
+                if length == 0 or length == link_id.size:
+                    while ids[start] < 0:
+                        start += 1
+                    link[0], link_id[0], length = start, ids[start], 1
+                x = link[length - 1]
+                found = search(matrix, state, x, width, lanes)
+                if found >= 0:
+                    scans += found
+                    y = nearest[x]
+                    found = search(matrix, state, y, width, lanes)
+                if found < 0:
+                    return -1
+                scans += found
+                if nearest[y] == x:
+                    break
+                link[length], link_id[length] = y, ids[y]
+                length += 1
+            a, b = min(x, y), max(x, y)
+            pairs[done, 0], pairs[done, 1], heights[done] = ids[a], ids[b], distance[x]
+            distance[a] = distance[x]
+            first[0], second[0] = a, b
+            merge(matrix, state, own, first, second, next_id + done, width)
+        return scans
+
+    @uncounted
+    @named(source.name)
+    def reciprocal(state, width, first, second):
+        """Pairs of reciprocal nearest neighbours; returns their number."""
+        ids, nearest = state.ids, state.nearest
+        count = 0
+        for x in range(width):
+            if ids[x] >= 0 and x < nearest[x] and nearest[nearest[x]] == x:
+                first[count], second[count] = x, nearest[x]
+                count += 1
+        return count
+
+    @compiled
+    @named(source.name)
+    def merge_square(matrix, size, own, share, round_scans, tail, chain_entries, calls, features, pairs, heights):
+        """Returns the number of rows searched, -1 if dissimilarities are infinite.
+
+        Of an updated matrix as many as rounds on tiles search: all rows of each round.
+        """
+        stamp  # noqa: B018
+        n = matrix.shape[0]
+        ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
+        gone, distance = np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
+        state = State(ids, size, gone, nearest, nearest_id, distance)
+        lanes, first, second = np.empty(LANES, matrix.dtype), np.empty(n + 1, np.int64), np.empty(n, np.int64)
+        pair = np.empty((2, 1), np.int64)
+        width, live, scans, done = n, n, 0, 0
+        while True:
+            for x in range(width):
+                if ids[x] >= 0:
+                    found = search(matrix, state, x, width, lanes)
+                    if found < 0:
+                        return -1
+                    scans += 1 if exact else found
+            live = n - done
+            if live * 4 <= width * 3:
+                width = compact(matrix, state, own, first, second, width)
+            count = reciprocal(state, width, first, second) if live > tail else 0
+            if count * share >= live and live > tail and scans + live <= round_scans * n + 4 * done:
+                for p in range(count):
+                    a, b = first[p], second[p]
+                    pairs[done + p, 0], pairs[done + p, 1], heights[done + p] = ids[a], ids[b], distance[a]
+                merge(matrix, state, own, first[:count], second[:count], n + done, width)
+                done += count
+            else:
+                target = done + (live // 2 if live > tail else live - 1)
+                wanted = max(1, chain_entries // (8 * live * max(1, features // 4)))
+                if calls > 0:
+                    wanted = max(wanted, live // (2 * calls))
+                while done < target:
+                    end = min(done + wanted, target)
+                    out = pairs[done:end], heights[done:end]
+                    made = chain(matrix, state, own, first, second, pair, n + done, width, lanes, *out)
+                    if made < 0:
+                        return -1
+                    scans += made
+                    done = end
+            if done == n - 1:
+                return scans
+
+    return merge_square

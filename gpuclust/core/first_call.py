@@ -63,7 +63,7 @@ def brief(kernel: Any, steps: int) -> Any:
         Passes through the loop.
     """
     global _steps
-    if kernel.overloads or _wanted() or steps > BRIEF - _steps or on_disk(kernel):
+    if getattr(kernel, "overloads", None) or _wanted() or steps > BRIEF - _steps or on_disk(kernel):
         return kernel
     _steps += steps
     return kernel.py_func

@@ -7,7 +7,8 @@
 array([1, 1, 2, 2], dtype=int32)
 
 ========================  =======================================================================
-cluster                   linkage; single, complete, average, weighted, centroid, median, ward
+cluster a table           cluster: labels with the table's index, pictures, report (Clustering)
+linkage matrices          linkage; single, complete, average, weighted, centroid, median, ward
 ask before running        plan
 compile ahead of time     warm
 scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
@@ -15,7 +16,7 @@ work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hi
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
 distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
 many data sets            gpuclust.batch: run, iterate
-pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters
+pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters, clustermap
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning, LinkageWarning
 command line              ``gpuclust --help``
 ========================  =======================================================================
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from gpuclust import errors as errors
     from gpuclust import hierarchy as hierarchy
     from gpuclust import plotting as plotting
+    from gpuclust.cluster import cluster as cluster
+    from gpuclust.clustering import Clustering as Clustering
     from gpuclust.core.version import __version__ as __version__
     from gpuclust.distance import cdist as cdist
     from gpuclust.distance import pdist as pdist
@@ -64,6 +67,8 @@ __all__ = export(
     __name__,
     {
         "gpuclust.linkage": "linkage single complete average weighted centroid median ward",
+        "gpuclust.cluster": "cluster",
+        "gpuclust.clustering": "Clustering",
         "gpuclust.plan": "plan Plan",
         "gpuclust.warm": "warm",
         "gpuclust.estimator": "AgglomerativeClustering",

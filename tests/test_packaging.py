@@ -45,8 +45,7 @@ def test_the_wheel_holds_every_module(wheel):
     assert kernels | host == {name for name in names if name.endswith(".py")}
     assert "gpuclust/py.typed" in names
     assert {
-        f"gpuclust/{path.relative_to(ROOT / 'gpuclust')}"
-        for path in (ROOT / "gpuclust/app/report/templates").iterdir()
+        f"gpuclust/{path.relative_to(ROOT / 'gpuclust')}" for path in (ROOT / "gpuclust/report/templates").iterdir()
     } <= {*names}
 
 

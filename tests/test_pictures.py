@@ -23,12 +23,14 @@ from gpuclust.app.cli import app
 from gpuclust.app.job import results, runner
 from gpuclust.app.job.job import Job
 from gpuclust.app.report import report
-from gpuclust.app.report.svg import dendrogram_svg, scatter_svg
 from gpuclust.core.text import displayed, guarded, unguarded
 from gpuclust.errors import PictureWarning
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
 from gpuclust.plotting.as_clustered import view_of
 from gpuclust.plotting.style import GREY, LEFT_OUT, PALETTE, cluster_colors
+from gpuclust.report import page
+from gpuclust.report.page import table_of_sizes
+from gpuclust.report.svg import dendrogram_svg, scatter_svg
 
 #: Names that mean something to a program that draws, prints or reads them.
 NAMES = [
@@ -73,7 +75,7 @@ def test_a_cluster_has_one_colour_in_all_pictures(k):
         (row,) = np.flatnonzero((POINTS[:, :2] == place).all(axis=1))
         assert to_hex(color[:3]) == colors[labels[row]]
     assert colors_in(scatter_svg(POINTS, labels)) == set(colors.values())
-    rows = report._sizes(labels)["rows"]
+    rows = table_of_sizes(labels)["rows"]
     for row in rows:
         color = colors[row["label"]]
         assert row["color"] == (f"var(--c{PALETTE.index(color)})" if k <= 9 else color)
@@ -287,7 +289,7 @@ def _raise(*arguments, **options):
         (plotting, "plot_elbow", {"elbow.png"}),
         (runner, "draw", {"dendrogram.png"}),
         (report, "to_scatter", {"scatter.png", "report.html"}),
-        (report, "dendrogram_svg", {"report.html"}),
+        (page, "dendrogram_svg", {"report.html"}),
         (report, "assess", {"report.html"}),
     ],
 )

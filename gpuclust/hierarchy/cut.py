@@ -224,6 +224,23 @@ def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, crit
     return found
 
 
+def separating_height(Z: np.ndarray, criterion: str, threshold: float, clusters: int) -> float | None:
+    """The height of the line that shows a cut, None if no height separates its clusters.
+
+    For a cut by distance it is the threshold, for a number of clusters the mean of the heights of the last merge
+    below and the first one above the cut. None for a cut by inconsistency, for one cluster, and for trees with
+    inversions.
+    """
+    heights = Z[:, 2]
+    if criterion == "distance":
+        return threshold
+    if criterion != "maxclust" or clusters < 2 or (np.diff(heights) < 0).any():
+        return None
+    above = float(heights[len(heights) - clusters + 1])
+    below = float(heights[len(heights) - clusters]) if clusters <= len(heights) else 0.0
+    return (above + below) / 2
+
+
 def fclusterdata(
     X: ArrayLike,
     t: float,

@@ -31,7 +31,6 @@ from gpuclust.app.job.results import (
     RESULTS,
     draw,
     forgiven,
-    suggest_clusters,
     write_labels,
     write_linkage,
 )
@@ -39,6 +38,7 @@ from gpuclust.app.terminal import ProgressBar
 from gpuclust.core.memory import peak_memory
 from gpuclust.errors import PictureWarning, warn
 from gpuclust.linkage import Linkage, compute
+from gpuclust.report.page import suggested_clusters
 
 
 class Observer(Protocol):
@@ -152,7 +152,7 @@ def run(
         with clock("cutting"):
             cuts, height = cut(job, linkage.Z)
             labels = next(iter(cuts.values()), None)
-            result = Result(linkage, labels, height, suggest_clusters(linkage.Z), cuts=cuts)
+            result = Result(linkage, labels, height, suggested_clusters(linkage.Z), cuts=cuts)
         result.record = {
             "gpuclust": version("gpuclust"),
             "identity": identity(job, source),

@@ -11,6 +11,7 @@ cluster a table           cluster: labels with the table's index, pictures, repo
 linkage matrices          linkage; single, complete, average, weighted, centroid, median, ward
 ask before running        plan
 compile ahead of time     warm
+threads on the CPU        threads
 scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
@@ -18,10 +19,12 @@ distances                 gpuclust.distance: pdist, cdist, squareform, nearest_n
 many data sets            gpuclust.batch: run, iterate
 pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters, clustermap
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning, LinkageWarning
+for reports of bugs       show_versions
 command line              ``gpuclust --help``
 ========================  =======================================================================
 
-Names are imported when first used: ``import gpuclust`` is light.
+The logger "gpuclust" reports algorithm, device and phases. Names are imported when first used: ``import gpuclust`` is
+light.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from gpuclust import plotting as plotting
     from gpuclust.cluster import cluster as cluster
     from gpuclust.clustering import Clustering as Clustering
+    from gpuclust.core.threads import threads as threads
     from gpuclust.core.version import __version__ as __version__
+    from gpuclust.core.versions import show_versions as show_versions
     from gpuclust.distance import cdist as cdist
     from gpuclust.distance import pdist as pdist
     from gpuclust.distance import squareform as squareform
@@ -75,7 +80,9 @@ __all__ = export(
         "gpuclust.errors": "BackendUnavailable ClusterWarning DoesNotFit",
         "gpuclust.distance": "pdist cdist squareform",
         "gpuclust.hierarchy": "cophenet dendrogram fcluster inconsistent leaves_list",
+        "gpuclust.core.threads": "threads",
         "gpuclust.core.version": "__version__",
+        "gpuclust.core.versions": "show_versions",
     },
     needs={"AgglomerativeClustering": "sklearn"},
     submodules="batch distance errors hierarchy plotting",

@@ -11,6 +11,7 @@ from gpuclust.algorithms.table import AUTO
 from gpuclust.clustering import Clustering, cuts_of
 from gpuclust.core import metrics
 from gpuclust.core.arguments import label_list, one_of
+from gpuclust.core.names import MethodName
 from gpuclust.core.observations import count
 from gpuclust.core.progress import Progress
 from gpuclust.core.real_arrays import to_host
@@ -23,7 +24,7 @@ from gpuclust.linkage import Metric, compute
 
 def cluster(
     X: Any,
-    method: str = "average",
+    method: MethodName | str = "average",
     metric: Metric = "euclidean",
     k: Any = None,
     distance: Any = None,

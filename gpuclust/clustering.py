@@ -65,6 +65,15 @@ class Clustering:
         Columns that hold no numbers, and what they hold.
     rows : ndarray of shape (n,), int, or None
         Positions in the input, where rows with missing values were left out.
+
+    Examples
+    --------
+    >>> import gpuclust
+    >>> found = gpuclust.cluster([[0.0], [1.0], [5.0], [7.0]], k=2)
+    >>> found.sizes
+    {1: 2, 2: 2}
+    >>> found.to_newick()
+    '((0:1.0,1:1.0):4.5,(2:2.0,3:2.0):3.5);'
     """
 
     Z: np.ndarray

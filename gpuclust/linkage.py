@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
+from gpuclust.core.names import MethodName, MetricName
 from gpuclust.core.observations import (
     count,
     holder,
@@ -28,14 +30,16 @@ from gpuclust.core.observations import (
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
 from gpuclust.core.sizes import BY_TREE, FUSED
-from gpuclust.core.text import documented
+from gpuclust.core.text import documented, format_seconds
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
 
-Metric = str | Callable[..., float]
+Metric = MetricName | str | Callable[..., float]
+
+_log = logging.getLogger("gpuclust")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Linkage:
 @documented(updates=methods.FORMULAS)
 def linkage(
     y: Any,
-    method: str = "single",
+    method: MethodName | str = "single",
     metric: Metric = "euclidean",
     optimal_ordering: bool = False,
     *,
@@ -249,6 +253,7 @@ def compute(
         quick=True,
     )
     job.check()
+    _log.info("%s", job)
     validated = time.perf_counter()
 
     def merge(job: Plan) -> Merges:
@@ -294,6 +299,9 @@ def compute(
         "merge": merged - validated,
         "assemble": time.perf_counter() - merged,
     }
+    if _log.isEnabledFor(logging.INFO):
+        spent = ", ".join(f"{phase} {format_seconds(part)}" for phase, part in seconds.items())
+        _log.info("%s linkage of %s observations on %s: %s", job.method, f"{n:,}", job.device, spent)
     return Linkage(Z, job, merges.scans, seconds)
 
 
@@ -308,6 +316,7 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool)
             if not attempt.fits or (broken and attempt.device.on_gpu):
                 continue
             text = f"{story} The job goes on by: {attempt.algorithm}, on {attempt.device}."
+            _log.info("%s", text)
             warnings.warn(text, FallbackWarning, stacklevel=4)
         try:
             return attempt, merge(attempt)

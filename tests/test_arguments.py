@@ -39,6 +39,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ward": {"y": X},
     "plan": {"n": 10, "m": 2},
     "warm": {"method": "single", "device": "cpu"},
+    "show_versions": {},
     "pdist": {"X": X},
     "cdist": {"XA": X, "XB": X},
     "squareform": {"X": Y},

@@ -319,7 +319,7 @@ def spoiled_files(data):
         if content is not None:
             (data / name).write_bytes(content)
         messages[name] = message
-    np.save(data / "nan.npy", np.where(np.arange(240).reshape(80, 3) == 7, np.nan, POINTS))
+    np.save(data / "nan.npy", np.where(np.arange(240).reshape(80, 3) >= 7, np.nan, POINTS))
     np.save(data / "one_row.npy", POINTS[:1])
     np.save(data / "cube.npy", np.zeros((3, 3, 3)))
     np.save(data / "short.npy", POINTS)

@@ -47,6 +47,7 @@ def test_the_wheel_holds_every_module(wheel):
     assert {
         f"gpuclust/{path.relative_to(ROOT / 'gpuclust')}" for path in (ROOT / "gpuclust/report/templates").iterdir()
     } <= {*names}
+    assert "gpuclust/app/examples/digits.npz" in names, "what an installed gpuclust demo needs"
 
 
 def test_the_wheel_holds_nothing_else(wheel):

@@ -36,6 +36,13 @@ class ClusterMap(NamedTuple):
         None where columns keep their order.
     rows, columns : ndarray of int
         The order in which rows and columns are shown.
+
+    Examples
+    --------
+    >>> from gpuclust import plotting
+    >>> drawn = plotting.clustermap([[0.0, 5.0], [9.0, 2.0], [0.2, 4.0]], cluster_columns=False)
+    >>> drawn.column_linkage is None
+    True
     """
 
     figure: Figure

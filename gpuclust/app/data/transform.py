@@ -11,8 +11,6 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.core.scaling import STANDARDIZE, filled, gaps_of
 from gpuclust.errors import InputFileError
 
-MISSING = ("error", "drop", "mean", "median")
-
 
 def transform(
     data: DataSet,
@@ -29,8 +27,10 @@ def transform(
     data : DataSet
     transpose : bool
         Whether columns are clustered instead of rows.
-    missing : {"error", "drop", "mean", "median"}
-        ``"drop"`` leaves out observations with missing values (NaN), the others fill in a statistic of the feature.
+    missing : {"error", "auto", "drop", "mean", "median"}
+        ``"drop"`` leaves out observations with missing values (NaN), ``"mean"`` and ``"median"`` fill in a statistic
+        of the feature. ``"auto"`` leaves such observations out where they are at most half of all, and is otherwise
+        ``"error"``.
     standardize : {"zscore", "minmax", "robust", "log1p"}, optional
         Scale each feature: by mean and standard deviation (of the population), to the range from 0 to 1, or by median
         and interquartile range; features without spread become 0. ``"log1p"`` takes ``log(1 + x)`` of every value.
@@ -42,6 +42,8 @@ def transform(
     InputFileError
         The data do not allow it; the message says why.
     """
+    if missing == "auto" and (incomplete(data, transpose) or not _has_gaps(data)):
+        missing = "error"
     if missing == "error" and not transpose and standardize is None and pca is None:
         return data
     if data.values.ndim != 2:
@@ -65,7 +67,7 @@ def _complete(data: DataSet, missing: str) -> DataSet:
     if not len(rows):
         return data
     n = len(data.values)
-    if missing == "drop":
+    if missing in ("drop", "auto"):
         if n - len(rows) < 2:
             raise InputFileError(
                 f"{data.path}: {n - len(rows)} of {n:,} rows have no missing value, at least 2 are needed; fill "
@@ -74,6 +76,7 @@ def _complete(data: DataSet, missing: str) -> DataSet:
         kept = np.delete(np.arange(n), rows)
         names = None if data.names is None else [data.names[row] for row in kept]
         how = f"{data.how}; {len(rows):,} row{'s' * (len(rows) != 1)} with missing values left out"
+        how += " (--missing error refuses them, mean and median fill them in)" * (missing == "auto")
         return replace(data, values=data.values[kept], names=names, how=how, rows=kept)
     gaps = np.isnan(data.values)
     count = int(np.count_nonzero(gaps))
@@ -82,6 +85,18 @@ def _complete(data: DataSet, missing: str) -> DataSet:
         raise InputFileError(f"{data.path}: feature {_name(data, empty[0])} has no value: it has no {missing}")
     how = f"{data.how}; {count:,} missing value{'s' * (count != 1)} filled in by {missing}"
     return replace(data, values=filled(data.values, missing), how=how)
+
+
+def incomplete(data: DataSet, transpose: bool) -> bool:
+    """Whether so many observations have missing values that they are not left out unless an option says so."""
+    if data.values.ndim != 2:
+        return False
+    values = data.values.T if transpose else data.values
+    return len(gaps_of(values)) > min(len(values) // 2, len(values) - 2)
+
+
+def _has_gaps(data: DataSet) -> bool:
+    return data.values.ndim == 2 and bool(len(gaps_of(data.values)))
 
 
 def _standardized(data: DataSet, name: str) -> DataSet:

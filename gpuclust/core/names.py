@@ -1,0 +1,28 @@
+"""Types of the names of linkages and metrics, for type checkers and editors; `tests/test_names.py` compares them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+MethodName = Literal["single", "complete", "average", "weighted", "ward", "centroid", "median"]
+MetricName = Literal[
+    "braycurtis",
+    "canberra",
+    "chebyshev",
+    "cityblock",
+    "correlation",
+    "cosine",
+    "dice",
+    "euclidean",
+    "hamming",
+    "jaccard",
+    "jensenshannon",
+    "mahalanobis",
+    "minkowski",
+    "rogerstanimoto",
+    "russellrao",
+    "seuclidean",
+    "sokalsneath",
+    "sqeuclidean",
+    "yule",
+]

@@ -107,8 +107,7 @@ def cluster(
     one_of(missing, "missing", ("error", "drop", *FILLED_BY))
     if standardize is not None:
         one_of(standardize, "standardize", STANDARDIZE)
-    given = {"p": p, "w": w, "V": V, "VI": VI}
-    arguments = {name: value for name, value in given.items() if value is not None}
+    arguments = metrics.given(p=p, w=w, V=V, VI=VI)
     table = read_table(X)
     if names is not None:
         table = replace(table, names=[str(name) for name in label_list(names, count(table.values), "names")])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
@@ -74,6 +75,10 @@ def linkage(
     progress: Progress = False,
     memory_limit: int | str | None = None,
     algorithm: str = AUTO,
+    p: float | None = None,
+    w: ArrayLike | None = None,
+    V: ArrayLike | None = None,
+    VI: ArrayLike | None = None,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -118,6 +123,9 @@ def linkage(
 
         All of them give the same tree if no two dissimilarities are equal. Otherwise each gives one of the valid
         trees. No other is tried if memory runs out.
+    p, w, V, VI : optional
+        Arguments of the metric, as for `gpuclust.distance.pdist`: Minkowski's exponent, (m,) weights of the features,
+        (m,) variances for seuclidean, (m, m) inverse covariance for mahalanobis.
 
     Returns
     -------
@@ -134,7 +142,7 @@ def linkage(
         If more memory is needed than is available, or than ``memory_limit``; raised before it is allocated. Also if
         memory runs out during the computation, and no fallback fits.
     TypeError
-        If ``progress`` is neither a bool nor callable.
+        If ``progress`` is neither a bool nor callable, or the metric does not take a parameter.
     BackendUnavailable
         If the device asked for cannot be used.
 
@@ -186,6 +194,7 @@ def linkage(
         progress=progress,
         memory_limit=memory_limit,
         algorithm=algorithm,
+        **metrics.given(p=p, w=w, V=V, VI=VI),
     ).Z
 
 
@@ -209,7 +218,7 @@ def compute(
     started = time.perf_counter()
     check_progress(progress)
     rule = methods.resolve(method)
-    data, ends = observed(y)
+    data, ends = observed(y, gaps=metrics.allows_gaps(metric))
     condensed = data.ndim == 1
     keep = True
     name = "precomputed"

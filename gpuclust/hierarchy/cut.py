@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.core import methods
+from gpuclust.core import methods, metrics
 from gpuclust.core.arguments import real_number, real_numbers, whole_number
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.first_call import brief
@@ -251,6 +251,10 @@ def fclusterdata(
     R: ArrayLike | None = None,
     *,
     min_size: int = 1,
+    p: float | None = None,
+    w: ArrayLike | None = None,
+    V: ArrayLike | None = None,
+    VI: ArrayLike | None = None,
 ) -> np.ndarray:
     """Cluster points and form flat clusters, in one call.
 
@@ -264,6 +268,8 @@ def fclusterdata(
         Metric between points, as for `gpuclust.distance.pdist`.
     method : str, optional
         Linkage method, as for `gpuclust.linkage`.
+    p, w, V, VI : optional
+        Arguments of the metric, as for `gpuclust.distance.pdist`.
 
     Returns
     -------
@@ -293,9 +299,10 @@ def fclusterdata(
     points: Any = real_array(X, "X")
     if points.ndim != 2:
         raise TypeError(f"The observation matrix X must be an n by m array, got {points.ndim} dimensions.")
-    if rule.on_squares and not (isinstance(metric, str) and metric == "euclidean"):
+    arguments: dict[str, Any] = metrics.given(p=p, w=w, V=V, VI=VI)
+    if rule.on_squares and (arguments or not (isinstance(metric, str) and metric == "euclidean")):
         # From points these methods mean Euclidean distance; this function, like SciPy's, takes any metric.
         from gpuclust.distance import pdist
 
-        points = pdist(points, metric)
-    return fcluster(linkage(points, method, metric), t, criterion, depth, R, min_size=min_size)
+        points, arguments = pdist(points, metric, **arguments), {}
+    return fcluster(linkage(points, method, metric, **arguments), t, criterion, depth, R, min_size=min_size)

@@ -201,18 +201,16 @@ class Clustering:
         -------
         matplotlib.axes.Axes
 
-        Raises
-        ------
-        ValueError
-            Distances were given, not points.
+        Notes
+        -----
+        Points are scaled or turned as by their metric. For precomputed distances they come from multidimensional
+        scaling.
         """
         from gpuclust.plotting.scatter import scatter
 
-        points = self._points
-        if points is None:
-            raise ValueError("There are no points to draw: distances were given.")
+        points, view = self._to_scatter()
         labels = np.ones(len(points), dtype=np.int32) if self._first is None else self._first.labels
-        return scatter(points, labels, ax, None, 0, self._view())
+        return scatter(points, labels, ax, None, 0, view)
 
     def heatmap(self, **options: Any) -> ClusterMap:
         """Draw the values as a heat map, rows in the order of the tree, beside the dendrogram.
@@ -311,19 +309,23 @@ class Clustering:
         cut = self._first
         return None if cut is None else separating_height(self.Z, cut.criterion, cut.threshold, int(cut.labels.max()))
 
-    def _view(self) -> View:
-        from gpuclust.plotting.as_clustered import view_of
+    def _to_scatter(self) -> tuple[np.ndarray, View]:
+        """What a scatter plot shows, and its transformation."""
+        from gpuclust.plotting.as_clustered import view_of, view_of_distances
 
-        assert self._points is not None
-        return view_of(self._points, self.metric, self.arguments.get("p"), self.arguments.get("w"), self.columns)
+        points, given = self._points, self.arguments
+        if points is None:
+            return view_of_distances(to_host(self.table.values))
+        known = self.metric if self.metric in METRICS else "euclidean"
+        return points, view_of(points, known, given.get("p"), given.get("w"), self.columns)
 
     def _page(self, title: str) -> Page:
-        from gpuclust.plotting.as_clustered import AS_THEY_ARE
         from gpuclust.report.assessment import assess
         from gpuclust.report.page import Page
 
         points = self._points
         condensed = to_host(self.table.values) if points is None else None
+        drawn, view = self._to_scatter()
         return Page(
             title=title,
             method=self.method,
@@ -336,8 +338,9 @@ class Clustering:
             cut=None if self._first is None else str(self._first),
             height=self._height,
             names=self.names,
-            points=points,
-            view=AS_THEY_ARE if points is None else self._view(),
+            points=drawn,
+            features=None if points is None else points.shape[1],
+            view=view,
         )
 
 

@@ -133,7 +133,7 @@ def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path):
     files = {name: set(os.listdir(out / name)) - always for name in found}
     assert files["points"] == {"labels.csv", "scatter.png"}
     assert files["table"] == {"scatter.png"}
-    assert files["square"] == {"labels.csv"}
+    assert files["square"] == {"labels.csv", "scatter.png"}
     assert files["left out"] == {"labels.parquet", "scatter.png"}
     assert set(os.listdir(out)) == {*found, "summary.csv", "index.html", ".gpuclust.lock", ".gpuclust.json"}
     for name, outcome in found.items():

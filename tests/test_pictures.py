@@ -53,7 +53,7 @@ def invoke(*arguments):
 
 def colors_in(svg: str) -> set[str]:
     """The colours of links or points of an SVG."""
-    classes = {PALETTE[int(place)] for place in re.findall(r'class="(?:link|dots) c(\d)"', svg)}
+    classes = {PALETTE[int(place)] for place in re.findall(r'class="(?:link|dots) c(\d+)"', svg)}
     return classes | set(re.findall(r"stroke:(#[0-9a-f]{6})", svg))
 
 
@@ -78,7 +78,7 @@ def test_a_cluster_has_one_colour_in_all_pictures(k):
     rows = table_of_sizes(labels)["rows"]
     for row in rows:
         color = colors[row["label"]]
-        assert row["color"] == (f"var(--c{PALETTE.index(color)})" if k <= 9 else color)
+        assert row["color"] == (f"var(--c{PALETTE.index(color)})" if color in PALETTE else color)
 
 
 def test_colours_of_a_tree_drawn_as_svg():
@@ -153,7 +153,7 @@ def test_a_scatter_of_other_metrics_has_the_scale_of_their_columns():
 
 
 def test_the_scatter_of_a_job(tmp_path, monkeypatch):
-    """Weighted columns, those that were chosen, by their names; and none of distances."""
+    """Weighted columns, those that were chosen, by their names; of distances, points that have about these."""
     table = tmp_path / "t.csv"
     np.savetxt(table, POINTS, delimiter=",", header="a,b$1$,c", comments="")
     kept = {}
@@ -176,8 +176,9 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
     ax = drawn(columns=("a", "b$1$"), metric="cosine")
     assert np.allclose(np.linalg.norm(ax.collections[0].get_offsets(), axis=1), 1)
     np.save(tmp_path / "d.npy", squareform(pdist(POINTS)))
-    assert drawn(data=str(tmp_path / "d.npy"), precomputed=True) is None
-    assert set(kept) == {"dendrogram.png", "elbow.png"}
+    ax = drawn(data=str(tmp_path / "d.npy"), precomputed=True)
+    assert ax.get_title().endswith("multidimensional scaling of the distances")
+    assert set(kept) == {"dendrogram.png", "elbow.png", "scatter.png"}
 
 
 # Names are text

@@ -147,7 +147,8 @@ def draw_clustermap(
         columns = leaves_list(of_columns)
     image = _means(_means(values[rows][:, columns], 0), 1)
     colors, limits = _color_map(cmap, scaled, image)
-    figure = pyplot.figure(figsize=_size(figsize, *values.shape))
+    n, m = values.shape
+    figure = pyplot.figure(figsize=_size(figsize, n, m))
     widths, heights = (0.18, 0.02 * (labels is not None), 0.8), (0.14 * (of_columns is not None) + 0.04, 0.82)
     grid = figure.add_gridspec(
         2,
@@ -157,12 +158,11 @@ def draw_clustermap(
         wspace=0.02,
         hspace=0.02,
         left=0.04,
-        right=0.86,
+        right=1 - _margin(table.names, n, figure.get_figwidth()),
         top=0.97,
-        bottom=0.14,
+        bottom=_margin(table.columns, m, figure.get_figheight()),
     )
     heat = figure.add_subplot(grid[1, 2])
-    n, m = values.shape
     drawn = heat.imshow(
         image, aspect="auto", cmap=colors, vmin=limits[0], vmax=limits[1], extent=(0, m, n, 0), interpolation="none"
     )
@@ -218,6 +218,14 @@ def _size(figsize: Any, n: int, m: int) -> tuple[float, float]:
     if not (0 < width < 1000 and 0 < height < 1000):
         raise ValueError(f"figsize must be the width and height in inches, got {figsize!r:.80}.")
     return width, height
+
+
+def _margin(names: list[str] | None, count: int, inches: float) -> float:
+    """The part of a figure that names beside rows or columns take."""
+    if count > _NAMES:
+        return 0.02
+    longest = 4 if names is None else min(30, max(map(len, names), default=0))
+    return float(min(0.4, (0.2 + 0.08 * longest) / inches))
 
 
 def _name(ax: Axes, table: Table, rows: np.ndarray, columns: np.ndarray) -> None:

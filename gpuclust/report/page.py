@@ -42,8 +42,10 @@ class Page:
         Height of the line that shows the cut.
     names : list of str or None
         Names of the observations.
-    points : ndarray of shape (n, m) or None
-        None for precomputed distances.
+    points : ndarray of shape (n, m)
+        What the scatter plot shows, as transformed by ``view``.
+    features : int or None
+        Number of features; None for precomputed distances.
     view : View
         Transformation of the points for the scatter plot.
     labels_file : str or None
@@ -56,31 +58,32 @@ class Page:
     metric: str
     Z: NDArray[np.float64]
     assessment: dict[str, Any]
+    points: NDArray[Any]
     p: float | None = None
     weighted: bool = False
     labels: NDArray[Any] | None = None
     cut: str | None = None
     height: float | None = None
     names: list[str] | None = None
-    points: NDArray[Any] | None = None
+    features: int | None = None
     view: View = AS_THEY_ARE
     labels_file: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     def html(self, template: str = "report.html", **more: Any) -> str:
         """Render the page; ``more`` are further variables of its template."""
-        Z, points = self.Z, self.points
+        Z = self.Z
         return render(
             template,
             page=self,
             n=len(Z) + 1,
-            features=None if points is None else points.shape[1],
+            features=self.features,
             suggested=suggested_clusters(Z),
             sizes=table_of_sizes(self.labels),
             merges=_last_merges(Z),
             dendrogram=dendrogram_svg(Z, self.height, self.names, self.labels),
             elbow=elbow_svg(Z) if len(Z) >= FEWEST_MERGES else None,
-            scatter=None if points is None else scatter_svg(points, self.labels, self.view),
+            scatter=scatter_svg(self.points, self.labels, self.view),
             **more,
         )
 

@@ -16,7 +16,7 @@ from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.standard_input import shown
 from gpuclust.app.options import command_line
 from gpuclust.core.text import displayed
-from gpuclust.plotting.as_clustered import AS_THEY_ARE, View, view_of
+from gpuclust.plotting.as_clustered import View, view_of, view_of_distances
 from gpuclust.report import assessment
 from gpuclust.report.page import Page
 
@@ -47,6 +47,7 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
         height=result.height,
         names=data.names,
         points=points,
+        features=data.values.shape[1] if data.values.ndim == 2 else None,
         view=view,
         labels_file=None if result.labels is None else f"labels.{job.labels_format}",
         warnings=result.record["warnings"],
@@ -57,10 +58,10 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     return "report.html"
 
 
-def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
-    """The points of a job, and their transformation for the plot; no points if distances were given."""
+def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any], View]:
+    """The points of a job, and their transformation for the plot; for distances points that have about these."""
     if data.values.ndim != 2:
-        return None, AS_THEY_ARE
+        return view_of_distances(data.values)
     return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
 
 

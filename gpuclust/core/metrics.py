@@ -208,7 +208,11 @@ def _counted(name: str, formula: str, step: Step, finish: Finish, *aliases: str,
 
 
 def _on_the_sphere(
-    name: str, unit: str, prepare: Callable[[rows.Array, rows.Parameters], rows.Prepared], *aliases: str
+    name: str,
+    unit: str,
+    prepare: Callable[[rows.Array, rows.Parameters], rows.Prepared],
+    *aliases: str,
+    prepared_as: str | None = None,
 ) -> Metric:
     """The length of the great circle between places given by latitude and longitude."""
     return Metric(
@@ -219,6 +223,7 @@ def _on_the_sphere(
         prepare=prepare,
         parameters=(),
         coordinates=3,
+        prepared_as=prepared_as,
         euclidean_like=True,
         monotone_of="sqeuclidean",
         crowded=True,
@@ -300,7 +305,7 @@ _ALL = (
         formula="sum(w [x != y]) / sum(w)",
     ),
     _on_the_sphere("haversine", "radians", rows.on_sphere, "haversine_radians"),
-    _on_the_sphere("haversine_degrees", "degrees", rows.on_sphere_of_degrees),
+    _on_the_sphere("haversine_degrees", "degrees", rows.on_sphere_of_degrees, prepared_as="haversine"),
     _counted(
         "jaccard",
         "sum(w [x != y]) / sum(w [x or y]), 0/0 = 0",
@@ -401,6 +406,7 @@ _ALL = (
         squared=True,
         crowded=True,
         undefined=("constant", 0.0),
+        prepared_as="correlation",
         formula="the correlation distance of the ranks of the features within each point, equal ones averaged",
     ),
     Metric(

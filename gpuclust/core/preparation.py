@@ -272,6 +272,8 @@ def _laid_out(
                     summary[part] = metric.summary(precise, weights)
                     features[:, part] = precise
         weights = None if weights is None else weights.astype(work, copy=False)
+    if metric.prepared_as is not None:
+        metric = metrics.METRICS[metric.prepared_as]
     return Points(metric, features, summary, weights, work.type(scalar), exponent)
 
 

@@ -225,7 +225,7 @@ def _margin(names: list[str] | None, count: int, inches: float) -> float:
     if count > _NAMES:
         return 0.02
     longest = 4 if names is None else min(30, max(map(len, names), default=0))
-    return float(min(0.4, (0.2 + 0.08 * longest) / inches))
+    return float(min(0.4, (0.2 + 0.07 * longest) / inches))
 
 
 def _name(ax: Axes, table: Table, rows: np.ndarray, columns: np.ndarray) -> None:

@@ -443,7 +443,6 @@ _UNKNOWN = Metric("", _absolute, _sum)
 #: Names that are no metric, and what to do instead.
 OTHER_NAMES: Mapping[str, str] = {
     "precomputed": "Give condensed distances instead of points; gpuclust.distance.squareform condenses a matrix.",
-    "gower": "gpuclust.cluster takes it, for tables of numbers and categories.",
 }
 
 

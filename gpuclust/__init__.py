@@ -7,20 +7,24 @@
 array([1, 1, 2, 2], dtype=int32)
 
 ========================  =======================================================================
-cluster                   linkage; single, complete, average, weighted, centroid, median, ward
+cluster a table           cluster: labels with the table's index, pictures, report (Clustering)
+linkage matrices          linkage; single, complete, average, weighted, centroid, median, ward
 ask before running        plan
 compile ahead of time     warm
+threads on the CPU        threads
 scikit-learn's interface  AgglomerativeClustering (needs scikit-learn: gpuclust[sklearn])
 work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hierarchy: fcluster,
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
 distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
 many data sets            gpuclust.batch: run, iterate
-pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters
+pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters, clustermap
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning, LinkageWarning
+for reports of bugs       show_versions
 command line              ``gpuclust --help``
 ========================  =======================================================================
 
-Names are imported when first used: ``import gpuclust`` is light.
+The logger "gpuclust" reports algorithm, device and phases. Names are imported when first used: ``import gpuclust`` is
+light.
 """
 
 from __future__ import annotations
@@ -35,7 +39,11 @@ if TYPE_CHECKING:
     from gpuclust import errors as errors
     from gpuclust import hierarchy as hierarchy
     from gpuclust import plotting as plotting
+    from gpuclust.cluster import cluster as cluster
+    from gpuclust.clustering import Clustering as Clustering
+    from gpuclust.core.threads import threads as threads
     from gpuclust.core.version import __version__ as __version__
+    from gpuclust.core.versions import show_versions as show_versions
     from gpuclust.distance import cdist as cdist
     from gpuclust.distance import pdist as pdist
     from gpuclust.distance import squareform as squareform
@@ -64,13 +72,17 @@ __all__ = export(
     __name__,
     {
         "gpuclust.linkage": "linkage single complete average weighted centroid median ward",
+        "gpuclust.cluster": "cluster",
+        "gpuclust.clustering": "Clustering",
         "gpuclust.plan": "plan Plan",
         "gpuclust.warm": "warm",
         "gpuclust.estimator": "AgglomerativeClustering",
         "gpuclust.errors": "BackendUnavailable ClusterWarning DoesNotFit",
         "gpuclust.distance": "pdist cdist squareform",
         "gpuclust.hierarchy": "cophenet dendrogram fcluster inconsistent leaves_list",
+        "gpuclust.core.threads": "threads",
         "gpuclust.core.version": "__version__",
+        "gpuclust.core.versions": "show_versions",
     },
     needs={"AgglomerativeClustering": "sklearn"},
     submodules="batch distance errors hierarchy plotting",

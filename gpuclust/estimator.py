@@ -36,9 +36,6 @@ except ImportError:  # scikit-learn before 1.6
         return estimator._validate_data(X, **options)
 
 
-#: scikit-learn's names of metrics that SciPy calls otherwise.
-ALIASES = {"l1": "cityblock", "manhattan": "cityblock", "l2": "euclidean"}
-
 Metric = str | Callable[..., Any]
 
 
@@ -54,11 +51,10 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
     n_clusters : int or None
         How many clusters to find, at least 1; None if ``distance_threshold`` is given.
     metric : str or callable
-        Any metric of `gpuclust.distance.pdist`, scikit-learn's names ``"l1"``, ``"l2"`` and ``"manhattan"``, or
-        ``"precomputed"``: X then holds distances, shape (n_samples, n_samples). A callable is called with X and gives
-        such a matrix, as in scikit-learn; one that requires two arguments is called for each pair of samples, as in
-        SciPy. Ward, centroid and median linkage take ``"euclidean"``, and precomputed distances, which are then taken
-        to be Euclidean.
+        Any metric of `gpuclust.distance.pdist`, or ``"precomputed"``: X then holds distances, shape (n_samples,
+        n_samples). A callable is called with X and gives such a matrix, as in scikit-learn; one that requires two
+        arguments is called for each pair of samples, as in SciPy. Ward, centroid and median linkage take
+        ``"euclidean"``, and precomputed distances, which are then taken to be Euclidean.
     memory : str, joblib.Memory or None
         Where to keep trees, so that fitting the same data with another number of clusters computes nothing.
     connectivity : None
@@ -240,7 +236,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         if not isinstance(self.metric, str) and not callable(self.metric):
             raise TypeError(
                 "metric must be the name of a metric, 'precomputed' or a callable, got "
-                f"{self.metric!r}. Names: {', '.join((*metrics.METRICS, *ALIASES))}."
+                f"{self.metric!r}. Names: {', '.join(metrics.METRICS)}."
             )
         if self.metric_params is not None and not isinstance(self.metric_params, dict):
             raise TypeError(f"metric_params must be a dict or None, got {self.metric_params!r}.")
@@ -310,7 +306,7 @@ def _tree(
     options: dict[str, Any] = {"device": device, "dtype": dtype, "memory_limit": memory_limit}
     if isinstance(metric, str) and metric != "precomputed":
         table_arguments(metric_params)
-        return compute(X, linkage, ALIASES.get(metric, metric), **options, **metric_params).Z
+        return compute(X, linkage, metric, **options, **metric_params).Z
     if callable(metric) and _takes_pairs(metric):
         return compute(X, linkage, metric, **options, **metric_params).Z
     if metric_params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
@@ -17,6 +19,7 @@ from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import format_bytes
+from gpuclust.core.names import MethodName, MetricName
 from gpuclust.core.observations import (
     count,
     holder,
@@ -28,14 +31,16 @@ from gpuclust.core.observations import (
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
 from gpuclust.core.sizes import BY_TREE, FUSED
-from gpuclust.core.text import documented
+from gpuclust.core.text import documented, format_seconds
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.ordering import optimal_leaf_ordering
 from gpuclust.plan import Plan, check_euclidean, plan_for, working_type
 
-Metric = str | Callable[..., float]
+Metric = MetricName | str | Callable[..., float]
+
+_log = logging.getLogger("gpuclust")
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Linkage:
 @documented(updates=methods.FORMULAS)
 def linkage(
     y: Any,
-    method: str = "single",
+    method: MethodName | str = "single",
     metric: Metric = "euclidean",
     optimal_ordering: bool = False,
     *,
@@ -70,6 +75,10 @@ def linkage(
     progress: Progress = False,
     memory_limit: int | str | None = None,
     algorithm: str = AUTO,
+    p: float | None = None,
+    w: ArrayLike | None = None,
+    V: ArrayLike | None = None,
+    VI: ArrayLike | None = None,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -114,6 +123,9 @@ def linkage(
 
         All of them give the same tree if no two dissimilarities are equal. Otherwise each gives one of the valid
         trees. No other is tried if memory runs out.
+    p, w, V, VI : optional
+        Arguments of the metric, as for `gpuclust.distance.pdist`: Minkowski's exponent, (m,) weights of the features,
+        (m,) variances for seuclidean, (m, m) inverse covariance for mahalanobis.
 
     Returns
     -------
@@ -130,7 +142,7 @@ def linkage(
         If more memory is needed than is available, or than ``memory_limit``; raised before it is allocated. Also if
         memory runs out during the computation, and no fallback fits.
     TypeError
-        If ``progress`` is neither a bool nor callable.
+        If ``progress`` is neither a bool nor callable, or the metric does not take a parameter.
     BackendUnavailable
         If the device asked for cannot be used.
 
@@ -182,6 +194,7 @@ def linkage(
         progress=progress,
         memory_limit=memory_limit,
         algorithm=algorithm,
+        **metrics.given(p=p, w=w, V=V, VI=VI),
     ).Z
 
 
@@ -205,7 +218,7 @@ def compute(
     started = time.perf_counter()
     check_progress(progress)
     rule = methods.resolve(method)
-    data, ends = observed(y)
+    data, ends = observed(y, gaps=metrics.allows_gaps(metric))
     condensed = data.ndim == 1
     keep = True
     name = "precomputed"
@@ -249,6 +262,7 @@ def compute(
         quick=True,
     )
     job.check()
+    _log.info("%s", job)
     validated = time.perf_counter()
 
     def merge(job: Plan) -> Merges:
@@ -294,6 +308,9 @@ def compute(
         "merge": merged - validated,
         "assemble": time.perf_counter() - merged,
     }
+    if _log.isEnabledFor(logging.INFO):
+        spent = ", ".join(f"{phase} {format_seconds(part)}" for phase, part in seconds.items())
+        _log.info("%s linkage of %s observations on %s: %s", job.method, f"{n:,}", job.device, spent)
     return Linkage(Z, job, merges.scans, seconds)
 
 
@@ -308,6 +325,7 @@ def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool)
             if not attempt.fits or (broken and attempt.device.on_gpu):
                 continue
             text = f"{story} The job goes on by: {attempt.algorithm}, on {attempt.device}."
+            _log.info("%s", text)
             warnings.warn(text, FallbackWarning, stacklevel=4)
         try:
             return attempt, merge(attempt)

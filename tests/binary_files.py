@@ -116,9 +116,13 @@ BINARIES: dict[str, tuple[Content, Read | Refused]] = {
             needs="pyarrow",
         ),
     ),
-    "decimals.feather": (
+    "decimals.feather missing=error": (
         _arrow(a=_decimals, b=[1.5, 2.5, 3.5]),
-        Refused("column 'a' has no value in row 2 .1 are missing.: .*--missing drop", needs="pyarrow"),
+        Refused(
+            "column 'a' has no value in row 2 .1 are missing.: .*--missing drop",
+            options={"missing": "error"},
+            needs="pyarrow",
+        ),
     ),
     "decimals.feather missing=mean": (
         _arrow(a=_decimals, b=[1.5, 2.5, 3.5]),

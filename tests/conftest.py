@@ -73,12 +73,21 @@ METRICS = (
     "sqeuclidean",
     "yule",
 )
+#: Metrics that SciPy does not have.
+OWN_METRICS = ("haversine", "haversine_degrees", "nan_euclidean", "spearman")
 BOOLEAN = ("dice", "matching", "rogerstanimoto", "russellrao", "sokalsneath", "yule", "jaccard", "hamming")
 
 
 def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
-    """Random points on which ``metric`` is defined."""
+    """Random points on which ``metric`` is defined; for haversine two features, whatever ``m`` is."""
     rng = np.random.default_rng(seed)
+    if metric.startswith("haversine"):
+        radians = np.column_stack((np.arcsin(rng.uniform(-1, 1, n)), rng.uniform(-np.pi, np.pi, n)))
+        return np.degrees(radians) if metric.endswith("degrees") else radians
+    if metric == "nan_euclidean":
+        X = rng.normal(size=(n, m))
+        X[:, 1:][rng.random((n, m - 1)) < 0.2] = np.nan
+        return X
     if metric in BOOLEAN:
         X = rng.random((n, m)) < 0.5
         X[:, 0] = True  # no all-false row

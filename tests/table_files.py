@@ -50,12 +50,21 @@ TEXTS: dict[str, tuple[Content, Read | Refused]] = {
         IRIS,
         Read((12, 4), columns=IRIS.split("\n")[0].split(",")[:4], said=("left out (text): species",)),
     ),
-    "penguins.csv": (
+    "penguins.csv missing=error": (
         PENGUINS,
         Refused(
             r"line 4, column 3: 'NA' is not a number \(a missing value: .*--missing mean or median, .*--missing drop"
-            r"\); 4 values are missing, in columns 'bill_length_mm', 'bill_depth_mm'"
+            r"\); 4 values are missing, in columns 'bill_length_mm', 'bill_depth_mm'",
+            options={"missing": "error"},
         ),
+    ),
+    "penguins.csv": (
+        PENGUINS,
+        Read((4, 4), said=("1 row with missing values left out (--missing error refuses them, mean and median",)),
+    ),
+    "gaps.csv": (
+        "a,b,c\n1,2,3\n4,,6\n7,,9.5\n",
+        Refused(r"line 3, column 2: the cell is empty .*--missing drop\); 2 values are missing, in column 'b'"),
     ),
     "penguins.csv missing=drop": (
         PENGUINS,

@@ -29,6 +29,7 @@ T = hierarchy.fcluster(Z, 3, "maxclust")
 #: A right call of each function.
 CALLS: dict[str, dict[str, Any]] = {
     "linkage": {"y": X, "method": "average"},
+    "cluster": {"X": X, "method": "average", "k": 2},
     "single": {"y": X},
     "complete": {"y": X},
     "average": {"y": X},
@@ -38,6 +39,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ward": {"y": X},
     "plan": {"n": 10, "m": 2},
     "warm": {"method": "single", "device": "cpu"},
+    "show_versions": {},
     "pdist": {"X": X},
     "cdist": {"XA": X, "XB": X},
     "squareform": {"X": Y},
@@ -78,6 +80,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "fancy_dendrogram": {"Z": Z},
     "plot_elbow": {"Z": Z},
     "plot_clusters": {"X": X, "labels": T},
+    "clustermap": {"X": X},
 }
 
 #: What no argument takes, unless it is listed below.
@@ -115,6 +118,7 @@ FLAGS = {
     "no_plot",
     "no_labels",
     "show_contracted",
+    "cluster_columns",
     "comments",
 }
 #: ... names for messages, and what is ignored with a warning that names it, as in SciPy.
@@ -176,7 +180,7 @@ ACCEPTED = table("""
     palette: a list of text; None
     dtype: None
     highlight, cut_tree.n_clusters, cut_tree.height, fcluster_many.t, is_valid_y.y: nothing
-    y, fclusterdata.X, num_obs_dm.d: 4 x 4 of -1
+    y, fclusterdata.X, num_obs_dm.d, cluster.X, clustermap.X: 4 x 4 of -1
     squareform.X: nothing; -1; 2.5; NaN; infinity; complex; text; empty text
     from_mlab_linkage.Z, to_mlab_linkage.Z: nothing; -1; 2.5; NaN; infinity
     cdist.XA, cdist.XB, nearest_neighbors.X: NaN and infinity; 4 x 4 of -1

@@ -378,6 +378,7 @@ def test_what_does_not_compile_is_said():
         ("pairwise.pairwise_dice_True_float32", "pairwise.pairwise", "dice weighted", "float32"),
         ("pairwise.pairwise_dice_False_float64", "pairwise.pairwise", "dice", "float64"),
         ("generic.merge_stored_median_float64", "generic.merge_stored", "median", "float64"),
+        ("fill.between_nan_euclidean_False_float32", "fill.between", "nan_euclidean", "float32"),
         ("cophenetic.windows_int32", "cophenetic.windows", "", "int32"),
         ("tiles.fold", "tiles.fold", "", ""),
     ],

@@ -168,7 +168,7 @@ def test_defaults_are_not_written():
     [
         ({"weights": "1,x"}, "--weights must be finite numbers, like 1,1,0.5, got '1,x'"),
         ({"weights": "1,inf"}, "--weights must be finite numbers, like 1,1,0.5, got '1,inf'"),
-        ({"missing": "skip"}, "--missing must be error, drop, mean or median, got 'skip'"),
+        ({"missing": "skip"}, "--missing must be auto, error, drop, mean or median, got 'skip'"),
         ({"decimal": ";"}, "--decimal must be . or ,, got ';'"),
         ({"pca": "two"}, "--pca must be a number"),
         ({"clusters": "2,2"}, "--clusters must be a number, or several different ones, got '2,2'"),

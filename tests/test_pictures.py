@@ -23,12 +23,14 @@ from gpuclust.app.cli import app
 from gpuclust.app.job import results, runner
 from gpuclust.app.job.job import Job
 from gpuclust.app.report import report
-from gpuclust.app.report.svg import dendrogram_svg, scatter_svg
 from gpuclust.core.text import displayed, guarded, unguarded
 from gpuclust.errors import PictureWarning
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
 from gpuclust.plotting.as_clustered import view_of
 from gpuclust.plotting.style import GREY, LEFT_OUT, PALETTE, cluster_colors
+from gpuclust.report import page
+from gpuclust.report.page import table_of_sizes
+from gpuclust.report.svg import dendrogram_svg, scatter_svg
 
 #: Names that mean something to a program that draws, prints or reads them.
 NAMES = [
@@ -51,7 +53,7 @@ def invoke(*arguments):
 
 def colors_in(svg: str) -> set[str]:
     """The colours of links or points of an SVG."""
-    classes = {PALETTE[int(place)] for place in re.findall(r'class="(?:link|dots) c(\d)"', svg)}
+    classes = {PALETTE[int(place)] for place in re.findall(r'class="(?:link|dots) c(\d+)"', svg)}
     return classes | set(re.findall(r"stroke:(#[0-9a-f]{6})", svg))
 
 
@@ -73,10 +75,10 @@ def test_a_cluster_has_one_colour_in_all_pictures(k):
         (row,) = np.flatnonzero((POINTS[:, :2] == place).all(axis=1))
         assert to_hex(color[:3]) == colors[labels[row]]
     assert colors_in(scatter_svg(POINTS, labels)) == set(colors.values())
-    rows = report._sizes(labels)["rows"]
+    rows = table_of_sizes(labels)["rows"]
     for row in rows:
         color = colors[row["label"]]
-        assert row["color"] == (f"var(--c{PALETTE.index(color)})" if k <= 9 else color)
+        assert row["color"] == (f"var(--c{PALETTE.index(color)})" if color in PALETTE else color)
 
 
 def test_colours_of_a_tree_drawn_as_svg():
@@ -151,7 +153,7 @@ def test_a_scatter_of_other_metrics_has_the_scale_of_their_columns():
 
 
 def test_the_scatter_of_a_job(tmp_path, monkeypatch):
-    """Weighted columns, those that were chosen, by their names; and none of distances."""
+    """Weighted columns, those that were chosen, by their names; of distances, points that have about these."""
     table = tmp_path / "t.csv"
     np.savetxt(table, POINTS, delimiter=",", header="a,b$1$,c", comments="")
     kept = {}
@@ -174,8 +176,9 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
     ax = drawn(columns=("a", "b$1$"), metric="cosine")
     assert np.allclose(np.linalg.norm(ax.collections[0].get_offsets(), axis=1), 1)
     np.save(tmp_path / "d.npy", squareform(pdist(POINTS)))
-    assert drawn(data=str(tmp_path / "d.npy"), precomputed=True) is None
-    assert set(kept) == {"dendrogram.png", "elbow.png"}
+    ax = drawn(data=str(tmp_path / "d.npy"), precomputed=True)
+    assert ax.get_title().endswith("multidimensional scaling of the distances")
+    assert set(kept) == {"dendrogram.png", "elbow.png", "scatter.png"}
 
 
 # Names are text
@@ -287,7 +290,7 @@ def _raise(*arguments, **options):
         (plotting, "plot_elbow", {"elbow.png"}),
         (runner, "draw", {"dendrogram.png"}),
         (report, "to_scatter", {"scatter.png", "report.html"}),
-        (report, "dendrogram_svg", {"report.html"}),
+        (page, "dendrogram_svg", {"report.html"}),
         (report, "assess", {"report.html"}),
     ],
 )

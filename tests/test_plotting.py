@@ -18,9 +18,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from treegen import caterpillar, random_linkage
 
+from gpuclust.hierarchy.cut import fcluster
 from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
 from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
-from gpuclust.plotting.style import LEFT_OUT, distinct_colors
+from gpuclust.plotting.style import LEFT_OUT, PALETTE, distinct_colors, link_colors
 
 ORIENTATIONS = ("top", "bottom", "left", "right")
 
@@ -80,7 +81,8 @@ def test_fancy_dendrogram_of_the_tutorial(ax, tutorial, orientation, max_d, clus
     result = fancy_dendrogram(
         Z, max_d=max_d, annotate_above=10, ax=ax, orientation=orientation, show_contracted=True, **shown
     )
-    assert result == dendrogram(Z, color_threshold=max_d, above_threshold_color="0.55", no_plot=True, **shown)
+    colors = link_colors(Z, fcluster(Z, max_d, "distance"), "0.55")
+    assert result == dendrogram(Z, link_color_func=colors, above_threshold_color="0.55", no_plot=True, **shown)
     assert len(set(result["color_list"]) - {"0.55"}) == min(clusters, 3)  # at 16 one of the four is a single leaf
     *numbers, label = texts(ax)
     assert label == f"cut at {max_d}: {clusters} clusters"
@@ -215,8 +217,8 @@ def test_clusters_in_two_dimensions(ax, tutorial):
     colors = {label: {drawn[tuple(xy)][:3] for xy in X[labels == label].tolist()} for label in (0, 1, 2)}
     assert [len(colors[label]) for label in (0, 1, 2)] == [1, 1, 1]
     assert colors[0] == {to_rgba(LEFT_OUT)[:3]}
-    assert colors[1] == {to_rgba("C0")[:3]}
-    assert colors[2] == {to_rgba("C1")[:3]}
+    assert colors[1] == {to_rgba(PALETTE[0])[:3]}
+    assert colors[2] == {to_rgba(PALETTE[1])[:3]}
     assert rings.get_offsets().tolist() == X[[33, 68, 149]].tolist()
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["1 (50)", "2 (97)", "left out (3)"]
     assert ax.get_title() == "150 points in 2 clusters"

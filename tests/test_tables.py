@@ -224,7 +224,30 @@ def test_columns_count_as_the_file_counts(tmp_path):
 )
 def test_dialects_that_are_refused_say_what_to_do(tmp_path, text, message):
     with pytest.raises(InputFileError, match=message):
-        read_points(write(tmp_path / "t.csv", text))
+        read_points(write(tmp_path / "t.csv", text), missing="error")
+
+
+def test_rows_without_values_are_left_out(tmp_path):
+    found = read_points(write(tmp_path / "t.csv", "a,b\n1,2\n3,4\n,\n"))
+    assert found.values.tolist() == [[1, 2], [3, 4]]
+    assert found.how.endswith(
+        "1 row with missing values left out (--missing error refuses them, mean and median fill them in)"
+    )
+    with pytest.raises(InputFileError, match=r"line 1, column 2: the cell is empty; a triangle of distances"):
+        read_points(write(tmp_path / "d.csv", "0,,\n1,0,\n2,3,0\n"))
+
+
+def test_rows_of_an_array_without_values_are_left_out(tmp_path):
+    values = np.array([[1.0, 2.0], [np.nan, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    np.save(tmp_path / "a.npy", values)
+    found = read_points(tmp_path / "a.npy")
+    assert found.values.tolist() == values[[0, 2, 3]].tolist()
+    assert found.rows is not None
+    assert found.rows.tolist() == [0, 2, 3]
+    assert np.isnan(read_points(tmp_path / "a.npy", missing="error").values).sum() == 1
+    values[2:, 0] = np.nan
+    np.save(tmp_path / "a.npy", values)
+    assert np.isnan(read_points(tmp_path / "a.npy").values).sum() == 3, "refused by name when it is clustered"
 
 
 def test_the_whole_file_decides(tmp_path):

@@ -19,12 +19,13 @@ import gpuclust
 from gpuclust.app.cli import app
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import read_points
-from gpuclust.app.data.transform import STANDARDIZE, transform
-from gpuclust.app.job.exports import hclust
+from gpuclust.app.data.transform import transform
 from gpuclust.app.job.job import Job, load
 from gpuclust.app.job.runner import run
+from gpuclust.core.scaling import STANDARDIZE
 from gpuclust.errors import InputFileError
 from gpuclust.hierarchy import from_newick
+from gpuclust.hierarchy.hclust import to_hclust
 
 X = np.random.default_rng(0).normal(size=(30, 4)) * [1, 10, 0.1, 3] + [0, 5, -2, 1]
 TABLE = "name,a,b,note\n" + "".join(f"r{i},{a:.3f},{b:.3f},x{i % 3}\n" for i, (a, b) in enumerate(X[:20, :2]))
@@ -178,7 +179,7 @@ def test_a_run_leaves_labels_of_several_cuts_beside_the_input(table):
 
 def test_hclust_is_the_tree():
     Z = gpuclust.linkage(X, "average")
-    tree = hclust(Z, None, "average", "euclidean")
+    tree = to_hclust(Z, None, "average", "euclidean")
     members = {-i: {i} for i in range(1, 31)}
     place = {leaf: at for at, leaf in enumerate(tree["order"])}
     for merge, (left, right) in enumerate(tree["merge"], start=1):
@@ -264,7 +265,8 @@ def test_manifests_take_the_same_options(table):
 def test_compare_and_plan_take_the_reading_options(table):
     done = invoke("plan", table / "gaps.csv", "--missing", "mean", "--pca", 1)
     assert "20 observations, points of 1 features" in done.output
-    assert invoke("plan", table / "gaps.csv").exit_code == 2
+    assert "19 observations" in invoke("plan", table / "gaps.csv").output
+    assert invoke("plan", table / "gaps.csv", "--missing", "error").exit_code == 2
     (table / "d.txt").write_text("3\nA\nB 1\nC 2 3\n")
     done = invoke("plan", table / "d.txt", "--precomputed")
     assert "3 observations, condensed dissimilarities" in done.output

@@ -183,7 +183,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and results.")] = Path("out/demo"),
     points: Annotated[int, typer.Option("--points", min=100, help="Size of the last, generated data set.")] = 20_000,
     examples: Annotated[
-        Path | None, typer.Option("--examples", help="Folder with digits.npz; the repository's unless given.")
+        Path | None, typer.Option("--examples", help="Folder with digits.npz; the package's unless given.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     overwrite: options.Overwrite = False,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-#: The repository's examples, where the package runs from a clone.
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+#: Example data of the package.
+EXAMPLES = Path(__file__).resolve().parent / "examples"
 #: Pictures drawn in addition to the tutorial's plots.
 PICTURES = ("digits-dendrogram.png", "digits-clusters.png", "digits-true.png", "points-dendrogram.png")
 #: Numbers of features and of groups of the generated points.
@@ -62,7 +62,7 @@ def run(
     points : int
         Size of the generated data set.
     examples : Path, optional
-        Folder that holds digits.npz; by default that of the repository.
+        Folder that holds digits.npz; by default that of the package.
     device : str
         As for `gpuclust.linkage`.
     overwrite : bool
@@ -119,10 +119,7 @@ def show_digits(screen: Console, results: OutputFolder, examples: Path, device: 
         pixels = read_points(examples / "digits.npz", "pixels").values
         digit = read_points(examples / "digits.npz", "digit").values
     except InputFileError as error:
-        screen.print(
-            f"Skipped: {escape(displayed(error))}. The data are in examples/ of the repository; "
-            "--examples says where."
-        )
+        screen.print(f"Skipped: {escape(displayed(error))}. --examples says where the data are.")
         return True
     with ProgressBar() as bar, staging(results.path) as folder:
         bar.phase("clustering the digits")

@@ -74,9 +74,10 @@ class Options:
         argument="decimal",
     )
     missing: str = option(
-        "error",
-        parsers.one_of("error", "drop", "mean", "median"),
-        "Missing values: error, drop (leave such rows out), or fill in the mean or median of the column.",
+        "auto",
+        parsers.one_of("auto", "error", "drop", "mean", "median"),
+        "Missing values: error, drop (leave such rows out), or fill in the mean or median of the column; auto drops "
+        "rows unless they are more than half.",
         call="read_points",
         argument="missing",
     )

@@ -25,6 +25,7 @@ from gpuclust.core.closures import named, stamp
 from gpuclust.core.compiling import heeding_ctrl_c
 from gpuclust.core.disk_cache import has_place, protect
 from gpuclust.core.progress import compiling, passing
+from gpuclust.core.threads import thread_count
 
 __all__ = [
     "aside",
@@ -99,18 +100,6 @@ def inlined(function: Callable[..., Any]) -> Any:
     Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
     """
     return register_jitable(_nrt=False, forceinline=True)(function)
-
-
-def thread_count() -> int:
-    """Threads to use: ``GPUCLUST_NUM_THREADS`` if set, otherwise the processors this process may run on."""
-    asked = os.environ.get("GPUCLUST_NUM_THREADS", "")
-    if asked:
-        if not asked.isdigit() or int(asked) < 1:
-            raise ValueError(f"GPUCLUST_NUM_THREADS must be a whole number >= 1, got {asked!r}")
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @cache

@@ -37,7 +37,9 @@ class LazyPackage(ModuleType):
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._home_of, *self._submodules} - self._unlisted)
+        """Public names and those of the language; other names in the package are details of the import."""
+        special = {name for name in super().__dir__() if name.startswith("__")}
+        return sorted({*special, *self._home_of, *self._submodules} - self._unlisted)
 
 
 def export(

@@ -37,6 +37,49 @@ def centred(X: Array, given: Parameters) -> Prepared:
     return balanced(X, given.w, given.room), given.w, 1.0
 
 
+def ranked(X: Array, given: Parameters) -> Prepared:
+    """The ranks of the features within each point, the mean rank for equal ones, `centred`."""
+    order = np.argsort(X, axis=1, kind="stable")
+    ascending = np.take_along_axis(X, order, axis=1)
+    places = np.broadcast_to(np.arange(X.shape[1]), X.shape)
+    new = np.ones(X.shape, dtype=bool)
+    new[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    last = np.ones(X.shape, dtype=bool)
+    last[:, :-1] = new[:, 1:]
+    first = np.maximum.accumulate(np.where(new, places, 0), axis=1)
+    final = np.minimum.accumulate(np.where(last, places, X.shape[1])[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(X.shape)
+    np.put_along_axis(ranks, order, (first + final) / 2, axis=1)
+    if X.dtype.kind == "f":
+        ranks[np.isnan(X).any(axis=1)] = np.nan
+    return centred(ranks, given)
+
+
+def on_sphere(X: Array, given: Parameters) -> Prepared:
+    """Latitude and longitude in radians as points of the unit sphere."""
+    return _on_sphere(X, np.pi / 2, "radians; metric 'haversine_degrees' takes degrees"), None, 1.0
+
+
+def on_sphere_of_degrees(X: Array, given: Parameters) -> Prepared:
+    """Latitude and longitude in degrees as points of the unit sphere."""
+    return _on_sphere(X, 90.0, "degrees"), None, 1.0
+
+
+def _on_sphere(X: Array, pole: float, unit: str) -> Array:
+    if X.shape[1] != 2:
+        raise ValueError(f"Haversine distances take two features, latitude and longitude, got {X.shape[1]}.")
+    X = X.astype(np.float64)
+    if (np.abs(X[:, 0]) > pole * (1 + 1e-12)).any():
+        row = int(np.argmax(np.abs(X[:, 0])))
+        raise ValueError(
+            f"Latitudes must be from {-pole:.6g} to {pole:.6g}, in {unit}, got {X[row, 0]:.6g}. The first feature is "
+            "the latitude, the second the longitude."
+        )
+    latitude, longitude = (X * (np.pi / 2 / pole)).T
+    around = np.cos(latitude)
+    return np.column_stack((around * np.cos(longitude), around * np.sin(longitude), np.sin(latitude)))
+
+
 def distributions(X: Array, given: Parameters) -> Prepared:
     X = balanced(X, None, given.room)
     total = X.sum(axis=1, dtype=np.float64, keepdims=True)

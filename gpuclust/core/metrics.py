@@ -55,6 +55,11 @@ def _power_of_ratio(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
     return a * (b / s) ** p + w * (d / s) ** p, c
 
 
+def _squared_where_known(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    d = x - y  # NaN where a value is missing; b counts these, since features that pad a tile must add nothing
+    return a + w * max(p - p, d * d), b + w * (d != d)
+
+
 def _product(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
     return a + w * (x * y), b
 
@@ -119,6 +124,37 @@ def _root_of_quarter(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
     return sqrt((a + abs(a)) * p) + (sx + sy)
 
 
+def _root_of_known(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    return sqrt(a / abs(p - b) * p)  # p: number of features; b: of those that one of the points does not have
+
+
+def _great_circle(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
+    # p: one; a: the squared chord c² between two points of the unit sphere, for which c / 2 = sin(d / 2).
+    q = p + p + p + p - a
+    s, c = a + a, q + abs(q)  # in proportion to the squares of sin(d / 2) and cos(d / 2), and c is not negative
+    t = sqrt(s) / (sqrt(s + c) + sqrt(c))  # tan(d / 4), and its half angles tan(d / 8) and tan(d / 16) < 0.2
+    t = t / (p + sqrt(p + t * t))
+    t = t / (p + sqrt(p + t * t))
+    z, two = t * t, p + p
+    k3 = two + p
+    k5 = k3 + two
+    k7 = k5 + two
+    k9 = k7 + two
+    k11 = k9 + two
+    k13 = k11 + two
+    k15 = k13 + two
+    k17 = k15 + two
+    k19 = k17 + two
+    k21 = k19 + two
+    r = p / k17 - z * (p / k19 - z * (p / k21))  # the series of the arc tangent
+    r = p / k9 - z * (p / k11 - z * (p / k13 - z * (p / k15 - z * r)))
+    r = t * (p - z * (p / k3 - z * (p / k5 - z * (p / k7 - z * r))))
+    r = r + r
+    r = r + r
+    r = r + r
+    return r + r
+
+
 # Boolean metrics. sx, sy: (weighted) number of ones; a: of ones in both, or (for those that use _absolute) of
 # places that differ, from which the rest follows without cancellation.
 
@@ -171,6 +207,30 @@ def _counted(name: str, formula: str, step: Step, finish: Finish, *aliases: str,
     )
 
 
+def _on_the_sphere(
+    name: str,
+    unit: str,
+    prepare: Callable[[rows.Array, rows.Parameters], rows.Prepared],
+    *aliases: str,
+    prepared_as: str | None = None,
+) -> Metric:
+    """The length of the great circle between places given by latitude and longitude."""
+    return Metric(
+        name,
+        _squared,
+        _great_circle,
+        aliases,
+        prepare=prepare,
+        parameters=(),
+        coordinates=3,
+        prepared_as=prepared_as,
+        euclidean_like=True,
+        monotone_of="sqeuclidean",
+        crowded=True,
+        formula=f"the angle in radians between two places; the features are latitude and longitude in {unit}",
+    )
+
+
 #: Properties of a distance that is a norm of ``x - y``, and rises with the absolute value of each feature of it.
 _NORM: dict[str, Any] = {"euclidean_like": True, "convex": True, "shift": True, "degree": 1}
 _OF_WEIGHTED_POWERS: dict[str, Any] = {"prepare": rows.with_exponent, "parameters": ("p", "w"), "heavy": True}
@@ -189,12 +249,12 @@ _ALL = (
         crowded=True,
         formula="max(|x - y| [w > 0])",
     ),
-    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c"), **_NORM, formula="sum(w |x - y|)"),
+    Metric("cityblock", _absolute, _sum, ("cblock", "cb", "c", "manhattan", "l1"), **_NORM, formula="sum(w |x - y|)"),
     Metric(
         "correlation",
         _product,
         _one_minus_cosine,
-        ("co",),
+        ("co", "pearson"),
         prepare=rows.centred,
         summary=rows.norms,
         squared=True,
@@ -228,7 +288,7 @@ _ALL = (
         "euclidean",
         _squared,
         _root,
-        ("euclid", "eu", "e"),
+        ("euclid", "eu", "e", "l2"),
         **_NORM,
         monotone_of="sqeuclidean",
         squares=True,
@@ -244,6 +304,8 @@ _ALL = (
         equality=True,
         formula="sum(w [x != y]) / sum(w)",
     ),
+    _on_the_sphere("haversine", "radians", rows.on_sphere, "haversine_radians"),
+    _on_the_sphere("haversine_degrees", "degrees", rows.on_sphere_of_degrees, prepared_as="haversine"),
     _counted(
         "jaccard",
         "sum(w [x != y]) / sum(w [x or y]), 0/0 = 0",
@@ -298,6 +360,20 @@ _ALL = (
         ),
         formula="sum(w |x - y|^p)^(1/p)",
     ),
+    Metric(
+        "nan_euclidean",
+        _squared_where_known,
+        _root_of_known,
+        two_sums=True,
+        prepare=rows.with_total_weight,
+        shift=True,
+        degree=1,
+        squares=True,
+        crowded=True,
+        parameters=(),
+        gaps=True,
+        formula="sqrt(m sum((x - y)²) / k), of m features, and summed over the k that both points have",
+    ),
     _counted("rogerstanimoto", "2 D / (sum(w) + D), D = sum(w [x != y])", _absolute, _rogerstanimoto),
     _counted("russellrao", "(sum(w) - sum(w [x and y])) / sum(w)", _product, _russellrao),
     Metric(
@@ -319,6 +395,19 @@ _ALL = (
         _absolute,
         _sokalsneath,
         crowded=True,
+    ),
+    Metric(
+        "spearman",
+        _product,
+        _one_minus_cosine,
+        prepare=rows.ranked,
+        summary=rows.norms,
+        parameters=(),
+        squared=True,
+        crowded=True,
+        undefined=("constant", 0.0),
+        prepared_as="correlation",
+        formula="the correlation distance of the ranks of the features within each point, equal ones averaged",
     ),
     Metric(
         "sqeuclidean",
@@ -351,20 +440,21 @@ BY_ALIAS: Mapping[str, Metric] = {name: metric for metric in _ALL for name in (m
 
 _UNKNOWN = Metric("", _absolute, _sum)
 
-#: Names of metrics in other libraries, and what to use instead.
+#: Names that are no metric, and what to do instead.
 OTHER_NAMES: Mapping[str, str] = {
-    "haversine": (
-        "It is not supported yet: give condensed great-circle distances (scikit-learn's haversine_distances and "
-        "gpuclust.distance.squareform), or project the coordinates onto a plane, or onto the unit sphere in space, "
-        "where euclidean distances have the same order."
-    ),
     "precomputed": "Give condensed distances instead of points; gpuclust.distance.squareform condenses a matrix.",
-    "manhattan": "Here it is called 'cityblock'.",
-    "l1": "Here it is called 'cityblock'.",
-    "l2": "Here it is called 'euclidean'.",
-    "pearson": "Here it is called 'correlation'.",
-    "nan_euclidean": "Missing values are not supported: fill them or drop the rows.",
 }
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """Arguments of a metric without those that are None."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def allows_gaps(metric: Any) -> bool:
+    """Whether a metric, by name, is defined for points with missing values (NaN)."""
+    known = BY_ALIAS.get(metric.lower()) if isinstance(metric, str) else metric
+    return isinstance(known, Metric) and known.gaps
 
 
 def facts(name: str) -> Metric:

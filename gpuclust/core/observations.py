@@ -39,15 +39,16 @@ def holder(data: Any) -> int | None:
     return None if isinstance(data, np.ndarray) else int(data.device.id)
 
 
-def check_observations(y: Any) -> Any:
+def check_observations(y: Any, gaps: bool = False) -> Any:
     """Validate the input of a linkage, and return it as an array of real numbers.
 
-    An array on a device stays there (`real_array`), and is checked there.
+    An array on a device stays there (`real_array`), and is checked there. With ``gaps`` values of points may be
+    missing (NaN).
     """
-    return observed(y)[0]
+    return observed(y, gaps)[0]
 
 
-def observed(y: Any) -> tuple[Any, tuple[float, float] | None]:
+def observed(y: Any, gaps: bool = False) -> tuple[Any, tuple[float, float] | None]:
     """As `check_observations`, with the least and the greatest number if the array is small and on the host."""
     data = real_array(y, "y")
     if data.ndim == 1:
@@ -59,7 +60,7 @@ def observed(y: Any) -> tuple[Any, tuple[float, float] | None]:
             )
     else:
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
-    if data.dtype.kind != "f":
+    if data.dtype.kind != "f" or (gaps and data.ndim == 2):
         return data, None
     if isinstance(data, np.ndarray) and data.size <= _PIECE:
         ends = float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))

@@ -66,6 +66,10 @@ class Metric:
     parameters : those of w, p, V, VI that it takes.
     signed : a distance may be negative, so that one of zero is not the smallest.
     boolean : values other than zero count as one.
+    coordinates : number of features of a prepared point, where it is another one than that of a point as given.
+    gaps : features may be missing (NaN).
+    prepared_as : name of the metric that prepared points are of, where that has the same ``step`` and ``finish``: one
+        set of kernels then serves both.
     euclidean_like : the distance never falls when ``abs(x - y)`` of a feature grows, so that a bounding box
         bounds it from below (kd-trees).
     monotone_of : a metric with the same order of pairs and a cheaper ``finish``.
@@ -100,6 +104,9 @@ class Metric:
     parameters: tuple[str, ...] = ("w",)
     signed: bool = False
     boolean: bool = False
+    coordinates: int | None = None
+    gaps: bool = False
+    prepared_as: str | None = None
     euclidean_like: bool = False
     monotone_of: str | None = None
     shift: bool = False

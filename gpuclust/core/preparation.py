@@ -254,6 +254,7 @@ def _laid_out(
 ) -> Points:
     """Points from rows, transformed by ``ready``, block by block."""
     (n, m), weights, scalar = X.shape, None, 1.0
+    coordinates = metric.coordinates or m
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a NaN in, or 0/0: a NaN out, as in SciPy
         if is_device_array(X):
             features, summary = array_module(X).empty((m, n), work), np.zeros(n, work)
@@ -261,7 +262,7 @@ def _laid_out(
                 rows, weights, scalar = ready(X[part])
                 features[:, part] = array_module(rows).asarray(rows.T, dtype=work)
         else:
-            features, summary = np.empty((m, n), work), np.zeros(n, work)
+            features, summary = np.empty((coordinates, n), work), np.zeros(n, work)
             for part in blocks.row_blocks(n, m):
                 rows, weights, scalar = ready(X[part])
                 if metric.summary is None:
@@ -271,6 +272,8 @@ def _laid_out(
                     summary[part] = metric.summary(precise, weights)
                     features[:, part] = precise
         weights = None if weights is None else weights.astype(work, copy=False)
+    if metric.prepared_as is not None:
+        metric = metrics.METRICS[metric.prepared_as]
     return Points(metric, features, summary, weights, work.type(scalar), exponent)
 
 

@@ -241,6 +241,19 @@ def _from_objects(
     return result.reshape(array.shape)
 
 
+def real_cells(cells: list[Any]) -> tuple[np.ndarray, dict[int, str]]:
+    """float64 values of cells, NaN where one is missing, and what is wrong with others by their places."""
+    values: np.ndarray = np.full(len(cells), np.nan)
+    wrong: dict[int, str] = {}
+    for i, cell in enumerate(cells):
+        problem, value = _as_float(cell)
+        if not problem:
+            values[i] = value
+        elif type(cell).__name__ not in _MISSING:
+            wrong[i] = problem
+    return values, wrong
+
+
 def _as_float(cell: Any) -> tuple[str, float]:
     """The fault of a cell (empty text if none), and its value."""
     kind = type(cell)

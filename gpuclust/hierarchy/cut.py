@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.core import methods
+from gpuclust.core import methods, metrics
 from gpuclust.core.arguments import real_number, real_numbers, whole_number
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.first_call import brief
@@ -224,6 +224,23 @@ def _thresholds(level: np.ndarray, barrier: np.ndarray, wanted: np.ndarray, crit
     return found
 
 
+def separating_height(Z: np.ndarray, criterion: str, threshold: float, clusters: int) -> float | None:
+    """The height of the line that shows a cut, None if no height separates its clusters.
+
+    For a cut by distance it is the threshold, for a number of clusters the mean of the heights of the last merge
+    below and the first one above the cut. None for a cut by inconsistency, for one cluster, and for trees with
+    inversions.
+    """
+    heights = Z[:, 2]
+    if criterion == "distance":
+        return threshold
+    if criterion != "maxclust" or clusters < 2 or (np.diff(heights) < 0).any():
+        return None
+    above = float(heights[len(heights) - clusters + 1])
+    below = float(heights[len(heights) - clusters]) if clusters <= len(heights) else 0.0
+    return (above + below) / 2
+
+
 def fclusterdata(
     X: ArrayLike,
     t: float,
@@ -234,6 +251,10 @@ def fclusterdata(
     R: ArrayLike | None = None,
     *,
     min_size: int = 1,
+    p: float | None = None,
+    w: ArrayLike | None = None,
+    V: ArrayLike | None = None,
+    VI: ArrayLike | None = None,
 ) -> np.ndarray:
     """Cluster points and form flat clusters, in one call.
 
@@ -247,6 +268,8 @@ def fclusterdata(
         Metric between points, as for `gpuclust.distance.pdist`.
     method : str, optional
         Linkage method, as for `gpuclust.linkage`.
+    p, w, V, VI : optional
+        Arguments of the metric, as for `gpuclust.distance.pdist`.
 
     Returns
     -------
@@ -276,9 +299,10 @@ def fclusterdata(
     points: Any = real_array(X, "X")
     if points.ndim != 2:
         raise TypeError(f"The observation matrix X must be an n by m array, got {points.ndim} dimensions.")
-    if rule.on_squares and not (isinstance(metric, str) and metric == "euclidean"):
+    arguments: dict[str, Any] = metrics.given(p=p, w=w, V=V, VI=VI)
+    if rule.on_squares and (arguments or not (isinstance(metric, str) and metric == "euclidean")):
         # From points these methods mean Euclidean distance; this function, like SciPy's, takes any metric.
         from gpuclust.distance import pdist
 
-        points = pdist(points, metric)
-    return fcluster(linkage(points, method, metric), t, criterion, depth, R, min_size=min_size)
+        points, arguments = pdist(points, metric, **arguments), {}
+    return fcluster(linkage(points, method, metric, **arguments), t, criterion, depth, R, min_size=min_size)

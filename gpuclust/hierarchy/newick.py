@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpuclust.core.arguments import label_list, real_number
+from gpuclust.core.arguments import label_list, one_of, real_number
 from gpuclust.hierarchy.inconsistent import largest_below
 from gpuclust.hierarchy.ordering import leaf_positions
 from gpuclust.hierarchy.validity import as_linkage, children
@@ -44,7 +44,7 @@ _NHX = "&&NHX:"
 _ROUNDING = 1e-14
 
 
-def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str:
+def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True, quote: str = "auto") -> str:
     """Write a tree in Newick form.
 
     Parameters
@@ -52,11 +52,13 @@ def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str
     Z : array_like of shape (n - 1, 4)
         Linkage matrix.
     labels : sequence, Series or dict, optional
-        A name for each observation, length n (of a dict: by its number); by default its number. Names that would be
-        misread are quoted.
+        A name for each observation, length n (of a dict: by its number); by default its number.
     comments : bool, optional
         Write the row of each merge into comments if `from_newick` would not find their order (it may not where
         heights are equal), and the height where the sum of two lengths cannot be rounded to it.
+    quote : {"auto", "always", "never"}
+        Which names are put in quotation marks: those that would be misread, all, or none, for programs that do not
+        read them: characters that would be misread are then replaced by ``_``.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str
     TypeError
         ``Z`` does not hold numbers, or ``labels`` is no sequence.
     ValueError
-        ``Z`` is not a linkage matrix or has an infinite height, or there are not n labels.
+        ``Z`` is not a linkage matrix or has an infinite height, there are not n labels, or ``quote`` is unknown.
 
     Notes
     -----
@@ -82,12 +84,14 @@ def to_newick(Z: ArrayLike, labels: Any = None, *, comments: bool = True) -> str
     >>> to_newick(Z, ["a", "b", "c", "d"], comments=False)
     '((a:1.0,b:1.0):4.5,(c:2.0,d:2.0):3.5);'
     """
+    one_of(quote, "quote", _QUOTE)
     Z = as_linkage(Z)
     n = Z.shape[0] + 1
     if labels is None:
         names = [str(i) for i in range(n)]
     else:
-        names = [_quoted(str(label)) for label in label_list(labels, n)]
+        names = [str(label) for label in label_list(labels, n)]
+    names = list(map(_QUOTE[quote], names))
     infinite = np.isinf(Z[:, 2])
     if infinite.any():
         raise ValueError(
@@ -136,7 +140,19 @@ def _comments(Z: np.ndarray, lengths: np.ndarray, closing: np.ndarray) -> dict[i
 
 
 def _quoted(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'" if _NEEDS_QUOTES.search(name) else name
+    return "'" + name.replace("'", "''") + "'"
+
+
+def _quoted_if_needed(name: str) -> str:
+    return _quoted(name) if _NEEDS_QUOTES.search(name) else name
+
+
+def _unquoted(name: str) -> str:
+    return _NEEDS_QUOTES.sub("_", name)
+
+
+#: The text of a name by the choice of quotation marks.
+_QUOTE = {"auto": _quoted_if_needed, "always": _quoted, "never": _unquoted}
 
 
 def _branch_lengths(Z: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from gpuclust.hierarchy.inconsistent import inconsistency, largest_below
 from gpuclust.hierarchy.validity import as_linkage
 
 _DEPTH = 5  # levels that the inconsistency method compares
-_FEWEST_MERGES = 3  # a second difference takes three heights
+FEWEST_MERGES = 3  # a second difference takes three heights
 #: Differences of heights below the first, relative to the largest height, are rounding errors, as are standard
 #: deviations below the second, which are roots of differences of sums.
 _ROUNDING, _SPREAD = 1e-9, 1e-6
@@ -141,9 +141,9 @@ def acceleration(Z: ArrayLike, last: int = 10) -> Acceleration:
     array([2.5])
     """
     Z = as_linkage(Z)
-    last = whole_number(last, "last", _FEWEST_MERGES)  # to have a second difference
-    if len(Z) < _FEWEST_MERGES:
-        raise ValueError(f"An elbow takes at least {_FEWEST_MERGES} merges, but Z has {len(Z)}.")
+    last = whole_number(last, "last", FEWEST_MERGES)  # to have a second difference
+    if len(Z) < FEWEST_MERGES:
+        raise ValueError(f"An elbow takes at least {FEWEST_MERGES} merges, but Z has {len(Z)}.")
     heights = Z[_by_height(Z)[-last:], 2][::-1].copy()
     rates = np.diff(heights, 2)
     return Acceleration(np.arange(1, len(heights) + 1), heights, rates, int(rates.argmax()) + 2)
@@ -224,8 +224,8 @@ def suggest_k(
     n = len(Z) + 1
     most = min(max_k, n)
     found: dict[str, tuple[int, float]] = {}
-    if len(Z) >= _FEWEST_MERGES:
-        elbow = acceleration(Z, last=max(max_k + 1, _FEWEST_MERGES))
+    if len(Z) >= FEWEST_MERGES:
+        elbow = acceleration(Z, last=max(max_k + 1, FEWEST_MERGES))
         found["acceleration"] = elbow.k, elbow.rates[elbow.k - 2]
 
     # The merges after which 1, 2, ... most - 1 clusters are left.

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuclust.core import metrics
+from gpuclust.core.metric_rows import ranked
+from gpuclust.core.points import Parameters
+from gpuclust.plotting.embedding import embedded
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,25 @@ def view_of(
     """The transformation that corresponds to a metric.
 
     Euclidean distances in the plot are the clustered ones for euclidean (weighted too), seuclidean, mahalanobis, and,
-    up to a monotone function, sqeuclidean, cosine and correlation. For cityblock and minkowski columns are scaled as
-    in the metric. For other metrics points are not transformed, but columns of weight 0 are omitted.
+    up to a monotone function, sqeuclidean, cosine, correlation and spearman. Haversine is drawn as a map. For
+    cityblock and minkowski columns are scaled as in the metric. For other metrics points are not transformed, but
+    columns of weight 0 are omitted.
     """
     known = metrics.resolve(metric, p)
     name = known.name if isinstance(known, metrics.Metric) else "euclidean"
     w = None if weights is None else np.asarray(weights, dtype=np.float64)
     if name in ("cosine", "correlation"):
         return View(_directions(name == "correlation", w), _DIRECTIONS[name] + _WEIGHTED * (w is not None), columns)
+    if name == "spearman":
+        unit = _directions(True, None)
+        return View(lambda rows: unit(ranked(as_float(rows), Parameters())[0]), "ranks within each row", None)
+    if name.startswith("haversine"):
+        names = None if columns is None else [columns[1], columns[0]]
+        return View(lambda rows: as_float(rows)[:, ::-1], "longitude and latitude", names)
+    if name == "nan_euclidean":
+        means = np.nan_to_num(np.nanmean(as_float(points), axis=0))
+        fill = "missing values at the mean of their column"
+        return View(lambda rows: np.where(np.isnan(as_float(rows)), means, as_float(rows)), fill, columns)
     if name == "mahalanobis":
         turn = _whitening(points)
         return View(lambda rows: as_float(rows) @ turn, "columns decorrelated", None)
@@ -76,6 +90,13 @@ def view_of(
     else:
         scale = (w > 0).astype(np.float64)
     return View(lambda rows: as_float(rows) * scale, _WEIGHTED.removeprefix(", "), columns)
+
+
+def view_of_distances(condensed: NDArray[Any]) -> tuple[NDArray[np.float64], View]:
+    """Points in the plane for condensed distances, and their view with the names of the axes."""
+    points, shares = embedded(condensed)
+    names = [f"scaling axis {i} ({share:.0%})" for i, share in enumerate(shares, start=1)]
+    return points, View(as_float, "multidimensional scaling of the distances", names)
 
 
 _WEIGHTED = ", columns weighted"

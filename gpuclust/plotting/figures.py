@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuclust.core.arguments import axes, label_list, real_number
+from gpuclust.hierarchy.cut import fcluster
 from gpuclust.hierarchy.dendrogram import dendrogram, palette_is_default
 from gpuclust.hierarchy.dendrogram_labels import annotate_heights
 from gpuclust.hierarchy.validity import as_linkage
 from gpuclust.plotting.scatter import plot_clusters
-from gpuclust.plotting.style import GREY, LINK_COLORS, axes_or_current, link_colors, tidy
+from gpuclust.plotting.style import GREY, PALETTE, axes_or_current, link_colors, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,10 +107,13 @@ def fancy_dendrogram(
         options.setdefault("p", _LEAVES)
     options.setdefault("show_contracted", True)
     options.setdefault("above_threshold_color", GREY)
+    own_colors = {"palette", "color_threshold", "link_color_func"} & set(dendrogram_kwargs)
+    if clusters is None and max_d is not None and palette_is_default() and not own_colors:
+        clusters = fcluster(Z, max_d, "distance")  # so that a scatter plot of these labels has the same colours
     if clusters is not None:
         options.setdefault("link_color_func", link_colors(Z, clusters, options["above_threshold_color"]))
     if palette_is_default():
-        options.setdefault("palette", LINK_COLORS)
+        options.setdefault("palette", PALETTE)
     if max_d is not None:
         # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
         options.setdefault("color_threshold", np.nextafter(max_d, np.inf))

@@ -93,7 +93,7 @@ def scatter(
     """As `plot_clusters`, with a transformation of the points; see `gpuclust.plotting.as_clustered`."""
     from matplotlib.colors import to_rgb
 
-    points, clusters = _checked_points(X, labels)
+    points, clusters = _checked_points(X, labels, finite=view is AS_THEY_ARE)
     groups = _checked_groups(highlight, len(points))
     names, cluster, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     cluster = cluster.reshape(-1)
@@ -145,7 +145,7 @@ def _name_clusters(
     )
 
 
-def _checked_points(X: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _checked_points(X: npt.ArrayLike, labels: npt.ArrayLike, finite: bool) -> tuple[np.ndarray, np.ndarray]:
     points, clusters = to_host(real_array(X, "X")), _cluster_numbers(labels)
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"X must be a table of numbers, points x features, got shape {points.shape}")
@@ -156,7 +156,7 @@ def _checked_points(X: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray
             f"labels must be {len(points):,} whole numbers, one for each point, "
             f"got shape {clusters.shape}, {clusters.dtype}"
         )
-    if points.dtype.kind == "f" and not np.isfinite(points).all():
+    if finite and points.dtype.kind == "f" and not np.isfinite(points).all():
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise ValueError(f"X must be finite, but point {row} holds NaN or infinity")
     return points, clusters

@@ -17,31 +17,28 @@ if TYPE_CHECKING:
 
 #: Colour of auxiliary lines, and of links between clusters.
 GREY = "0.55"
-#: Colours of the clusters of a dendrogram, in turn: Matplotlib's own without its grey, from the one that SciPy begins
-#: with.
-LINK_COLORS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "C0")
-#: Colours of up to nine clusters: Matplotlib's own without its grey.
-PALETTE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
+#: Colours of clusters: those of Okabe and Ito (2008) without black, and more. The closest two differ by at least 15
+#: (CIE76) and 10 (CIE2000), also as people with protanopia and deuteranopia see them (`tests/test_palette.py`).
+PALETTE = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#9e1824", "#86f3c2", "#793d61",
+    "#86f3ff", "#4986ff", "#c2b679", "#5500f3", "#e70055", "#186d49", "#e7b6ce", "#f3869e",
+)  # fmt: skip
 #: Colour of observations that are in no cluster.
 LEFT_OUT = "#bfbfbf"
 
 
 def distinct_colors(count: int) -> np.ndarray:
-    """``count`` RGB colours, shape (count, 3), neighbours far apart, none grey.
+    """``count`` RGB colours, shape (count, 3), none grey: those of `PALETTE` first, whatever the count.
 
-    Up to nine are those of `PALETTE`. More go round the colour circle by the golden angle, in
-    three lightnesses.
+    More go round the colour circle by the golden angle, in three lightnesses.
     """
-    if count <= len(PALETTE):
-        parts = [[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in PALETTE[:count]]
-        return np.array(parts).reshape(count, 3)
     golden = (5**0.5 - 1) / 2
-    return np.array(
-        [
-            colorsys.hls_to_rgb((0.58 + i * golden) % 1.0, (0.45, 0.62, 0.32)[i % 3], (0.75, 0.7, 0.65)[i % 3])
-            for i in range(count)
-        ]
-    )
+    colors = [tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)) for color in PALETTE[:count]]
+    colors += [
+        colorsys.hls_to_rgb((0.58 + i * golden) % 1.0, (0.45, 0.62, 0.32)[i % 3], (0.75, 0.7, 0.65)[i % 3])
+        for i in range(count - len(colors))
+    ]
+    return np.array(colors).reshape(count, 3)
 
 
 def to_hex(color: np.ndarray) -> str:

@@ -79,6 +79,8 @@ def form(name: str) -> Form:
     """The parts of a kernel's name."""
     parts, made_for, dtype = name.split("_"), list[str](), ""
     while len(parts) > 1:
+        if len(parts) > 2 and "_".join(parts[-2:]) in METRICS:
+            parts[-2:] = ["_".join(parts[-2:])]
         word = parts[-1]
         if re.fullmatch(r"(float|int)(32|64)", word):
             dtype = word

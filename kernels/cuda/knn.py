@@ -189,7 +189,7 @@ def kernels() -> Iterator[Kernel]:
     for dtype in (np.dtype("float64"), np.dtype("float32")):
         yield select_kernel(dtype)
         for metric in metrics.METRICS.values():
-            if metric.monotone_of is not None:
+            if metric.monotone_of is not None and metric.prepared_as is None:
                 yield finish_kernel(metric, dtype)
 
 

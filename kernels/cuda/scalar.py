@@ -125,6 +125,8 @@ def terms(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = False) 
 def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
     """Every (metric, weighted, dtype) that points can be prepared for, and that kernels must support."""
     for metric in (*METRICS.values(), *WIDE_FORMS):
+        if metric.prepared_as is not None:
+            continue
         for dtype in (np.dtype("float64"), np.dtype("float32")):
             if "V" not in metric.parameters:  # variances are weights
                 yield metric, False, dtype

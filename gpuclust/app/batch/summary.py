@@ -15,9 +15,9 @@ from gpuclust.app.batch.outcome import FAILED, NOT_RUN, Outcome
 from gpuclust.app.data.output import atomic_write, staging
 from gpuclust.app.data.ownership import OutputFolder
 from gpuclust.app.options import recorded
-from gpuclust.app.report.pages import render
 from gpuclust.core.text import displayed, guarded
 from gpuclust.core.version import __version__
+from gpuclust.report.pages import render
 
 #: Names of the files.
 FILES = ("summary.csv", "index.html")

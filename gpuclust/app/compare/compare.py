@@ -19,7 +19,6 @@ from gpuclust.app.compare.process import measure
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.precomputed import as_distances
-from gpuclust.app.job.results import suggest_clusters
 from gpuclust.app.terminal import ProgressBar, console
 from gpuclust.core import methods, metrics
 from gpuclust.core.memory import available_memory, format_bytes
@@ -31,6 +30,7 @@ from gpuclust.errors import GpuclustError, InputFileError, unknown_name
 from gpuclust.hierarchy.correspondence import adjusted_rand_index, is_isomorphic
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.plan import check_euclidean, plan
+from gpuclust.report.page import suggested_clusters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +202,7 @@ def compare(
         if Z is None:
             raise ComparisonError(f"gpuclust: {ours.reason}")
         ours.times = 1.0
-        clusters = options.clusters or suggest_clusters(Z) or 2
+        clusters = options.clusters or suggested_clusters(Z) or 2
         runs = [ours]
         for name in names:
             phase(f"{name} (no progress available)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from gpuclust.app.data.reading import Reading, Table, describe, rows_of_values
 from gpuclust.app.data.table_columns import select_columns
 from gpuclust.app.data.tables import read_table
 from gpuclust.app.data.text_file import COMPRESSED, TextFile, member_of, uncompressed
-from gpuclust.app.data.transform import transform
+from gpuclust.app.data.transform import incomplete, transform
 from gpuclust.errors import InputFileError
 
 #: Expected separator by file name extension; None: found from the first lines.
@@ -51,7 +52,7 @@ def read_points(
     index: str | int | None = None,
     decimal: str | None = None,
     distances: bool = False,
-    missing: str = "error",
+    missing: str = "auto",
     transpose: bool = False,
     standardize: str | None = None,
     pca: int | None = None,
@@ -94,10 +95,26 @@ def read_points(
     """
     file, key = split_key(path, key)
     check_is_file(file)
-    reading = Reading(columns, exclude, header, index, decimal, missing != "error", distances, limit)
+    if distances and missing == "auto":
+        missing = "error"
+    reading = Reading(columns, exclude, header, index, decimal, missing not in ("error", "auto"), distances, limit)
     with damage_of(file, "cannot be read"):
-        data = _read(file, key, reading)
+        data = _read_with_gaps(file, key, reading, transpose) if missing == "auto" else _read(file, key, reading)
     return transform(data, missing=missing, transpose=transpose, standardize=standardize, pca=pca)
+
+
+def _read_with_gaps(file: Path, key: str | None, reading: Reading, transpose: bool) -> DataSet:
+    """Read a file; if values are missing that do not make it `incomplete`, with NaN in their places."""
+    try:
+        return _read(file, key, reading)
+    except InputFileError as error:
+        try:
+            data = _read(file, key, replace(reading, missing=True))
+        except (InputFileError, Warning):
+            raise error from None
+        if incomplete(data, transpose):
+            raise
+        return data
 
 
 def _read(file: Path, key: str | None, reading: Reading) -> DataSet:

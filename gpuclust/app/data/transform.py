@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpuclust.app.data.data_set import DataSet
+from gpuclust.core.scaling import STANDARDIZE, filled, gaps_of
 from gpuclust.errors import InputFileError
-
-MISSING = ("error", "drop", "mean", "median")
 
 
 def transform(
@@ -30,8 +27,10 @@ def transform(
     data : DataSet
     transpose : bool
         Whether columns are clustered instead of rows.
-    missing : {"error", "drop", "mean", "median"}
-        ``"drop"`` leaves out observations with missing values (NaN), the others fill in a statistic of the feature.
+    missing : {"error", "auto", "drop", "mean", "median"}
+        ``"drop"`` leaves out observations with missing values (NaN), ``"mean"`` and ``"median"`` fill in a statistic
+        of the feature. ``"auto"`` leaves such observations out where they are at most half of all, and is otherwise
+        ``"error"``.
     standardize : {"zscore", "minmax", "robust", "log1p"}, optional
         Scale each feature: by mean and standard deviation (of the population), to the range from 0 to 1, or by median
         and interquartile range; features without spread become 0. ``"log1p"`` takes ``log(1 + x)`` of every value.
@@ -43,6 +42,8 @@ def transform(
     InputFileError
         The data do not allow it; the message says why.
     """
+    if missing == "auto" and (incomplete(data, transpose) or not _has_gaps(data)):
+        missing = "error"
     if missing == "error" and not transpose and standardize is None and pca is None:
         return data
     if data.values.ndim != 2:
@@ -62,28 +63,40 @@ def transform(
 
 
 def _complete(data: DataSet, missing: str) -> DataSet:
-    gaps = np.isnan(data.values)
-    count = int(np.count_nonzero(gaps))
-    if not count:
+    rows = gaps_of(data.values)
+    if not len(rows):
         return data
-    if missing == "drop":
-        kept = np.flatnonzero(~gaps.any(axis=1))
-        if len(kept) < 2:
+    n = len(data.values)
+    if missing in ("drop", "auto"):
+        if n - len(rows) < 2:
             raise InputFileError(
-                f"{data.path}: {len(kept)} of {len(gaps):,} rows have no missing value, at least 2 are needed; fill "
+                f"{data.path}: {n - len(rows)} of {n:,} rows have no missing value, at least 2 are needed; fill "
                 "them in by --missing mean or median, or leave the columns with most missing values out by --exclude"
             )
-        lost = len(gaps) - len(kept)
+        kept = np.delete(np.arange(n), rows)
         names = None if data.names is None else [data.names[row] for row in kept]
-        how = f"{data.how}; {lost:,} row{'s' * (lost != 1)} with missing values left out"
+        how = f"{data.how}; {len(rows):,} row{'s' * (len(rows) != 1)} with missing values left out"
+        how += " (--missing error refuses them, mean and median fill them in)" * (missing == "auto")
         return replace(data, values=data.values[kept], names=names, how=how, rows=kept)
+    gaps = np.isnan(data.values)
+    count = int(np.count_nonzero(gaps))
     empty = np.flatnonzero(gaps.all(axis=0))
     if len(empty):
         raise InputFileError(f"{data.path}: feature {_name(data, empty[0])} has no value: it has no {missing}")
-    statistic = np.nanmean if missing == "mean" else np.nanmedian
-    values = np.where(gaps, statistic(data.values.astype(np.float64), axis=0), data.values)
     how = f"{data.how}; {count:,} missing value{'s' * (count != 1)} filled in by {missing}"
-    return replace(data, values=values, how=how)
+    return replace(data, values=filled(data.values, missing), how=how)
+
+
+def incomplete(data: DataSet, transpose: bool) -> bool:
+    """Whether so many observations have missing values that they are not left out unless an option says so."""
+    if data.values.ndim != 2:
+        return False
+    values = data.values.T if transpose else data.values
+    return len(gaps_of(values)) > min(len(values) // 2, len(values) - 2)
+
+
+def _has_gaps(data: DataSet) -> bool:
+    return data.values.ndim == 2 and bool(len(gaps_of(data.values)))
 
 
 def _standardized(data: DataSet, name: str) -> DataSet:
@@ -96,38 +109,6 @@ def _standardized(data: DataSet, name: str) -> DataSet:
         )
     said = "log(1 + x) of the values" if name == "log1p" else f"standardized ({name})"
     return replace(data, values=STANDARDIZE[name](values), how=f"{data.how}; {said}")
-
-
-def _zscore(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _scaled(values, values.mean(axis=0), values.std(axis=0))
-
-
-def _minmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = values.min(axis=0), values.max(axis=0)
-    return _scaled(values, low, high - low)
-
-
-def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, middle, high = np.percentile(values, (25, 50, 75), axis=0)
-    return _scaled(values, middle, high - low)
-
-
-def _scaled(
-    values: NDArray[np.float64], middle: NDArray[np.float64], spread: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return ``(values - middle) / spread``; features that are constant up to rounding become 0."""
-    constant = values.min(axis=0) == values.max(axis=0)
-    spread = np.where(constant | (spread == 0), 1.0, spread)
-    return np.where(constant, 0.0, (values - middle) / spread)
-
-
-#: Ways to standardize, by name.
-STANDARDIZE: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "zscore": _zscore,
-    "minmax": _minmax,
-    "robust": _robust,
-    "log1p": np.log1p,
-}
 
 
 def _projected(data: DataSet, components: int) -> DataSet:

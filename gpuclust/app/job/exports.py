@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.output import atomic_write
 from gpuclust.core.text import guarded
+from gpuclust.hierarchy.hclust import to_hclust
 from gpuclust.hierarchy.newick import to_newick
-from gpuclust.hierarchy.ordering import leaves_list
 
 #: Files by the name that the option ``write`` gives them.
 EXPORTS = {"clustered": "clustered.csv", "newick": "tree.nwk", "hclust": "hclust.json"}
-#: R's names of linkages, where they differ.
-_NAMES_IN_R = {"ward": "ward.D2", "weighted": "mcquitty"}
 
 
 def write_export(
@@ -51,7 +49,7 @@ def write_export(
         elif name == "newick":
             file.write(to_newick(Z, data.names) + "\n")
         else:
-            json.dump(hclust(Z, data.names, method, metric), file)
+            json.dump(to_hclust(Z, data.names, method, metric), file)
             file.write("\n")
     return file_name
 
@@ -70,22 +68,3 @@ def _write_clustered(file: Any, data: DataSet, labels: Mapping[str, NDArray[Any]
         place = row if place_of is None else place_of.get(row)
         own = [""] * len(columns) if place is None else [column[place] for column in columns]
         table.writerow([*map(guarded, cells), *own])
-
-
-def hclust(Z: NDArray[np.float64], names: list[str] | None, method: str, metric: str) -> dict[str, Any]:
-    """Return a tree as the fields of an ``hclust`` object of R.
-
-    In ``merge`` an observation is its negative number from 1, and a cluster the number of the merge that made it.
-    ``jsonlite::fromJSON`` reads the file; ``class(tree) <- "hclust"`` then makes it one that R plots and cuts.
-    """
-    n = len(Z) + 1
-    pairs = Z[:, :2].astype(np.int64)
-    merge = np.where(pairs < n, -(pairs + 1), pairs - n + 1)
-    return {
-        "merge": merge.tolist(),
-        "height": Z[:, 2].tolist(),
-        "order": (leaves_list(Z) + 1).tolist(),
-        "labels": names,
-        "method": _NAMES_IN_R.get(method, method),
-        "dist.method": metric,
-    }

@@ -14,10 +14,10 @@ from gpuclust.app.data.files import read_points
 from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.job.results import cut_height
 from gpuclust.app.options import Options
-from gpuclust.core import methods
+from gpuclust.core import methods, metrics
 from gpuclust.core.memory import parse_bytes
 from gpuclust.core.observations import check_observations
-from gpuclust.errors import InputFileError
+from gpuclust.errors import ClusterWarning, InputFileError, warn
 from gpuclust.hierarchy.cut import fcluster
 
 
@@ -59,6 +59,23 @@ class Job(Options):
         return {name: value for name, value in given.items() if value is not None}
 
 
+#: Headings of columns that are taken for geographic coordinates.
+_LATITUDES, _LONGITUDES = {"lat", "latitude"}, {"lon", "lng", "long", "longitude"}
+
+
+def warn_of_degrees(job: Job, data: DataSet) -> None:
+    """Warn of Euclidean distances between degrees of latitude and longitude."""
+    heads = {name.strip().lower(): name for name in data.columns or ()}
+    found = [heads[name] for names in (_LATITUDES, _LONGITUDES) for name in sorted(names & set(heads))[:1]]
+    if len(found) == 2 and data.values.ndim == 2 and "euclidean" in metrics.resolve(job.metric).name:  # type: ignore[union-attr]
+        chosen = ",".join(found)
+        warn(
+            f"{data.path}: columns {found[0]!r} and {found[1]!r} are taken for geographic coordinates: their "
+            f"Euclidean distance is none on the Earth; --columns {chosen} --metric haversine_degrees gives that",
+            ClusterWarning,
+        )
+
+
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
     limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
@@ -97,7 +114,7 @@ def check_fits(job: Job, data: DataSet) -> None:
     if values.ndim == 2 and len(values) < 2:
         raise InputFileError(f"{data.path}: holds {len(values)} row, at least 2 are needed")
     try:
-        check_observations(values)
+        check_observations(values, gaps=metrics.allows_gaps(job.metric))
     except ValueError as error:
         raise InputFileError(f"{data.path}: {error}") from error
     if job.weights is not None and len(job.weights) != values.shape[1]:

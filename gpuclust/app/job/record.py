@@ -21,10 +21,11 @@ from gpuclust.app.data.opening import open_regular, sha256_of, sha256_of_open
 from gpuclust.app.data.ownership import RECORD
 from gpuclust.app.data.sealed import hash_of, read_sealed
 from gpuclust.app.data.standard_input import shown
-from gpuclust.app.job.results import ELBOW_MERGES, RESULTS
+from gpuclust.app.job.results import RESULTS
 from gpuclust.core.version import PACKAGES as COMPUTING
 from gpuclust.core.version import package_version
 from gpuclust.errors import InputFileError
+from gpuclust.report.page import ELBOW_MERGES
 
 if TYPE_CHECKING:
     from gpuclust.app.job.job import Job

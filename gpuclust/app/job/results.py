@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from gpuclust.app.data.output import OutputError, atomic_write, save_figure
 from gpuclust.app.job.exports import EXPORTS
 from gpuclust.core.text import displayed, guarded
-from gpuclust.hierarchy.suggest import acceleration
+from gpuclust.hierarchy.cut import separating_height
+from gpuclust.hierarchy.suggest import FEWEST_MERGES
+from gpuclust.report.page import ELBOW_MERGES
 
 if TYPE_CHECKING:
     from gpuclust.app.cut import Cut
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 LONGEST_NAME = 30
 #: Number of merges, from the top, whose heights are written into the dendrogram.
 ANNOTATED = 12
-#: Number of last merges in which the elbow is looked for, and the smallest number that it needs.
-ELBOW_MERGES, FEWEST_FOR_ELBOW = 10, 3
 
 #: Pictures of a job.
 PICTURES = ("dendrogram", "elbow", "scatter")
@@ -39,13 +39,6 @@ RESULTS = (
     *(f"{picture}.{form}" for picture in PICTURES for form in ("png", "svg", "pdf")),
     "report.html",
 )
-
-
-def suggest_clusters(Z: NDArray[np.float64]) -> int | None:
-    """Return the number of clusters at the elbow of the merge heights; None with fewer than three merges."""
-    if len(Z) < FEWEST_FOR_ELBOW:
-        return None
-    return acceleration(Z, last=ELBOW_MERGES).k
 
 
 def write_linkage(folder: Path, Z: NDArray[np.float64]) -> str:
@@ -157,7 +150,7 @@ def draw(
     pictures: dict[str, tuple[Callable[[Any], Any], tuple[float, float]]] = {
         "dendrogram": (lambda ax: fancy_dendrogram(Z, ax=ax, **options), (12.0, 7.0))
     }
-    if len(Z) >= FEWEST_FOR_ELBOW:
+    if len(Z) >= FEWEST_MERGES:
         pictures["elbow"] = (lambda ax: plot_elbow(Z, last=ELBOW_MERGES, ax=ax), (8.0, 6.0))
     if points is not None:
         clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
@@ -189,17 +182,5 @@ def forgiven(failed: dict[str, str], name: str) -> Iterator[None]:
 
 
 def cut_height(Z: NDArray[np.float64], cut: Cut, clusters: int) -> float | None:
-    """Return the height that separates the clusters of a cut, or None if there is none.
-
-    For a cut by distance it is the threshold, for a number of clusters the mean of the heights of the last merge
-    below and the first one above the cut. None for a cut by inconsistency, for one cluster, and for trees with
-    inversions.
-    """
-    heights = Z[:, 2]
-    if cut.criterion == "distance":
-        return cut.threshold
-    if cut.criterion != "maxclust" or clusters < 2 or (np.diff(heights) < 0).any():
-        return None
-    above = float(heights[len(heights) - clusters + 1])
-    below = float(heights[len(heights) - clusters]) if clusters <= len(heights) else 0.0
-    return (above + below) / 2
+    """The height of the line that shows a cut (`gpuclust.hierarchy.cut.separating_height`)."""
+    return separating_height(Z, cut.criterion, cut.threshold, clusters)

@@ -24,14 +24,13 @@ from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
 from gpuclust.app.job.exports import EXPORTS, write_export
-from gpuclust.app.job.job import Job, check_fits, cut, load, scaled
+from gpuclust.app.job.job import Job, check_fits, cut, load, scaled, warn_of_degrees
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
 from gpuclust.app.job.results import (
     PICTURES,
     RESULTS,
     draw,
     forgiven,
-    suggest_clusters,
     write_labels,
     write_linkage,
 )
@@ -39,6 +38,7 @@ from gpuclust.app.terminal import ProgressBar
 from gpuclust.core.memory import peak_memory
 from gpuclust.errors import PictureWarning, warn
 from gpuclust.linkage import Linkage, compute
+from gpuclust.report.page import suggested_clusters
 
 
 class Observer(Protocol):
@@ -129,6 +129,7 @@ def run(
             source = source or Source.of(job)
             data = load(job)
             check_fits(job, data)
+            warn_of_degrees(job, data)
             if ";" in data.how:  # more than the shape: an array is read as it is
                 observer.read(data.how)
             source.check_unchanged()
@@ -152,7 +153,7 @@ def run(
         with clock("cutting"):
             cuts, height = cut(job, linkage.Z)
             labels = next(iter(cuts.values()), None)
-            result = Result(linkage, labels, height, suggest_clusters(linkage.Z), cuts=cuts)
+            result = Result(linkage, labels, height, suggested_clusters(linkage.Z), cuts=cuts)
         result.record = {
             "gpuclust": version("gpuclust"),
             "identity": identity(job, source),

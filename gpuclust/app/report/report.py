@@ -14,57 +14,54 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.standard_input import shown
-from gpuclust.app.job.results import FEWEST_FOR_ELBOW
 from gpuclust.app.options import command_line
-from gpuclust.app.report import assessment
-from gpuclust.app.report.pages import render
-from gpuclust.app.report.svg import dendrogram_svg, elbow_svg, scatter_svg
 from gpuclust.core.text import displayed
-from gpuclust.plotting.as_clustered import AS_THEY_ARE, View, view_of
-from gpuclust.plotting.style import PALETTE, cluster_colors
+from gpuclust.plotting.as_clustered import View, view_of, view_of_distances
+from gpuclust.report import assessment
+from gpuclust.report.page import Page
 
 if TYPE_CHECKING:
     from gpuclust.app.job.job import Job
     from gpuclust.app.job.runner import Result
 
-#: Clusters and merges in the tables of a report.
-_LISTED, _MERGES = 40, 10
-
 
 def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, Any]:
-    """Assess the tree of points or condensed distances (`gpuclust.app.report.assessment`)."""
+    """Assess the tree of points or condensed distances (`gpuclust.report.assessment`)."""
     points, condensed = (values, None) if values.ndim == 2 else (None, values)
     return assessment.assess(Z, points, condensed, job.metric, job.metric_arguments())
 
 
 def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     """Write the page, and return its name."""
-    Z, labels, record = result.linkage.Z, result.labels, result.record
     points, view = to_scatter(job, data)
-    page = render(
-        "report.html",
+    page = Page(
         title=displayed(job.out.resolve().name),
-        record=record,
+        method=job.method,
+        metric=job.metric,
+        Z=result.linkage.Z,
+        assessment=result.record["assessment"],
+        p=job.p,
+        weighted=job.weights is not None,
+        labels=result.labels,
         cut=None if job.cut is None else job.cut.in_words(),
-        sizes=_sizes(labels),
+        height=result.height,
+        names=data.names,
+        points=points,
+        features=data.values.shape[1] if data.values.ndim == 2 else None,
         view=view,
-        merges=_merges(Z),
-        dendrogram=dendrogram_svg(Z, result.height, data.names, labels),
-        elbow=elbow_svg(Z) if len(Z) >= FEWEST_FOR_ELBOW else None,
-        scatter=None if points is None else scatter_svg(points, labels, view),
-        command=command(job),
-        program=program(job),
-        labels_file=None if labels is None else f"labels.{job.labels_format}",
+        labels_file=None if result.labels is None else f"labels.{job.labels_format}",
+        warnings=result.record["warnings"],
     )
+    text = page.html("run.html", record=result.record, command=command(job), program=program(job))
     with atomic_write(folder / "report.html", "w") as file:
-        file.write(page)
+        file.write(text)
     return "report.html"
 
 
-def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any] | None, View]:
-    """The points of a job, and their transformation for the plot; no points if distances were given."""
+def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any], View]:
+    """The points of a job, and their transformation for the plot; for distances points that have about these."""
     if data.values.ndim != 2:
-        return None, AS_THEY_ARE
+        return view_of_distances(data.values)
     return data.values, view_of(data.values, job.metric, job.p, job.weights, data.columns)
 
 
@@ -113,43 +110,3 @@ def _arguments(named: dict[str, Any]) -> str:
     return "".join(
         f", {name}={list(value) if isinstance(value, tuple) else value!r}" for name, value in named.items()
     )
-
-
-def _sizes(labels: NDArray[Any] | None) -> dict[str, Any] | None:
-    """The largest clusters with their shares, and how many there are beside them."""
-    if labels is None:
-        return None
-    colors, counts = cluster_colors(labels), np.bincount(labels)
-    order = np.argsort(-counts[1:], kind="stable") + 1
-    rows = [
-        {
-            "label": int(label),
-            "size": int(counts[label]),
-            "share": float(counts[label] / len(labels)),
-            "color": bar_color(colors[int(label)]),
-        }
-        for label in order[:_LISTED]
-    ]
-    return {
-        "rows": rows,
-        "largest": rows[0]["share"] if rows else 1.0,
-        "clusters": len(order),
-        "more": max(0, len(order) - _LISTED),
-        "in_more": int(counts[order[_LISTED:]].sum()),
-        "left_out": int(counts[0]),
-        "singletons": int((counts[1:] == 1).sum()),
-    }
-
-
-def bar_color(color: str) -> str:
-    """A colour of the palette as the style sheet's variable, which has one for dark screens too."""
-    return f"var(--c{PALETTE.index(color)})" if color in PALETTE else color
-
-
-def _merges(Z: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The last merges, the last one first."""
-    last = Z[: -_MERGES - 1 : -1]
-    return [
-        {"left": left, "height": float(height), "size": int(size)}
-        for left, (_, _, height, size) in enumerate(last, start=1)
-    ]

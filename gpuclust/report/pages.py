@@ -8,6 +8,7 @@ from typing import Any
 
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.text import displayed, format_seconds
+from gpuclust.core.version import __version__
 from gpuclust.plotting.style import PALETTE
 
 #: Shown for a missing number.
@@ -27,6 +28,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.globals["palette"] = PALETTE
+    environment.globals["version"] = __version__
     environment.filters["number"] = number
     environment.filters["bytes"] = lambda count: "unknown" if count is None else format_bytes(count)
     environment.filters["seconds"] = lambda value: NOTHING if value is None else format_seconds(value)

@@ -1,0 +1,1 @@
+"""HTML reports of a clustering: drawings, assessment, and the page that shows them."""

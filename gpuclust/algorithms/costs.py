@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpuclust.core import devices, metrics
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.devices import Card
-from gpuclust.core.sizes import FEWEST, TILE
+from gpuclust.core.sizes import FEWEST, TILE, candidate_bytes
 from gpuclust.core.text import format_seconds
 
 if TYPE_CHECKING:
@@ -88,9 +88,11 @@ def selection_slab_bytes(n: int, width: int) -> int:
     return n * width * min(n, max(TILE, SLAB // (n * width)))
 
 
-def box_bytes(n: int, m: int, metric: str, width: int) -> int:
-    """Bytes of screened boxes on the host: the points in their order, and in float32 with padding."""
-    return int(n * m * (width + 4.8)) if n >= FEWEST and metrics.facts(metric).screened else 0
+def box_bytes(n: int, m: int, metric: str, width: int, listed: int) -> int:
+    """Bytes of screened boxes on the host: the points in their order, in float32 with padding, and candidates."""
+    if n < FEWEST or not metrics.facts(metric).screened:
+        return 0
+    return int(n * m * (width + 4.8)) + n * candidate_bytes(listed, m)
 
 
 #: Seconds of CUDA's start that the model charges to each call: loading libraries and kernels takes about one second,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, candidate_bytes, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
-#: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
-WIDE = 96
+#: Largest number of features at which comparing centroids on a GPU costs less than updating a row of a stored matrix.
+ON_GPU = 96
 #: Largest number of features with which all dissimilarities of up to `FUSED` points are stored on the CPU. Measured
 #: up to there: 1.1 to 10 times as fast as searches.
 STORED = 256
@@ -35,7 +35,8 @@ class Summaries(Algorithm):
         return method.reducible and closed and not problem.condensed
 
     def rank(self, problem: Problem, device: Device) -> float:
-        return 1 if problem.method.geometric is not None or problem.features <= WIDE else 2.5
+        few = not device.on_gpu or problem.features <= ON_GPU
+        return 1 if problem.method.geometric is not None or few else 2.5
 
     def reason(self, problem: Problem) -> str:
         parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"
@@ -44,7 +45,9 @@ class Summaries(Algorithm):
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)
         if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
-            fixed += problem.n * (2 * LISTED * (4 + problem.width) + 4 * problem.features)
+            listed = LISTED if problem.features < WIDE else LISTED_WIDE
+            found = candidate_bytes(listed, problem.features)
+            fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features + found)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)

@@ -140,7 +140,7 @@ def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Devic
     lists = n * k * (8 + width)
     if device.on_gpu:
         return n * m * width + LISTS_ON_GPU * lists + selection_slab_bytes(n, width)
-    boxes = box_bytes(n, m, metric, width)
+    boxes = box_bytes(n, m, metric, width, k)
     return n * m * width + max(n * m * width, boxes) + 48 * n + 2 * lists
 
 

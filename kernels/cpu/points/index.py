@@ -17,7 +17,8 @@ from gpuclust.core.duplicates import groups
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import BY_TREE, FEWEST
+from gpuclust.core.sizes import BY_TREE, FEWEST, WIDE
+from gpuclust.kernels.cpu.clusters import product_search
 from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -54,7 +55,7 @@ class Screened:
         self.points, self.n = points, points.n
         m, dtype = len(points.features), points.features.dtype
         most = box_size(self.n, m)
-        self.order = kdtree.build(points.features, most).order if order is None else order
+        self.order = kdtree.order_of(points.features, most) if order is None else order
         self._rows = kdtree.rows_of(points.features, self.order)
         self._ones, self._zeros = np.ones(self.n, dtype), np.zeros(self.n, dtype)
         tree = Leaves(self.n, most).boxes(self._rows, self._ones, self._zeros, most)
@@ -82,7 +83,8 @@ class Screened:
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
         own = self._rows, self._rows[:0], self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
-        search_all(METHODS["centroid"], Rows(*own), self._ready)
+        search = product_search.search_all if len(self.points.features) >= WIDE else search_all
+        search(METHODS["centroid"], Rows(*own), self._ready)
         return near, held
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from gpuclust.core.jit import compiled
 from gpuclust.core.sizes import WIDE
 from gpuclust.distance import nearest_neighbors
 from gpuclust.kernels.cpu.clusters import summaries
-from gpuclust.kernels.cpu.points import index
+from gpuclust.kernels.cpu.points import angles, index
 from gpuclust.kernels.cpu.space import products, screen
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
 
@@ -123,6 +123,32 @@ def test_lists(kind, dtype):
         assert np.array_equal(found[finite], expected[finite])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("metric", ["cosine", "correlation"])
+@pytest.mark.parametrize("kind", ["normal", "near-copies", "lattice", "offset", "mixed"])
+def test_lists_of_angles(kind, metric, dtype):
+    """The same for distances that are squares on a sphere but for rounding."""
+    for n, m, k in ((1100, WIDE, 1), (1030, 130, 40)):
+        ready = preparation.prepare(points(kind, n, m, dtype), metric, dtype=dtype)
+        expected, distances = select("reference").knn(ready, k)
+        found, lengths = index.Screened(ready).knn(k)
+        assert np.array_equal(lengths, distances)
+        assert np.array_equal(found, expected)
+
+
+def test_margin_of_angles():
+    """Computed distances differ from squares on the sphere by less than the margin, also of opposite points."""
+    for dtype in ("float64", "float32"):
+        for m in (48, 700):
+            X = points("mixed", 60, m, dtype)
+            X[1::2] = np.sign(np.arange(60)[1::2] % 4 - 2)[:, None] * X[::2] * np.dtype(dtype).type(1.5)
+            ready = preparation.prepare(X, "cosine", dtype=dtype)
+            computed = select("reference").pairwise(ready, ready, np.empty((60, 60), dtype))
+            sphere = angles.on_sphere(ready).T.astype(np.longdouble)
+            d = sphere[:, None] - sphere[None]
+            assert np.abs(computed - (d * d).sum(axis=2)).max() < angles.margin(m, np.dtype(dtype)) / 2
+
+
 def by_differences(monkeypatch, *arguments, **options):
     """A linkage without products, with lists as long as with them."""
     with monkeypatch.context() as patch:
@@ -143,7 +169,9 @@ def test_linkages(kind, dtype, monkeypatch):
         ("average", "sqeuclidean", "summaries"),
         ("weighted", "cosine", "summaries"),
         ("single", "euclidean", "spanning tree"),
+        ("single", "cosine", "spanning tree"),
         ("complete", "euclidean", "stored"),
+        ("average", "correlation", "stored"),
     ]
     for method, metric, algorithm in jobs:
         options = {"dtype": dtype, "algorithm": algorithm, "device": "cpu"}

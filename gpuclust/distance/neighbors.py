@@ -106,7 +106,7 @@ def nearest_neighbors(
     if device.automatic:
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
+        device, _ = costs.choose(costs.neighbours(name, m), n, m, dtype, moved, held)
     kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
     with (
         backend_for(device, kind, lambda: 0 if metrics.facts(name).heavy else n * n, m, limit) as backend,

@@ -35,6 +35,47 @@ from gpuclust.kernels.cpu.space.simd import (
 ROWS = 64
 
 
+class Form(NamedTuple):
+    """A dissimilarity of rows, for compiled code: a factor times a squared distance, or plus a scatter.
+
+    Attributes
+    ----------
+    name : for the names of compiled functions.
+    spread : whether scatter is added.
+    geometric, reach, slack, loosened, lowered : as for `factor`, `summary_kernels.Pair` and `Limits`.
+    compared_four : ``compared_four(centers, low, size, scatter, x, four, out)``: the dissimilarities of row x and
+        four others; they determine the lists.
+    root : as `summary_search.root_function`.
+    """
+
+    name: str
+    spread: bool
+    geometric: Callable[..., Any]
+    reach: Callable[..., Any]
+    slack: Callable[..., Any]
+    loosened: Callable[..., Any]
+    lowered: Callable[..., Any]
+    compared_four: Callable[..., Any]
+    root: Callable[..., Any]
+
+
+@cache
+def form_of(method: Method, dtype: np.dtype) -> Form:
+    """The dissimilarity of a linkage that has a closed form; ``centroid``: the squared distance."""
+    pair, limited = pair_functions(method, dtype), limits(method, dtype)
+    return Form(
+        method.name,
+        method.scatter is not None,
+        factor(method),
+        pair.reach,
+        limited.slack,
+        limited.loosened,
+        limited.lowered,
+        pair.compared_four,
+        root_function(method, dtype),
+    )
+
+
 class Kernels(NamedTuple):
     """Compiled functions; ``lists`` and ``found`` are tuples of the arrays of `Rows` and `Candidates`.
 
@@ -55,20 +96,16 @@ class Kernels(NamedTuple):
 
 
 @cache
-def kernels(method: Method, dtype: np.dtype) -> Kernels:
-    spread = method.scatter is not None
-    geometric = factor(method)
-    pair, insert = pair_functions(method, dtype), list_functions(dtype)
-    compared_four, reach = pair.compared_four, pair.reach
-    lowered, slack, loosened, _ = limits(method, dtype)
-    root = root_function(method, dtype)
+def kernels(form: Form, dtype: np.dtype) -> Kernels:
+    _, spread, geometric, reach, slack, loosened, lowered, compared_four, root = form
+    insert = list_functions(dtype)
     one, nothing, infinity = np.float32(1), np.float32(0), np.float32(np.inf)
     eps = float(np.finfo(np.float32).eps)
     room_of = pairwise.jitable(room_for)
     stamp = jit.stamp(sizes, centroids, methods, pairwise, summary_kernels, summary_search, *products.modules())
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def compute(lists, found, slot, x, four, values, counts):
         """Compute the candidates of a row that are near enough, put them on its list, and forget all."""
         centers, low, size, scatter, ids, near, held, _ = lists
@@ -88,7 +125,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                 insert(near[x], held[x], ids, four[side], values[side])
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def make_room(lists, found, slot, x, largest, scale, four, values, counts):
         """Remove candidates that are too far by now; if too few are, compute the others."""
         which, lower, _, filled, roots, slacks = found
@@ -107,7 +144,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             counts[2] += 1
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def offer(lists, found, slot, x, y, value, spare, error, largest, scale, zoom, four, values, counts):
         """Make y a candidate of row x, given its screened square and by how much that may be too small."""
         size, scatter, m = lists[2], lists[3], lists[0].shape[1]
@@ -121,7 +158,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
         counts[0] += 1
         far = highest(value, spare, error, m) / (scale * zoom)
         more = slacks[slot]
-        far = loosened(far * far + scatter[x], more, m)
+        far = loosened(far * far + scatter[x] if spread else far * far, more, m)
         most = root(far, more, x, size, scatter, largest, m, scale)
         at = upper.shape[1] - 1
         if most < upper[slot, at]:
@@ -132,7 +169,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             roots[slot] = min(roots[slot], upper[slot, upper.shape[1] - 1])
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def compare(lists, ready, norms, largest, found, rows, begin, end, box, both, buffers, counts):
         """Compare the rows ``rows[begin:end]``, the first of which has slot ``begin``, with a box.
 
@@ -271,7 +308,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                             there[at] = threshold(roots[y] * zoom, error_there, m)
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def there_most(there):
         """The largest of the thresholds of a strip."""
         most = -infinity
@@ -280,7 +317,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
         return most
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def gather(centers, rows, begin, end, group):
         """The rows ``rows[begin:end]``, feature by feature; the last one again in place of what is missing."""
         for place in range(group.shape[1]):
@@ -289,7 +326,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                 group[k, place] = centers[x, k]
 
     @uncounted
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def conclude(lists, largest, found, slot, x, far, four, values, counts):
         """The list and the limit of a row that all boxes have been compared with."""
         centers, _, size, _, _, _, held, limit = lists
@@ -299,7 +336,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
         limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     @compiled
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def search_by_products(lists, ready, norms, largest, rows, begin, end, buffers, counts):
         stamp  # noqa: B018
         centers, _, size, scatter, _, _, held, _ = lists
@@ -329,14 +366,14 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             conclude(lists, largest, found, slot, own[slot], caps[slot], buffers[10], buffers[11], counts)
 
     @compiled
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def begin_all(lists, largest, found, begin, end):
         stamp  # noqa: B018
         for x in range(begin, end):
             found[5][x] = slack(lists[0][x], lists[2][x], largest)
 
     @compiled
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def meet(lists, ready, norms, largest, found, rows, mine, box, buffers, counts):
         stamp  # noqa: B018
         starts = ready[6]
@@ -346,7 +383,7 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
             compare(lists, ready, norms, largest, found, rows, begin, end, box, mine != box, buffers, counts)
 
     @compiled
-    @named(method.name, dtype)
+    @named(form.name, dtype)
     def finish(lists, largest, found, begin, end, buffers, counts):
         stamp  # noqa: B018
         for x in range(begin, end):

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core.jit import ranges, run
-from gpuclust.core.methods import Method
 from gpuclust.core.sizes import room_for
-from gpuclust.kernels.cpu.clusters.product_kernels import ROWS, kernels
+from gpuclust.kernels.cpu.clusters.product_kernels import ROWS, Form, kernels
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.space import products
 from gpuclust.kernels.cpu.space.screen import Screen, rows_a_piece
@@ -51,7 +50,7 @@ class Candidates(NamedTuple):
     slacks: np.ndarray
 
 
-def search_all(method: Method, lists: Rows, ready: Screen) -> None:
+def search_all(form: Form, lists: Rows, ready: Screen) -> None:
     """As `screen_pairs.search_all`: the lists and limits of all rows, each pair compared once for both."""
     dtype, (n, listed) = lists.centers.dtype, lists.near.shape
     room, largest, rows = room_for(listed), lists.size.max(), np.arange(n)
@@ -63,7 +62,7 @@ def search_all(method: Method, lists: Rows, ready: Screen) -> None:
         np.full(n, np.inf),
         np.empty(n, dtype),
     )
-    kernel = kernels(method, dtype)
+    kernel = kernels(form, dtype)
     own = _Own(lists)
     common = tuple(lists), ready, products.squared_norms(ready), largest, found, rows
     run(kernel.begin, [(tuple(lists), largest, found, *piece) for piece in ranges(n, LAST)])
@@ -74,14 +73,14 @@ def search_all(method: Method, lists: Rows, ready: Screen) -> None:
     products.observe(n, own.counts)
 
 
-def search_rows(method: Method, lists: Rows, ready: Screen, rows: np.ndarray) -> None:
+def search_rows(form: Form, lists: Rows, ready: Screen, rows: np.ndarray) -> None:
     """As `summary_search.screen_kernel`: the lists and limits of some rows, searched among all."""
     n, m = lists.centers.shape
     length = rows_a_piece(n, m, ROWS)
     rows = rows[np.lexsort((lists.size[rows], np.arange(rows.size) // length))]
     own = _Own(lists)
     common = tuple(lists), ready, products.squared_norms(ready), lists.size.max(), rows
-    kernel = kernels(method, lists.centers.dtype)
+    kernel = kernels(form, lists.centers.dtype)
     run(kernel.search, [(*common, *piece) for piece in ranges(rows.size, length)], own)
     products.observe(rows.size, own.counts)
 

@@ -18,6 +18,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
 from gpuclust.kernels.cpu.clusters import product_search
+from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
@@ -184,9 +185,9 @@ class Summaries:
         new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
         if wide:
             if new:
-                product_search.search_all(self.method, Rows(*own), ready)
+                product_search.search_all(form_of(self.method, dtype), Rows(*own), ready)
             else:
-                product_search.search_rows(self.method, Rows(*own), ready, rows)
+                product_search.search_rows(form_of(self.method, dtype), Rows(*own), ready, rows)
             return
         if new and ready.least.size > 1:
             search_all(self.method, Rows(*own), ready)

@@ -70,7 +70,7 @@ def test_bounds_hold(m, scale):
     """Of rows near the points and far from them, with products that underflow, and with zeros of both signs."""
     rng = np.random.default_rng(m)
     for _ in range(10):
-        y = rng.normal(size=(9, m)) * min(scale, 1.0)
+        y = rng.normal(size=(min(9, LANES), m)) * min(scale, 1.0)
         y[0], y[1, : m // 2] = 0.0, -0.0
         x = np.concatenate((y[:2] * (1 + 1e-7 * rng.normal(size=(2, m))), rng.normal(size=(2, m)) * scale))
         lower, spare, exact = bounds(x.astype(np.float32), y.astype(np.float32))
@@ -129,7 +129,7 @@ def test_lists(kind, dtype):
 def test_lists_of_angles(kind, metric, dtype):
     """The same for distances that are squares on a sphere but for rounding."""
     for n, m, k in ((1100, WIDE, 1), (1030, 130, 40)):
-        ready = preparation.prepare(points(kind, n, m, dtype), metric, dtype=dtype)
+        ready = preparation.prepare(points(kind, n, m), metric, dtype=dtype)
         expected, distances = select("reference").knn(ready, k)
         found, lengths = index.Screened(ready).knn(k)
         assert np.array_equal(lengths, distances)
@@ -140,8 +140,8 @@ def test_margin_of_angles():
     """Computed distances differ from squares on the sphere by less than the margin, also of opposite points."""
     for dtype in ("float64", "float32"):
         for m in (48, 700):
-            X = points("mixed", 60, m, dtype)
-            X[1::2] = np.sign(np.arange(60)[1::2] % 4 - 2)[:, None] * X[::2] * np.dtype(dtype).type(1.5)
+            X = points("mixed", 60, m)
+            X[1::2] = np.sign(np.arange(60)[1::2] % 4 - 2)[:, None] * X[::2] * 1.5
             ready = preparation.prepare(X, "cosine", dtype=dtype)
             computed = select("reference").pairwise(ready, ready, np.empty((60, 60), dtype))
             sphere = angles.on_sphere(ready).T.astype(np.longdouble)

@@ -22,6 +22,10 @@ ON_GPU = 96
 STORED = 256
 
 
+#: Said of searches on the CPU.
+BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products in single precision, exactly."
+
+
 class Summaries(Algorithm):
     """Rounds of reciprocal nearest neighbours on sizes, centroids and scatter."""
 
@@ -40,7 +44,8 @@ class Summaries(Algorithm):
 
     def reason(self, problem: Problem) -> str:
         parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"
-        return f"Rounds of reciprocal nearest neighbours on {parts}: no matrix is stored."
+        reason = f"Rounds of reciprocal nearest neighbours on {parts}: no matrix is stored."
+        return f"{reason} {BY_PRODUCTS}" if problem.features >= WIDE else reason
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)

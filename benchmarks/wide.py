@@ -24,7 +24,7 @@ BLOCK = 2048
 
 
 def points(kind: str, n: int, m: int) -> np.ndarray:
-    """Clusters whose sizes follow a power law, on a sphere; normal points; or such clusters with a tenth near-copies."""
+    """Clusters with sizes of a power law, on a sphere; normal points; or such clusters and a tenth of near-copies."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, m))
     if kind != "normal":

@@ -108,7 +108,6 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "ROWS": (4, 9),
         "MANY": (0, 1),
         "SHARE": (0.0, 2.0**-8),
-        "room_for": (lambda listed: listed + 1, lambda listed: 2 * listed + 16),
     },
     "gpuclust.kernels.cpu.clusters.summary_chain": {"WALKS": (1, 3), "ENTRIES": (1, 1000)},
     "gpuclust.kernels.cpu.space.boxes": {"WORN": (0.01, 0.9, 1.0)},

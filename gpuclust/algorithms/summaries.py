@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, candidate_bytes, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -51,8 +51,8 @@ class Summaries(Algorithm):
         fixed = self.fixed(problem, device, on_device)
         if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
             listed = LISTED if problem.features < WIDE else LISTED_WIDE
-            found = candidate_bytes(listed, problem.features)
-            fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features + found)
+            # Candidates of the first search are freed before centroids have second parts, which take as much.
+            fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)

@@ -87,6 +87,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.kernels.cpu.points.index": {
         "ROWS": (1, 3),
         "FEWEST": (2, 2, 1 << 40),
+        "WIDE": (1, 1, 4, 1 << 40),
         "quicker": (always, always, never),
         "box_size": (boxes_of_two, boxes_of_nine),
     },
@@ -94,12 +95,19 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.kernels.cpu.matrix.stored": {"PAIRS_READ": (1, 100)},
     "gpuclust.kernels.cpu.clusters.summaries": {
         "LISTED": (1, 2, 3, 17),
+        "LISTED_WIDE": (1, 2, 3, 17),
+        "WIDE": (1, 1, 4, 1 << 40),
         "WALKED": (0, 1 << 40),
         "ROWS": (1, 5),
         "LISTS": (1, 7),
         "LEAF": (1, 2, 3, 50),
         "SMALL": (0,),
         "box_size": (boxes_of_two, boxes_of_nine),
+    },
+    "gpuclust.kernels.cpu.clusters.product_kernels": {
+        "ROWS": (4, 9),
+        "MANY": (0, 1),
+        "SHARE": (0.0, 2.0**-8),
     },
     "gpuclust.kernels.cpu.clusters.summary_chain": {"WALKS": (1, 3), "ENTRIES": (1, 1000)},
     "gpuclust.kernels.cpu.space.boxes": {"WORN": (0.01, 0.9, 1.0)},

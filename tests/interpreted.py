@@ -59,7 +59,17 @@ def install() -> None:
     for function in (kdtree.depth_for, kdtree.build):
         function.__defaults__ = (kdtree.LEAF,)
     lanes: Any = importlib.import_module("gpuclust.kernels.cpu.space.simd")
-    for function in (products_at_most, products_at_most_either, sums_at_most, others, lowest_bit, squares):
+    for function in (
+        products_at_most,
+        products_at_most_either,
+        sums_at_most,
+        others,
+        lowest_bit,
+        bit_count,
+        squares,
+        squares_of_strip,
+        products_of_strip,
+    ):
         assert hasattr(lanes, function.__name__)
         setattr(lanes, function.__name__, function)
     for module, name, value in OWN:
@@ -108,3 +118,21 @@ def squares(features, ours, places, first, out):  # type: ignore[no-untyped-def]
         for row in d:
             total = total + row * row
         out[r, : total.size] = total
+
+
+def bit_count(bits):  # type: ignore[no-untyped-def]
+    return int(bits).bit_count()
+
+
+def squares_of_strip(features, ours, places, first, start, out):  # type: ignore[no-untyped-def]
+    squares(features[:, start : start + out.shape[1]], ours, places, first, out)
+
+
+def products_of_strip(features, ours, places, first, start, norms, less, out):  # type: ignore[no-untyped-def]
+    strip = slice(start, start + out.shape[1])
+    for r in range(out.shape[0]):
+        x = places[first + r]
+        total = np.zeros(out.shape[1], features.dtype)
+        for theirs, mine in zip(features[:, strip], ours[:, x], strict=True):
+            total = total + theirs * mine
+        out[r] = (less[x] + norms[strip]) - (total + total)

@@ -53,6 +53,8 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (150_000, 2, {"method": "single", "algorithm": "spanning tree"}),
     (3000, 2, {"method": "single", "algorithm": "spanning tree, stored"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
+    (5000, 256, {"method": "average", "metric": "cosine", "algorithm": "summaries"}),
+    (8000, 64, {"method": "single", "metric": "cosine", "algorithm": "spanning tree"}),
     (4500, None, {"method": "ward", "algorithm": "stored"}),
     (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (4000, 2, {"method": "average", "metric": "minkowski", "p": 3, "algorithm": "stored, all pairs"}),

@@ -84,7 +84,7 @@ ALLOWED = [
     ("complete", "euclidean", 3, ("stored", "hybrid", "cluster tree")),
     ("complete", "jensenshannon", 3, ("stored, all pairs", "stored", "hybrid")),
     ("average", "cosine", 3, ("summaries", "stored", "hybrid")),
-    ("weighted", "sqeuclidean", 100, ("stored", "summaries", "hybrid")),
+    ("weighted", "sqeuclidean", 100, ("summaries", "stored", "hybrid")),
     ("average", "euclidean", None, ("stored",)),
     ("ward", "euclidean", 3, ("summaries", "stored")),
     ("ward", "euclidean", None, ("stored",)),

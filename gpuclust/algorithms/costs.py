@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpuclust.core import devices, metrics
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.devices import Card
-from gpuclust.core.sizes import FEWEST, TILE
+from gpuclust.core.sizes import FEWEST, TILE, WIDE, candidate_bytes
 from gpuclust.core.text import format_seconds
 
 if TYPE_CHECKING:
@@ -88,9 +88,18 @@ def selection_slab_bytes(n: int, width: int) -> int:
     return n * width * min(n, max(TILE, SLAB // (n * width)))
 
 
-def box_bytes(n: int, m: int, metric: str, width: int) -> int:
-    """Bytes of screened boxes on the host: the points in their order, and in float32 with padding."""
-    return int(n * m * (width + 4.8)) if n >= FEWEST and metrics.facts(metric).screened else 0
+def screened(metric: str, m: int | None) -> bool:
+    """Whether the CPU compares points of m features in single precision first."""
+    facts = metrics.facts(metric)
+    return facts.screened or (facts.angular and (m or 0) >= WIDE)
+
+
+def box_bytes(n: int, m: int, metric: str, width: int, listed: int) -> int:
+    """Bytes of screened boxes on the host: the points in their order, in float32 with padding, and candidates."""
+    if n < FEWEST or not screened(metric, m):
+        return 0
+    copies = 2 if metrics.facts(metric).angular else 1
+    return int(n * m * (copies * width + 4.8)) + n * candidate_bytes(listed, m)
 
 
 #: Seconds of CUDA's start that the model charges to each call: loading libraries and kernels takes about one second,
@@ -147,9 +156,9 @@ def on_card(work: Work, n: float, m: int | None, dtype: str, card: Card, transfe
     return transfer / TRANSFER + work.rounds * ROUND + work.steps * n * STEP + computed + moved
 
 
-def neighbours(metric: str) -> Work:
+def neighbours(metric: str, m: int) -> Work:
     """Work of a search for lists of nearest neighbours."""
-    return SCREENED_NEIGHBOURS if metrics.facts(metric).screened else NEIGHBOURS
+    return SCREENED_NEIGHBOURS if screened(metric, m) else NEIGHBOURS
 
 
 def seconds(work: Work, n: int, m: int | None, dtype: str, device: Device) -> float:

@@ -15,7 +15,6 @@ import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import Footprint, Work
-from gpuclust.algorithms.summaries import WIDE
 from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
 from gpuclust.core.sizes import BY_TREE
@@ -24,6 +23,8 @@ from gpuclust.errors import overflow
 if TYPE_CHECKING:
     from gpuclust.core.backend import Generic as State
 
+#: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
+NARROW = 96
 #: Up to this number, clusters are finished without moving them together again.
 TAIL = 384
 #: Merges between two reports are bounded by rows times clusters, so that Ctrl-C takes effect.
@@ -70,7 +71,7 @@ class StoredGeneric(Algorithm):
         return not problem.method.reducible
 
     def rank(self, problem: Problem, device: Device) -> float:
-        return 0 if problem.features > WIDE else 2
+        return 0 if problem.features > NARROW else 2
 
     def reason(self, problem: Problem) -> str:
         if problem.condensed:

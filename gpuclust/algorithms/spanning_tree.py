@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
-from gpuclust.algorithms.costs import ROUNDS, Footprint, Work, box_bytes
+from gpuclust.algorithms.costs import ROUNDS, Footprint, Work, box_bytes, screened
 from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, TREE_FEATURES
+from gpuclust.core.sizes import BY_TREE, LISTED, TREE_FEATURES
 from gpuclust.errors import overflow
 
 #: Up to this number of points all distances are computed and stored first: cheaper than rounds of searches.
@@ -46,7 +46,7 @@ class SpanningTree(Algorithm):
         if problem.facts.euclidean_like and m <= BY_TREE:
             # The points once more in the order of a tree, its boxes, lists of neighbours.
             return Footprint(int(2.3 * problem.feature_bytes) + (105 + 10 * width) * n)
-        if boxes := box_bytes(n, m, problem.metric, width):
+        if boxes := box_bytes(n, m, problem.metric, width, LISTED):
             return Footprint(problem.feature_bytes + boxes + (120 + 10 * width) * n)
         return Footprint(self.fixed(problem, device, on_device))
 
@@ -55,7 +55,7 @@ class SpanningTree(Algorithm):
             return Work(6.0, 0, 0, 0.5, 0, 1)
         if problem.features <= BY_TREE and problem.facts.euclidean_like:
             return Work(0, 0, 0.6, 0, ROUNDS // 2, linear=2000)  # measured at a million points in the plane
-        if problem.facts.screened:
+        if screened(problem.metric, problem.features):
             return Work(0.08, 0.010, 0.6, 0, ROUNDS // 2)  # n = 20,000, m = 16 and 64, with AVX-512
         return Work(0.6, 0.10, 0.6, 0, ROUNDS // 2)
 

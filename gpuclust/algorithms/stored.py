@@ -54,7 +54,7 @@ class Stored(Algorithm):
             return self.all_pairs(problem, device, fixed)
         n, m, width = problem.n, problem.features, problem.width
         lists = NEIGHBOURS * n * (8 + width) * (LISTS_ON_GPU if device.on_gpu else 1)
-        boxes = 0 if device.on_gpu else box_bytes(n, m, problem.metric, width)
+        boxes = 0 if device.on_gpu else box_bytes(n, m, problem.metric, width, NEIGHBOURS)
         in_order = 0 if device.on_gpu else problem.feature_bytes  # the features in the order of clusters
         matrix = stored_bytes(clusters_left(problem), problem.dtype, device)
         return Footprint(fixed + in_order, matrix, self.least(problem, device, matrix), lists + boxes)

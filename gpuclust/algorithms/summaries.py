@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
-#: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
-WIDE = 96
+#: Largest number of features at which comparing centroids on a GPU costs less than updating a row of a stored matrix.
+ON_GPU = 96
 #: Largest number of features with which all dissimilarities of up to `FUSED` points are stored on the CPU. Measured
 #: up to there: 1.1 to 10 times as fast as searches.
 STORED = 256
+
+
+#: Said of searches on the CPU.
+BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products in single precision, exactly."
 
 
 class Summaries(Algorithm):
@@ -35,16 +39,20 @@ class Summaries(Algorithm):
         return method.reducible and closed and not problem.condensed
 
     def rank(self, problem: Problem, device: Device) -> float:
-        return 1 if problem.method.geometric is not None or problem.features <= WIDE else 2.5
+        few = not device.on_gpu or problem.features <= ON_GPU
+        return 1 if problem.method.geometric is not None or few else 2.5
 
     def reason(self, problem: Problem) -> str:
         parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"
-        return f"Rounds of reciprocal nearest neighbours on {parts}: no matrix is stored."
+        reason = f"Rounds of reciprocal nearest neighbours on {parts}: no matrix is stored."
+        return f"{reason} {BY_PRODUCTS}" if problem.features >= WIDE else reason
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)
         if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
-            fixed += problem.n * (2 * LISTED * (4 + problem.width) + 4 * problem.features)
+            listed = LISTED if problem.features < WIDE else LISTED_WIDE
+            # Candidates of the first search are freed before centroids have second parts, which take as much.
+            fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)

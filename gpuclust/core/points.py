@@ -86,6 +86,8 @@ class Metric:
     squared : it is the squared Euclidean distance of points that can be prepared
         (`gpuclust.core.preparation.prepare_squares`), for which clusters have closed forms.
     screened : the CPU compares pairs in single precision first, where nothing is weighted.
+    angular : it is one minus a cosine of prepared points, with their norms as summaries: half a squared distance on a
+        sphere, so screened there if there are many features.
     crowded : ``step`` or ``finish`` takes so many registers of a GPU that two blocks do not fit on a multiprocessor.
     by_exponent : pairs of a value of p and the metric that this one then is; p is 2 by default.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
@@ -117,6 +119,7 @@ class Metric:
     convex: bool = False
     squared: bool = False
     screened: bool = False
+    angular: bool = False
     crowded: bool = False
     by_exponent: tuple[tuple[float, str], ...] = ()
     undefined: tuple[str, float] | None = None

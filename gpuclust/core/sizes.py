@@ -31,6 +31,11 @@ FEWEST = 1024
 _WIDTHS = {"float64": 8, "float32": 4}
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.
 LISTED = 6
+#: Number of features from which on the CPU compares points by matrix products in single precision: below, differences
+#: take as long. Measured: docs/products.md.
+WIDE = 48
+#: `LISTED` with that many features: a search costs more, and updating a list hardly more.
+LISTED_WIDE = 24
 
 
 def square_shape(n: int) -> tuple[int, int]:
@@ -65,3 +70,13 @@ def stored_bytes(clusters: int, dtype: str, device: Device = CPU) -> int:
     matrix = rows * (rows + 1) // 2 * tile * tile
     band = max(matrix // 8, rows * tile * tile)
     return (matrix + band) * width + (rows + 1) * rows * tile * (width + 4) + clusters * (9 * 8 + 3 * width)
+
+
+def room_for(listed: int) -> int:
+    """Candidates for which a row has room in a search by matrix products, for a list of this length."""
+    return 2 * listed + 16
+
+
+def candidate_bytes(listed: int, features: int) -> int:
+    """Bytes for each row of a search by matrix products, for lists of this length; none with few features."""
+    return 12 * room_for(listed) + 8 * listed + 24 if features >= WIDE else 0

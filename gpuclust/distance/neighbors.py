@@ -106,7 +106,7 @@ def nearest_neighbors(
     if device.automatic:
         held, width = holder(points), np.dtype(dtype).itemsize
         moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = costs.choose(costs.neighbours(name), n, m, dtype, moved, held)
+        device, _ = costs.choose(costs.neighbours(name, m), n, m, dtype, moved, held)
     kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
     with (
         backend_for(device, kind, lambda: 0 if metrics.facts(name).heavy else n * n, m, limit) as backend,
@@ -140,7 +140,7 @@ def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Devic
     lists = n * k * (8 + width)
     if device.on_gpu:
         return n * m * width + LISTS_ON_GPU * lists + selection_slab_bytes(n, width)
-    boxes = box_bytes(n, m, metric, width)
+    boxes = box_bytes(n, m, metric, width, k)
     return n * m * width + max(n * m * width, boxes) + 48 * n + 2 * lists
 
 

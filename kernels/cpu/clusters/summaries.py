@@ -16,7 +16,9 @@ from gpuclust.core import centroids
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import LISTED
+from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
+from gpuclust.kernels.cpu.clusters import product_search
+from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
@@ -61,6 +63,7 @@ class Summaries:
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.n = points.n
         self.width = len(points.features)
+        self.listed = LISTED if self.width < WIDE else max(LISTED, LISTED_WIDE)
         self.method = method
         features = centroids.without_offset(points.features)
         dtype = features.dtype
@@ -77,7 +80,7 @@ class Summaries:
             self.scanned = self.n
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
             return
-        self.outer = kdtree.build(features, LEAF).order
+        self.outer = kdtree.order_of(features, LEAF)
         self.leaves = Leaves(self.n, LEAF)
         self.centers = kdtree.rows_of(features, self.outer)
         del features
@@ -85,7 +88,7 @@ class Summaries:
         self.scatter = np.zeros(self.n, dtype)  # some linkages do not use it
         self.size = size[self.outer]
         self.total = self.size.sum()
-        shape = self.n, LISTED
+        shape = self.n, self.listed
         self.near, self.held = np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype)
         self.limit = np.zeros(self.n, dtype)
         self._know(self.outer, np.arange(self.n))
@@ -125,7 +128,8 @@ class Summaries:
         self.centers = self.centers[kept]  # one after the other, so that one old array is there at a time
         self.low = self.low[kept]
         self.scatter = self.scatter[kept]
-        near, held = np.empty((kept.size, LISTED), np.int32), np.empty((kept.size, LISTED), self.held.dtype)
+        near = np.empty((kept.size, self.listed), np.int32)
+        held = np.empty(near.shape, self.held.dtype)
         limit = np.empty(kept.size, held.dtype)
         old = self.size, smallest, self.total, self.near, self.held, self.limit
         ids, self.n, self.outer, self.size = new_id[outer], kept.size, outer, new_size[outer]
@@ -147,7 +151,7 @@ class Summaries:
 
     def _arrange(self) -> None:
         """Reorder the rows by a new kd-tree."""
-        order = kdtree.build(np.ascontiguousarray(self.centers.T), LEAF).order
+        order = kdtree.order_of(np.ascontiguousarray(self.centers.T), LEAF)
         self.leaves = Leaves(self.n, LEAF)
         place = np.append(_inverse(order), -1).astype(np.int32)
         self.near = place[self.near[order]]
@@ -172,8 +176,19 @@ class Summaries:
             kernel = walk_kernel(self.method, dtype)
             run(kernel, [(*own, tree, largest, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
-        ready = screen(self._boxes(box_size(self.n, self.width)), self.method.scatter is not None)
+        most, wide = box_size(self.n, self.width), self.width >= WIDE
+        # Leaves become unequal as clusters merge, which leaves lanes idle; with many features that costs more than
+        # boxes that are no leaves.
+        leaves = Leaves(self.n, most) if wide else self.leaves
+        tree = leaves.boxes(self.centers, self.size, self.scatter, most)
+        ready = screen(tree, self.method.scatter is not None)
         new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
+        if wide:
+            if new:
+                product_search.search_all(form_of(self.method, dtype), Rows(*own), ready)
+            else:
+                product_search.search_rows(form_of(self.method, dtype), Rows(*own), ready, rows)
+            return
         if new and ready.least.size > 1:
             search_all(self.method, Rows(*own), ready)
             return

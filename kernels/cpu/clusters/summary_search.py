@@ -153,6 +153,27 @@ def walk_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
 
 @cache
+def root_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
+    """``root(most, more, x, size, scatter, largest, m, scale)``, for compiled code: how far row x has to look.
+
+    The root of the upper bound of the squared distance of a pair times its factor, for a dissimilarity of ``most``.
+    The distance is that of the first parts of their centroids; ``more`` is the row's slack.
+    """
+    spread = method.scatter is not None
+    reach, loosened = pair_functions(method, dtype).reach, limits(method, dtype).loosened
+    denormal = float(np.finfo(dtype).smallest_subnormal)
+
+    @uncounted
+    @named(method.name, dtype)
+    def root(most, more, x, size, scatter, largest, m, scale):
+        most = loosened(most, more, m)
+        lost = denormal * (m + 2) * (1.0 + float(reach(size[x], largest)))
+        return root_of(most, lost, float(scatter[x]) if spread else 0.0, scale)
+
+    return root
+
+
+@cache
 def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Search the rows ``rows[begin:end]`` by screened tiles; sets their lists and limits.
 
@@ -164,8 +185,9 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     compared, reach = pair.compared, pair.reach
     lowered, slack, loosened, _ = limits(method, dtype)
+    root = root_function(method, dtype)
     one, nothing = np.float32(1), np.float32(0)
-    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
+    eps = float(np.finfo(np.float32).eps)
     stamp = jit.stamp(*_modules())
 
     @uncounted
@@ -184,17 +206,6 @@ def screen_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
                 lowest[k] = value if value < lowest[k] else lowest[k]
         smallest(lowest, few)
         return few[few.size - 1]
-
-    @uncounted
-    @named(method.name, dtype)
-    def root(most, more, x, size, scatter, largest, m, scale):
-        """Root of the upper bound of a pair's squared distance times its factor, for the row of the pair.
-
-        The distance is that of the first parts of their centroids; ``more`` is the row's slack.
-        """
-        most = loosened(most, more, m)
-        lost = denormal * (m + 2) * (1.0 + float(reach(size[x], largest)))
-        return root_of(most, lost, float(scatter[x]) if spread else 0.0, scale)
 
     @uncounted
     @named(method.name, dtype)

@@ -1,7 +1,8 @@
 """Nearest neighbours, and nearest points of other components, screened box by box in single precision.
 
-For squared Euclidean distances in dimensions too high for a kd-tree to skip much. The results have the bits of a
-search of all distances (`gpuclust.kernels.cpu.space.screen`), in a fraction of the time.
+For squared Euclidean distances, and for cosine and correlation distances of many features, in dimensions too high for
+a kd-tree to skip much. The results have the bits of a search of all distances (`gpuclust.kernels.cpu.space.screen`),
+in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from gpuclust.core import jit
 from gpuclust.core.duplicates import groups
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import METHODS
-from gpuclust.core.points import Points
-from gpuclust.core.sizes import BY_TREE, FEWEST
+from gpuclust.core.points import Metric, Points
+from gpuclust.core.sizes import BY_TREE, FEWEST, WIDE
+from gpuclust.kernels.cpu.clusters import product_search
+from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
+from gpuclust.kernels.cpu.points import angles
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
@@ -54,9 +58,15 @@ class Screened:
         self.points, self.n = points, points.n
         m, dtype = len(points.features), points.features.dtype
         most = box_size(self.n, m)
-        self.order = kdtree.build(points.features, most).order if order is None else order
-        self._rows = kdtree.rows_of(points.features, self.order)
+        features = angles.on_sphere(points) if points.metric.angular else points.features
+        self.order = kdtree.order_of(features, most) if order is None else order
+        self._rows = kdtree.rows_of(features, self.order)
+        del features
         self._ones, self._zeros = np.ones(self.n, dtype), np.zeros(self.n, dtype)
+        # Rows and summaries from which distances are computed, if not from the same rows.
+        self._given, self._summary = self._rows[:0], self._zeros
+        if points.metric.angular:
+            self._given, self._summary = kdtree.rows_of(points.features, self.order), points.summary[self.order]
         tree = Leaves(self.n, most).boxes(self._rows, self._ones, self._zeros, most)
         self._ready = screen.screen(tree, True)
 
@@ -66,6 +76,8 @@ class Screened:
 
     def originals(self) -> np.ndarray | None:
         """Smallest index of an equal point for each point; ``None`` if no two are known to be equal."""
+        if self.points.metric.angular:
+            return None  # by rounding, the distance of a point to its copy need not be zero
         group = groups(self.points)
         count = int(group.max()) + 1
         if count == self.n:
@@ -81,8 +93,13 @@ class Screened:
         """
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
-        own = self._rows, self._rows[:0], self._ones, self._zeros, self.order, near, held, np.empty(self.n, dtype)
-        search_all(METHODS["centroid"], Rows(*own), self._ready)
+        own = self._rows, self._given, self._ones, self._summary, self.order, near, held, np.empty(self.n, dtype)
+        if len(self.points.features) < WIDE:
+            search_all(METHODS["centroid"], Rows(*own), self._ready)
+        elif self.points.metric.angular:
+            product_search.search_all(angles.form_of_metric(self.points.metric, dtype), Rows(*own), self._ready)
+        else:
+            product_search.search_all(form_of(METHODS["centroid"], dtype), Rows(*own), self._ready)
         return near, held
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,8 +122,11 @@ class Screened:
         """
         padded = np.zeros(self.n + LANES, np.int32)
         padded[: self.n] = here
-        kernel = outside_kernel(self._rows.dtype)
-        common = (self._rows, self.order, padded, best, near, bound, self._ready, searched)
+        angular = self.points.metric.angular
+        kernel = outside_kernel(self.points.metric if angular else None, self._rows.dtype)
+        more = angles.margin(self._rows.shape[1], self._rows.dtype) if angular else 0.0
+        given = (self._given if angular else self._rows), self._summary, more
+        common = (self._rows, *given, self.order, padded, best, near, bound, self._ready, searched)
         rows = rows_a_piece(self.n, self._rows.shape[1], ROWS)
         run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows)])
 
@@ -132,9 +152,12 @@ def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened
 
 def _can_be_screened(points: Points) -> bool:
     """Whether points can be screened: their metric and number allow it, without weights or overflow."""
-    features = points.features
-    wanted = points.metric.screened and points.weights is None
-    if not wanted or points.n < FEWEST or not len(features):
+    features, metric = points.features, points.metric
+    if points.weights is not None or points.n < FEWEST or not len(features):
+        return False
+    if metric.angular:
+        return len(features) >= WIDE and bool(((points.summary > 0) & np.isfinite(points.summary)).all())
+    if not metric.screened:
         return False
     with np.errstate(over="ignore"):
         reach = np.array([values.max() - values.min() for values in features])
@@ -142,27 +165,32 @@ def _can_be_screened(points: Points) -> bool:
 
 
 @cache
-def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    """See `Screened.outside`; for ``searched[begin:end]``.
+def outside_kernel(angular: Metric | None, dtype: np.dtype) -> Callable[..., Any]:
+    """See `Screened.outside`; for ``searched[begin:end]``. Of an angular metric, or of squared distances.
+
+    Rows are screened; the distances of ``given`` decide, which exceed screened ones by ``more`` at most.
 
     ``best`` is lowered as shorter edges are found, also by other threads: that saves work and changes no result.
     """
     eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
     infinity = dtype.type(np.inf)
-    stamp = jit.stamp(*screen.modules())
+    stamp = jit.stamp(*angles.modules(), *screen.modules())
+    kind = "square" if angular is None else angular.name
 
     @uncounted
     @named(dtype)
-    def square(rows, x, y):
+    def square(rows, summary, x, y):
         total = dtype.type(0)
         for k in range(rows.shape[1]):
             d = rows[x, k] - rows[y, k]
             total += d * d
         return total
 
+    distance = square if angular is None else angles.distance_function(angular, dtype)
+
     @uncounted
-    @named(dtype)
-    def search(rows, ids, here, best, near, bound, ready, searched, begin, end, buffers):
+    @named(kind, dtype)
+    def search(rows, given, summary, more, ids, here, best, near, bound, ready, searched, begin, end, buffers):
         features, other, _, middle, extent, radius, starts, scale, scales, zooms = ready
         group, ours, gaps, values, todo, found, found_at = buffers
         m = rows.shape[1]
@@ -186,15 +214,15 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
             count = 0
             for place in range(end - begin):
                 most = min(found[place], best[here[searched[begin + place]]])
-                root = root_of(most, lost, 0.0, precise)
+                root = root_of(most + more, lost, 0.0, precise)
                 if gaps[place] <= threshold(root * zoom, error, m):
                     lost_sight = gaps[place] == np.inf and root < np.inf
                     if lost_sight and out_of_reach(group, place, middle[box], extent[box], scale, zoom, root):
                         continue
                     todo[count] = place
                     count += 1
-            for more in range(TOGETHER - 1):
-                todo[count + more] = todo[max(count - 1, 0)]
+            for extra in range(TOGETHER - 1):
+                todo[count + extra] = todo[max(count - 1, 0)]
             for four in range(0, count, TOGETHER):
                 squares(features[box], ours, todo, four, values)
                 for side in range(min(TOGETHER, count - four)):
@@ -202,7 +230,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                     x = searched[begin + place]
                     own = here[x]
                     most = min(found[place], best[own])
-                    near_enough = threshold(root_of(most, lost, 0.0, precise) * zoom, error, m)
+                    near_enough = threshold(root_of(most + more, lost, 0.0, precise) * zoom, error, m)
                     for start in range(0, width, LANES):
                         bits = sums_at_most(values[side], other[box], start, near_enough)
                         if bits == np.uint64(0):
@@ -213,7 +241,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                         while bits:
                             y = left + start + lowest_bit(bits)
                             bits &= bits - np.uint64(1)
-                            value = square(rows, x, y)
+                            value = distance(given, summary, x, y)
                             if value < found[place] or (
                                 value == found[place] and (found_at[place] < 0 or ids[y] < ids[found_at[place]])
                             ):
@@ -221,7 +249,7 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                         if found[place] < most:
                             most = found[place]
                             best[own] = min(best[own], most)
-                            near_enough = threshold(root_of(most, lost, 0.0, precise) * zoom, error, m)
+                            near_enough = threshold(root_of(most + more, lost, 0.0, precise) * zoom, error, m)
         for place in range(end - begin):
             x = searched[begin + place]
             if found_at[place] >= 0 and found[place] <= best[here[x]]:
@@ -229,8 +257,8 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
                 bound[x] = found[place]
 
     @compiled
-    @named(dtype)
-    def outside_by_tiles(rows, ids, here, best, near, bound, ready, searched, begin, end):
+    @named(kind, dtype)
+    def outside_by_tiles(rows, given, summary, more, ids, here, best, near, bound, ready, searched, begin, end):
         stamp  # noqa: B018
         m, count, width = rows.shape[1], end - begin, ready[0].shape[2]
         buffers = (
@@ -242,6 +270,6 @@ def outside_kernel(dtype: np.dtype) -> Callable[..., Any]:
             np.empty(count, rows.dtype),
             np.empty(count, np.int64),
         )
-        search(rows, ids, here, best, near, bound, ready, searched, begin, end, buffers)
+        search(rows, given, summary, more, ids, here, best, near, bound, ready, searched, begin, end, buffers)
 
     return outside_by_tiles

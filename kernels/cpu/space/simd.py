@@ -101,51 +101,124 @@ def _lowest_bit(typing: Any, bits: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
+def _four_sums(
+    context: Any, builder: Any, signature: Any, arguments: Any, term: Any, finish: Any, begin: Any, end: Any
+) -> Any:
+    """For `TOGETHER` rows and the columns ``begin`` to ``end`` of a block: the sums of ``term`` over the features.
+
+    The first arguments are those of `squares_of_strip`. ``term(builder, sum, theirs, mine)`` adds a feature to the
+    sums, ``finish(pointer, sums, rows, column)`` makes the results of them; ``pointer(array, row, column)`` is a
+    place in an argument.
+    """
+    features = signature.args[0]
+    number = context.get_value_type(features.dtype)
+    vector, integer = ir.VectorType(number, ACROSS), ir.IntType(64)
+    arrays = {
+        at: context.make_array(kind)(context, builder, arguments[at])
+        for at, kind in enumerate(signature.args)
+        if isinstance(kind, types.Array)
+    }
+    width = {at: cgutils.unpack_tuple(builder, array.shape)[-1] for at, array in arrays.items()}
+    count = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
+    out = len(signature.args) - 1
+    size = features.dtype.bitwidth // 8
+
+    def pointer(array: int, row: Any, column: Any) -> Any:
+        return builder.gep(arrays[array].data, [builder.add(builder.mul(row, width[array]), column)])
+
+    def across(place: Any) -> Any:
+        return builder.bitcast(place, vector.as_pointer())
+
+    rows = [
+        builder.load(builder.gep(arrays[2].data, [builder.add(arguments[3], integer(r))])) for r in range(TOGETHER)
+    ]
+    with cgutils.for_range_slice(builder, begin, end, integer(ACROSS), integer) as (column, _):
+        before, inside, after = builder.block, *(builder.append_basic_block(name) for name in ("sum", "summed"))
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        k = builder.phi(integer)
+        sums = [builder.phi(vector) for _ in range(TOGETHER)]
+        theirs = builder.load(across(pointer(0, k, column)), align=size)
+        new = [
+            term(builder, sums[r], theirs, _spread(builder, builder.load(pointer(1, k, rows[r])), ACROSS))
+            for r in range(TOGETHER)
+        ]
+        following = builder.add(k, integer(1))
+        for phi, begun, later in (
+            (k, integer(0), following),
+            *((s, vector([0.0] * ACROSS), t) for s, t in zip(sums, new, strict=True)),
+        ):
+            phi.add_incoming(begun, before)
+            phi.add_incoming(later, inside)
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+        builder.position_at_end(after)
+        for r, result in enumerate(finish(pointer, across, new, rows, column)):
+            place = across(pointer(out, integer(r), builder.sub(column, begin)))
+            builder.store(result, place, align=size)
+    return context.get_dummy_value()
+
+
+def _add_square(builder: Any, total: Any, theirs: Any, mine: Any) -> Any:
+    d = builder.fsub(theirs, mine, flags=LOOSE)
+    return builder.fadd(total, builder.fmul(d, d, flags=LOOSE), flags=LOOSE)
+
+
+def _add_product(builder: Any, total: Any, theirs: Any, mine: Any) -> Any:
+    return builder.fadd(total, builder.fmul(theirs, mine, flags=LOOSE), flags=LOOSE)
+
+
+def _as_they_are(pointer: Any, across: Any, sums: Any, rows: Any, column: Any) -> Any:
+    return sums
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _squares(typing: Any, features: Any, ours: Any, places: Any, first: Any, out: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = context.get_value_type(features.dtype)
-        vector, integer = ir.VectorType(number, ACROSS), ir.IntType(64)
-        arrays = {at: context.make_array(signature.args[at])(context, builder, arguments[at]) for at in (0, 1, 2, 4)}
-        width = {at: cgutils.unpack_tuple(builder, arrays[at].shape)[-1] for at in (0, 1, 4)}
-        count = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
-
-        def pointer(array: int, row: Any, column: Any) -> Any:
-            return builder.gep(arrays[array].data, [builder.add(builder.mul(row, width[array]), column)])
-
-        rows = [
-            builder.load(builder.gep(arrays[2].data, [builder.add(arguments[3], integer(r))]))
-            for r in range(TOGETHER)
-        ]
-        with cgutils.for_range_slice(builder, integer(0), width[0], integer(ACROSS), integer) as (column, _):
-            before, inside, after = builder.block, *(builder.append_basic_block(name) for name in ("sum", "summed"))
-            builder.branch(inside)
-            builder.position_at_end(inside)
-            k = builder.phi(integer)
-            sums = [builder.phi(vector) for _ in range(TOGETHER)]
-            theirs = builder.load(
-                builder.bitcast(pointer(0, k, column), vector.as_pointer()), align=features.dtype.bitwidth // 8
-            )
-            new = []
-            for r in range(TOGETHER):
-                mine = _spread(builder, builder.load(pointer(1, k, rows[r])), ACROSS)
-                d = builder.fsub(theirs, mine, flags=LOOSE)
-                new.append(builder.fadd(sums[r], builder.fmul(d, d, flags=LOOSE), flags=LOOSE))
-            following = builder.add(k, integer(1))
-            for phi, begun, later in (
-                (k, integer(0), following),
-                *((s, vector([0.0] * ACROSS), t) for s, t in zip(sums, new, strict=True)),
-            ):
-                phi.add_incoming(begun, before)
-                phi.add_incoming(later, inside)
-            builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
-            builder.position_at_end(after)
-            for r in range(TOGETHER):
-                place = builder.bitcast(pointer(4, integer(r), column), vector.as_pointer())
-                builder.store(new[r], place, align=features.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+        integer = ir.IntType(64)
+        width = cgutils.unpack_tuple(
+            builder, context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+        )[-1]
+        span = integer(0), width
+        return _four_sums(context, builder, signature, arguments, _add_square, _as_they_are, *span)
 
     return types.void(features, ours, places, types.int64, out), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _squares_of_strip(typing: Any, features: Any, ours: Any, places: Any, first: Any, start: Any, out: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        span = arguments[4], builder.add(arguments[4], ir.IntType(64)(LANES))
+        return _four_sums(context, builder, signature, arguments, _add_square, _as_they_are, *span)
+
+    return types.void(features, ours, places, types.int64, types.int64, out), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _products_of_strip(
+    typing: Any, features: Any, ours: Any, places: Any, first: Any, start: Any, norms: Any, less: Any, out: Any
+) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size = features.dtype.bitwidth // 8
+
+        def finish(pointer: Any, across: Any, sums: Any, rows: Any, column: Any) -> Any:
+            theirs = builder.load(across(pointer(5, ir.IntType(64)(0), column)), align=size)
+            for total, row in zip(sums, rows, strict=True):
+                mine = _spread(builder, builder.load(pointer(6, ir.IntType(64)(0), row)), ACROSS)
+                twice = builder.fadd(total, total, flags=LOOSE)
+                yield builder.fsub(builder.fadd(mine, theirs, flags=LOOSE), twice, flags=LOOSE)
+
+        span = arguments[4], builder.add(arguments[4], ir.IntType(64)(LANES))
+        return _four_sums(context, builder, signature, arguments, _add_product, finish, *span)
+
+    return types.void(features, ours, places, types.int64, types.int64, norms, less, out), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _bit_count(typing: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
 
 
 # Plain functions around them: kernels are kept on disk under a hash of the functions they capture, and an intrinsic
@@ -190,3 +263,25 @@ def squares(features, ours, places, first, out):
     ``features`` and ``out`` with a multiple of `LANES` columns, of one type; there is at least one feature.
     """
     return _squares(features, ours, places, first, out)
+
+
+@uncounted
+def squares_of_strip(features, ours, places, first, start, out):
+    """`squares` for the `LANES` columns from ``start`` on only: ``out`` has as many."""
+    return _squares_of_strip(features, ours, places, first, start, out)
+
+
+@uncounted
+def products_of_strip(features, ours, places, first, start, norms, less, out):
+    """``out[r, j]``: ``less[x] + norms[start + j]`` less twice the product of row x and of column ``start + j``.
+
+    Row x is ``places[first + r]``, and its product the sum over k of ``features[k, start + j] * ours[k, x]``; as for
+    `squares`, for the `LANES` columns from ``start`` on.
+    """
+    return _products_of_strip(features, ours, places, first, start, norms, less, out)
+
+
+@uncounted
+def bit_count(bits):
+    """Number of set bits."""
+    return _bit_count(bits)

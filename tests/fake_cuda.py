@@ -58,6 +58,9 @@ class DeviceArray:
         assert array.shape == self.data.shape
         self.data[...] = array
 
+    def __float__(self) -> float:
+        return float(self.data)
+
     def item(self) -> Any:
         return self.data.item()
 
@@ -279,7 +282,7 @@ def install(patch: Any, cards: tuple[Card, ...] = (H200, GAMES), memory: int = 1
     plan, layout = (importlib.import_module(f"gpuclust.{name}") for name in ("plan", "core.sizes"))
     available, stored = plan._available, layout.stored_bytes
     patch.setattr(plan, "_available", lambda at: memory if "cuda" in at else available(at))
-    for user in ("plan", "algorithms.stored", "algorithms.generic", "algorithms.cluster_tree"):
+    for user in ("plan", "algorithms.base", "algorithms.stored", "algorithms.cluster_tree"):
         module = importlib.import_module(f"gpuclust.{user}")
         patch.setattr(module, "stored_bytes", lambda clusters, dtype, device=None: stored(clusters, dtype))
     machine.__init__()  # type: ignore[misc]

@@ -615,7 +615,8 @@ def test_outcomes_come_one_after_the_other_and_may_be_left(tmp_path, data):
     assert sum(outcome.status == "unchanged" for outcome in results) >= 5
 
 
-def test_dry_run_prints_plans_and_writes_nothing(tmp_path, data):
+def test_dry_run_prints_plans_and_writes_nothing(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     np.save(data / "a.npy", POINTS)
     np.save(data / "b.npy", np.zeros((3, 3, 3)))
     done = invoke("batch", data, "--out", tmp_path / "out", "--dry-run", "-k", 4)

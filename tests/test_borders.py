@@ -180,8 +180,9 @@ def test_a_matrix_and_a_tree_of_condensed_distances(n):
 
     pairs, heights = np.empty((LAST, 2), np.int64), np.empty(LAST, np.float32)
     pairs[0, 1] = first  # the vertex that was added last
-    outside = np.arange(first + 1, n)
-    state = outside, np.zeros(n, np.int64), np.full(n, np.inf, np.float32), LAST - 1
+    outside = np.arange(first, n)
+    gone = np.where(np.arange(n) < first, np.float32(np.inf), np.float32(0))
+    state = outside, np.zeros(n, np.int64), np.full(n, np.inf, np.float32), gone, LAST
     prim.tree_kernel(condensed.dtype)(condensed, n, *state, LAST - 1, pairs, heights, 1)
     ends, lengths = prim.spanning_tree(alone, LAST, lambda done: None)
     np.testing.assert_array_equal(pairs[1:], ends + first)

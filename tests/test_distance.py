@@ -34,9 +34,10 @@ def test_any_real_input_gives_float64_as_in_scipy(metric: str, kind: str) -> Non
 
 def test_input_is_left_alone() -> None:
     for name in metrics.METRICS:
-        A = np.abs(X)
+        given = np.abs(X[:, :2] if name.startswith("haversine") else X)
+        A = given.copy()
         distance.pdist(A, name)
-        np.testing.assert_array_equal(A, np.abs(X))
+        np.testing.assert_array_equal(A, given)
 
 
 def test_float32_on_request() -> None:

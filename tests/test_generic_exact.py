@@ -16,7 +16,7 @@ from gpuclust.core.backend import select
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import greedy_tree
-from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric, Search
+from gpuclust.kernels.cpu.clusters.greedy import CentroidGeneric
 from gpuclust.kernels.cpu.matrix.tiles import TILE
 from gpuclust.kernels.cpu.space.rounded import bounds
 from gpuclust.kernels.reference.generic import Generic as Reference
@@ -194,13 +194,13 @@ def clusters_of(high: np.ndarray, low: np.ndarray, method: str, path: str):
     """Clusters of one observation each at given centroids in two parts, of shape (m, n)."""
     rule, (m, n) = methods.METHODS[method], high.shape
     points, error = prepared(np.random.default_rng(0).random((n, m))), np.abs(low).sum(axis=0)
-    if path == "passes":
+    if path in ("passes", "few"):  # in one call for all merges
         engine = CentroidGeneric(points, rule)
         for part, value in zip(engine.state[:3], (high, low, error), strict=False):
             part[...] = value
         engine.state[3][0] = error.max()
-        engine.search = Search.start(n, engine.dtype)
-        engine.search_rows(engine._own_scratch(), engine.search, 0, n, m)
+        if path == "passes":
+            engine.search = engine.start()
     elif path == "tree":
         engine = greedy_tree.TreeGeneric(points, rule)
         ones, ids = np.ones(n), np.arange(n)
@@ -247,7 +247,7 @@ def nearly_equal_centroids(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("method", LINKAGES)
-@pytest.mark.parametrize("path", ["passes", "tree"])
+@pytest.mark.parametrize("path", ["passes", "few", "tree"])
 def test_centroids_that_differ_by_less_than_a_last_bit(path, method, monkeypatch):
     """Rounded distances say little here: all that are near enough, given the errors, are compared by both parts."""
     monkeypatch.setattr(greedy_tree, "LEAF", 2)
@@ -259,7 +259,7 @@ def test_centroids_that_differ_by_less_than_a_last_bit(path, method, monkeypatch
         np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
-@pytest.mark.parametrize("path", ["passes", "tree", "reference"])
+@pytest.mark.parametrize("path", ["passes", "few", "tree", "reference"])
 def test_a_union_that_is_nearer_than_its_rounded_centroid(path):
     """By first parts it is a last bit away from the first cluster, by both 0.15 of one; its parts are 0.17 away.
 

@@ -75,7 +75,7 @@ PHASES = {
     "generic": linkage(points(1100, 30_000, 50), "centroid", algorithm="generic"),
     "generic, stored": linkage(zeros(8000), "centroid"),
     "summaries": linkage(points(1100, 30_000, 100), "ward", algorithm="summaries"),
-    "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="50MB"),
+    "hybrid": linkage(points(1100, 20_000, 50), "average", algorithm="hybrid", memory_limit="80MB"),
     "assembling": edges,
     "leaf order": ordering,
     "screened boxes": linkage(points(1100, 60_000, 16), "single"),

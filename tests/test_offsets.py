@@ -12,7 +12,16 @@ from gpuclust.core import metrics, preparation
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 
 UTM = np.array([512695.3, 4649776.2])
-MOVED = ["chebyshev", "cityblock", "euclidean", "mahalanobis", "minkowski", "seuclidean", "sqeuclidean"]
+MOVED = [
+    "chebyshev",
+    "cityblock",
+    "euclidean",
+    "mahalanobis",
+    "minkowski",
+    "nan_euclidean",
+    "seuclidean",
+    "sqeuclidean",
+]
 
 
 def points(n: int = 60, m: int = 2, seed: int = 0) -> np.ndarray:

@@ -391,7 +391,8 @@ class CentroidGeneric(Generic):
         return (*self.state[:-1], np.empty(BLOCK, self.dtype))
 
     def compact(self) -> None:
-        assert self.search is not None
+        if self.search is None:  # nothing has merged
+            return
         rows, self.search = self.search.compact()
         high, low, error, *rest = self.state
         self.state = ()  # one old array is held at a time
@@ -419,7 +420,8 @@ class StoredGeneric(Generic):
         return search
 
     def compact(self) -> None:
-        assert self.search is not None
+        if self.search is None:
+            return
         size = self.search.size[: self.matrix.n]
         rows, self.search = self.search.compact()
         none = np.full(rows.size, -1)

@@ -33,7 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 #: These call log or pow, which NVIDIA's library writes with fused multiply-adds.
 FROM_LIBRARY = ("jensenshannon", "minkowski")
 #: Kernels that may use local memory or a stack, and why.
-ON_STACK: dict[str, str] = {}
+ON_STACK: dict[str, str] = {
+    "pairwise_haversine_False_float32": "the inverse sine is too long for the loop over sums to be unrolled",
+}
 #: Assembled for all architectures; the others for sm_90 only, to save time: ptxas takes longest.
 THOROUGHLY = ("euclidean", "sqeuclidean", "cosine", "jaccard weighted", "minkowski weighted")
 

@@ -43,6 +43,8 @@ def points_of(kind: str, n: int, name: str = "sqeuclidean", weighted: bool = Fal
         "wide": lambda: rng.normal(size=(n, 17)),
         "line": lambda: np.arange(n)[::-1, None] ** 2.0,
     }[kind]()
+    if name == "haversine":  # latitudes and longitudes
+        X = X[:, :2] / max(1, abs(X).max())
     given = {"p": 3.5} if name == "minkowski" else {}
     if name == "seuclidean":
         given["V"] = np.linspace(0.5, 2, X.shape[1])

@@ -317,7 +317,8 @@ def compute(
 def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool) -> tuple[Plan, Merges]:
     """Run a plan or, where memory runs out, the first of its fallbacks that fits.
 
-    So it is where a GPU fails that was not asked for (``automatic``), but then on the CPU.
+    If a GPU fails for another reason, the first fallback on the CPU is run, provided that the device was chosen
+    automatically; a GPU that was asked for raises its error.
     """
     story = broken = ""
     for attempt in (job, *job.fallbacks):

@@ -250,7 +250,7 @@ def _card(index: int, said: dict[str, Any]) -> Card:
     )
 
 
-#: The process that uses CUDA, once this one does.
+#: Process ids in which the driver has been initialised: this one, and those that it was forked from.
 _user: set[int] = set()
 
 

@@ -146,12 +146,12 @@ def numba_cuda(name: str = "numba.cuda") -> ModuleType:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"numba(_cuda)?\.|cuda\.core")
         if not hasattr(np, "row_stack") and not simulated():
-            np.row_stack = np.vstack  # noqa: NPY201
+            setattr(np, "row_stack", np.vstack)  # noqa: B010 (types know no such name)
             try:
                 with suppress(ImportError):  # of a version that has no such module
                     import_module("numba.cuda.np.arrayobj")
             finally:
-                del np.row_stack  # noqa: NPY201
+                delattr(np, "row_stack")
         return import_module(name)
 
 

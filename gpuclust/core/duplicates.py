@@ -32,7 +32,7 @@ def groups(points: Points) -> np.ndarray:
     begins = np.ones(n, bool)
     begins[same[equal] + 1] = False
     first = order[begins]  # of each group the smallest index, as the sort was stable
-    number = np.zeros(n, np.int64)
+    number: np.ndarray = np.zeros(n, np.int64)
     number[first] = 1
     number = np.cumsum(number) - 1
     group = np.empty(n, np.int64)

@@ -53,8 +53,8 @@ class MatrixFree:
         self.clusters = clusters
         self.width = len(points.features)
         self.n = count = clusters.ids.size
-        self.row = np.arange(count)
-        self.nearest = np.full(count, -1)  # -1: unknown
+        self.row: np.ndarray = np.arange(count)
+        self.nearest: np.ndarray = np.full(count, -1)  # -1: unknown
         self.distance = np.full(count, np.inf, points.features.dtype)
         self._search(np.arange(count))
 
@@ -99,7 +99,7 @@ class MatrixFree:
         row = self.row[first]
         if united.size:
             row = self._unite(first[united], second[united], int(new_id[united[0]]))[row]
-        nearest = self.nearest[first]
+        nearest: np.ndarray = self.nearest[first]
         nearest = np.where(nearest >= 0, place[nearest], -1)
         self.n = first.size
         self.row, self.nearest, self.distance = row, nearest, self.distance[first]

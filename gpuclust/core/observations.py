@@ -91,7 +91,8 @@ def _check_finite(data: Any, columns: list[str] | None = None) -> None:
         first = min(bad)
         where = array.argwhere(~array.isfinite(data[first : dict(pieces)[first]]))[0]
         row, *column = (int(k) for k in where)
-        _refuse(data[(row + first, *column)].item(), (row + first, *column), len(data), columns)
+        at = (row + first, *column)
+        _refuse(data[at].item(), at, len(data), columns)
 
 
 def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:

@@ -241,7 +241,7 @@ def from_newick(text: str, tolerance: float = 1e-6) -> tuple[np.ndarray, list[st
     number = np.empty(2 * n - 1, dtype=np.int64)
     number[:n] = _observations(tree.names)
     number[n + order] = np.arange(n, 2 * n - 1)
-    joined = np.array(tree.joined, dtype=np.int64).reshape(n - 1, 2)
+    joined: np.ndarray = np.array(tree.joined, dtype=np.int64).reshape(n - 1, 2)
     joined = np.where(joined < 0, n - 1 - joined, joined)  # cluster -1 is the first merge
     Z = np.empty((n - 1, 4))
     Z[:, :2] = number[joined[order]]

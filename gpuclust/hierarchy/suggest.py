@@ -259,7 +259,7 @@ def _best_silhouette(
     n = len(Z) + 1
     if X.ndim != 2 or len(X) != n:
         raise ValueError(f"X must hold the {n} points of Z, got shape {X.shape}.")
-    chosen = np.arange(n)
+    chosen: np.ndarray = np.arange(n)
     if sample < n:
         chosen = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
     distances = cdist(X[chosen], X[chosen], metric)

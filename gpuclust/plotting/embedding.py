@@ -32,7 +32,7 @@ def embedded(condensed: NDArray[np.generic]) -> tuple[NDArray[np.float64], tuple
     V. de Silva, J. B. Tenenbaum, "Sparse multidimensional scaling using landmark points" (2004).
     """
     n = int((1 + np.sqrt(1 + 8 * condensed.size)) / 2)
-    landmarks = np.arange(n)
+    landmarks: np.ndarray = np.arange(n)
     if n > _LANDMARKS:
         landmarks = np.sort(np.random.default_rng(0).choice(n, _LANDMARKS, replace=False))
     scale = float(np.abs(condensed).max()) or 1.0  # squares of very large or small distances over- or underflow

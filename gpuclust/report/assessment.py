@@ -47,7 +47,7 @@ def assess(
     O(n) time for the suggestions, O(s² m) for the correlation on a sample of s <= 1,000 observations.
     """
     n = len(Z) + 1
-    chosen = np.arange(n)
+    chosen: np.ndarray = np.arange(n)
     if n > SAMPLE:
         chosen = np.sort(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
     if points is not None:

@@ -99,7 +99,7 @@ def elbow_svg(Z: NDArray[np.float64]) -> str:
 def scatter_svg(points: NDArray[Any], labels: NDArray[Any] | None, view: View = AS_THEY_ARE) -> str:
     """Draw the points, or a sample, in the plane, coloured by cluster, as transformed by ``view``."""
     n = len(points)
-    chosen = np.arange(n)
+    chosen: np.ndarray = np.arange(n)
     if n > _MOST_POINTS:
         chosen = np.sort(np.random.default_rng(0).choice(n, _MOST_POINTS, replace=False))
     clusters = np.ones(len(chosen), dtype=np.int64) if labels is None else labels[chosen]

@@ -59,7 +59,7 @@ class ClusterTree:
             self.kernels.describe,
             [(self.pool, self.rows, self.diameter, *r) for r in ranges(count, CARRIED)],
         )
-        self.nearest = np.full(count, -1)  # -1: unknown
+        self.nearest: np.ndarray = np.full(count, -1)  # -1: unknown
         self.distance = np.full(count, np.inf, dtype)
         self._plant()
         self._search(np.arange(count))
@@ -131,7 +131,7 @@ class ClusterTree:
         united = second >= 0
         place = np.full(self.n, -1)  # new places of rows that have not merged
         place[first[~united]] = np.flatnonzero(~united)
-        nearest = self.nearest[first]
+        nearest: np.ndarray = self.nearest[first]
         nearest = np.where(nearest >= 0, place[nearest], -1)
         nearest[united] = -1
         self._carry(first, second, new_id)

@@ -61,7 +61,7 @@ class Leaves:
     def __init__(self, n: int, leaf: int) -> None:
         leaves = 1 << kdtree.depth_for(n, leaf)
         self.built = n
-        self.starts = n * np.arange(leaves + 1) // leaves
+        self.starts: np.ndarray = n * np.arange(leaves + 1) // leaves
 
     @property
     def worn(self) -> bool:

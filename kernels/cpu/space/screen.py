@@ -14,6 +14,7 @@ limit is infinite as well, double precision decides.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -108,7 +109,7 @@ def screen(tree: Boxes, spread: bool) -> Screen:
     width = (most + LANES - 1) // LANES * LANES
     largest = max(float(np.abs(tree.low[0]).max()), float(np.abs(tree.high[0]).max()))
     most_exponent = np.finfo(dtype).maxexp - 2
-    exponent = min(-int(np.frexp(max(largest, np.finfo(np.float64).tiny))[1]), most_exponent)
+    exponent = min(-math.frexp(max(largest, float(np.finfo(np.float64).tiny)))[1], most_exponent)
     exponents = np.clip(-np.frexp(_widths(tree))[1], exponent, min(exponent + ZOOM, most_exponent))
     ready = Screen(
         np.zeros((count, m, width), np.float32),

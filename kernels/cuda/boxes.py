@@ -24,10 +24,11 @@ import numpy as np
 
 from gpuclust.core import metrics, points
 from gpuclust.core.points import Metric, Points, on_arrays
-from gpuclust.kernels.cuda import launch, nearest, scalar, tile
+from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, xp
-from gpuclust.kernels.cuda.nearest import INT32, fold, nearer, pitches, row_minima
+from gpuclust.kernels.cuda.nearest import INT32, fold, nearer, own_component, pitches, row_minima
 from gpuclust.kernels.cuda.pairwise import DevicePoints
+from gpuclust.kernels.cuda.reduce import block_minimum
 from gpuclust.kernels.cuda.scalar import terms
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
 
@@ -90,12 +91,13 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
     of_rows = row_minima(dtype, down, across)
-    smaller = nearer(dtype)
+    leave_out = own_component(dtype, down, across)
+    smaller, smallest = nearer(dtype), block_minimum(dtype)
     pool = SIDE * pitches(dtype, rows, columns)[0]
     lanes = min(32, rows)
     number = real(dtype)
     infinity, nan = dtype.type(np.inf), dtype.type(np.nan)
-    stamp = launch.stamp(metrics, nearest, points, scalar, tile)
+    stamp = launch.stamp(metrics, nearest, points, reduce, scalar, tile)
 
     @kernel(
         number[:, ::1],
@@ -166,20 +168,7 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
                 if d < low:
                     low = d
                     first = np.int64(t)
-        bounds[thread] = low
-        places[thread] = first
-        half = THREADS // 2
-        while half > 0:
-            cuda.syncthreads()
-            if thread < half:
-                d = bounds[thread + half]
-                t = places[thread + half]
-                if d < bounds[thread] or (d == bounds[thread] and t < places[thread]):
-                    bounds[thread] = d
-                    places[thread] = t
-            half //= 2
-        cuda.syncthreads()
-        first = places[0]
+        low, first, _ = smallest(low, first, first, bounds, places, places)
         column_tile = first
         begin = chunk  # of the next group of tiles, one for each thread
         k = np.int64(THREADS)  # the place in the group
@@ -187,13 +176,7 @@ def boxes_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
             column = column_tile * columns
             distances(F, sF, row, count, G, sG, column, n, weights, p, values)
             done += 1
-            for j in range(across):
-                others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
-            for i in range(down):
-                own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
-                for j in range(across):
-                    if others[j] == own:
-                        values[i, j] = infinity
+            leave_out(values, others, component_F, row, count, component_G, column, n)
             least, at = of_rows(values, pool_value, pool_index)
             if least < infinity:
                 best, which = smaller(best, which, least, label[np.uint64(column + at)])

@@ -13,8 +13,9 @@ import numpy as np
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import fill, launch
+from gpuclust.kernels.cuda import fill, launch, reduce
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real
+from gpuclust.kernels.cuda.reduce import block_minimum
 
 #: Bytes of dissimilarities that are held at a time.
 _SLAB = 1 << 14 if launch.SIMULATED else 1 << 26
@@ -28,10 +29,13 @@ def minimum_kernel(dtype: np.dtype) -> Kernel:
     """
     number = real(dtype)
     infinity = dtype.type(np.inf)
+    smallest = block_minimum(dtype)
+    stamp = launch.stamp(reduce)
 
     @kernel(number[:, ::1], INT[::1], INT[::1], number[::1])
     @named(dtype)
     def row_minimum(slab, rows, index, distance):
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         held = cuda.shared.array(THREADS, number)
         places = cuda.shared.array(THREADS, INT)
         thread = cuda.threadIdx.x & (THREADS - 1)
@@ -46,20 +50,10 @@ def minimum_kernel(dtype: np.dtype) -> Kernel:
             if value < best:
                 best = value
                 at = np.int64(y)
-        held[thread] = best
-        places[thread] = at
-        half = THREADS // 2
-        while half > 0:
-            cuda.syncthreads()
-            if thread < half:
-                other = held[thread + half]
-                if other < held[thread] or (other == held[thread] and places[thread + half] < places[thread]):
-                    held[thread] = other
-                    places[thread] = places[thread + half]
-            half //= 2
+        best, at, _ = smallest(best, at, at, held, places, places)
         if thread == 0:
-            distance[row] = held[0]
-            index[row] = places[0]
+            distance[row] = best
+            index[row] = at
 
     return row_minimum
 

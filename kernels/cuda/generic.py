@@ -20,7 +20,7 @@ from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import launch, reduce, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
-from gpuclust.kernels.cuda.reduce import Parts, blocks_for, grid_minimum, parts_signature
+from gpuclust.kernels.cuda.reduce import Parts, block_minimum, blocks_for, grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.stored import Stored
 from gpuclust.kernels.cuda.tiles import entry, tile_rows
@@ -121,7 +121,8 @@ def search_kernel(source: Source, dtype: np.dtype) -> Kernel:
     distance = source.distance
     number = real(dtype)
     infinity = dtype.type(np.inf)
-    stamp = launch.stamp(*source.modules)
+    smallest = block_minimum(dtype)
+    stamp = launch.stamp(reduce, *source.modules)
 
     @kernel(source.data, number, INT, number[::1], INT[::1], types.boolean[::1])
     @named(source.name, dtype)
@@ -138,20 +139,10 @@ def search_kernel(source: Source, dtype: np.dtype) -> Kernel:
             if value < best:
                 best = value
                 place = np.int64(k)
-        held[thread] = best
-        places[thread] = place
-        half = THREADS // 2
-        while half > 0:
-            cuda.syncthreads()
-            if thread < half:
-                other = held[thread + half]
-                if other < held[thread] or (other == held[thread] and places[thread + half] < places[thread]):
-                    held[thread] = other
-                    places[thread] = places[thread + half]
-            half //= 2
+        best, place, _ = smallest(best, place, place, held, places, places)
         if thread == 0:
-            bound[x] = held[0]
-            near[x] = places[0]
+            bound[x] = best
+            near[x] = place
             exact[x] = True
 
     return search_rows

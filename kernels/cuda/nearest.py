@@ -51,25 +51,23 @@ def nearer(dtype: np.dtype) -> Callable[..., Any]:
 
 
 @cache
-def row_fold(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
-    """The device function that folds minima of threads into those of rows, for all threads of the block.
+def fold_lines(dtype: np.dtype, lines: int, pitch: int) -> Callable[..., Any]:
+    """The device function that folds minima of threads into those of the rows, or columns, of a tile.
 
-    ``fold(pool_value, pool_index) -> (distance, column in the tile)``: what thread x0 of a row of threads found in
-    row r of the tile stands at ``x0 * pitch + r``; thread r < ``rows`` gets the minimum of row r.
+    ``fold(pool_value, pool_index) -> (distance, index in the line)``, for all threads of the block: what thread k of
+    SIDE found in row (column) r of the tile is at ``k * pitch + r``; thread r < ``lines`` gets the minimum of r.
     """
-    rows = SIDE * down
-    pitch, _ = pitches(dtype, rows, SIDE * across)
     infinity = dtype.type(np.inf)
     smaller = nearer(dtype)
 
     @inlined
-    @named(dtype, down, across)
+    @named(dtype, lines, pitch)
     def fold(pool_value, pool_index):
         thread = cuda.threadIdx.x & (THREADS - 1)
         cuda.syncthreads()
         low = infinity
         at = np.int32(0)
-        if thread < rows:
+        if thread < lines:
             for k in range(SIDE):
                 low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
         cuda.syncthreads()
@@ -87,7 +85,7 @@ def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """
     pitch, _ = pitches(dtype, SIDE * down, SIDE * across)
     infinity = dtype.type(np.inf)
-    fold = row_fold(dtype, down, across)
+    fold = fold_lines(dtype, SIDE * down, pitch)
 
     @inlined
     @named(dtype, down, across)
@@ -115,7 +113,7 @@ def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]
     columns = SIDE * across
     _, pitch = pitches(dtype, SIDE * down, columns)
     infinity = dtype.type(np.inf)
-    smaller = nearer(dtype)
+    fold = fold_lines(dtype, columns, pitch)
 
     @inlined
     @named(dtype, down, across)
@@ -132,14 +130,7 @@ def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]
                     at = np.int32(SIDE * i)
             pool_value[y0 * pitch + x0 + SIDE * j] = low
             pool_index[y0 * pitch + x0 + SIDE * j] = at + y0
-        cuda.syncthreads()
-        low = infinity
-        at = np.int32(0)
-        if thread < columns:
-            for k in range(SIDE):
-                low, at = smaller(low, at, pool_value[k * pitch + thread], pool_index[k * pitch + thread])
-        cuda.syncthreads()
-        return low, at
+        return fold(pool_value, pool_index)
 
     return minima
 
@@ -226,6 +217,30 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
 
 
 @cache
+def own_component(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+    """The device function that makes distances within a component infinite, for all threads of a tile.
+
+    ``leave_out(values, others, component_F, row, count, component_G, column, n)``: ``others`` is local, ``across``
+    long, for the components of the thread's columns.
+    """
+    infinity = dtype.type(np.inf)
+
+    @inlined
+    @named(dtype, down, across)
+    def leave_out(values, others, component_F, row, count, component_G, column, n):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        for j in range(across):
+            others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
+        for i in range(down):
+            own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
+            for j in range(across):
+                if others[j] == own:
+                    values[i, j] = infinity
+
+    return leave_out
+
+
+@cache
 def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     """Nearest point of G of another component for a tile of points of F, in one chunk of columns a block.
 
@@ -235,7 +250,7 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     distances = distance_tile(metric, weighted, dtype)
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
-    of_rows = row_minima(dtype, down, across)
+    of_rows, leave_out = row_minima(dtype, down, across), own_component(dtype, down, across)
     smaller = nearer(dtype)
     pool = SIDE * pitches(dtype, rows, columns)[0]
     number = real(dtype)
@@ -272,13 +287,7 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
         which = np.int32(-1)
         for column in range(chunk * columns, n, chunks * columns):
             distances(F, sF, row, count, G, sG, column, n, weights, p, values)
-            for j in range(across):
-                others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
-            for i in range(down):
-                own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
-                for j in range(across):
-                    if others[j] == own:
-                        values[i, j] = infinity
+            leave_out(values, others, component_F, row, count, component_G, column, n)
             low, at = of_rows(values, pool_value, pool_index)
             if low < infinity:
                 best, which = smaller(best, which, low, np.int32(column + at))

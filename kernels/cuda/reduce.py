@@ -29,6 +29,38 @@ def grid_sync():
 
 
 @cache
+def block_minimum(dtype: np.dtype) -> Any:
+    """The device function ``minimum(value, key, place, held, keys, places)`` for all threads of a block.
+
+    All get the smallest (value, key) and its place. ``held``, ``keys`` and ``places`` are shared, THREADS long; where
+    the key is the place, both may be one array.
+    """
+
+    @device
+    @named(dtype)
+    def minimum(value, key, place, held, keys, places):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        cuda.syncthreads()  # before these arrays are used again
+        held[thread] = value
+        keys[thread] = key
+        places[thread] = place
+        half = THREADS // 2
+        while half > 0:
+            cuda.syncthreads()
+            if thread < half:
+                other = held[thread + half]
+                if other < held[thread] or (other == held[thread] and keys[thread + half] < keys[thread]):
+                    held[thread] = other
+                    keys[thread] = keys[thread + half]
+                    places[thread] = places[thread + half]
+            half //= 2
+        cuda.syncthreads()
+        return held[0], keys[0], places[0]
+
+    return minimum
+
+
+@cache
 def grid_minimum(dtype: np.dtype) -> Any:
     """The device function ``minimum(value, key, place, held, keys, places, parts, part_keys, part_places, turn)``.
 
@@ -39,30 +71,15 @@ def grid_minimum(dtype: np.dtype) -> Any:
     One synchronisation of the grid.
     """
 
+    of_block = block_minimum(dtype)
+
     @device
     @named(dtype)
     def minimum(value, key, place, held, keys, places, parts, part_keys, part_places, turn):
         thread = cuda.threadIdx.x & (THREADS - 1)
         blocks = cuda.gridDim.x
         for stage in range(2):
-            cuda.syncthreads()  # before these arrays are used again
-            held[thread] = value
-            keys[thread] = key
-            places[thread] = place
-            half = THREADS // 2
-            while half > 0:
-                cuda.syncthreads()
-                if thread < half:
-                    other = held[thread + half]
-                    if other < held[thread] or (other == held[thread] and keys[thread + half] < keys[thread]):
-                        held[thread] = other
-                        keys[thread] = keys[thread + half]
-                        places[thread] = places[thread + half]
-                half //= 2
-            cuda.syncthreads()
-            value = held[0]
-            key = keys[0]
-            place = places[0]
+            value, key, place = of_block(value, key, place, held, keys, places)
             if stage == 0:
                 if thread == 0:
                     parts[turn, cuda.blockIdx.x] = value

@@ -117,19 +117,8 @@ def merge_kernel(method: methods.Method, dtype: np.dtype) -> Kernel:
                 band[start + base * TILE + k] = value
                 chunk[r, c] = value
             cuda.syncthreads()
-            row = tile_row * TILE + base
-            column = tile_column * TILE
             low, which = reduce(
-                chunk,
-                part_value,
-                part_index,
-                row,
-                column,
-                ids,
-                low,
-                which,
-                values[tile_column],
-                indices[tile_column],
+                chunk, part_value, part_index, tile_row, tile_column, base, ids, low, which, values, indices
             )
         slot = tile_row if tile_row != tile_column else rows
         finish(share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot])

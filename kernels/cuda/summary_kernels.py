@@ -12,7 +12,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, nearest, reduce, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
-from gpuclust.kernels.cuda.nearest import column_minima, nearer, pitches, row_fold, row_minima
+from gpuclust.kernels.cuda.nearest import column_minima, fold_lines, nearer, pitches, row_minima
 from gpuclust.kernels.cuda.reduce import grid_minimum, parts_signature
 from gpuclust.kernels.cuda.scalar import arithmetic, terms, translated
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
@@ -37,7 +37,8 @@ def search_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
     of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
-    fold, pitch = row_fold(dtype, down, across), pitches(dtype, rows, columns)[0]
+    pitch = pitches(dtype, rows, columns)[0]
+    fold = fold_lines(dtype, rows, pitch)
     smaller = nearer(dtype)
     pool = SIDE * max(pitches(dtype, rows, columns))
     number = real(dtype)

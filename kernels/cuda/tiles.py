@@ -56,18 +56,20 @@ def entry(x, y, rows):
 def reduce_chunk(dtype: np.dtype) -> Any:
     """The device function that takes a chunk of a tile into the minima of its rows and columns.
 
-    ``reduce(chunk, part_value, part_index, row, column, ids, low, which, values, indices)``: for all threads of a
-    block, when ``chunk`` (CHUNK, PITCH) is complete. The nearest column of each row (row + r) is written to
-    ``values`` and ``indices``, one slot of the minima; ``low, which`` are the minimum so far of the thread's column
-    and its row, and are returned. Equal values are decided by ``ids``. ``part_value`` and ``part_index`` are shared,
-    (CHUNK, PARTS).
+    ``reduce(chunk, part_value, part_index, tile_row, tile_column, base, ids, low, which, values, indices)``: for all
+    threads of a block, when ``chunk`` (CHUNK, PITCH), the rows of the tile from ``base`` on, is complete. The nearest
+    column of each row is written to its slot, ``tile_column``, of ``values`` and ``indices``; ``low, which`` are the
+    minimum so far of the thread's column and its row, and are returned. Equal values are decided by ``ids``.
+    ``part_value`` and ``part_index`` are shared, (CHUNK, PARTS).
     """
     infinity = dtype.type(np.inf)
 
     @device
     @named(dtype)
-    def reduce(chunk, part_value, part_index, row, column, ids, low, which, values, indices):
+    def reduce(chunk, part_value, part_index, tile_row, tile_column, base, ids, low, which, values, indices):
         thread = cuda.threadIdx.x & (THREADS - 1)
+        row = tile_row * TILE + base
+        column = tile_column * TILE
         r = thread // PARTS
         part = thread & (PARTS - 1)
         best = infinity
@@ -88,8 +90,8 @@ def reduce_chunk(dtype: np.dtype) -> Any:
                 if value < best or (value == best and at >= 0 and ids[other] < ids[at]):
                     best = value
                     at = other
-            values[row + r] = best
-            indices[row + r] = at
+            values[tile_column, row + r] = best
+            indices[tile_column, row + r] = at
         c = thread & (TILE - 1)
         for k in range(CHUNK // SHARES):
             r = thread // TILE + SHARES * k
@@ -165,19 +167,8 @@ def minima_kernel(dtype: np.dtype) -> Kernel:
                     value = -infinity
                 chunk[r, c] = value
             cuda.syncthreads()
-            row = tile_row * TILE + base
-            column = tile_column * TILE
             low, which = reduce(
-                chunk,
-                part_value,
-                part_index,
-                row,
-                column,
-                ids,
-                low,
-                which,
-                values[tile_column],
-                indices[tile_column],
+                chunk, part_value, part_index, tile_row, tile_column, base, ids, low, which, values, indices
             )
         slot = tile_row if tile_row != tile_column else rows
         finish(share_value, share_index, tile_column * TILE, ids, low, which, values[slot], indices[slot])

@@ -16,13 +16,13 @@ if find_spec("numba_cuda") is None:
 import gpuclust
 from gpuclust.core import metrics, preparation
 from gpuclust.core.points import on_arrays
-from gpuclust.kernels.cuda import boxes, launch, nearest
+from gpuclust.kernels.cuda import boxes, launch, nearest, scalar
 from gpuclust.kernels.cuda.tile import geometry
 
 pytestmark = ON_DEVICE
 
 N = 43 if SIMULATED else 700
-FORMS = [(metric.name, weighted) for metric, weighted, dtype in boxes.scalar.forms() if metric.euclidean_like]
+FORMS = [(metric.name, weighted) for metric, weighted, dtype in scalar.forms() if metric.euclidean_like]
 FORMS = sorted(set(FORMS))
 
 

@@ -85,6 +85,7 @@ def test_most_families_of_kernels_were_launched(launched):
         "pairwise",
         "rounds",
         "spanning",
+        "summary_chain",
         "summary_kernels",
         "tiles",
     }

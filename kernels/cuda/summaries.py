@@ -22,11 +22,8 @@ from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import boxes, launch, nearest
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
-from gpuclust.kernels.cuda.summary_kernels import (
-    chain_kernel,
-    search_kernel,
-    unite_kernel,
-)
+from gpuclust.kernels.cuda.summary_chain import chain_kernel
+from gpuclust.kernels.cuda.summary_kernels import search_kernel, unite_kernel
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Bytes of minima of columns that are held at a time.

@@ -111,8 +111,13 @@ def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["card"]:
+        from benchmarks.card.run import main as card
+
+        card(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
-    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)} (the default); gpu")
+    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)} (the default); gpu; card [-h]")
     parser.add_argument("--n", type=int, help="observations, instead of each case's own")
     parser.add_argument("--peers", help="comma-separated; all that are installed by default")
     parser.add_argument("--threads", type=int, help="threads gpuclust may use")

@@ -25,6 +25,7 @@ Adelie,Torgersen,39.5,17.4,186,3800,female
 Adelie,Torgersen,NA,NA,NA,NA,NA
 Chinstrap,Dream,46.5,17.9,192,3500,female
 Gentoo,Biscoe,46.1,13.2,211,4500,
+Gentoo,Biscoe,50,16.3,230,5700,male
 """
 WINE = "class,alcohol,malic_acid,proline\n" + "".join(
     f"{1 + i // 4},{14 - 0.1 * i:.2f},{1 + 0.3 * (i % 4):.2f},{1000 - 7 * i}\n" for i in range(12)
@@ -60,7 +61,7 @@ TEXTS: dict[str, tuple[Content, Read | Refused]] = {
     ),
     "penguins.csv": (
         PENGUINS,
-        Read((4, 4), said=("1 row with missing values left out (--missing error refuses them, mean and median",)),
+        Read((5, 4), said=("1 row with missing values left out (--missing error refuses them, mean and median",)),
     ),
     "gaps.csv": (
         "a,b,c\n1,2,3\n4,,6\n7,,9.5\n",
@@ -69,19 +70,23 @@ TEXTS: dict[str, tuple[Content, Read | Refused]] = {
     "penguins.csv missing=drop": (
         PENGUINS,
         Read(
-            (4, 4),
-            ["Adelie", "Adelie", "Chinstrap", "Gentoo"],
+            (5, 4),
+            None,
             ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"],
             [39.1, 18.7, 181, 3750],
-            ("row names from column 'species'", "left out (text): island, sex", "1 row with missing values left out"),
+            ("no row names", "left out (text): species, island, sex", "1 row with missing values left out"),
             options={"missing": "drop"},
         ),
     ),
     "penguins.csv missing=median": (
         PENGUINS,
-        Read((5, 4), said=("4 missing values filled in by median",), options={"missing": "median"}),
+        Read((6, 4), said=("4 missing values filled in by median",), options={"missing": "median"}),
     ),
-    "wine.csv": (WINE, Read((12, 4), warned="column 'class' may hold known classes .*--exclude class")),
+    "wine.csv": (WINE, Read((12, 3), said=("left out (known classes): class",))),
+    "wine.csv columns": (
+        WINE,
+        Read((12, 2), columns=["class", "proline"], options={"columns": ["class", "proline"]}),
+    ),
     "wine.csv exclude=class": (
         WINE,
         Read((12, 3), columns=["alcohol", "malic_acid", "proline"], options={"exclude": ["class"]}),

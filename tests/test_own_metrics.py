@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import haversine_distances, nan_euclidean_distance
 
 import gpuclust
 from gpuclust.app.data.files import read_points
-from gpuclust.app.job.job import Job, warn_of_degrees
+from gpuclust.app.job.job import Job, warn_of_degrees, warn_of_scales
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 from gpuclust.errors import ClusterWarning
 from gpuclust.hierarchy import fclusterdata
@@ -131,3 +131,19 @@ def test_the_command_line_warns_of_degrees(tmp_path):
         warn_of_degrees(Job(str(path), tmp_path), data)
     warn_of_degrees(Job(str(path), tmp_path, metric="haversine_degrees"), data)
     warn_of_degrees(Job(str(path), tmp_path), read_points(path, columns=["Latitude", "size"]))
+
+
+def test_the_command_line_warns_of_a_column_that_decides_alone(tmp_path):
+    path = tmp_path / "wine.csv"
+    path.write_text("alcohol,hue,proline\n14.2,1.04,1065\n13.2,1.05,1050\n12.4,0.7,380\n13.9,0.9,1280\n")
+    data = read_points(path)
+    with pytest.warns(ClusterWarning, match=r"'proline' varies \d+ times as .*--standardize zscore"):
+        warn_of_scales(Job(str(path), tmp_path), data)
+    for other in (
+        {"standardize": "zscore"},
+        {"metric": "cosine"},
+        {"metric": "seuclidean"},
+        {"weights": (1, 1, 1e-4)},
+    ):
+        warn_of_scales(Job(str(path), tmp_path, **other), data)
+    warn_of_scales(Job(str(path), tmp_path), read_points(path, columns=["alcohol", "hue"]))

@@ -49,8 +49,6 @@ def test_identifiers_are_features_where_they_are_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("heading", "classes", "warned"),
     [
-        ("class", [2, 7, 2, 7], True),
-        ("target", [0, 1, 0, 0], True),
         ("count", [0, 1, 0, 0], False),
         ("count", [0] * 5 + [1] * 5 + [2] * 5, True),  # numbered runs of rows, in the last column
         ("count", [0] * 5 + [1] * 5 + [2] * 4 + [0], False),
@@ -64,10 +62,46 @@ def test_known_classes_are_warned_of(tmp_path, heading, classes, warned):
         warnings.simplefilter("always")
         assert read_points(path).columns == ["a", heading]
     messages = [str(warning.message) for warning in said]
-    assert any(f"give --exclude {heading}" in text or f"--exclude {heading}" in text for text in messages) == (
-        warned or heading == "class"
-    )
+    assert any(f"--exclude {heading}" in text for text in messages) == (warned or heading == "class")
     assert any("known classes" in text for text in messages) == warned
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(("heading", "classes"), [("class", [2, 7, 2, 7]), ("target", [0, 1, 0, 0])])
+def test_known_classes_are_left_out(tmp_path, heading, classes, kind):
+    columns = {"a": [0.5, 1.5, 2.5, 0.5], heading: classes}
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        rows = "".join(f"{a},{number}\n" for a, number in zip(*columns.values(), strict=True))
+        write(path, f"a,{heading}\n{rows}")
+    else:
+        arrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(arrow.table(columns), path)
+    found = read_points(path)
+    assert found.columns == ["a"]
+    assert f"left out (known classes): {heading}" in found.how
+    assert read_points(path, columns=["a", heading]).columns == ["a", heading]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_texts_that_repeat_name_no_rows(tmp_path, kind):
+    """The first column of penguins.csv is the species; that of a table of genes may have some names twice."""
+
+    def read(heading: str, names: list[str]):
+        columns = {heading: names, "a": [0.5 + i for i in range(len(names))]}
+        path = tmp_path / f"t.{kind}"
+        if kind == "csv":
+            write(path, f"{heading},a\n" + "".join(f"{n},{a}\n" for n, a in zip(*columns.values(), strict=True)))
+        else:
+            arrow = pytest.importorskip("pyarrow")
+            pytest.importorskip("pyarrow.parquet").write_table(arrow.table(columns), path)
+        return read_points(path)
+
+    kinds = ["Adelie"] * 3 + ["Gentoo"] * 3
+    assert read("species", kinds).names is None
+    assert "left out (text): species" in read("species", kinds).how.replace("large_string", "text")
+    assert read("gene", kinds).names == kinds  # said to be names
+    assert read("of", [*"abcdd"]).names == [*"abcdd"]
 
 
 def test_what_the_first_lines_do_not_show(tmp_path):

@@ -20,7 +20,7 @@ from gpuclust.app.data.arrow_sizes import batch_size
 from gpuclust.app.data.column_types import is_numeric, name_of, numbers
 from gpuclust.app.data.opening import check_size, damage_of, open_regular
 from gpuclust.app.data.reading import Reading, Table, describe
-from gpuclust.app.data.table_cells import names_rows
+from gpuclust.app.data.table_cells import names_rows, repeats
 from gpuclust.app.data.table_columns import identifiers, place_of_index, select_columns
 from gpuclust.errors import ClusterWarning, InputFileError, warn
 
@@ -102,7 +102,7 @@ def read_columnar(path: Path, reading: Reading = Reading()) -> Table:  # noqa: B
             warn(f"{path}: {doubt}", ClusterWarning)
         if identified.kept is not None:
             kept = identified.kept
-            left_out["identifiers"] = [title for title, stays in zip(titles, kept, strict=True) if not stays]
+            left_out |= identified.left_out
             titles = [title for title, stays in zip(titles, kept, strict=True) if stays]
             values = values[:, kept]
     values = np.ascontiguousarray(values)
@@ -140,7 +140,7 @@ def _naming(arrow: Any, table: Any) -> int | None:
     if arrow.types.is_dictionary(kind):
         kind = kind.value_type
     if name_of(arrow, kind) == "text":
-        return 0
+        return None if not names_rows(heads[0]) and repeats(len(table.column(0).unique()), table.num_rows) else 0
     if len(heads) < 2 or not names_rows(heads[0]) or not _is_whole(arrow, table, 0):
         return None
     return 0 if len(table.column(0).unique()) == table.num_rows > 0 else None

@@ -107,6 +107,11 @@ def is_class(heading: str) -> bool:
     return _CLASS.fullmatch(heading) is not None
 
 
+def repeats(different: int, rows: int) -> bool:
+    """Whether texts, of which this many are different, group the rows rather than name them."""
+    return 2 * different <= rows
+
+
 def are_names(cells: Sequence[str]) -> bool:
     """Whether a column holds names: text without numbers, or at least as many words as other cells.
 

@@ -86,19 +86,22 @@ class Identifiers(NamedTuple):
     ----------
     kept : ndarray of bool, or None
         Columns that are features; None if all are.
+    left_out : dict
+        Headings of the others, by reason.
     doubts : list of str
         Warnings about columns that are used although they may be none.
     """
 
     kept: NDArray[np.bool_] | None
+    left_out: dict[str, list[str]]
     doubts: list[str]
 
 
 def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]) -> Identifiers:
     """Find columns that number, identify or classify the rows.
 
-    Integers under a heading such as ``gene_id`` that are all different, or all equal, are no features. What is less
-    certain is used with a warning.
+    Integers under a heading such as ``gene_id`` that are all different, or all equal, are no features. Nor are those
+    of few different values under a heading such as ``class``. What is less certain is used with a warning.
 
     Parameters
     ----------
@@ -109,8 +112,9 @@ def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]
         Columns of integers.
     """
     kept, doubts = np.ones(len(heads), dtype=bool), []
+    left_out: dict[str, list[str]] = {}
     if values.shape[1] < 2 or len(values) < 2 or _are_distances(values):
-        return Identifiers(None, [])
+        return Identifiers(None, {}, [])
     for column in whole:
         numbers, heading = values[:, column], heads[column]
         different = len(np.unique(numbers))
@@ -120,33 +124,39 @@ def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]
         certain = names_rows(heading) and (heading.lower() == "index" or not heading.lower().endswith("index"))
         if certain and different in (1, len(numbers)):
             kept[column] = False
+            left_out.setdefault("identifiers", []).append(heading)
         elif counts or names_rows(heading) or (may_name_rows(heading) and different == len(numbers)):
             why = "numbers the rows" if counts else "has the heading of identifiers"
             doubts.append(
                 f"column {which} {why}, and is used as a feature: leave it out by --exclude {heading}, or give "
                 f"--index {heading} if it names the rows, --index none if it is a feature"
             )
-        elif _classifies(numbers, heading, different, column in (0, len(heads) - 1)):
+        elif not _may_classify(different, len(numbers)):
+            continue
+        elif is_class(heading):
+            kept[column] = False
+            left_out.setdefault("known classes", []).append(heading)
+        elif column in (0, len(heads) - 1) and _numbers_runs(numbers, different):
             doubts.append(
                 f"column {which} may hold known classes of the rows ({different} different numbers), and is used as "
                 f"a feature: leave it out by --exclude {heading}"
             )
     if not kept.any():
-        kept[:] = True
-    return Identifiers(None if kept.all() else kept, doubts)
+        return Identifiers(None, {}, doubts)
+    return Identifiers(None if kept.all() else kept, left_out, doubts)
 
 
-def _classifies(numbers: NDArray[Any], heading: str, different: int, outer: bool) -> bool:
-    """Whether a column of integers holds classes of the rows, by its heading or because it numbers runs of rows."""
-    if not 2 <= different <= _MOST_CLASSES or 2 * different > len(numbers):
-        return False
-    if is_class(heading):
-        return True
+def _may_classify(different: int, rows: int) -> bool:
+    """Whether a column with this number of different values may hold classes of the rows."""
+    return 2 <= different <= _MOST_CLASSES and 2 * different <= rows
+
+
+def _numbers_runs(numbers: NDArray[Any], different: int) -> bool:
+    """Whether integers number runs of rows, 0, ..., 0, 1, ..., 1, 2, ..."""
     runs = 1 + np.count_nonzero(np.diff(numbers)) == different
     first = numbers.min()
-    return bool(outer and runs and first in (0, 1) and numbers.max() == first + different - 1) and (
-        len(numbers) >= _ROWS_A_CLASS * different
-    )
+    numbered = runs and first in (0, 1) and numbers.max() == first + different - 1
+    return bool(numbered and len(numbers) >= _ROWS_A_CLASS * different)
 
 
 def _are_distances(values: NDArray[Any]) -> bool:

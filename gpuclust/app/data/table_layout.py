@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gpuclust.app.data.number_style import ALL, PLAIN, Style, choose
-from gpuclust.app.data.table_cells import EMPTY, INFINITE, MISSING, NUMBER, TEXT, are_names, kind, names_rows
+from gpuclust.app.data.table_cells import EMPTY, INFINITE, MISSING, NUMBER, TEXT, are_names, kind, names_rows, repeats
 from gpuclust.app.data.table_columns import place_of_index
 from gpuclust.app.data.table_header import first_line_is_header
 from gpuclust.app.data.table_kinds import ColumnKinds
@@ -251,8 +251,11 @@ def _naming(
     if len(columns) < 2:
         return None, False
     first = columns[0]
-    if shorter or (heads is not None and heads[0] == "") or are_names(first):
+    if shorter or (heads is not None and heads[0] == ""):
         return 0, False
+    if are_names(first):
+        named = heads is not None and names_rows(heads[0])
+        return (0 if named or not repeats(len(set(first)), len(first)) else None), False
     if heads is None or not names_rows(heads[0]) or not first:
         return None, False
     if any(kind(cell) == TEXT for cell in first):

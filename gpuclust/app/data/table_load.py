@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.number_style import PLAIN
 from gpuclust.app.data.opening import rows_that_fit
 from gpuclust.app.data.reading import Reading
-from gpuclust.app.data.table_cells import are_names, to_number
+from gpuclust.app.data.table_cells import are_names, repeats, to_number
 from gpuclust.app.data.table_faults import FILL, find_fault, rows_of
 from gpuclust.app.data.table_kinds import ColumnKinds, converter
 from gpuclust.app.data.table_layout import Layout
@@ -84,7 +84,8 @@ def _names_after_all(text: TextFile, layout: Layout, reading: Reading) -> bool:
     if 0 in layout.excluded:
         return False
     with text.open() as file:
-        return are_names([row[0] for _, row in rows_of(file, layout) if row[0]])
+        cells = [row[0] for _, row in rows_of(file, layout) if row[0]]
+    return are_names(cells) and not repeats(len(set(cells)), len(cells))
 
 
 def _identify(names: Sequence[str]) -> bool:

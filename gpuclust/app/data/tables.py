@@ -97,7 +97,7 @@ def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
         found = identifiers(values, headings, [i for i, cell in enumerate(cells) if cell in layout.whole])
         doubts += found.doubts
         if found.kept is not None:
-            left_out["identifiers"] = [name for name, kept in zip(headings, found.kept, strict=True) if not kept]
+            left_out |= found.left_out
             values = np.ascontiguousarray(values[:, found.kept])
             cells = [cell for cell, kept in zip(cells, found.kept, strict=True) if kept]
     for doubt in doubts:

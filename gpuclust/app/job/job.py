@@ -76,6 +76,31 @@ def warn_of_degrees(job: Job, data: DataSet) -> None:
         )
 
 
+#: A column is told that varies this many times as much as the median one, among at most `_MOST_COLUMNS` with names.
+_DOMINANT, _MOST_COLUMNS = 30, 50
+
+
+def warn_of_scales(job: Job, data: DataSet) -> None:
+    """Warn of a column that alone decides about distances, as one in grams beside others in millimetres."""
+    values = data.values
+    if data.columns is None or values.ndim == 1 or not 2 <= values.shape[1] <= _MOST_COLUMNS:
+        return
+    metric: metrics.Metric = metrics.resolve(job.metric)  # type: ignore[assignment]
+    weighs = metric.euclidean_like and metric.shift and "w" in metric.parameters  # seuclidean scales by itself
+    if not weighs or job.standardize or job.weights or job.pca:
+        return
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite deviations are refused by the linkage
+        spread = values.std(axis=0)
+    column, median = int(spread.argmax()), float(np.median(spread))
+    if median > 0 and np.isfinite(spread).all() and spread[column] > _DOMINANT * median:
+        times = f"{spread[column] / median:.0f} times"
+        warn(
+            f"{data.path}: column {data.columns[column]!r} varies {times} as much as the median column, and decides "
+            "about distances nearly alone; --standardize zscore gives columns equal weight",
+            ClusterWarning,
+        )
+
+
 def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
     limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)

@@ -24,7 +24,7 @@ from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
 from gpuclust.app.job.exports import EXPORTS, write_export
-from gpuclust.app.job.job import Job, check_fits, cut, load, scaled, warn_of_degrees
+from gpuclust.app.job.job import Job, check_fits, cut, load, scaled, warn_of_degrees, warn_of_scales
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
 from gpuclust.app.job.results import (
     PICTURES,
@@ -130,6 +130,7 @@ def run(
             data = load(job)
             check_fits(job, data)
             warn_of_degrees(job, data)
+            warn_of_scales(job, data)
             if ";" in data.how:  # more than the shape: an array is read as it is
                 observer.read(data.how)
             source.check_unchanged()

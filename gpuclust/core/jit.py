@@ -47,7 +47,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     If neither the install folder nor the user's cache folder can be written, or if others can write there, functions
     are not cached.
     """
-    kernel = njit(nogil=True, error_model="numpy")(function)
+    kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     kernel.compile = heeding_ctrl_c(kernel.compile)
     with suppress(RuntimeError):  # "no locator available"
         if has_place(function.__code__.co_filename):
@@ -91,7 +91,7 @@ def uncounted(function: Callable[..., Any]) -> Any:
     Counting takes an atomic operation for every slice whose count Numba cannot remove, which was measured to be most
     of the time of loops of a few hundred nanoseconds.
     """
-    return register_jitable(_nrt=False)(function)
+    return register_jitable(_nrt=False, no_cfunc_wrapper=True)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -99,7 +99,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
     Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
     """
-    return register_jitable(_nrt=False, forceinline=True)(function)
+    return register_jitable(_nrt=False, forceinline=True, no_cfunc_wrapper=True)(function)
 
 
 @cache

@@ -98,8 +98,8 @@ class Chain:
             *np.empty((2, n), np.int64),
         )
         live = rows.size[rows.ids >= 0]
-        self.kernels = _kernels(method, dtype)
-        self.state = rows, progress, tree, self.walks, live.min(), live.sum()
+        self.kernels = _kernels(method, dtype, self.walks)
+        self.state = rows, progress, tree, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
         """See `gpuclust.core.backend.Stored.chain`; a call takes well below a second, for Ctrl-C."""
@@ -129,7 +129,7 @@ class Chain:
 
 
 @cache
-def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     between, compared, join = pair.between, pair.compared, pair.join
@@ -194,7 +194,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
     def update(rows, progress, x, largest, values, which):
         """Update the list of x; return whether it proves that its first entry is the nearest."""
         centers, _, size, _, _, near, held, limit = rows
-        left_out = gather(rows, progress, x, x, -1, values, which)
+        left_out = gather(rows, progress, x, x, np.int64(-1), values, which)
         most = limit_now(rows, progress, x, largest)
         if left_out < np.inf:
             most = min(most, lowered(left_out, centers[x], size[x], largest, 1))
@@ -209,8 +209,8 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
         return True
 
     @uncounted
-    @named(method.name, dtype)
-    def search(rows, progress, tree, walks, x, largest, out, scratch, stack, bounds):
+    @named(method.name, dtype, walks)
+    def search(rows, progress, tree, x, largest, out, scratch, stack, bounds):
         """Fill the list of x from computed dissimilarities."""
         centers, low, size, scatter, ids, near, held, limit = rows
         entry_id, gone, features = progress[1], progress[6], progress[7]
@@ -270,8 +270,8 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             fit_children(node, low, high, least_size, least_scatter)
 
     @uncounted
-    @named(method.name, dtype)
-    def move(rows, progress, tree, walks, a, b):
+    @named(method.name, dtype, walks)
+    def move(rows, progress, tree, a, b):
         """Update the boxes, or the transposed centroids, after a has taken in b."""
         centers, ids = rows[0], rows[4]
         gone, features = progress[6], progress[7]
@@ -283,17 +283,44 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
             for k in range(centers.shape[1]):
                 features[k, a] = centers[a, k]
 
+    # The steps of the chain are called from here only: Numba compiles a function anew for callers with other options.
+    @uncounted
+    @named(method.name, dtype, walks)
+    def unite(rows, progress, tree, a, b, smallest, largest, new_id, values, which):
+        """Merge the clusters in rows a and b, and make the list of the union; returns their dissimilarity."""
+        centers, low, size, scatter, ids, _, _, limit = rows
+        parent, _, level, set_at, _, count, _, _, _, _, _, _ = progress
+        height = compared(centers, low, size, scatter, a, b)
+        ours = limit_now(rows, progress, a, largest)
+        theirs = limit_now(rows, progress, b, largest)
+        most = united(ours, theirs, height, size[a], size[b], smallest, largest)
+        join(centers, low, size, scatter, a, b)
+        if counted:
+            size[a] += size[b]
+        ids[a], ids[b] = new_id, -1
+        parent[b] = a
+        level[a] = max(level[a], level[b]) + 1
+        count[0] += 1
+        count[1] = max(count[1], level[a])
+        count[2] -= 1
+        move(rows, progress, tree, a, b)
+        left_out = gather(rows, progress, a, a, b, values, which)
+        if left_out < np.inf:
+            most = min(most, lowered(left_out, centers[a], size[a], largest, 1))
+        limit[a], set_at[a] = most, count[0]
+        return height
+
     @compiled
-    @named(method.name, dtype)
-    def chain(rows, progress, tree, walks, smallest, largest, next_id, pairs, heights):
+    @named(method.name, dtype, walks)
+    def chain(rows, progress, tree, smallest, largest, next_id, pairs, heights):
         """Returns the number of rows searched, -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
-        centers, low, size, scatter, ids, near, held, limit = rows
-        parent, _, level, set_at, known_at, count, _, _, inner, outer, link, link_id = progress
+        ids, near, held = rows[4:7]
+        known_at, count, inner, outer, link, link_id = progress[4], progress[5], *progress[8:]
         n, listed = near.shape
-        out, scratch = np.empty(BLOCK, centers.dtype), np.empty(BLOCK, centers.dtype)
-        values, which = np.empty(2 * listed, centers.dtype), np.empty(2 * listed, np.int64)
-        stack, bounds = np.empty(64, np.int64), np.empty(64, centers.dtype)
+        out, scratch = np.empty(BLOCK, held.dtype), np.empty(BLOCK, held.dtype)
+        values, which = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64)
+        stack, bounds = np.empty(64, np.int64), np.empty(64, held.dtype)
         length = count[4]
         scans = 0
         for done in range(heights.size):
@@ -312,7 +339,7 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                     z = x if side == 0 else y
                     if known_at[z] != count[0]:
                         if not update(rows, progress, z, largest, values, which):
-                            search(rows, progress, tree, walks, z, largest, out, scratch, stack, bounds)
+                            search(rows, progress, tree, z, largest, out, scratch, stack, bounds)
                             scans += 1
                         if near[z, 0] < 0 or not held[z, 0] < np.inf:
                             return -1  # every dissimilarity has overflowed
@@ -326,32 +353,15 @@ def _kernels(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Calla
                 length += 1
             a, b = (x, y) if outer[x] < outer[y] else (y, x)
             pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
-            heights[done] = compared(centers, low, size, scatter, a, b)
-            ours = limit_now(rows, progress, a, largest)
-            theirs = limit_now(rows, progress, b, largest)
-            most = united(ours, theirs, heights[done], size[a], size[b], smallest, largest)
-            join(centers, low, size, scatter, a, b)
-            if counted:
-                size[a] += size[b]
-            ids[a], ids[b] = next_id + done, -1
-            parent[b] = a
-            level[a] = max(level[a], level[b]) + 1
-            count[0] += 1
-            count[1] = max(count[1], level[a])
-            count[2] -= 1
-            move(rows, progress, tree, walks, a, b)
-            left_out = gather(rows, progress, a, a, b, values, which)
-            if left_out < np.inf:
-                most = min(most, lowered(left_out, centers[a], size[a], largest, 1))
-            limit[a], set_at[a] = most, count[0]
+            heights[done] = unite(rows, progress, tree, a, b, smallest, largest, next_id + done, values, which)
             if count[2] == 1:
                 break
         count[4] = length
         return scans
 
     @compiled
-    @named(method.name, dtype)
-    def settle(rows, progress, tree, walks, smallest, largest):
+    @named(method.name, dtype, walks)
+    def settle(rows, progress, tree, smallest, largest):
         stamp  # noqa: B018
         ids, near = rows[4], rows[5]
         values, which = np.empty(2 * near.shape[1], rows[0].dtype), np.empty(2 * near.shape[1], np.int64)

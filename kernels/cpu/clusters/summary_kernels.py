@@ -350,7 +350,8 @@ def kernels(method: Method, dtype: np.dtype) -> Kernels:
                 while not values[count - 1] < most:
                     count -= 1
             limit[row] = most
-            near[row, :count], held[row, :count] = which[:count], values[:count]
-            near[row, count:], held[row, count:] = -1, np.inf
+            for entry in range(listed):  # slices that are assigned compile for 2 s
+                here = entry < count
+                near[row, entry], held[row, entry] = which[entry] if here else -1, values[entry] if here else np.inf
 
     return Kernels(unite, carry)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core.jit import compiled, ranges, run, uncounted
 
@@ -141,12 +140,24 @@ def longest_side(low, high):
     return side
 
 
-@register_jitable
+@uncounted
+def sort(values):
+    """Insertion sort: NumPy's sort, for the few points of a leaf, compiles for a second."""
+    for place in range(1, values.size):
+        value = values[place]
+        at = place
+        while at > 0 and values[at - 1] > value:
+            values[at] = values[at - 1]
+            at -= 1
+        values[at] = value
+
+
+@uncounted
 def split(features, order, keys, low, high, depth, node):
     """Split a node whose box is known, or sort it if it is a leaf."""
     begin, end = span(node, order.size)
     if node + 1 >= 1 << depth:
-        order[begin:end].sort()
+        sort(order[begin:end])
         return
     values = features[longest_side(low[node], high[node])]
     for place in range(begin, end):

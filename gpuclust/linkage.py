@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def linkage(
     linkage are SciPy's bits; if no two dissimilarities are equal those of complete linkage are too, and those of the
     others agree to 1e-12. If some are equal the tree is not unique, and neither are its heights, except for single
     linkage: a pair of the smallest dissimilarity is merged at each step, the same one in each run, for any number of
-    threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to 512 points, has SciPy's
+    threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to 1,024 points, has SciPy's
     rows even then; for more points rows of equal height are ordered by the (smaller, larger) end of the edge of the
     spanning tree.
 
@@ -282,8 +283,14 @@ def compute(
                 job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
             )
             merges = run.unscaled(algorithm.run(run))
-            if not np.logical_and.reduce(np.isfinite(merges.heights)):
+            lowest = np.minimum.reduce(merges.heights)
+            if not -inf < lowest <= np.maximum.reduce(merges.heights) < inf:
                 raise overflow(job.dtype)
+            if lowest < 0:
+                raise ValueError(
+                    f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
+                    f"{lowest}."
+                )
             report(n - 1)
         return merges
 
@@ -294,11 +301,6 @@ def compute(
         if pair is None:
             raise
         raise NotFinite(f"{pair} {error}") from None
-    if np.minimum.reduce(merges.heights) < 0:
-        raise ValueError(
-            f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
-            f"{merges.heights.min()}."
-        )
     merged = time.perf_counter()
     Z = assemble(merges)
     if optimal_ordering:

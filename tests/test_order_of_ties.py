@@ -1,6 +1,6 @@
 """Single linkage of equal distances: heights are SciPy's bits by every algorithm; the order of rows.
 
-For condensed distances, and up to 512 points, rows are SciPy's. For more points they are ordered by (length, smaller
+For condensed distances, and up to 1,024 points, rows are SciPy's. For more points they are ordered by (length, smaller
 end, larger end) of the spanning tree's edges.
 """
 

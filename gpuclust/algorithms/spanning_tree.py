@@ -16,7 +16,7 @@ from gpuclust.core.sizes import BY_TREE, LISTED, TREE_FEATURES
 from gpuclust.errors import overflow
 
 #: Up to this number of points all distances are computed and stored first: cheaper than rounds of searches.
-SMALL = 512
+SMALL = 1024
 
 _REASON = "Single linkage is the minimum spanning tree: no matrix is stored."
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -284,5 +285,11 @@ def select(device: str = "auto") -> Backend:
             raise devices.unavailable(device, lack)
         if device.number >= len(devices.cards()):
             raise devices.no_such_card(device)
-    module = import_module(REGISTRY[device.family])
-    return cast(Backend, module.backend(device.number) if device.on_gpu else module.backend())
+    if device.on_gpu:
+        return cast(Backend, import_module(REGISTRY[device.family]).backend(device.number))
+    return _on_host(device.family)
+
+
+@cache
+def _on_host(family: str) -> Backend:
+    return cast(Backend, import_module(REGISTRY[family]).backend())

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -69,10 +69,9 @@ def brief(kernel: Any, steps: int) -> Any:
     return kernel.py_func
 
 
-@contextmanager
 def backend_for(
     device: Device, kind: tuple[object, ...], pairs: Callable[[], int], features: int, limit: int | None = None
-) -> Iterator[Backend]:
+) -> AbstractContextManager[Backend]:
     """The backend of a job on a device.
 
     Parameters
@@ -87,12 +86,21 @@ def backend_for(
     limit : int, optional
         Bytes of memory that the job may take; by default what is available.
     """
+    if device.family != "cpu" or kind in _compiled:
+        return nullcontext(select(device))
+    return _first_backend(device, kind, pairs(), features, limit)
+
+
+@contextmanager
+def _first_backend(
+    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None
+) -> Iterator[Backend]:
+    """The backend of a job of the CPU whose kernels this process may not have yet."""
     global _spent
-    if device.family != "cpu" or kind in _compiled or not _without_compiler(kind, pairs(), features, limit):
+    if not _without_compiler(kind, pairs, features, limit):
         yield select(device)
-        if device.family == "cpu" and kind not in _compiled:
-            _compiled.add(kind)
-            _mark(kind)
+        _compiled.add(kind)
+        _mark(kind)
         return
     started = time.perf_counter()
     try:

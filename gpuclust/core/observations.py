@@ -103,6 +103,8 @@ def _pieces(length: int, width: int, data: Any) -> list[tuple[int, int]]:
 
 def all_finite(data: np.ndarray) -> bool:
     """Whether all numbers of a vector are finite, block by block."""
+    if data.size <= _PIECE:
+        return bool(np.isfinite(data).all())
     return all(np.isfinite(data[begin:end]).all() for begin, end in _pieces(len(data), 1, data))
 
 

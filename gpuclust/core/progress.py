@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,13 @@ def compiling(now: bool) -> None:
         _here.compiling(now)
 
 
+def reporter(progress: Progress, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """The function that algorithms call, as often as they like, with the number of merges made; for ``with``."""
+    return nullcontext(_nothing) if progress is False else _reporting(progress, total)
+
+
 @contextmanager
-def reporter(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield the function that algorithms call, as often as they like, with the number of merges made."""
-    if progress is False:
-        yield _nothing
-        return
+def _reporting(progress: Progress, total: int) -> Iterator[Callable[[int], None]]:
     if callable(progress):
         with _telling(_Report(progress, getattr(progress, "passing", None), total), progress) as report:
             yield report

@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
 
 class Search(NamedTuple):
-    """State of the algorithm by row of the matrix; arrays of one length, a multiple of TILE."""
+    """State of the algorithm by row of the matrix; arrays of one length, a multiple of TILE if rows are in tiles."""
 
     ids: np.ndarray  # id of the cluster in the row, -1: not in use
     size: np.ndarray
@@ -318,10 +318,9 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
 
     @compiled
     @named(source.name)
-    def merge_few(state, counted, m, pairs, heights):
+    def merge_few(state, length, counted, m, pairs, heights):
         stamp  # noqa: B018
         n = heights.size + 1
-        length = (n + TILE - 1) // TILE * TILE
         bound, gone = np.full(length, -infinity), np.zeros(length, heights.dtype)
         ids, near, exact = np.arange(length), np.zeros(length, np.int64), np.zeros(length, np.bool_)
         bound[n:], gone[n:], ids[n:] = infinity, infinity, -1
@@ -338,6 +337,8 @@ PIECE = 64
 
 class Generic:
     """The state of the generic algorithm on the CPU (see `gpuclust.core.backend.Generic`)."""
+
+    tiled = False  # whether rows of distances are read in whole tiles
 
     def __init__(self, n: int, dtype: np.dtype, source: Source, state: tuple[Any, ...], counted: bool) -> None:
         self.kernels = kernels(source, dtype)
@@ -359,7 +360,8 @@ class Generic:
         pairs = np.empty((wanted, 2), np.int64)
         heights = np.empty(wanted, self.dtype)
         if self.search is None and wanted == self.n - 1 and self.n <= SMALL:
-            scans = self.kernels.merge_few(self.state, self.counted, self.width, pairs, heights)
+            length = tile_rows(self.n) * TILE if self.tiled else self.n
+            scans = self.kernels.merge_few(self.state, length, self.counted, self.width, pairs, heights)
             return pairs, heights, scans
         self.search = search = self.start() if self.search is None else self.search
         scans = self.kernels.merge(self.state, search, self.counted, next_id, wanted, self.width, pairs, heights)
@@ -404,6 +406,8 @@ class CentroidGeneric(Generic):
 
 class StoredGeneric(Generic):
     """On a stored matrix of squares, which is updated in place."""
+
+    tiled = True
 
     def __init__(self, matrix: Stored, method: Method) -> None:
         self.matrix, self.method = matrix, method

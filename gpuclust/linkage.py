@@ -166,9 +166,9 @@ def linkage(
     linkage are SciPy's bits; if no two dissimilarities are equal those of complete linkage are too, and those of the
     others agree to 1e-12. If some are equal the tree is not unique, and neither are its heights, except for single
     linkage: a pair of the smallest dissimilarity is merged at each step, the same one in each run, for any number of
-    threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to 1,024 points, has SciPy's
-    rows even then; for more points rows of equal height are ordered by the (smaller, larger) end of the edge of the
-    spanning tree.
+    threads, but not always SciPy's. Single linkage of condensed dissimilarities, and of up to 1,024 points, has
+    SciPy's rows even then; for more points rows of equal height are ordered by the (smaller, larger) end of the edge
+    of the spanning tree.
 
     The dissimilarity of a cluster x to the union of a and b, d(x, a|b), where ``|a|`` is the size of a:
 
@@ -288,8 +288,8 @@ def compute(
                 raise overflow(job.dtype)
             if lowest < 0:
                 raise ValueError(
-                    f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest is "
-                    f"{lowest}."
+                    f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest "
+                    f"is {lowest}."
                 )
             report(n - 1)
         return merges

@@ -1,7 +1,7 @@
 """Single linkage of equal distances: heights are SciPy's bits by every algorithm; the order of rows.
 
-For condensed distances, and up to 1,024 points, rows are SciPy's. For more points they are ordered by (length, smaller
-end, larger end) of the spanning tree's edges.
+For condensed distances, and up to 1,024 points, rows are SciPy's. For more points they are ordered by (length,
+smaller end, larger end) of the spanning tree's edges.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from gpuclust.errors import ClusterWarning
 
 #: Numbers checked in a piece of work on the host, and on a device.
 _PIECE, _DEVICE_PIECE = 2**18, 2**26
+#: Numbers on the host whose ends are found, in less than a millisecond, to check them.
+_ENDS = 2**21
 
 
 def place(data: Any, device: Device, keep: bool = True) -> Any:
@@ -62,7 +64,7 @@ def observed(y: Any, gaps: bool = False) -> tuple[Any, tuple[float, float] | Non
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
     if data.dtype.kind != "f" or (gaps and data.ndim == 2):
         return data, None
-    if isinstance(data, np.ndarray) and data.size <= _PIECE:
+    if isinstance(data, np.ndarray) and data.size <= _ENDS:
         ends = float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))
         if -inf < ends[0] and ends[1] < inf:
             return data, ends

@@ -19,8 +19,8 @@ from gpuclust.core.sizes import square_shape
 from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Rows and columns that are mirrored at a time.
-BLOCK = 16
+#: Rows that are mirrored at a time: their numbers fill the cache lines that are written.
+BLOCK = 8
 #: Points whose distances to one point are computed at a time.
 POINTS = 256
 
@@ -30,12 +30,10 @@ def mirror(matrix, n):
     """Copy what is above the diagonal below it, and set the diagonal to infinity."""
     for top in range(0, n, BLOCK):
         bottom = min(top + BLOCK, n)
-        for left in range(top, n, BLOCK):
-            right = min(left + BLOCK, n)
-            for i in range(top, bottom):
-                row = matrix[i]
-                for j in range(max(left, i + 1), right):
-                    matrix[j, i] = row[j]
+        for j in range(top, n):
+            row = matrix[j]
+            for i in range(top, min(bottom, j)):
+                row[i] = matrix[i, j]
         for i in range(top, bottom):
             matrix[i, i] = np.inf
 

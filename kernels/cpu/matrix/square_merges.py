@@ -25,6 +25,8 @@ from gpuclust.core.methods import Method
 
 #: Numbers of a row that are compared at a time, and rows whose columns are written at a time.
 LANES, BLOCK = 32, 16
+#: Numbers of a row whose minimum is kept, so that only those are looked through for its place.
+STRIP = 256
 
 
 class State(NamedTuple):
@@ -64,39 +66,47 @@ class Source(NamedTuple):
 def nearest_of(row, gone, ids, lanes):
     """The least dissimilarity of a row and its place: of equal ones that of the smallest id; -1 if all are infinite.
 
-    ``gone`` is infinite where no cluster is, 0 elsewhere.
+    ``gone`` is infinite where no cluster is, 0 elsewhere; ``lanes`` has room for the minima of all strips.
     """
     infinity = row.dtype.type(np.inf)
-    whole = row.size // LANES * LANES
-    for k in range(LANES):
-        lanes[k] = infinity
-    for begin in range(0, whole, LANES):
-        values = row[begin : begin + LANES]
-        away = gone[begin : begin + LANES]
-        for k in range(LANES):
-            value = values[k] + away[k]
-            lanes[k] = value if value < lanes[k] else lanes[k]
-    for half in (LANES // 2, LANES // 4):
-        for k in range(half):
-            lanes[k] = lanes[k + half] if lanes[k + half] < lanes[k] else lanes[k]
     best = infinity
-    for k in range(LANES // 4):
-        best = lanes[k] if lanes[k] < best else best
-    for k in range(whole, row.size):
-        value = row[k] + gone[k]
-        best = value if value < best else best
-    place = -1
-    if best < infinity:
-        for begin in range(0, row.size, LANES):
+    for first in range(0, row.size, STRIP):
+        end = min(first + STRIP, row.size)
+        whole = first + (end - first) // LANES * LANES
+        for k in range(LANES):
+            lanes[k] = infinity
+        for begin in range(first, whole, LANES):
             values = row[begin : begin + LANES]
             away = gone[begin : begin + LANES]
-            hits = 0
-            for k in range(values.size):
-                hits += values[k] + away[k] == best
-            if hits > 0:
+            for k in range(LANES):
+                value = values[k] + away[k]
+                lanes[k] = value if value < lanes[k] else lanes[k]
+        for half in (LANES // 2, LANES // 4):
+            for k in range(half):
+                lanes[k] = lanes[k + half] if lanes[k + half] < lanes[k] else lanes[k]
+        least = infinity
+        for k in range(LANES // 4):
+            least = lanes[k] if lanes[k] < least else least
+        for k in range(whole, end):
+            value = row[k] + gone[k]
+            least = value if value < least else least
+        lanes[LANES + first // STRIP] = least
+        best = least if least < best else best
+    place = -1
+    if best < infinity:
+        for first in range(0, row.size, STRIP):
+            if lanes[LANES + first // STRIP] > best:
+                continue
+            for begin in range(first, min(first + STRIP, row.size), LANES):
+                values = row[begin : min(begin + LANES, row.size)]
+                away = gone[begin : begin + values.size]
+                hits = 0
                 for k in range(values.size):
-                    if values[k] + away[k] == best and (place < 0 or ids[begin + k] < ids[place]):
-                        place = begin + k
+                    hits += values[k] + away[k] == best
+                if hits > 0:
+                    for k in range(values.size):
+                        if values[k] + away[k] == best and (place < 0 or ids[begin + k] < ids[place]):
+                            place = begin + k
     return best, place
 
 
@@ -271,7 +281,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
         gone, distance = np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
         state = State(ids, size, gone, nearest, nearest_id, distance)
-        lanes, first, second = np.empty(LANES, matrix.dtype), np.empty(n + 1, np.int64), np.empty(n, np.int64)
+        lanes, first, second = np.empty(LANES + n // STRIP + 1, matrix.dtype), np.empty(n + 1, np.int64), np.empty(n, np.int64)
         pair = np.empty((2, 1), np.int64)
         width, live, scans, done = n, n, 0, 0
         while True:

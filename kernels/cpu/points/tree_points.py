@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpuclust.core.jit import compiled, ranges, run, uncounted
-from gpuclust.core.points import Points
+from gpuclust.core.points import Points, on_arrays
 from gpuclust.core.sizes import TREE_FEATURES
 from gpuclust.kernels.cpu.points.tree_boruvka import component_of_nodes, search_kernel
 from gpuclust.kernels.cpu.points.tree_knn import knn_kernel
-from gpuclust.kernels.cpu.space import kdtree, pairwise
+from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.kdtree import LEAF, Tree
 
 #: Leaves in a piece of work, and points searched in one.
@@ -84,7 +84,7 @@ class TreePoints:
 
         def put(begin: int, end: int) -> None:
             left, right = self._span(begin)[0], self._span(end - 1)[1]
-            position = np.empty((right - left, k), np.int64)
+            position = np.empty((right - left, k), index_type(self.n))
             found = np.empty((right - left, k), distance.dtype)
             search(begin, end, left, position, found)
             index[order[left:right]] = np.where(position >= 0, order[position], -1)
@@ -100,7 +100,7 @@ class TreePoints:
 
         def count(leaf: int) -> None:
             left, right = self._span(leaf)
-            position, distance = np.empty((LEAF, k), np.int64), np.empty((LEAF, k), self.features.dtype)
+            position, distance = np.empty((LEAF, k), index_type(self.n)), np.empty((LEAF, k), self.features.dtype)
             counts.append((search(leaf, leaf + 1, left, position, distance), right - left))
 
         run(count, [(int(leaf),) for leaf in np.unique(np.linspace(0, self.leaves - 1, leaves).astype(np.int64))])
@@ -190,9 +190,14 @@ def worth_a_tree(points: Points, k: int) -> bool:
 
 def _diagonal(points: Points, tree: Tree) -> float:
     """Distance of the opposite corners of the bounding box: no computed distance of two points exceeds it."""
-    corners = np.ascontiguousarray(np.stack((tree.low[0], tree.high[0]), axis=1))
-    box = replace(points, features=corners, summary=np.zeros(2, corners.dtype))
-    return float(pairwise.condensed(box)[0])
+    step, finish = on_arrays(points.metric.step), on_arrays(points.metric.finish)
+    zero, one = points.features.dtype.type(0), points.features.dtype.type(1)
+    a = b = zero
+    with np.errstate(over="ignore"):
+        for k in range(len(points.features)):
+            weight = one if points.weights is None else points.weights[k]
+            a, b = step(a, b, tree.low[0, k], tree.high[0, k], weight, points.p)
+        return float(finish(a, b, zero, zero, points.p))
 
 
 def _smallest_indices(order: np.ndarray, depth: int) -> np.ndarray:

@@ -281,7 +281,11 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
         gone, distance = np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
         state = State(ids, size, gone, nearest, nearest_id, distance)
-        lanes, first, second = np.empty(LANES + n // STRIP + 1, matrix.dtype), np.empty(n + 1, np.int64), np.empty(n, np.int64)
+        lanes, first, second = (
+            np.empty(LANES + n // STRIP + 1, matrix.dtype),
+            np.empty(n + 1, np.int64),
+            np.empty(n, np.int64),
+        )
         pair = np.empty((2, 1), np.int64)
         width, live, scans, done = n, n, 0, 0
         while True:

@@ -228,10 +228,8 @@ def centre_of(sets: Sequence[Any], dtype: np.dtype) -> Any:
     Computed from a sample of the rows, which takes no pass over all. For float64 only if integers are too large for
     it.
     """
-    if dtype == np.float64 and not any([X.dtype.kind in "iu" and X.dtype.itemsize == 8 for X in sets]):
-        return None
     wide = any(X.dtype.kind in "iu" and X.dtype.itemsize == 8 and not is_device_array(X) for X in sets)
-    if sets[0].shape[1] == 0 or not any(len(X) for X in sets) or (dtype == np.float64 and not wide):
+    if (dtype == np.float64 and not wide) or sets[0].shape[1] == 0 or not any(len(X) for X in sets):
         return None
     if dtype == np.float64 and span_of(sets).largest <= 2.0**53:
         return None

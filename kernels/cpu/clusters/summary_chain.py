@@ -316,7 +316,7 @@ def _kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callable[...
         """Returns the number of rows searched, -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
         ids, near, held = rows[4:7]
-        known_at, count, inner, outer, link, link_id = progress[4], progress[5], *progress[8:]
+        known_at, count, _, _, inner, outer, link, link_id = progress[4:]
         n, listed = near.shape
         out, scratch = np.empty(BLOCK, held.dtype), np.empty(BLOCK, held.dtype)
         values, which = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64)

@@ -1142,7 +1142,7 @@ MUTANTS = [
     Mutant(
         "chain_parent",
         "kernels/cpu/clusters/summary_chain.py",
-        "            parent[b] = a\n",
+        "        parent[b] = a\n",
         "",
         "listed clusters that have merged are not looked up",
     ),

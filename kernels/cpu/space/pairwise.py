@@ -135,21 +135,21 @@ def condensed(points: Points, out: np.ndarray | None = None) -> np.ndarray:
 def _fill(A: Points, B: Points, triangle: bool, flat: np.ndarray) -> None:
     """Write all pairs (or those with i < j) into ``flat``, cut into pieces of well below a second each."""
     m = max(len(A.features), 1)
+    kernel = _tile_kernel(A.metric, A.weights is not None, A.features.dtype)
+    weights = np.empty(0, A.features.dtype) if A.weights is None else A.weights
+    fixed = (A.features, A.summary, B.features, B.summary, weights, A.p, triangle, flat)
     if A.n * B.n * m <= _SMALL:
-        rows, columns = max(A.n, 1), max(B.n, 1)
-    else:
-        pairs = affordable(A.metric, m)
-        rows = min(max(pairs // _BLOCK, 1), _ROWS)
-        columns = max(pairs // rows // _BLOCK, 1) * _BLOCK
+        kernel(*fixed, 0, A.n, 0, B.n)
+        return
+    pairs = affordable(A.metric, m)
+    rows = min(max(pairs // _BLOCK, 1), _ROWS)
+    columns = max(pairs // rows // _BLOCK, 1) * _BLOCK
     pieces = [
         (i0, i1, j0, j1)
         for i0, i1 in ranges(A.n, rows)
         for j0, j1 in ranges(B.n, columns)
         if not triangle or j1 > i0 + 1
     ]
-    kernel = _tile_kernel(A.metric, A.weights is not None, A.features.dtype)
-    weights = np.empty(0, A.features.dtype) if A.weights is None else A.weights
-    fixed = (A.features, A.summary, B.features, B.summary, weights, A.p, triangle, flat)
     run(lambda *piece: kernel(*fixed, *piece), pieces)
 
 

@@ -35,7 +35,7 @@ def add(X, y):
 add(np.ones((2, 2)), np.zeros(2))
 print(time.perf_counter() - t)
 """
-#: Warm calls in alternation with SciPy's; prints the ratio of the medians.
+#: Warm calls in alternation with SciPy's; prints the median of the ratios.
 WARM = """
 import json, statistics, time
 import gpuclust, numpy as np
@@ -49,16 +49,16 @@ def seconds(function, *given):
 
 ratios = []
 for n, repeats in ((20, 201), (150, 101), (500, 31), (1000, 11), (2000, 7)):
-    X = np.random.default_rng(n).normal(size=(n, 8))
-    for form, data in (("points", X), ("condensed", pdist(X))):
+    X = np.random.default_rng(n).normal(size=(n, 16))
+    for form, data in (("8 features", X[:, :8].copy()), ("16 features", X), ("condensed", pdist(X))):
         for method in ("single", "complete", "average", "weighted", "ward", "centroid", "median"):
             gpuclust.linkage(data, method)
             pairs = [
                 (seconds(gpuclust.linkage, data, method), seconds(hierarchy.linkage, data, method))
                 for _ in range(repeats)
             ]
-            ours, scipys = map(statistics.median, zip(*pairs))
-            ratios.append((n, form, method, ours, ours / scipys))
+            ours, ratio = statistics.median(pair[0] for pair in pairs), statistics.median(a / b for a, b in pairs)
+            ratios.append((n, form, method, ours, ratio))
 print(json.dumps(ratios))
 """
 #: Time allowed of a warm call, as a multiple of SciPy's, by number of observations.

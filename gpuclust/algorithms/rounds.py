@@ -22,7 +22,7 @@ from gpuclust.core.backend import Backend, Searched, Square, Stored
 from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import FUSED, fused
+from gpuclust.core.sizes import FUSED
 from gpuclust.errors import overflow
 
 #: A round pays if at least one pair in this many clusters merges: a merge by chain costs as much as this many rows
@@ -60,7 +60,7 @@ def from_points(
 
     O(n² m) time on any input for the first rounds and the matrix, and for every round between them.
     """
-    if method.pairs is None or points.n <= min(fused(method.pairs), most):
+    if method.pairs is None or points.n <= min(FUSED, most):
         found = backend.square_of_points(points) if square else None
         if found is not None:
             return from_square(found, method)

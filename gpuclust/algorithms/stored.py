@@ -9,7 +9,7 @@ import numpy as np
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import FUSED, NEIGHBOURS, fused, stored_bytes
+from gpuclust.core.sizes import FUSED, NEIGHBOURS, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -46,8 +46,7 @@ class Stored(Algorithm):
 
     def stores_all(self, problem: Problem) -> bool:
         """Whether the matrix is of all observations."""
-        pairs = problem.method.pairs
-        return problem.condensed or pairs is None or problem.n <= fused(pairs)
+        return problem.condensed or problem.method.pairs is None or problem.n <= FUSED
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)

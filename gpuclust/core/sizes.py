@@ -38,14 +38,6 @@ WIDE = 48
 LISTED_WIDE = 24
 
 
-def fused(pairs: str | None) -> int:
-    """`FUSED` for a linkage: for the largest of pairs (`Method.pairs`) `SQUARE`, which takes half the time there.
-
-    Means of pairs would have other last digits by updates of a matrix than by neighbour lists.
-    """
-    return SQUARE if pairs == "largest" else FUSED
-
-
 def square_shape(n: int) -> tuple[int, int]:
     """The shape of a square matrix of ``n`` observations, with padding: columns must not share their cache lines."""
     width = -(-n // 8) * 8

@@ -320,7 +320,7 @@ class Clustering:
         return points, view_of(points, known, given.get("p"), given.get("w"), self.columns)
 
     def _page(self, title: str) -> Page:
-        from gpuclust.report.assessment import assess
+        from gpuclust.report.assessment import assess, distances_among
         from gpuclust.report.page import Page
 
         points = self._points
@@ -341,6 +341,12 @@ class Clustering:
             points=drawn,
             features=None if points is None else points.shape[1],
             view=view,
+            distances=lambda chosen: distances_among(
+                condensed if points is None else points, chosen, self.metric, self.arguments
+            ),
+            columns=self.columns,
+            min_size=1 if self._first is None else self._first.min_size,
+            rows=self.rows,
         )
 
 

@@ -45,7 +45,9 @@ def test_the_wheel_holds_every_module(wheel):
     assert kernels | host == {name for name in names if name.endswith(".py")}
     assert "gpuclust/py.typed" in names
     assert {
-        f"gpuclust/{path.relative_to(ROOT / 'gpuclust')}" for path in (ROOT / "gpuclust/report/templates").iterdir()
+        f"gpuclust/report/{folder}/{path.name}"
+        for folder in ("assets", "templates")
+        for path in (ROOT / "gpuclust/report" / folder).iterdir()
     } <= {*names}
     assert "gpuclust/app/examples/digits.npz" in names, "what an installed gpuclust demo needs"
 

@@ -57,11 +57,8 @@ def cluster_colors(labels: npt.ArrayLike, left_out: int | None = 0) -> dict[int,
     return colors if len(named) == len(found) else {**colors, int(left_out or 0): LEFT_OUT}
 
 
-def link_colors(Z: npt.ArrayLike, labels: npt.ArrayLike, above: str) -> Callable[[int], str]:
-    """The colour of each link by the id of its cluster: that of the label which all observations below it share.
-
-    ``above`` is the colour of links between clusters, and of links within label 0.
-    """
+def shared_labels(Z: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The label of the first leaf of each node of a tree, and whether all of its leaves have it; shape (2 n - 1,)."""
     start, size = leaf_positions(Z)
     n = (len(start) + 1) // 2
     labels = np.asarray(labels)
@@ -70,11 +67,19 @@ def link_colors(Z: npt.ArrayLike, labels: npt.ArrayLike, above: str) -> Callable
     in_order = np.empty(n, dtype=np.int64)
     in_order[start[:n]] = labels
     changes = np.concatenate(([0], np.cumsum(in_order[1:] != in_order[:-1])))
-    uniform = changes[start] == changes[start + size - 1]
+    return in_order[start], changes[start] == changes[start + size - 1]
+
+
+def link_colors(Z: npt.ArrayLike, labels: npt.ArrayLike, above: str) -> Callable[[int], str]:
+    """The colour of each link by the id of its cluster: that of the label which all observations below it share.
+
+    ``above`` is the colour of links between clusters, and of links within label 0.
+    """
+    shared, uniform = shared_labels(Z, labels)
     colors = cluster_colors(labels)
 
     def color(node: int) -> str:
-        label = int(in_order[start[node]])
+        label = int(shared[node])
         return colors[label] if uniform[node] and label != 0 else above
 
     return color

@@ -50,11 +50,7 @@ def assess(
     chosen: np.ndarray = np.arange(n)
     if n > SAMPLE:
         chosen = np.sort(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
-    if points is not None:
-        given = pdist(np.asarray(points[chosen]), metric, device="cpu", **arguments)
-    else:
-        assert condensed is not None
-        given = _among(condensed, chosen, n)
+    given = distances_among(points if condensed is None else condensed, chosen, metric, arguments)
     known = points if points is not None and not arguments else None  # the silhouette takes no p and w
     suggestions = suggest_k(Z, known, MOST_CLUSTERS, metric=metric, sample=SAMPLE)
     return {
@@ -62,6 +58,16 @@ def assess(
         "sample": len(chosen),
         "suggestions": [asdict(suggestion) for suggestion in suggestions.values()],
     }
+
+
+def distances_among(
+    values: NDArray[Any] | None, chosen: NDArray[np.int64], metric: str, arguments: dict[str, Any]
+) -> NDArray[np.float64]:
+    """Return the condensed distances of chosen observations, of points (n, m) or condensed distances."""
+    assert values is not None
+    if values.ndim == 2:
+        return pdist(np.asarray(values[chosen]), metric, device="cpu", **arguments)
+    return _among(values, chosen, int((1 + np.sqrt(1 + 8 * values.size)) / 2))
 
 
 def cophenetic_among(Z: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -93,5 +99,5 @@ def _among(condensed: NDArray[Any], chosen: NDArray[np.int64], n: int) -> NDArra
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
     a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
+    scale = float(np.sqrt(a @ a) * np.sqrt(b @ b))
     return float(a @ b) / scale if np.isfinite(scale) and scale > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from gpuclust.hierarchy.suggest import FEWEST_MERGES, acceleration
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View
 from gpuclust.plotting.style import PALETTE, cluster_colors
 from gpuclust.report.pages import render
+from gpuclust.report.payload import payload, script
 from gpuclust.report.svg import dendrogram_svg, elbow_svg, scatter_svg
 
 #: Clusters and merges in the tables of a report, and number of last merges in which the elbow is looked for.
@@ -48,6 +50,14 @@ class Page:
         Number of features; None for precomputed distances.
     view : View
         Transformation of the points for the scatter plot.
+    distances : callable
+        The condensed distances among observations, given their indices; for silhouettes.
+    columns : sequence of str or None
+        Names of the features.
+    min_size : int
+        Smallest size of a cluster.
+    rows : ndarray of shape (n,) or None
+        Numbers of the observations in the input, where rows were left out.
     labels_file : str or None
         A file with the labels of all rows, beside the page.
     warnings : list of str
@@ -59,6 +69,10 @@ class Page:
     Z: NDArray[np.float64]
     assessment: dict[str, Any]
     points: NDArray[Any]
+    distances: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    columns: Sequence[str] | None = None
+    min_size: int = 1
+    rows: NDArray[Any] | None = None
     p: float | None = None
     weighted: bool = False
     labels: NDArray[Any] | None = None
@@ -72,13 +86,15 @@ class Page:
 
     def html(self, template: str = "report.html", **more: Any) -> str:
         """Render the page; ``more`` are further variables of its template."""
-        Z = self.Z
+        Z, suggested = self.Z, suggested_clusters(self.Z)
         return render(
             template,
             page=self,
             n=len(Z) + 1,
             features=self.features,
-            suggested=suggested_clusters(Z),
+            suggested=suggested,
+            packed=payload(self, suggested),
+            script=script,
             sizes=table_of_sizes(self.labels),
             merges=_last_merges(Z),
             dendrogram=dendrogram_svg(Z, self.height, self.names, self.labels),

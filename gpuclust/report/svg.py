@@ -96,12 +96,17 @@ def elbow_svg(Z: NDArray[np.float64]) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def sample_of(n: int) -> NDArray[np.int64]:
+    """Indices, ascending, of the observations that a scatter plot shows."""
+    if n <= _MOST_POINTS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, _MOST_POINTS, replace=False))
+
+
 def scatter_svg(points: NDArray[Any], labels: NDArray[Any] | None, view: View = AS_THEY_ARE) -> str:
     """Draw the points, or a sample, in the plane, coloured by cluster, as transformed by ``view``."""
     n = len(points)
-    chosen: np.ndarray = np.arange(n)
-    if n > _MOST_POINTS:
-        chosen = np.sort(np.random.default_rng(0).choice(n, _MOST_POINTS, replace=False))
+    chosen = sample_of(n)
     clusters = np.ones(len(chosen), dtype=np.int64) if labels is None else labels[chosen]
     place, titles = in_the_plane(view.change(np.asarray(points[chosen])), clusters, view.columns)
     (x0, y0), (x1, y1) = place.min(axis=0), place.max(axis=0)

@@ -14,6 +14,7 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.standard_input import shown
+from gpuclust.app.job.job import scaled
 from gpuclust.app.options import command_line
 from gpuclust.core.text import displayed
 from gpuclust.plotting.as_clustered import View, view_of, view_of_distances
@@ -34,6 +35,7 @@ def assess(job: Job, Z: NDArray[np.float64], values: NDArray[Any]) -> dict[str, 
 def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     """Write the page, and return its name."""
     points, view = to_scatter(job, data)
+    clustered = scaled(job, data.values)
     page = Page(
         title=displayed(job.out.resolve().name),
         method=job.method,
@@ -49,6 +51,10 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
         points=points,
         features=data.values.shape[1] if data.values.ndim == 2 else None,
         view=view,
+        distances=lambda chosen: assessment.distances_among(clustered, chosen, job.metric, job.metric_arguments()),
+        columns=data.columns,
+        min_size=job.min_size,
+        rows=data.rows,
         labels_file=None if result.labels is None else f"labels.{job.labels_format}",
         warnings=result.record["warnings"],
     )

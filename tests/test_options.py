@@ -145,7 +145,7 @@ def test_several_cuts_have_headings():
         ({"write": ("clustered",), "clusters": 2, "transpose": True}, "goes with neither precomputed nor transpose"),
         (
             {"missing": "drop", "precomputed": True},
-            "missing, transpose, standardize and pca mean nothing to precomputed",
+            "missing, transpose, standardize, pca and heatmap mean nothing to precomputed",
         ),
         ({"exclude": ()}, "columns and exclude must name at least one column"),
         ({"pca": 0}, "number of principal components must be at least 1, got 0"),

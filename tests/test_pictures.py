@@ -27,6 +27,7 @@ from gpuclust.core.text import displayed, guarded, unguarded
 from gpuclust.errors import PictureWarning
 from gpuclust.plotting import fancy_dendrogram, plot_clusters
 from gpuclust.plotting.as_clustered import view_of
+from gpuclust.plotting.clustermap import paint_scores
 from gpuclust.plotting.style import GREY, LEFT_OUT, PALETTE, cluster_colors
 from gpuclust.report import page
 from gpuclust.report.page import table_of_sizes
@@ -179,6 +180,35 @@ def test_the_scatter_of_a_job(tmp_path, monkeypatch):
     ax = drawn(data=str(tmp_path / "d.npy"), precomputed=True)
     assert ax.get_title().endswith("multidimensional scaling of the distances")
     assert set(kept) == {"dendrogram.png", "elbow.png", "scatter.png"}
+
+
+def test_a_heat_map_of_a_run(table, tmp_path):
+    done = invoke("run", table, "-k", 3, "--heatmap", "--format", "png,svg", "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    pictures = {f"{name}.{form}" for name in ("dendrogram", "elbow", "heatmap") for form in ("png", "svg")}
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"Z.npy", "labels.csv", "run.json", *pictures}
+    assert "<svg" in (tmp_path / "o" / "heatmap.svg").read_text()
+    (tmp_path / "m.csv").write_text("path,heatmap\nt.csv,yes\n")
+    done = invoke("batch", tmp_path / "m.csv", "--out", tmp_path / "b", "--no-reports")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "b" / "t" / "heatmap.png").exists()
+    np.save(tmp_path / "d.npy", pdist(POINTS))
+    done = invoke("run", tmp_path / "d.npy", "--heatmap", "--out", tmp_path / "d")
+    assert done.exit_code == 2
+    assert "heatmap mean nothing" in " ".join(done.output.split())
+
+
+def test_a_heat_map_shows_z_scores_and_leaves_gaps():
+    values = np.where(np.arange(180).reshape(60, 3) % 17 == 0, np.nan, POINTS * [1, 100, 1e6])
+    Z = reference.linkage(POINTS, "average")
+    ax = Figure().add_subplot()
+    paint_scores(ax, values, None, ["a", "b", "c"], Z, None, "average")
+    (image,) = (drawn.images[0] for drawn in ax.figure.axes if drawn.images and drawn.images[0].get_array().ndim == 2)
+    shown = image.get_array().filled(np.nan)
+    order = reference.leaves_list(Z)
+    expected = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    np.testing.assert_allclose(shown, expected[order])
+    assert ax.figure.axes[-1].get_xlabel() == "z-score"
 
 
 # Names are text

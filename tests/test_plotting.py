@@ -128,6 +128,7 @@ def test_fancy_dendrogram_truncates_large_trees_unless_told_otherwise(ax):
     Z = random_linkage(5000, 0)
     assert len(fancy_dendrogram(Z, ax=ax)["ivl"]) == 30
     assert any(isinstance(c, EllipseCollection) for c in ax.collections)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["merges within a contracted branch"]
     assert len(fancy_dendrogram(Z, p=12, no_plot=True)["ivl"]) == 12
     ax.clear()
     assert len(fancy_dendrogram(Z, truncate_mode=None, ax=ax)["ivl"]) == 5000

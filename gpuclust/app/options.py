@@ -166,6 +166,13 @@ class Options:
         metavar="NAME",
         panel=_OUTPUT,
     )
+    heatmap: bool = option(
+        False,
+        parsers.flag,
+        "Draw heatmap.png too: z-scores of the columns, rows and columns in the order of their trees.",
+        shown=bool,
+        panel=_OUTPUT,
+    )
     format: tuple[str, ...] = option(
         ("png",), parsers.some_of("png", "svg", "pdf"), "Formats of pictures: png, svg, pdf.", panel=_OUTPUT
     )
@@ -261,7 +268,7 @@ OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
 #: The names of all of them, for docstrings.
 NAMES = textwrap.fill(", ".join(OPTIONS), 72)
 #: Options of points, which mean nothing to precomputed distances.
-NOT_OF_DISTANCES = ("p", "weights", "columns", "exclude", "missing", "transpose", "standardize", "pca")
+NOT_OF_DISTANCES = ("p", "weights", "columns", "exclude", "missing", "transpose", "standardize", "pca", "heatmap")
 #: Options of reading a file.
 READING = tuple(name for name, known in OPTIONS.items() if known.call == "read_points")
 

@@ -136,10 +136,12 @@ def draw_clustermap(
     scaled: bool = False,
     figsize: tuple[float, float] | None = None,
     cmap: Any = None,
+    figure: Figure | None = None,
 ) -> ClusterMap:
-    """Draw a heat map of rows that are clustered already; columns are, unless ``metric`` is None."""
-    from matplotlib import pyplot
+    """Draw a heat map of rows that are clustered already; columns are, unless ``metric`` is None.
 
+    ``figure`` is a figure to draw in, by default one of pyplot.
+    """
     values = np.asarray(table.values, dtype=np.float64)
     rows, columns, of_columns = leaves_list(Z), np.arange(values.shape[1]), None
     if metric is not None and values.shape[1] > 1:
@@ -148,7 +150,8 @@ def draw_clustermap(
     image = _means(_means(values[rows][:, columns], 0), 1)
     colors, limits = _color_map(cmap, scaled, image)
     n, m = values.shape
-    figure = pyplot.figure(figsize=_size(figsize, n, m))
+    figure = _new_figure() if figure is None else figure
+    figure.set_size_inches(_size(figsize, n, m))
     widths, heights = (0.18, 0.02 * (labels is not None), 0.8), (0.14 * (of_columns is not None) + 0.04, 0.82)
     grid = figure.add_gridspec(
         2,
@@ -178,11 +181,40 @@ def draw_clustermap(
     return ClusterMap(figure, Z, of_columns, rows, columns)
 
 
+def paint_scores(
+    ax: Axes, values: npt.NDArray[Any], names: Any, columns: Any, Z: np.ndarray, labels: Any, method: str
+) -> None:
+    """Draw the z-scores of points in place of ``ax``: those of columns, whatever their units are."""
+    figure: Any = ax.figure
+    figure.set_layout_engine("none")
+    figure.clear()
+    scores = _scores(np.asarray(values, dtype=np.float64), 0)
+    ordered = scores.shape[1] <= _PIXELS and np.isfinite(scores).all()
+    draw_clustermap(
+        Table(scores, names, columns),
+        Z,
+        labels,
+        method,
+        metric="euclidean" if ordered else None,
+        scaled=True,
+        figure=figure,
+    )
+
+
+def _new_figure() -> Figure:
+    from matplotlib import pyplot
+
+    return pyplot.figure()
+
+
 def _scores(values: np.ndarray, axis: int) -> np.ndarray:
-    """Values less the mean, divided by the standard deviation, along an axis; 0 where there is no spread."""
-    spread = values.std(axis=axis, keepdims=True)
-    constant = values.max(axis=axis, keepdims=True) == values.min(axis=axis, keepdims=True)
-    scores = (values - values.mean(axis=axis, keepdims=True)) / np.where(constant | (spread == 0), 1.0, spread)
+    """Values less the mean, divided by the standard deviation, along an axis; 0 where there is no spread.
+
+    Missing values (NaN) remain.
+    """
+    spread = np.nanstd(values, axis=axis, keepdims=True)
+    constant = np.nanmax(values, axis=axis, keepdims=True) == np.nanmin(values, axis=axis, keepdims=True)
+    scores = (values - np.nanmean(values, axis=axis, keepdims=True)) / np.where(constant | (spread == 0), 1.0, spread)
     return np.where(constant, 0.0, scores)
 
 
@@ -203,7 +235,7 @@ def _color_map(cmap: Any, scaled: bool, image: np.ndarray) -> tuple[Any, tuple[f
     if not (cmap is None or isinstance(cmap, Colormap) or (isinstance(cmap, str) and cmap in colormaps)):
         raise ValueError(f"cmap must be a colour map of Matplotlib, or its name, got {cmap!r:.80}.")
     if scaled:
-        most = float(np.quantile(np.abs(image), 0.99)) or 1.0
+        most = float(np.nanquantile(np.abs(image), 0.99)) or 1.0
         return cmap or "RdBu_r", (-most, most)
     return cmap or "viridis", (float(image.min()), float(image.max()))
 

@@ -129,6 +129,7 @@ def fancy_dendrogram(
         drawn.set(linewidth=1.5 if len(tree["ivl"]) <= _MOST_LEAF_LABELS else 0.8, capstyle="round")
         if isinstance(drawn, EllipseCollection):  # the merges hidden in leaves: a shade behind the links
             drawn.set(facecolor="0.6", alpha=0.4, zorder=1.5, linewidth=0)
+            _explain_marks(ax)
 
     orientation = options.get("orientation", "top")
     upright = orientation in ("top", "bottom")
@@ -156,6 +157,14 @@ def fancy_dendrogram(
         (ax.set_ylim if upright else ax.set_xlim)(low, high)
     annotate_heights(ax, tree, Z, orientation, max_d, annotate_above)
     return tree
+
+
+def _explain_marks(ax: Axes) -> None:
+    """Add a legend for the marks of the merges within contracted branches."""
+    from matplotlib.lines import Line2D
+
+    mark = Line2D([], [], linestyle="none", marker="o", color="0.6", alpha=0.4, markeredgewidth=0)
+    ax.legend([mark], ["merges within a contracted branch"], loc="upper right", frameon=False, fontsize="small")
 
 
 def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes:

@@ -1,8 +1,8 @@
 """Data of an interactive report: the linkage matrix, a sample of the rows, and their distances, packed into text.
 
-A packed block is a JSON header and typed arrays in little-endian order, the bytes of an array by significance (those
-that hardly vary lie together), compressed by zlib, in base64. ``assets/tree.js`` unpacks it. Names of rows and columns
-are inside such blocks and never part of the page's markup.
+A packed block is a JSON header and typed arrays in little-endian order, the bytes of an array by significance
+(those that hardly vary lie together), compressed by zlib, in base64. ``assets/tree.js`` unpacks it. Names of rows and
+columns are inside such blocks and never part of the page's markup.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def run(
     device : {"auto", "cpu", "cuda", "cuda:1", ...}
         "auto" uses all GPUs for jobs that gain by it; "cuda" uses them for all jobs.
     plots : {"auto", "all", "none"}
-        Whether dendrogram.png, elbow.png and scatter.png are drawn, which takes a third of a second a data set;
+        Whether pictures are drawn, which takes a third of a second a data set;
         "auto": for batches of up to 200. Reports have their own drawings in any case.
     reports : bool
         Whether report.html is written.

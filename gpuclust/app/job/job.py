@@ -134,8 +134,8 @@ def cut(job: Job, Z: NDArray[np.float64]) -> tuple[dict[str, NDArray[Any]], floa
 def check_fits(job: Job, data: DataSet) -> None:
     """Check the options against the data, before the linkage is computed."""
     values = data.values
-    if values.ndim == 1 and (job.p is not None or job.weights is not None):
-        raise ValueError(f"{data.path}: holds condensed distances, to which p and weights mean nothing")
+    if values.ndim == 1 and (job.p is not None or job.weights is not None or job.heatmap):
+        raise ValueError(f"{data.path}: holds condensed distances, to which p, weights and heatmap mean nothing")
     if values.ndim == 2 and len(values) < 2:
         raise InputFileError(f"{data.path}: holds {len(values)} row, at least 2 are needed")
     try:

@@ -29,7 +29,7 @@ LONGEST_NAME = 30
 ANNOTATED = 12
 
 #: Pictures of a job.
-PICTURES = ("dendrogram", "elbow", "scatter")
+PICTURES = ("dendrogram", "elbow", "scatter", "heatmap")
 #: Files that a job may leave beside run.json.
 RESULTS = (
     "Z.npy",
@@ -110,8 +110,9 @@ def draw(
     labels: NDArray[Any] | None = None,
     view: View | None = None,
     formats: Sequence[str] = ("png",),
+    heat: Callable[[Any], Any] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
-    """Draw the dendrogram, an elbow plot if there are enough merges, and a scatter plot if points are given.
+    """Draw the dendrogram; an elbow plot if there are enough merges; scatter plot and heat map where given.
 
     Parameters
     ----------
@@ -127,6 +128,8 @@ def draw(
     view : View, optional
         Transformation of the points that corresponds to the metric.
     formats : sequence of {"png", "svg", "pdf"}
+    heat : callable, optional
+        Draws the heat map in place of given axes.
 
     Returns
     -------
@@ -156,6 +159,8 @@ def draw(
         clusters = np.ones(len(points), dtype=np.int32) if labels is None else labels
         paint = partial(scatter, points, clusters, highlight=None, left_out=0, view=view or AS_THEY_ARE)
         pictures["scatter"] = (lambda ax: paint(ax=ax), (9.0, 6.0))
+    if heat is not None:
+        pictures["heatmap"] = (heat, (9.0, 6.0))
     drawn: list[str] = []
     failed: dict[str, str] = {}
     for picture, (paint_on, size) in pictures.items():

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -201,7 +202,8 @@ def _names(job: Job) -> list[str]:
         names.append(f"labels.{job.labels_format}")
     names += [EXPORTS[name] for name in job.write]
     if job.plots:
-        drawn = PICTURES if job.report else PICTURES[:2]
+        chosen = {"scatter": job.report, "heatmap": job.heatmap}
+        drawn = [picture for picture in PICTURES if chosen.get(picture, True)]
         names += [f"{picture}.{form}" for picture in drawn for form in job.format]
     return [*names, "report.html"] if job.report else names
 
@@ -272,8 +274,21 @@ def _draw(
 
         with forgiven(failed, f"scatter.{job.format[0]}"):
             points, view = to_scatter(job, data)
+    heat = None
+    if job.heatmap:
+        from gpuclust.plotting.clustermap import paint_scores
+
+        heat = partial(
+            paint_scores,
+            values=data.values,
+            names=data.names,
+            columns=data.columns,
+            Z=Z,
+            labels=labels,
+            method=job.method,
+        )
     with forgiven(failed, f"dendrogram.{job.format[0]}"):
-        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view, job.format)
+        drawn, not_drawn = draw(folder, Z, height, data.names, points, labels, view, job.format, heat)
         failed |= not_drawn
     return drawn, failed
 

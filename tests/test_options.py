@@ -96,6 +96,7 @@ VALUES = {
     "decimal": (",", ["--decimal", ","]),
     "missing": ("median", ["--missing", "median"]),
     "transpose": (True, ["--transpose"]),
+    "heatmap": (True, ["--heatmap"]),
     "standardize": ("robust", ["--standardize", "robust"]),
     "pca": (3, ["--pca", "3"]),
     "precomputed": (True, ["--precomputed"]),

@@ -14,7 +14,7 @@ from gpuclust.hierarchy.suggest import FEWEST_MERGES, acceleration
 from gpuclust.plotting.as_clustered import AS_THEY_ARE, View
 from gpuclust.plotting.style import PALETTE, cluster_colors
 from gpuclust.report.pages import render
-from gpuclust.report.payload import payload, script
+from gpuclust.report.payload import SILHOUETTES, payload, script
 from gpuclust.report.svg import dendrogram_svg, elbow_svg, scatter_svg
 
 #: Clusters and merges in the tables of a report, and number of last merges in which the elbow is looked for.
@@ -95,6 +95,7 @@ class Page:
             suggested=suggested,
             packed=payload(self, suggested),
             script=script,
+            in_silhouettes=SILHOUETTES,
             sizes=table_of_sizes(self.labels),
             merges=_last_merges(Z),
             dendrogram=dendrogram_svg(Z, self.height, self.names, self.labels),

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 #: Largest number of observations of an interactive report; that of more has drawings only.
 MOST = 2**20
-#: Largest number of columns in the heat map, of observations whose distances are packed, for silhouettes, and of
-#: observations whose names are unpacked before the first drawing.
-_COLUMNS, _DISTANCES, _FEW = 60, 200, 20_000
+#: Largest number of observations whose distances are packed, for silhouettes.
+SILHOUETTES = 150
+#: Largest number of columns in the heat map, and of observations whose names are unpacked before the first drawing.
+_COLUMNS, _FEW = 60, 20_000
 _ASSETS = ("tree", "format", "dendrogram", "heatmap", "scatter", "profiles", "report")
 
 
@@ -124,8 +125,8 @@ def _precision(values: NDArray[np.float64]) -> str:
 def _add_distances(page: Page, sample: NDArray[np.int64], header: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Add the distances of a part of the sample, in units of 1/65535 of the largest: silhouettes are relative."""
     chosen = np.arange(len(sample))
-    if len(sample) > _DISTANCES:
-        chosen = np.sort(np.random.default_rng(1).choice(len(sample), _DISTANCES, replace=False))
+    if len(sample) > SILHOUETTES:
+        chosen = np.sort(np.random.default_rng(1).choice(len(sample), SILHOUETTES, replace=False))
     found = page.distances(sample[chosen])
     largest = float(np.max(found, initial=0.0))
     scaled = found / largest if 0 < largest < np.inf else np.zeros(len(found))

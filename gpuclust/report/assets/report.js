@@ -164,7 +164,7 @@ function listen() {
   });
   byId("out").addEventListener("click", zoomOut);
   byId("download").addEventListener("click", download);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => heatmap.paint());
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => heatmap.paint());
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; showBranch(); } });
 }

@@ -59,7 +59,7 @@ def take(
 def drag(tab: Browser) -> None:
     """Drag the cut down to some more clusters, and show the top of the page, on a phone that of the dendrogram."""
     x, y = tab.centre("#cut circle")
-    tab.drag(x, y, y + 70)
+    tab.drag(x, y, y + 82)
     tab.value("scrollTo(0, innerWidth < 500 ? document.getElementById('interactive').offsetTop - 8 : 0)")
 
 

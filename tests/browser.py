@@ -139,6 +139,15 @@ class Browser:
         self.mouse("mouseReleased", x, to, button="left", clickCount=1)
         self.frame()
 
+    def swipe(self, x: float, y: float, to: float) -> None:
+        """Drag with a finger, upwards or downwards."""
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        for step in range(1, 9):
+            point = {"x": x, "y": y + (to - y) * step / 8}
+            self.call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[point])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.frame()
+
     def key(self, name: str) -> None:
         more = {"text": name} if len(name) == 1 else {"windowsVirtualKeyCode": KEYS[name]}
         if name == "Enter":

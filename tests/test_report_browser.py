@@ -273,6 +273,23 @@ def test_a_phone_scrolls_down_only(page, tmp_path):
     page.wait("document.getElementById('tree').getBoundingClientRect().width > 800")
 
 
+def test_the_cut_is_dragged_by_a_finger(page, tmp_path):
+    found, path = report(tmp_path)
+    page.size(375, 812, phone=True)
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        page.open(path, READY)
+        x, y = page.centre("#cut circle")
+        at = page.value("scrollY")
+        page.swipe(x, y, y + 50)
+        assert page.value("scrollY") == at
+        labels = fcluster(found.Z, height_of(page), "distance")
+        assert labels.max() > 3
+        assert text(page, "#count") == str(labels.max())
+    finally:
+        page.call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
 def test_colours_are_those_of_the_other_pictures_in_the_dark_too(page, tmp_path):
     _, path = report(tmp_path, k=30)
     page.open(path, READY)

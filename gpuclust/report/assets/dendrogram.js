@@ -86,9 +86,10 @@ const dendrogram = {
       drawn("text", { class: "cut-label" }));
     group.addEventListener("pointerdown", (event) => {
       group.setPointerCapture(event.pointerId);
-      group.focus();
+      group.focus({ preventScroll: true });
       event.preventDefault();
     });
+    group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // no scrolling
     group.addEventListener("pointermove", (event) => {
       if (group.hasPointerCapture(event.pointerId)) cutAt(this.valueAt(event), "pointer");
       event.stopPropagation();

@@ -65,8 +65,7 @@ const heatmap = {
     pen.fillStyle = ink;
     pen.font = "11px " + getComputedStyle(document.body).fontFamily;
     pen.textAlign = "right";
-    const most = left > 100 ? 17 : 7;
-    meta.columns.forEach((name, column) => pen.fillText(displayed(name, most), left - 7, column * this.row + 14));
+    meta.columns.forEach((name, column) => pen.fillText(fitted(pen, name, left - 9), left - 7, column * this.row + 14));
   },
 
   listen() {
@@ -83,6 +82,13 @@ const heatmap = {
     canvas.addEventListener("pointerleave", hideTip);
   },
 };
+
+/** The beginning of a name that is no wider than this. */
+function fitted(pen, name, room) {
+  let most = 24, text = displayed(name, most);
+  while (most > 2 && pen.measureText(text).width > room) text = displayed(name, --most);
+  return text;
+}
 
 /** A colour from cold through the middle to hot, for -1 to 1. */
 function shade(value, middle) {

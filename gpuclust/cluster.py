@@ -11,6 +11,7 @@ from gpuclust.algorithms.table import AUTO
 from gpuclust.clustering import Clustering, cuts_of
 from gpuclust.core import metrics
 from gpuclust.core.arguments import label_list, one_of
+from gpuclust.core.gower import gower
 from gpuclust.core.names import MethodName
 from gpuclust.core.observations import count
 from gpuclust.core.progress import Progress
@@ -55,7 +56,10 @@ def cluster(
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
         The linkage.
     metric : str or callable
-        Any metric of `gpuclust.distance.pdist`, or ``"precomputed"``.
+        Any metric of `gpuclust.distance.pdist`, ``"precomputed"``, or ``"gower"``: Gower's dissimilarity of columns
+        of numbers and of categories (text too), from 0 to 1, for which missing values need not be filled in: the mean
+        over columns of ``|x - y| / range`` for numbers, and of 0 or 1 for equal or different categories; columns in
+        which x or y is missing do not count. It takes 4 n² bytes.
     k : int or sequence of int, optional
         Number of clusters (fewer, where merges of equal height cannot be told apart); several for a column of labels
         each.
@@ -108,14 +112,14 @@ def cluster(
     if standardize is not None:
         one_of(standardize, "standardize", STANDARDIZE)
     arguments = metrics.given(p=p, w=w, V=V, VI=VI)
-    table = read_table(X)
+    called = _called(metric)
+    table = read_table(X, mixed=called == "gower")
     if names is not None:
         table = replace(table, names=[str(name) for name in label_list(names, count(table.values), "names")])
-    called = "precomputed" if isinstance(metric, str) and metric.lower() == "precomputed" else _called(metric)
-    if called == "precomputed":
+    if called in ("precomputed", "gower"):
         if arguments or standardize is not None or missing != "error":
-            raise ValueError("p, w, V, VI, missing and standardize mean nothing to metric 'precomputed'.")
-        table, metric = _distances(table), "euclidean"
+            raise ValueError(f"p, w, V, VI, missing and standardize mean nothing to metric {called!r}.")
+        table, metric = _distances(table) if called == "precomputed" else _by_gower(table), "euclidean"
     else:
         table = _points(table, missing, standardize)
     if table.left_out:
@@ -137,6 +141,8 @@ def cluster(
 
 
 def _called(metric: Any) -> str:
+    if isinstance(metric, str) and metric.lower() in ("precomputed", "gower"):
+        return metric.lower()
     known = metrics.resolve(metric)
     return known.name if isinstance(known, metrics.Metric) else getattr(metric, "__name__", "callable")
 
@@ -155,6 +161,15 @@ def _points(table: Table, missing: str, standardize: str | None) -> Table:
             "missing='mean' or 'median' fills them in."
         )
     return table if standardize is None else standardized(table, standardize)
+
+
+def _by_gower(table: Table) -> Table:
+    """Gower's dissimilarities of a table, condensed; left out are columns of neither numbers nor categories."""
+    used = [head for head, _ in table.categories()]
+    left_out = {head: kind for head, kind in table.left_out.items() if head not in used}
+    if table.values.ndim != 2 or len(table.values) < 2:
+        raise ValueError(f"X must have shape (n, m) with at least two rows, got {table.values.shape}.")
+    return replace(table, values=gower(table), columns=[*(table.columns or ()), *used] or None, left_out=left_out)
 
 
 def _distances(table: Table) -> Table:

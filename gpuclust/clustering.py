@@ -56,7 +56,7 @@ class Clustering:
     plan : Plan
         Algorithm, device and memory.
     method, metric : str
-        The linkage, and the metric, or "precomputed".
+        The linkage, and the metric, "gower" or "precomputed".
     names : list of str or None
         Names of the observations: the index of the input, where it has one that does not merely count rows.
     columns : list of str or None
@@ -228,12 +228,12 @@ class Clustering:
         Raises
         ------
         ValueError
-            Distances were given, not points.
+            Distances were clustered: metric "precomputed" or "gower".
         """
         from gpuclust.plotting.clustermap import draw_clustermap
 
         if self._points is None:
-            raise ValueError("There are no values to draw: distances were given.")
+            raise ValueError("There are no values to draw: distances were given, or computed by metric 'gower'.")
         labels = None if self._first is None else self._first.labels
         known = self.metric in METRICS and not self.arguments
         options.setdefault("metric", self.metric if known else "euclidean")

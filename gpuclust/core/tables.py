@@ -38,6 +38,8 @@ class Table:
         Positions in the input, where rows were left out.
     wrap : callable
         Converts labels to a Series or the like with the index of the input.
+    categories : callable
+        Returns the columns of text and of categories, as headings and cells.
     """
 
     values: Any
@@ -46,9 +48,10 @@ class Table:
     left_out: dict[str, str] = field(default_factory=dict)
     rows: np.ndarray | None = None
     wrap: Wrap = lambda labels, rows: _plain(labels, rows)
+    categories: Callable[[], list[tuple[str, list[Any]]]] = list
 
 
-def read_table(X: Any, name: str = "X") -> Table:
+def read_table(X: Any, name: str = "X", mixed: bool = False) -> Table:
     """Read the numbers of a table; anything that is none is an array.
 
     Parameters
@@ -56,6 +59,8 @@ def read_table(X: Any, name: str = "X") -> Table:
     X : DataFrame, Arrow table, AnnData, DataArray, Dataset or array_like
     name : str
         Name of the argument, for messages.
+    mixed : bool
+        Whether columns of categories suffice.
 
     Raises
     ------
@@ -66,7 +71,11 @@ def read_table(X: Any, name: str = "X") -> Table:
     """
     for known, read in _READERS:
         if known(X):
-            return read(X, name)
+            table = read(X, name)
+            if table.values.ndim == 2 and table.values.shape[1] == 0 and not (mixed and table.categories()):
+                said = ", ".join(f"{head!r} ({kind})" for head, kind in list(table.left_out.items())[:8])
+                raise ValueError(f"{name} has no column of real numbers{f': {said}' if said else ''}.")
+            return table
     return Table(real_array(X, name))
 
 
@@ -119,23 +128,32 @@ def _plain(labels: Labels, rows: np.ndarray | None) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ columns to numbers
 
 
-def _from_columns(heads: Sequence[Any], column: Callable[[int], np.ndarray | str], name: str) -> Table:
-    """A table of the columns that hold numbers."""
+def _from_columns(
+    heads: Sequence[Any], column: Callable[[int], np.ndarray | str], cells: Callable[[int], list[Any]], name: str
+) -> Table:
+    """A table of the columns that hold numbers; ``cells`` gives those of any column."""
     kept: list[np.ndarray] = []
     names: list[str] = []
     left_out: dict[str, str] = {}
+    others: list[tuple[str, int]] = []
     for place, head in enumerate(map(str, heads)):
         found = column(place)
         found = found if isinstance(found, str) else _numbers(found, head, name)
         if isinstance(found, str):
             left_out[head] = found
+            if found in ("text", "categories"):
+                others.append((head, place))
         else:
             kept.append(found)
             names.append(head)
-    if not kept:
-        said = ", ".join(f"{head!r} ({kind})" for head, kind in list(left_out.items())[:8])
-        raise ValueError(f"{name} has no column of real numbers{f': {said}' if said else ''}.")
-    return Table(np.column_stack(kept), columns=names, left_out=left_out)
+    rows = len(cells(0)) if not kept and len(heads) else 0
+    values = np.column_stack(kept) if kept else np.empty((rows, 0))
+    return Table(
+        values,
+        columns=names,
+        left_out=left_out,
+        categories=lambda: [(head, cells(place)) for head, place in others],
+    )
 
 
 def _numbers(column: np.ndarray, head: str, name: str) -> np.ndarray | str:
@@ -189,7 +207,7 @@ def _read_pandas(X: Any, name: str) -> Table:
             return np.asarray(found.to_numpy(dtype=plain, na_value=np.nan) if gaps else found.to_numpy(dtype=plain))
         return np.asarray(found.to_numpy())
 
-    table = _from_columns(list(X.columns), column, name)
+    table = _from_columns(list(X.columns), column, lambda place: X.iloc[:, place].tolist(), name)
     return replace(table, names=_names_of(X.index), wrap=_pandas_labels(X.index))
 
 
@@ -234,7 +252,7 @@ def _read_polars(X: Any, name: str) -> Table:
             return polars.DataFrame(dict(labels))
         return polars.Series("cluster", labels)
 
-    return replace(_from_columns(X.columns, column, name), wrap=wrap)
+    return replace(_from_columns(X.columns, column, lambda place: columns[place].to_list(), name), wrap=wrap)
 
 
 def _is_arrow(X: Any) -> bool:
@@ -248,7 +266,7 @@ def _read_arrow(X: Any, name: str) -> Table:
             return "categories"
         return np.asarray(found.to_numpy(zero_copy_only=False))
 
-    return _from_columns(X.column_names, column, name)
+    return _from_columns(X.column_names, column, lambda place: X.column(place).to_pylist(), name)
 
 
 def _is_arrow_stream(X: Any) -> bool:

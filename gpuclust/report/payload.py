@@ -33,7 +33,7 @@ MOST = 2**20
 SILHOUETTES = 150
 #: Largest number of columns in the heat map, and of observations whose names are unpacked before the first drawing.
 _COLUMNS, _FEW = 60, 20_000
-_ASSETS = ("tree", "format", "dendrogram", "heatmap", "scatter", "profiles", "report")
+_ASSETS = ("tree", "format", "dendrogram", "navigation", "heatmap", "scatter", "silhouettes", "profiles", "report")
 
 
 @cache

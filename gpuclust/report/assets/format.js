@@ -22,7 +22,9 @@ function cell(text) {
   return /[",\r\n]/.test(text) || text === "" ? '"' + text.replace(/"/g, '""') + '"' : text;
 }
 
-function count(value) { return value.toLocaleString("en"); }
+function count(value) {
+  return value.toLocaleString("en");
+}
 
 /** Four significant digits. */
 function digits(value, most = 4) {
@@ -31,14 +33,18 @@ function digits(value, most = 4) {
   return /e/.test(text) ? Number(text).toExponential().replace("e+", "e") : String(Number(text));
 }
 
-function plural(value, noun) { return count(value) + " " + noun + (value === 1 ? "" : "s"); }
+function plural(value, noun) {
+  return count(value) + " " + noun + (value === 1 ? "" : "s");
+}
 
 /** Colour of the cluster with this label: of the palette, then around the colour circle by the golden angle. */
 function colorOf(label) {
-  const i = label - 1, known = state.meta.palette;
+  const i = label - 1,
+    known = state.meta.palette;
   if (label === 0) return LEFT_OUT;
   if (i < known.length) return `var(--c${i})`;
-  const j = i - known.length, golden = (Math.sqrt(5) - 1) / 2;
+  const j = i - known.length,
+    golden = (Math.sqrt(5) - 1) / 2;
   return hls((0.58 + j * golden) % 1, [0.45, 0.62, 0.32][j % 3], [0.75, 0.7, 0.65][j % 3]);
 }
 
@@ -50,7 +56,10 @@ function hls(hue, light, saturation) {
     if (h < 1 / 6) return low + (high - low) * h * 6;
     return h < 0.5 ? high : h < 2 / 3 ? low + (high - low) * (2 / 3 - h) * 6 : low;
   };
-  const hex = (value) => Math.round(255 * value).toString(16).padStart(2, "0");
+  const hex = (value) =>
+    Math.round(255 * value)
+      .toString(16)
+      .padStart(2, "0");
   return "#" + hex(part(hue + 1 / 3)) + hex(part(hue)) + hex(part(hue - 1 / 3));
 }
 
@@ -86,4 +95,6 @@ function nameOf(leaf, most) {
   return names ? displayed(names[leaf], most) : String(meta.rows ? meta.rows[leaf] : leaf);
 }
 
-function clusterName(label) { return label === 0 ? "no cluster" : "cluster " + count(label); }
+function clusterName(label) {
+  return label === 0 ? "no cluster" : "cluster " + count(label);
+}

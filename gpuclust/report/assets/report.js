@@ -2,10 +2,14 @@
 
 const state = { chosen: null, found: null, names: null };
 
-function byId(id) { return document.getElementById(id); }
+function byId(id) {
+  return document.getElementById(id);
+}
 
 /** Cut at a height, as fcluster(Z, height, "distance"). */
-function cutAt(height) { setCut(state.tree.clustersAt(height), height); }
+function cutAt(height) {
+  setCut(state.tree.clustersAt(height), height);
+}
 
 /** Cut into at most k clusters, as fcluster(Z, k, "maxclust"). */
 function cutInto(k) {
@@ -28,7 +32,9 @@ function showCut() {
   byId("k").value = cut.nodes.length;
   byId("range").value = Math.min(cut.nodes.length, byId("range").max);
   announce(byId("cut").getAttribute("aria-valuetext"));
-  document.querySelectorAll("[data-k]").forEach((each) => each.setAttribute("aria-pressed", Number(each.dataset.k) === cut.nodes.length));
+  document
+    .querySelectorAll("[data-k]")
+    .forEach((each) => each.setAttribute("aria-pressed", Number(each.dataset.k) === cut.nodes.length));
 }
 
 /** Show a branch; its ancestors that were opened stand in the breadcrumb. */
@@ -36,7 +42,10 @@ function zoomTo(node) {
   const { tree } = state;
   state.zoom = node;
   state.chosen = null;
-  state.path = [...state.path.filter((each) => each !== node && tree.contains(each, node) && tree.size[each] > tree.size[node]), node];
+  state.path = [
+    ...state.path.filter((each) => each !== node && tree.contains(each, node) && tree.size[each] > tree.size[node]),
+    node,
+  ];
   showBranch();
 }
 
@@ -54,7 +63,11 @@ function showBranch() {
   scatter.draw();
   const crumbs = state.path.map((node, i) => {
     const text = i === 0 ? `all ${count(state.tree.n)}` : count(state.tree.size[node]);
-    const button = element("button", { type: "button", class: "plain", ...(node === state.zoom ? { "aria-current": "true" } : {}) }, text);
+    const button = element(
+      "button",
+      { type: "button", class: "plain", ...(node === state.zoom ? { "aria-current": "true" } : {}) },
+      text,
+    );
     button.addEventListener("click", () => zoomTo(node));
     return element("li", {}, button);
   });
@@ -72,11 +85,12 @@ function open(node) {
 
 /** Zoom to the smallest branch around an observation that fills the view, and mark the observation. */
 function showLeaf(leaf) {
-  const { tree } = state, most = Math.min(40, dendrogram.shown.slots.length);
+  const { tree } = state,
+    most = Math.min(40, dendrogram.shown.slots.length);
   let node = leaf;
   while (tree.parent[node] >= 0 && (node < tree.n || tree.size[tree.parent[node]] <= most)) node = tree.parent[node];
   state.found = leaf;
-  if (state.zoom !== node && !(dendrogram.shown.slots.includes(leaf))) zoomTo(node);
+  if (state.zoom !== node && !dendrogram.shown.slots.includes(leaf)) zoomTo(node);
   else showBranch();
 }
 
@@ -86,7 +100,9 @@ function choose(node) {
   dendrogram.mark();
 }
 
-function announce(text) { byId("live").textContent = text; }
+function announce(text) {
+  byId("live").textContent = text;
+}
 
 function showTip(x, y, lines) {
   const tip = byId("tip");
@@ -97,11 +113,14 @@ function showTip(x, y, lines) {
   tip.style.top = (y + 18 + box.height > innerHeight ? y - box.height - 12 : y + 18) + "px";
 }
 
-function hideTip() { byId("tip").hidden = true; }
+function hideTip() {
+  byId("tip").hidden = true;
+}
 
 /** labels.csv of the cut, byte for byte as `gpuclust run` writes it. */
 function labelsFile() {
-  const { tree, cut, meta, names } = state, labels = new Int32Array(tree.n);
+  const { tree, cut, meta, names } = state,
+    labels = new Int32Array(tree.n);
   for (let place = 0; place < tree.n; place++) labels[tree.order[place]] = cut.labelAt(place);
   const lines = [names ? "row,name,label" : "row,label"];
   for (let leaf = 0; leaf < tree.n; leaf++) {
@@ -119,10 +138,13 @@ function download() {
 
 /** Observations whose name, or number, contains a text: at most 20. */
 function search(text) {
-  const { names, meta, tree } = state, wanted = text.trim().toLowerCase(), found = [];
+  const { names, meta, tree } = state,
+    wanted = text.trim().toLowerCase(),
+    found = [];
   if (!wanted) return found;
   if (names) {
-    for (let leaf = 0; leaf < tree.n && found.length < 20; leaf++) if (names[leaf].toLowerCase().includes(wanted)) found.push(leaf);
+    for (let leaf = 0; leaf < tree.n && found.length < 20; leaf++)
+      if (names[leaf].toLowerCase().includes(wanted)) found.push(leaf);
   } else if (/^\d+$/.test(wanted)) {
     const leaf = meta.rows ? lowerBound(meta.rows, Number(wanted)) : Number(wanted);
     if (leaf < tree.n && (!meta.rows || meta.rows[leaf] === Number(wanted))) found.push(leaf);
@@ -131,20 +153,30 @@ function search(text) {
 }
 
 function listenToSearch() {
-  const box = byId("wanted"), list = byId("hits");
-  const show = (leaf) => { list.replaceChildren(); showLeaf(leaf); byId("explorer").focus(); };
+  const box = byId("wanted"),
+    list = byId("hits");
+  const show = (leaf) => {
+    list.replaceChildren();
+    showLeaf(leaf);
+    byId("explorer").focus();
+  };
   box.addEventListener("input", () => {
     const hits = search(box.value);
-    list.replaceChildren(...hits.map((leaf) => {
-      const button = element("button", { type: "button", class: "plain" }, nameOf(leaf, 60));
-      button.addEventListener("click", () => show(leaf));
-      return element("li", {}, button);
-    }));
+    list.replaceChildren(
+      ...hits.map((leaf) => {
+        const button = element("button", { type: "button", class: "plain" }, nameOf(leaf, 60));
+        button.addEventListener("click", () => show(leaf));
+        return element("li", {}, button);
+      }),
+    );
     announce(plural(hits.length, "row") + " found");
   });
   box.addEventListener("keydown", (event) => {
     const hits = event.key === "Enter" ? search(box.value) : [];
-    if (event.key === "Escape") { box.value = ""; list.replaceChildren(); }
+    if (event.key === "Escape") {
+      box.value = "";
+      list.replaceChildren();
+    }
     if (hits.length) show(hits[0]);
   });
 }
@@ -154,24 +186,37 @@ function listen() {
   heatmap.listen();
   scatter.listen();
   listenToSearch();
-  byId("k").addEventListener("change", (event) => cutInto(Math.max(1, Math.min(state.tree.n, Math.trunc(event.target.value) || 1))));
+  byId("k").addEventListener("change", (event) =>
+    cutInto(Math.max(1, Math.min(state.tree.n, Math.trunc(event.target.value) || 1))),
+  );
   byId("range").addEventListener("input", (event) => cutInto(Number(event.target.value)));
-  document.querySelectorAll("[data-k]").forEach((each) => each.addEventListener("click", () => cutInto(Number(each.dataset.k))));
-  byId("in").addEventListener("click", () => { // to the larger branch
-    const { tree, zoom } = state, [a, b] = [tree.left[zoom - tree.n], tree.right[zoom - tree.n]];
+  document
+    .querySelectorAll("[data-k]")
+    .forEach((each) => each.addEventListener("click", () => cutInto(Number(each.dataset.k))));
+  byId("in").addEventListener("click", () => {
+    // to the larger branch
+    const { tree, zoom } = state,
+      [a, b] = [tree.left[zoom - tree.n], tree.right[zoom - tree.n]];
     const node = state.chosen ?? (tree.size[a] > tree.size[b] ? a : b);
     if (node >= tree.n) zoomTo(node);
   });
   byId("out").addEventListener("click", zoomOut);
   byId("download").addEventListener("click", download);
-  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => heatmap.paint());
+  for (const media of ["(prefers-color-scheme: dark)", "print"])
+    matchMedia(media).addEventListener("change", () => heatmap.paint());
   let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; showBranch(); } });
+  addEventListener("resize", () => {
+    if (innerWidth !== width) {
+      width = innerWidth;
+      showBranch();
+    }
+  });
 }
 
 /** Draw everything once. Until it succeeds the page shows the drawings that need no script. */
 async function start() {
-  const meta = await unpack(byId("packed").textContent), tree = new Tree(meta.left, meta.right, meta.height);
+  const meta = await unpack(byId("packed").textContent),
+    tree = new Tree(meta.left, meta.right, meta.height);
   Object.assign(state, { meta, tree, zoom: tree.root, path: [tree.root] });
   state.placeOf = Int32Array.from(meta.sample, (leaf) => tree.start[leaf]);
   state.bySample = Int32Array.from(meta.sample.keys()).sort((a, b) => state.placeOf[a] - state.placeOf[b]);
@@ -179,14 +224,16 @@ async function start() {
   if (meta.values) heatmap.prepare();
   if (meta.small) state.names = await namesOf();
   for (const id of ["interactive", "plane", "tables"]) byId(id).hidden = false;
-  document.querySelectorAll(".static").forEach((each) => { each.hidden = true; });
+  document.querySelectorAll(".static").forEach((each) => {
+    each.hidden = true;
+  });
   state.cut = meta.nodes
     ? new Cut(tree, Array.from(meta.nodes), meta.cutHeight, meta.smallest, meta.labels)
     : new Cut(tree, tree.clustersInto(Math.min(tree.n, meta.suggested)), null, 1);
   if (!meta.nodes) state.cut.height = tree.heightBetween(state.cut.nodes.length);
   byId("range").max = Math.min(tree.n, 40);
   byId("k").max = tree.n;
-  profiles.byNumber();
+  silhouettes.draw();
   showBranch();
   showCut();
   listen();

@@ -8,7 +8,8 @@ async function inflate(text) {
 
 function bytesOf(text) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  const binary = atob(text),
+    bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
 }
@@ -16,12 +17,15 @@ function bytesOf(text) {
 /** The header of a packed block, with its arrays, whose bytes are stored by significance. */
 async function unpack(text) {
   const kinds = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u2: Uint16Array };
-  const buffer = await inflate(text), length = new DataView(buffer).getUint32(0, true);
+  const buffer = await inflate(text),
+    length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   let from = 4 + length;
   for (const [name, kind, count] of header.arrays) {
-    const made = new kinds[kind](count), width = made.BYTES_PER_ELEMENT;
-    const bytes = new Uint8Array(made.buffer), given = new Uint8Array(buffer, from, count * width);
+    const made = new kinds[kind](count),
+      width = made.BYTES_PER_ELEMENT;
+    const bytes = new Uint8Array(made.buffer),
+      given = new Uint8Array(buffer, from, count * width);
     for (let part = 0, i = 0; part < width; part++)
       for (let to = part; to < bytes.length; to += width) bytes[to] = given[i++];
     header[name] = made;
@@ -33,7 +37,8 @@ async function unpack(text) {
 class Tree {
   /** From the children and the height of each merge. */
   constructor(left, right, height) {
-    const merges = height.length, n = merges + 1;
+    const merges = height.length,
+      n = merges + 1;
     Object.assign(this, { n, merges, left, right, height, root: 2 * n - 2 });
     this.size = new Int32Array(2 * n - 1).fill(1);
     this.parent = new Int32Array(2 * n - 1).fill(-1);
@@ -42,7 +47,8 @@ class Tree {
     this.level = new Float64Array(merges); // the largest height within, which a cut compares with its threshold
     let rising = true;
     for (let i = 0; i < merges; i++) {
-      const a = left[i], b = right[i];
+      const a = left[i],
+        b = right[i];
       this.size[n + i] = this.size[a] + this.size[b];
       this.parent[a] = this.parent[b] = n + i;
       this.level[i] = Math.max(height[i], this.levelOf(a), this.levelOf(b));
@@ -56,9 +62,13 @@ class Tree {
     this.levels = rising ? this.level : Float64Array.from(this.level).sort();
   }
 
-  levelOf(node) { return node < this.n ? 0 : this.level[node - this.n]; }
+  levelOf(node) {
+    return node < this.n ? 0 : this.level[node - this.n];
+  }
 
-  heightOf(node) { return node < this.n ? 0 : this.height[node - this.n]; }
+  heightOf(node) {
+    return node < this.n ? 0 : this.height[node - this.n];
+  }
 
   contains(node, other) {
     return this.start[node] <= this.start[other] && this.start[other] < this.start[node] + this.size[node];
@@ -66,11 +76,16 @@ class Tree {
 
   /** Flat clusters of criterion "distance", as nodes in the order of SciPy's labels: a leaf after its sibling. */
   clustersAt(threshold) {
-    const nodes = [], stack = [this.root];
+    const nodes = [],
+      stack = [this.root];
     while (stack.length) {
       const node = stack.pop();
-      if (node < this.n || this.level[node - this.n] <= threshold) { nodes.push(node); continue; }
-      let first = this.left[node - this.n], second = this.right[node - this.n];
+      if (node < this.n || this.level[node - this.n] <= threshold) {
+        nodes.push(node);
+        continue;
+      }
+      let first = this.left[node - this.n],
+        second = this.right[node - this.n];
       if (first < this.n && second >= this.n) [first, second] = [second, first];
       stack.push(second, first);
     }
@@ -91,17 +106,20 @@ class Tree {
 
   /** Number of clusters of a cut at this height, by bisection. */
   countAt(threshold) {
-    let low = 0, high = this.merges;
+    let low = 0,
+      high = this.merges;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.levels[middle] <= threshold) low = middle + 1; else high = middle;
+      if (this.levels[middle] <= threshold) low = middle + 1;
+      else high = middle;
     }
     return this.merges - low + 1;
   }
 
   /** The latest merges within a branch, and the branches below them in leaf order: at most this number. */
   top(root, most) {
-    const shown = [root], merges = [];
+    const shown = [root],
+      merges = [];
     while (shown.length < most) {
       let place = 0;
       for (let i = 1; i < shown.length; i++) if (shown[i] > shown[place]) place = i;
@@ -126,5 +144,7 @@ class Cut {
     nodes.forEach((node, i) => this.at.fill(i, tree.start[node], tree.start[node] + tree.size[node]));
   }
 
-  labelAt(place) { return this.labels[this.at[place]]; }
+  labelAt(place) {
+    return this.labels[this.at[place]];
+  }
 }

@@ -14,6 +14,7 @@ from typing import Any
 import children
 import numpy as np
 import pytest
+from browser import Browser, browser
 from hypothesis import HealthCheck, settings
 from lockstep import install
 
@@ -172,3 +173,18 @@ def no_child_outlives_its_test() -> Iterator[None]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Browser]:
+    """A tab of headless Chromium, for tests that are skipped where there is none."""
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(tab: Browser) -> Browser:
+    """The tab as a bright screen of 1280 x 900 pixels."""
+    tab.size(1280, 900)
+    tab.media()
+    return tab

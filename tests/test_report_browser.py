@@ -82,7 +82,7 @@ def test_hover_shows_names_and_values(page, tmp_path):
     tip = page.value("document.getElementById('tip').innerText")
     assert tip.startswith("row ")
     assert "cluster 1" in tip
-    assert "column 3: " in tip
+    assert "feature 3: " in tip
     page.mouse("mouseMoved", *page.centre("#heat"))
     assert "z-score" in text(page, "#tip")
 

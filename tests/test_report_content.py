@@ -95,7 +95,7 @@ def test_print_leaves_out_controls(page, tmp_path):
     assert page.value(shown % "#tree") != "none"
 
 
-@pytest.mark.parametrize("kind", ["distances", "one column", "two rows", "equal", "large"])
+@pytest.mark.parametrize("kind", ["distances", "one column", "two rows", "equal", "large", "far"])
 def test_other_data(page, tmp_path, kind):
     X, options = blobs(60), {"method": "average"}
     if kind == "distances":
@@ -108,6 +108,8 @@ def test_other_data(page, tmp_path, kind):
         X[:] = 1.0
     elif kind == "large":
         X = X * 1e100
+    elif kind == "far":
+        X = X * 1e-3 + 1e9
     n = 60 if kind != "two rows" else 2
     found, path = report(tmp_path, X, names=[f"row {i}" for i in range(n)], **options)
     page.open(path, READY)
@@ -115,6 +117,9 @@ def test_other_data(page, tmp_path, kind):
     set_k(page, 2)
     assert saved(page, tmp_path) == expected(tmp_path, found.cut(k=2).labels, found.names)
     assert page.value(WRONG) is None
+    if kind == "far":
+        sizes = each(page, "#profile tbody td:nth-child(2) small", "parseFloat(e.textContent.slice(3))")
+        assert sizes == pytest.approx(X.std(axis=0), rel=0.05)
 
 
 def test_missing_values(page, tmp_path):

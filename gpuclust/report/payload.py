@@ -112,14 +112,18 @@ def _add_points(page: Page, sample: NDArray[np.int64], header: dict[str, Any], a
         spread = np.nan_to_num(np.nanstd(points, axis=0))
     shown = np.sort(np.argsort(-spread, kind="stable")[:_COLUMNS])
     header["width"] = len(shown)
-    header["columns"] = [f"column {i}" if page.columns is None else str(page.columns[i]) for i in shown.tolist()]
+    header["columns"] = [f"feature {i}" if page.columns is None else str(page.columns[i]) for i in shown.tolist()]
     arrays["values"] = (points[:, shown], _precision(points[:, shown]))
 
 
 def _precision(values: NDArray[np.float64]) -> str:
-    """float32, or float64 for numbers beyond its range."""
-    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
-    return "f4" if np.min(sizes, initial=1.0) > 1e-30 and np.max(sizes, initial=1.0) < 1e30 else "f8"
+    """float32, or float64 for numbers beyond its range, and columns far from zero for their spread."""
+    known = np.isfinite(values)
+    sizes = np.abs(values[known & (values != 0)])
+    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
+    narrow = (low < high) & (high / 2 - low / 2 < 1e-4 * np.maximum(np.abs(low), np.abs(high)))
+    wide = np.min(sizes, initial=1.0) <= 1e-30 or np.max(sizes, initial=1.0) >= 1e30
+    return "f8" if wide or narrow.any() else "f4"
 
 
 def _add_distances(page: Page, sample: NDArray[np.int64], header: dict[str, Any], arrays: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ sets, each on a screen of 1280 pixels and on a phone of 375.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,12 +30,14 @@ READY = "document.documentElement?.dataset.ready"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, browser() as tab:
-        wine = report_of_wine(Path(folder))
+    with tempfile.TemporaryDirectory() as place, browser() as tab:
+        os.chdir(place)  # messages name files as they are given
+        folder = Path()
+        wine = report_of_wine(folder)
         for name, scheme in (("report", "light"), ("report_dark", "dark")):
             take(tab, wine, name, READY, scheme, act=drag)
-        take(tab, index_of_few(Path(folder)), "index_3")
-        take(tab, index_of_many(Path(folder)), "index_3000")
+        take(tab, index_of_few(folder), "index_3")
+        take(tab, index_of_many(folder), "index_3000")
 
 
 def take(
@@ -49,7 +52,7 @@ def take(
     for screen, (width, height, scale) in SCREENS.items():
         tab.size(width, height, scale, phone=screen == "phone")
         tab.media(scheme=scheme)
-        tab.open(page, ready)
+        tab.open(page.resolve(), ready)
         if callable(act):
             act(tab)
         tab.frame()

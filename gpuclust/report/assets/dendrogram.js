@@ -172,20 +172,16 @@ const dendrogram = {
     const { tree } = state,
       { slots, step, x, width } = this.shown,
       svg = byId("leaves");
-    const fits = step >= 11;
-    svg.setAttribute("viewBox", `0 0 ${width} ${fits ? ROOM.names : 4}`);
-    svg.setAttribute("height", fits ? ROOM.names : 4);
+    const texts =
+      step < 11 ? [] : slots.map((node) => (node < tree.n ? nameOf(node, 16) : `(${count(tree.size[node])})`));
+    const high = Math.min(ROOM.names, 10 + 7 * Math.max(0, ...texts.map((text) => text.length)));
+    svg.setAttribute("viewBox", `0 0 ${width} ${high}`);
+    svg.setAttribute("height", high);
     svg.replaceChildren(
-      ...(fits ? slots : []).map((node) =>
-        drawn(
-          "text",
-          {
-            class: "leaf" + (node === state.found ? " found" : ""),
-            transform: `translate(${x.get(node) + 4} 6)rotate(-90)`,
-          },
-          node < tree.n ? nameOf(node, 16) : `(${count(tree.size[node])})`,
-        ),
-      ),
+      ...texts.map((text, i) => {
+        const kind = "leaf" + (slots[i] === state.found ? " found" : "");
+        return drawn("text", { class: kind, transform: `translate(${x.get(slots[i]) + 4} 6)rotate(-90)` }, text);
+      }),
     );
   },
 };

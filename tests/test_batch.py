@@ -256,6 +256,7 @@ def test_what_tells_one_result_from_another(tmp_path, data):
         "labels_format": "parquet",
         "write": ("newick",),
         "format": ("svg",),
+        "heatmap": True,
         "report": True,
     }
     same = {"out": tmp_path / "two", "device": "cpu", "memory_limit": "1GB", "plots": False, "overwrite": True}

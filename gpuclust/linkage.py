@@ -79,6 +79,7 @@ def linkage(
     w: ArrayLike | None = None,
     V: ArrayLike | None = None,
     VI: ArrayLike | None = None,
+    packed: int | None = None,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -126,6 +127,9 @@ def linkage(
     p, w, V, VI : optional
         Arguments of the metric, as for `gpuclust.distance.pdist`: Minkowski's exponent, (m,) weights of the features,
         (m,) variances for seuclidean, (m, m) inverse covariance for mahalanobis.
+    packed : int, optional
+        The number of features m, if y holds packed bits, ``numpy.packbits(X, axis=1)`` of shape (n, ceil(m / 8)), for
+        a metric that counts features, as for `gpuclust.distance.pdist`.
 
     Returns
     -------
@@ -194,7 +198,7 @@ def linkage(
         progress=progress,
         memory_limit=memory_limit,
         algorithm=algorithm,
-        **metrics.given(p=p, w=w, V=V, VI=VI),
+        **metrics.given(p=p, w=w, V=V, VI=VI, packed=packed),
     ).Z
 
 
@@ -213,7 +217,7 @@ def compute(
 ) -> Linkage:
     """As `linkage`, with the plan and the time of each phase.
 
-    ``metric_arguments`` are those of the metric: p, w, V, VI.
+    ``metric_arguments`` are those of the metric: p, w, V, VI, packed.
     """
     started = time.perf_counter()
     check_progress(progress)
@@ -223,21 +227,26 @@ def compute(
     keep = True
     name = "precomputed"
     planned: str | metrics.Metric = name
+    packed, bits = metric_arguments.get("packed"), False
+    if condensed and packed is not None:
+        raise ValueError(f"packed is for points of bits, not for condensed dissimilarities, got packed={packed!r}.")
     if not condensed:
         found = metrics.resolve(metric, metric_arguments.get("p"))
         name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
         check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
-        warn_of_square(data)
+        if packed is None:
+            warn_of_square(data)
         planned = found if isinstance(found, metrics.Metric) else name
         if isinstance(found, metrics.Metric):
             keep = metric_arguments.get("w") is None and (
                 isinstance(data, np.ndarray) or preparation.keeps_points(found, **metric_arguments)
             )
+            bits = preparation.bits_form(found, data, **metric_arguments) is not None
         else:  # a Python function: its dissimilarities are computed first
             data, ends = observed(pdist(to_host(data), metric, device="cpu", **metric_arguments))
             condensed = True
     n = count(data)
-    m = None if condensed else data.shape[1]
+    m = None if condensed else data.shape[1] if packed is None else packed
     dtype = working_type(dtype)
     working = np.dtype(dtype)
     exponent, given = 0, data
@@ -260,20 +269,22 @@ def compute(
         holder=holder(data),
         copied=copied,
         quick=True,
+        bits=bits,
     )
     job.check()
     _log.info("%s", job)
     validated = time.perf_counter()
 
     def merge(job: Plan) -> Merges:
-        kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, keep, n > FUSED, 0 < (m or 0) <= BY_TREE)
+        few = 0 < (m or 0) <= BY_TREE
+        kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, keep, n > FUSED, few, bits)
         algorithm = ALGORITHMS[job.algorithm]
 
         def pairs() -> int:
             return n * n if algorithm.reproduced(job.problem) else 0
 
         with (
-            backend_for(job.device, kind, pairs, m or 0, None if memory_limit is None else job.limit) as backend,
+            backend_for(job.device, kind, pairs, job.problem.terms, None if memory_limit is None else job.limit) as backend,
             backend.active(),
             reporter(progress, n - 1) as report,
         ):

@@ -76,6 +76,7 @@ class Plan:
     limit: int
     reason: str
     matrix: int = 0
+    bits: bool = False
     fallbacks: tuple[Plan, ...] = field(default=(), repr=False)
 
     @property
@@ -85,12 +86,14 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Estimated time, to about an order of magnitude."""
-        return costs.seconds(ALGORITHMS[self.algorithm].work(self.problem), self.n, self.m, self.dtype, self.device)
+        problem = self.problem
+        work = ALGORITHMS[self.algorithm].work(problem)
+        return costs.seconds(work, self.n, problem.terms, self.dtype, self.device)
 
     @cached_property
     def problem(self) -> Problem:
         """The problem that the plan solves."""
-        return Problem(self.n, self.m, methods.resolve(self.method), self.metric, self.dtype)
+        return Problem(self.n, self.m, methods.resolve(self.method), self.metric, self.dtype, self.bits)
 
     def __str__(self) -> str:
         shape = f"{self.n:,} observations" if self.m is None else f"{self.n:,} x {self.m:,} points"
@@ -148,7 +151,8 @@ class Plan:
 
     def _with(self, **changes: object) -> Plan:
         """The plan of a modified job, within the same limit."""
-        wanted = {name: getattr(self, name) for name in ("n", "m", "method", "metric", "dtype", "device")} | changes
+        same = ("n", "m", "method", "metric", "dtype", "bits", "device")
+        wanted = {name: getattr(self, name) for name in same} | changes
         device = wanted.pop("device")
         problem = Problem(**{**wanted, "method": methods.resolve(wanted["method"])})
         return _Planner(problem, max(1, self.limit)).on(device)
@@ -226,11 +230,13 @@ def plan_for(
     holder: int | None = None,
     copied: int = 0,
     quick: bool = False,
+    bits: bool | None = None,
 ) -> Plan:
     """As `plan`, for an input in the memory of GPU ``holder`` (None: of the host).
 
     ``metric`` may be a `Metric`, as for Minkowski's with an exponent. ``copied`` is the size in bytes of a copy of
-    the input in the working type. ``quick``: for a small job the available memory is not queried.
+    the input in the working type. ``quick``: for a small job the available memory is not queried. ``bits``: whether
+    features are packed into words; by default those of boolean metrics.
     """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
@@ -242,28 +248,26 @@ def plan_for(
         found = metric if isinstance(metric, metrics.Metric) else metrics.resolve(metric)
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
-    dtype, device = working_type(dtype), Device(device)
+        bits = metrics.facts(metric).boolean if bits is None else bits
+    problem = Problem(n, m, rule, str(metric), working_type(dtype), bool(bits))
+    device = Device(device)
     if quick and n <= SQUARE and memory_limit is None and holder is None and isinstance(algorithm, str):
-        known = small_plan(n, m, rule, str(metric), dtype, device, algorithm, copied)
+        known = small_plan(problem, device, algorithm, copied)
         if known is not None:
             return known
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return _planned(
-        _Planner(Problem(n, m, rule, str(metric), dtype), limit, algorithm, holder, copied, quick), device
-    )
+    return _planned(_Planner(problem, limit, algorithm, holder, copied, quick), device)
 
 
 @lru_cache(maxsize=1024)
-def small_plan(
-    n: int, m: int | None, rule: methods.Method, metric: str, dtype: str, device: Device, algorithm: str, copied: int
-) -> Plan | None:
+def small_plan(problem: Problem, device: Device, algorithm: str, copied: int) -> Plan | None:
     """The plan of a small job on the CPU if it depends on nothing else; None if it does.
 
     Planning takes as long as 20 observations take to be clustered.
     """
-    planner = _Planner(Problem(n, m, rule, metric, dtype), None, algorithm, None, copied, quick=True)
-    work = planner.work
-    if device.on_gpu or (device.automatic and costs.on_one_thread(work, n, m, dtype) > costs.START):
+    planner = _Planner(problem, None, algorithm, None, copied, quick=True)
+    single = costs.on_one_thread(planner.work, problem.n, problem.terms, problem.dtype)
+    if device.on_gpu or (device.automatic and single > costs.START):
         return None
     found = _planned(planner, device)
     return found if found.limit == LITTLE and not found.device.on_gpu else None
@@ -276,7 +280,7 @@ def _planned(planner: _Planner, device: Device) -> Plan:
         name = select(device).name
         return _with_fallbacks(planner, planner.on(name, _hint(planner, name)))
     brought = 0 if holder is not None else problem.input_bytes
-    name, why = costs.choose(planner.work, problem.n, problem.m, problem.dtype, brought, holder)
+    name, why = costs.choose(planner.work, problem.n, problem.terms, problem.dtype, brought, holder)
     name = select(name).name
     try:
         chosen = planner.on(name, f"{why} {_hint(planner, name)}".rstrip())
@@ -333,6 +337,7 @@ class _Planner:
             limit,
             f"{option.reason} {why}".rstrip(),
             size.matrix,
+            problem.bits,
         )
 
     def _size(self, algorithm: Algorithm, device: Device) -> Footprint:
@@ -381,7 +386,7 @@ def _hint(planner: _Planner, device: Device) -> str:
     if card.slowdown <= 2:
         return ""
     double, single = (
-        costs.on_card(planner.work, problem.n, problem.m, dtype, card, 0) for dtype in ("float64", "float32")
+        costs.on_card(planner.work, problem.n, problem.terms, dtype, card, 0) for dtype in ("float64", "float32")
     )
     capability = ".".join(map(str, card.capability))
     return (

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuclust.algorithms.costs import Footprint, Work
 from gpuclust.core import metrics, preparation
+from gpuclust.core.bits import words_of
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
@@ -35,6 +36,8 @@ class Problem:
         Name of the metric, "callable", or "precomputed" for condensed dissimilarities.
     dtype : {"float64", "float32"}
         Type of the computation.
+    bits : bool
+        Whether features are packed into words, 64 at a time (`Metric.bits`).
     """
 
     n: int
@@ -42,6 +45,7 @@ class Problem:
     method: Method
     metric: str
     dtype: str
+    bits: bool = False
 
     @property
     def condensed(self) -> bool:
@@ -58,6 +62,11 @@ class Problem:
         return self.m or 0
 
     @property
+    def terms(self) -> int:
+        """Steps of a distance: features, or words of them; 0 for condensed dissimilarities."""
+        return words_of(self.features) if self.bits else self.features
+
+    @property
     def width(self) -> int:
         """Bytes of a number."""
         return int(np.dtype(self.dtype).itemsize)
@@ -65,7 +74,7 @@ class Problem:
     @property
     def feature_bytes(self) -> int:
         """Bytes of the points; 0 for condensed dissimilarities."""
-        return self.n * self.features * self.width
+        return self.n * self.terms * (8 if self.bits else self.width)
 
     @property
     def pair_bytes(self) -> int:

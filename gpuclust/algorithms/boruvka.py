@@ -33,7 +33,7 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     count = outgoing.points.size
     component = np.arange(count)
     pairs = np.empty((n - 1, 2), np.int64)
-    heights = np.empty(n - 1, points.features.dtype)
+    heights = np.empty(n - 1, points.dtype)
     pairs[: n - count], heights[: n - count] = outgoing.copies, 0
     first = n - count
     while count > 1:

@@ -40,7 +40,7 @@ def merge_equal(points: Points, method: Method, merges: Merging) -> tuple[Points
     of n numbers.
     """
     n = points.n
-    dtype = points.features.dtype
+    dtype = points.dtype
     group = groups(points)
     count = int(group.max()) + 1
     if count == n:

@@ -65,7 +65,7 @@ def from_points(
         if found is not None:
             return from_square(found, method)
         return from_matrix(backend.store_points(points), method, report)
-    merges = Merging(points.n, points.features.dtype)
+    merges = Merging(points.n, points.dtype)
     points, clusters = merge_equal(points, method, merges)
     if tree and points.n > most:
         searched = backend.search_clusters(points, method, clusters, bounded=True)
@@ -92,7 +92,7 @@ def from_summaries(
     found = backend.square_of_summaries(points, method) if square else None
     if found is not None:
         return from_square(found, method)
-    merges = Merging(points.n, points.features.dtype)
+    merges = Merging(points.n, points.dtype)
     points, clusters = merge_equal(points, method, merges)
     if points.n > 1:
         matrix = backend.summarise(points, method, clusters.total)

@@ -43,7 +43,7 @@ def groups(points: Points) -> np.ndarray:
 def _key(features: Any, multipliers: np.ndarray) -> Any:
     """A hash of each point, computed where the features are."""
     array = array_module(features)
-    bits = np.uint64 if features.dtype == np.float64 else np.uint32
+    bits = np.uint64 if features.dtype.itemsize == 8 else np.uint32
     key = array.zeros(features.shape[1], np.uint64)
     for values, multiplier in zip(features, multipliers, strict=True):
         part = array.ascontiguousarray(values + values.dtype.type(0)).view(bits).astype(np.uint64)  # -0.0 is 0.0
@@ -57,7 +57,7 @@ def _key(features: Any, multipliers: np.ndarray) -> Any:
 def _to_itself(points: Points, features: np.ndarray, summary: np.ndarray) -> np.ndarray:
     """The dissimilarity of points to copies of themselves, which is not zero for some metrics."""
     step, finish = on_arrays(points.metric.step), on_arrays(points.metric.finish)
-    dtype = features.dtype
+    dtype = points.dtype
     a = b = np.zeros(features.shape[1], dtype)
     with np.errstate(all="ignore"):
         for k, values in enumerate(features):

@@ -55,7 +55,7 @@ class MatrixFree:
         self.n = count = clusters.ids.size
         self.row: np.ndarray = np.arange(count)
         self.nearest: np.ndarray = np.full(count, -1)  # -1: unknown
-        self.distance = np.full(count, np.inf, points.features.dtype)
+        self.distance = np.full(count, np.inf, points.dtype)
         self._search(np.arange(count))
 
     @property

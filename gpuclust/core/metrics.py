@@ -10,11 +10,16 @@ Rules for ``step`` and ``finish``, so that all three can use them and float32 st
 comparisons, ``abs``, ``max``, ``sqrt``, ``np.log``, ``np.minimum`` and ``np.maximum``; no branches; no literal but
 the zero of a comparison (which counts as 0 or 1 in a sum); other constants arrive as ``p``. The order of the
 operations is SciPy's: it decides the last bit.
+
+A metric of counts is a function of the numbers of features that are 1 in both points, in one of them, and in none. Its
+``finish`` gets the ones of either point, all features, and those that are 1 in both or that differ. Counts are exact,
+so it has one ``finish`` for single features and for features packed into words, 64 at a step (`Metric.bits`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
 
@@ -22,6 +27,7 @@ import numpy as np
 
 from gpuclust.core import metric_rows as rows
 from gpuclust.core.arguments import real_number
+from gpuclust.core.bits import popcount
 from gpuclust.core.points import Finish, Metric, Step
 from gpuclust.errors import unknown_name
 
@@ -79,6 +85,14 @@ def _difference_and_sum(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
 
 def _unequal_and_both(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
     return a + w * (x != y), b + w * ((x != 0) & (y != 0))
+
+
+def _both_in_words(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + popcount(x & y), b
+
+
+def _unequal_in_words(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
+    return a + popcount(x ^ y), b
 
 
 def _divergence(a, b, x, y, w, p):  # type: ignore[no-untyped-def]
@@ -192,18 +206,34 @@ def _yule(a, b, sx, sy, p):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------------------------------------------- the table
 
 
+#: For features of 0 and 1: the step that adds the same to the sum for 64 features, packed into a word.
+_IN_WORDS: Mapping[Step, Step] = {
+    _product: _both_in_words,
+    _absolute: _unequal_in_words,
+    _unequal: _unequal_in_words,
+}
+
+
+def _of_counts(metric: Metric) -> Metric:
+    """A metric of counts, with its form for features of 0 and 1 that are packed into words."""
+    step, name = _IN_WORDS[metric.step], f"{metric.name}bits"
+    return replace(metric, bits=replace(metric, name=name, step=step, words=True, aliases=(), weighted_form=None))
+
+
 def _counted(name: str, formula: str, step: Step, finish: Finish, *aliases: str, crowded: bool = False) -> Metric:
     """A metric of booleans, computed from the numbers of equal and of different features."""
-    return Metric(
-        name,
-        step,
-        finish,
-        aliases,
-        prepare=rows.with_total_weight,
-        summary=rows.row_sums,
-        boolean=True,
-        crowded=crowded,
-        formula=formula,
+    return _of_counts(
+        Metric(
+            name,
+            step,
+            finish,
+            aliases,
+            prepare=rows.with_total_weight,
+            summary=rows.row_sums,
+            boolean=True,
+            crowded=crowded,
+            formula=formula,
+        )
     )
 
 
@@ -276,15 +306,17 @@ _ALL = (
         undefined=("a zero vector", 0.0),
         formula="1 - sum(w x y) / sqrt(sum(w x²) sum(w y²))",
     ),
-    Metric(
-        "dice",
-        _product,
-        _dice,
-        summary=rows.row_sums,  # not only for 0 and 1: the formula is used on the numbers, as in SciPy
-        signed=True,
-        weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True, crowded=True),
-        crowded=True,
-        formula="sum(w (x + y - 2 x y)) / sum(w (x + y))",
+    _of_counts(
+        Metric(
+            "dice",
+            _product,
+            _dice,
+            summary=rows.row_sums,  # not only for 0 and 1: the formula is used on the numbers, as in SciPy
+            signed=True,
+            weighted_form=Metric("dice", _unequal_and_both, _dice_weighted, two_sums=True, crowded=True),
+            crowded=True,
+            formula="sum(w (x + y - 2 x y)) / sum(w (x + y))",
+        )
     ),
     Metric(
         "euclidean",
@@ -297,14 +329,16 @@ _ALL = (
         screened=True,
         formula="sqrt(sum(w (x - y)²))",
     ),
-    Metric(
-        "hamming",
-        _unequal,
-        _mean,
-        ("matching", "hamm", "ha", "h"),
-        prepare=rows.with_total_weight,
-        equality=True,
-        formula="sum(w [x != y]) / sum(w)",
+    _of_counts(
+        Metric(
+            "hamming",
+            _unequal,
+            _mean,
+            ("matching", "hamm", "ha", "h"),
+            prepare=rows.with_total_weight,
+            equality=True,
+            formula="sum(w [x != y]) / sum(w)",
+        )
     ),
     _on_the_sphere("haversine", "radians", rows.on_sphere, "haversine_radians"),
     _on_the_sphere("haversine_degrees", "degrees", rows.on_sphere_of_degrees, prepared_as="haversine"),
@@ -435,6 +469,8 @@ _ALL = (
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
 #: Forms that points are prepared for where the sum of powers of the metric would overflow or underflow.
 WIDE_FORMS = tuple(metric.wide_form for metric in _ALL if metric.wide_form is not None)
+#: Forms that points are prepared for whose features are all 0 or 1.
+BIT_FORMS = tuple(metric.bits for metric in _ALL if metric.bits is not None)
 #: The formulas as a definition list of reStructuredText: a sum is over features, x and y are those of two points.
 FORMULAS = "\n\n".join(f"``{metric.name}``\n    ``{metric.formula}``" for metric in _ALL)
 #: Every metric by its name and by its aliases.

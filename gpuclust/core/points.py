@@ -92,6 +92,8 @@ class Metric:
     by_exponent : pairs of a value of p and the metric that this one then is; p is 2 by default.
     weighted_form : the metric to use instead when weights are given (``None``: itself).
     wide_form : the metric to use instead where a sum of powers would overflow or underflow.
+    bits : the metric to use instead for features that are all 0 or 1, packed 64 to a word, without weights.
+    words : features are such words, of type uint64, whatever the working dtype is.
     formula : the distance in one line, from features x and y of two points and weights w; shown in the documentation.
     """
 
@@ -125,6 +127,8 @@ class Metric:
     undefined: tuple[str, float] | None = None
     weighted_form: Metric | None = None
     wide_form: Metric | None = None
+    bits: Metric | None = None
+    words: bool = False
     formula: str = ""
 
     @property
@@ -140,6 +144,7 @@ class Points:
     ----------
     metric : Metric
     features : (m, n) C-contiguous array of the working dtype: feature-major, so that kernels vectorise over points.
+        Of a metric of `Metric.words` (m / 64, n), rounded up, of uint64.
         NumPy's; or one on a device, for its backend only, where the points were there already.
     summary : array of shape (n,), one number a point for ``finish`` (zeros if the metric has no use for it).
     weights : array of shape (m,) or None.
@@ -158,6 +163,11 @@ class Points:
     def n(self) -> int:
         """Number of points."""
         return self.features.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The working dtype."""
+        return self.summary.dtype
 
     def at(self, which: Any) -> Points:
         """The points of a slice or of indices, in that order; a copy."""

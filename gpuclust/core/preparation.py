@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core import blocks, metric_rows, metrics
+from gpuclust.core import bits, blocks, metric_rows, metrics
 from gpuclust.core.devices import array_module, is_device_array
 from gpuclust.core.frames import Frame, coded, framed, row_room, times_power
 from gpuclust.core.points import (
@@ -37,6 +37,7 @@ def prepare(
     w: Any = None,
     V: Any = None,
     VI: Any = None,
+    packed: int | None = None,
     power: int = 1,
 ) -> Points:
     """Prepare points for the kernels of a metric.
@@ -54,6 +55,8 @@ def prepare(
     p, w, V, VI : optional
         Minkowski's exponent, (m,) feature weights, (m,) variances, (m, m) inverse covariance: where the metric takes
         them. V and VI default to those of the points.
+    packed : int, optional
+        Number of features, where the rows of X are packed bits (`gpuclust.core.bits`), for a metric that counts them.
     power : int
         Power of the distances that must not overflow: their squares, if 2.
 
@@ -68,7 +71,29 @@ def prepare(
     TypeError
         For a parameter that the metric does not take.
     """
-    return _prepare((check_points(X),), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI}, power)[0]
+    return _prepare((check_points(X),), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI}, power, packed)[0]
+
+
+def bits_form(metric: Metric, X: Any, *, w: Any = None, packed: int | None = None, **others: Any) -> Metric | None:
+    """The form of a metric for packed bits, if these points and arguments allow it; see `prepare`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``packed`` is given, and the metric does not count features, or the points are not so many packed bits.
+    """
+    if packed is not None:
+        if metric.bits is None:
+            known = ", ".join(name for name, each in metrics.METRICS.items() if each.bits is not None)
+            raise TypeError(f"metric {metric.name!r} takes no packed bits; those that do: {known}.")
+        if w is not None:
+            raise TypeError("w needs single features: numpy.unpackbits(X, axis=1, count=packed).")
+        bits.check_packed(X, packed)
+        return metric.bits
+    if w is not None or metric.bits is None:
+        return None
+    known_to_be = metric.boolean or (isinstance(X, np.ndarray) and bits.binary(X))
+    return metric.bits if known_to_be else None
 
 
 def unscaled(distances: Any, exponent: int) -> Any:
@@ -95,7 +120,9 @@ def _refuse_rows(metric: Metric, wrong: Array) -> None:
         )
 
 
-def keeps_points(metric: str | Metric, p: float | None = None, w: Any = None, **others: Any) -> bool:
+def keeps_points(
+    metric: str | Metric, p: float | None = None, w: Any = None, packed: int | None = None, **others: Any
+) -> bool:
     """Whether `prepare` processes points on their device: if it only translates, scales and transposes them.
 
     Sums over points or features are computed on the host, with the same bits for every backend.
@@ -104,7 +131,7 @@ def keeps_points(metric: str | Metric, p: float | None = None, w: Any = None, **
     if w is not None:
         asked = asked.weighted_form or asked
     keeping = (None, metric_rows.with_exponent, metric_rows.with_total_weight)
-    return asked.prepare in keeping and asked.summary is None and not asked.boolean
+    return asked.prepare in keeping and asked.summary is None and not asked.boolean and packed is None
 
 
 def prepare_squares(X: Any, metric: str, *, dtype: Any = "float64", w: Any = None) -> Points:
@@ -146,6 +173,7 @@ def prepare_pair(
     w: Any = None,
     V: Any = None,
     VI: Any = None,
+    packed: int | None = None,
 ) -> tuple[Points, Points]:
     """Prepare two sets of points together: V and VI default to those of all points. See `prepare`."""
     XA, XB = check_points(XA, "XA"), check_points(XB, "XB")
@@ -156,7 +184,7 @@ def prepare_pair(
         )
     values = {"p": p, "w": w, "V": V, "VI": VI}
     if not {"V", "VI"} & set(metrics.named(metric).parameters):  # they share only the frame
-        a, b = _prepare((XA, XB), metric, dtype, values)
+        a, b = _prepare((XA, XB), metric, dtype, values, packed=packed)
         return a, b
     both = _prepare((np.concatenate((XA, XB)),), metric, dtype, values)[0]
     halves = [
@@ -171,7 +199,7 @@ def by_order(points: Points) -> tuple[Points, Callable[[Array], Array]]:
     metric, p = points.metric, points.p
     if metric.monotone_of is None:
         return points, lambda sums: sums
-    zero = points.features.dtype.type(0)
+    zero = points.dtype.type(0)
     return replace(points, metric=metrics.ordering(metric)), lambda sums: on_arrays(metric.finish)(
         sums, zero, zero, zero, p
     )
@@ -204,7 +232,12 @@ def complete(metric: Metric, X: Array, values: Mapping[str, Any], frame: Frame |
 
 
 def _prepare(
-    sets: Sequence[Array], metric: str | Metric, dtype: Any, values: dict[str, Any], power: int = 1
+    sets: Sequence[Array],
+    metric: str | Metric,
+    dtype: Any,
+    values: dict[str, Any],
+    power: int = 1,
+    packed: int | None = None,
 ) -> list[Points]:
     """Prepare sets of points in a common frame."""
     work, m = np.dtype(dtype), sets[0].shape[1]
@@ -215,6 +248,9 @@ def _prepare(
         if value is not None and name not in taken.parameters:
             raise TypeError(f"metric {taken.name!r} takes no parameter {name!r}.")
     asked = metrics.simplest(taken, values["p"])
+    forms = [bits_form(asked, X, w=values["w"], packed=packed) for X in sets]
+    if forms[0] is not None and all(forms):
+        return [_of_words(X, forms[0], work, packed) for X in sets]
     given = {name: value for name, value in values.items() if value is not None}
     if "w" in given:
         given["w"] = check_weights(given["w"], m)
@@ -241,6 +277,17 @@ def _prepare(
         return ready(rows != 0 if asked.boolean else frame(rows), parameters)
 
     return [_laid_out(X, asked, work, rows_ready, exponent) for X in sets]
+
+
+def _of_words(X: Array, metric: Metric, work: np.dtype, packed: int | None) -> Points:
+    """Points of packed bits, from features or from such bits, block by block; their summaries are counts of ones."""
+    n, m = len(X), X.shape[1] if packed is None else packed
+    features, ones = np.empty((bits.words_of(m), n), np.uint64), np.zeros(n, work)
+    for part in blocks.row_blocks(n, m):
+        words = bits.rows_of_words(to_host(X[part]), packed is not None)
+        blocks.put(features, part, words)
+        ones[part] = bits.popcount(words).sum(axis=1, dtype=np.int64)
+    return Points(metric, features, ones, None, work.type(m))
 
 
 def _as_it_is(X: Array, metric: Metric, frame: Frame) -> bool:
@@ -280,8 +327,8 @@ def _laid_out(
 def table_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
     """``kwargs``, or a ``TypeError`` for what no metric of the table takes."""
     for name in kwargs:
-        if name not in ("p", "w", "V", "VI"):
-            raise TypeError(f"unknown parameter {name!r}: metrics take p, w, V or VI.")
+        if name not in ("p", "w", "V", "VI", "packed"):
+            raise TypeError(f"unknown parameter {name!r}: metrics take p, w, V, VI or packed.")
     return kwargs
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from gpuclust.algorithms import costs
 from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
 from gpuclust.core import metrics, preparation
+from gpuclust.core.bits import words_of
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import backend_for
 from gpuclust.core.memory import available_memory, format_bytes, parse_bytes
@@ -50,7 +51,7 @@ def nearest_neighbors(
     memory_limit : int or str, optional
         Bytes this call may take, or text such as ``"8GB"``; by default what is available.
     **kwargs
-        p, w, V and VI, as for `gpuclust.distance.pdist`.
+        p, w, V, VI and packed, as for `gpuclust.distance.pdist`.
 
     Returns
     -------
@@ -102,17 +103,21 @@ def nearest_neighbors(
         _check_memory(n, m, k, "callable", dtype, CPU, limit)
         return _by_function(to_host(points), k, metric, dtype, kwargs)
     table_arguments(kwargs)
-    name = str(getattr(metrics.resolve(metric, kwargs.get("p")), "name", metric))
+    found = metrics.simplest(metrics.named(metric), kwargs.get("p"))
+    name, width = found.name, np.dtype(dtype).itemsize
+    bits = preparation.bits_form(found, points, **kwargs) is not None
+    m = kwargs.get("packed") or m
+    numbers = words_of(m) * 8 // width if bits else m  # of the working type, that take the memory of a point
     if device.automatic:
-        held, width = holder(points), np.dtype(dtype).itemsize
-        moved = (0 if held is not None else n * m * width) + n * k * (8 + width)
-        device, _ = costs.choose(costs.neighbours(name, m), n, m, dtype, moved, held)
-    kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES)
+        held = holder(points)
+        moved = (0 if held is not None else n * numbers * width) + n * k * (8 + width)
+        device, _ = costs.choose(costs.neighbours(name, m), n, numbers, dtype, moved, held)
+    kind = ("neighbours", name, dtype, kwargs.get("w") is not None, m <= TREE_FEATURES, bits)
     with (
-        backend_for(device, kind, lambda: 0 if metrics.facts(name).heavy else n * n, m, limit) as backend,
+        backend_for(device, kind, lambda: 0 if found.heavy else n * n, numbers, limit) as backend,
         backend.active(),
     ):
-        _check_memory(n, m, k, name, dtype, backend.name, limit)
+        _check_memory(n, numbers, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
         ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)
         preparation.refuse_undefined(ready)

@@ -13,6 +13,7 @@ import numpy as np
 from gpuclust.algorithms import costs
 from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import Backend
+from gpuclust.core.bits import words_of
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.first_call import backend_for
@@ -71,8 +72,8 @@ def pdist(
         Where to leave the result: "cupy" for a CuPy array on the device.
     **kwargs
         p, Minkowski's exponent (2 if not given); w, (m,) weights of the features; V, (m,) variances for seuclidean;
-        VI, (m, m) inverse covariance for mahalanobis (both the points' own if not given). For a callable, whatever
-        it takes.
+        VI, (m, m) inverse covariance for mahalanobis (both the points' own if not given); packed, the number of
+        features m if rows are packed bits (see Notes). For a callable, whatever it takes.
 
     Returns
     -------
@@ -100,13 +101,22 @@ def pdist(
 
     {formulas}
 
+    Features that are all 0 or 1 are packed into 64-bit words and counted 64 at a time in dice, hamming, jaccard,
+    rogerstanimoto, russellrao, sokalsneath and yule without weights: n m / 8 bytes. X may hold packed bits already:
+    ``numpy.packbits(X, axis=1)``, of dtype uint8 and shape (n, ceil(m / 8)), in either bit order (``bitorder``), with
+    zeros after the last feature, and ``packed=m``.
+
     Examples
     --------
+    >>> import numpy as np
     >>> from gpuclust.distance import pdist
     >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
     array([ 5., 10.,  5.])
     >>> pdist([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], "cityblock", w=[1.0, 2.0])
     array([11., 22., 11.])
+    >>> X = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]], np.uint8)
+    >>> pdist(np.packbits(X, axis=1), "jaccard", packed=3)
+    array([0.5, 1. , 1. ])
     """
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
@@ -121,8 +131,8 @@ def pdist(
             result[k] = metric(x, y, **kwargs)
         return to_output(result, output)
     arguments = table_arguments(kwargs)
-    kind = _kind(metric, arguments, dtype)
-    with _backend(device, n, m, dtype, shape[0], holder(points), kind) as backend, backend.active():
+    kind, terms = _kind(metric, arguments, dtype, points)
+    with _backend(device, n, terms, dtype, shape[0], holder(points), kind) as backend, backend.active():
         points = place(points, backend.name, preparation.keeps_points(metric, **arguments))
         ready = preparation.prepare(points, metric, dtype=dtype, **arguments)
         result = _result(shape, dtype, out, "pdist", backend, output)
@@ -189,9 +199,9 @@ def cdist(
         return to_output(result, output)
     arguments = table_arguments(kwargs)
     held = holder(A) if holder(A) == holder(B) else None
-    kind = _kind(metric, arguments, dtype)
+    kind, terms = _kind(metric, arguments, dtype, A, B)
     n = (len(A) * len(B)) ** 0.5
-    with _backend(device, n, A.shape[1], dtype, len(A) * len(B), held, kind) as backend, backend.active():
+    with _backend(device, n, terms, dtype, len(A) * len(B), held, kind) as backend, backend.active():
         keep = preparation.keeps_points(metric, **arguments)
         A, B = (place(X, backend.name, keep) for X in (A, B))
         a, b = preparation.prepare_pair(A, B, metric, dtype=dtype, **arguments)
@@ -199,11 +209,14 @@ def cdist(
         return to_output(preparation.unscaled(backend.pairwise(a, b, result), a.exponent), output)
 
 
-def _kind(metric: Any, arguments: dict[str, Any], dtype: str) -> tuple[object, ...] | None:
-    """What decides which kernels are compiled; None where only those have the right bits."""
-    found = metrics.resolve(metric, arguments.get("p"))
-    name = str(getattr(found, "name", metric))
-    return None if metrics.facts(name).heavy else ("pairs", name, arguments.get("w") is not None, dtype)
+def _kind(
+    metric: Any, arguments: dict[str, Any], dtype: str, *sets: Any
+) -> tuple[tuple[object, ...] | None, int]:
+    """What decides which kernels are compiled, None where only those have the right bits; and steps of a distance."""
+    found = metrics.simplest(metrics.named(metric), arguments.get("p"))
+    bits = all(preparation.bits_form(found, X, **arguments) is not None for X in sets)
+    terms = words_of(arguments.get("packed") or sets[0].shape[1]) if bits else sets[0].shape[1]
+    return None if found.heavy else ("pairs", found.name, arguments.get("w") is not None, dtype, bits), terms
 
 
 @contextmanager

@@ -47,8 +47,8 @@ def nearest_among(
 ) -> tuple[np.ndarray, np.ndarray]:
     """For the clusters ``todo``: row and dissimilarity of the nearest candidate (-1: there is none)."""
     if todo.size == 0:
-        return np.empty(0, np.int64), np.empty(0, points.features.dtype)
-    count, dtype = clusters.ids.size, points.features.dtype
+        return np.empty(0, np.int64), np.empty(0, points.dtype)
+    count, dtype = clusters.ids.size, points.dtype
     size = clusters.size[todo]
     owner = np.repeat(todo, size)
     first = np.concatenate(([0], np.cumsum(size)))

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from gpuclust.core.methods import METHODS
-from gpuclust.core.metrics import METRICS, WIDE_FORMS
+from gpuclust.core.metrics import BIT_FORMS, METRICS, WIDE_FORMS
 from gpuclust.kernels.cuda.inspection import (
     Capability,
     Facts,
@@ -84,7 +84,7 @@ def form(name: str) -> Form:
         word = parts[-1]
         if re.fullmatch(r"(float|int)(32|64)", word):
             dtype = word
-        elif word in METRICS or word in METHODS or word in (metric.name for metric in WIDE_FORMS):
+        elif word in METRICS or word in METHODS or word in (metric.name for metric in (*WIDE_FORMS, *BIT_FORMS)):
             made_for.insert(0, word)
         elif word == "True":
             made_for.insert(0, "weighted")

@@ -62,7 +62,7 @@ def nearest_cluster(
     points: Points, method: Method, clusters: Clusters, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time for each of their points."""
-    count, dtype = clusters.ids.size, points.features.dtype
+    count, dtype = clusters.ids.size, points.dtype
     wanted = launch.upload(rows)
     index, distance = launch.empty(rows.size, np.int64), launch.empty(rows.size, dtype)
     most = max(1, min(rows.size, _SLAB // (count * dtype.itemsize)))

@@ -124,9 +124,9 @@ def correlate(points: Points, tree: LeafTree, shift: float, centre: float) -> np
     n = tree.n
     where = DevicePoints(points)
     table, height = _table(tree), launch.upload(tree.height)
-    rows = max(1, min(n, _SLAB // (n * points.features.dtype.itemsize)))
+    rows = max(1, min(n, _SLAB // (n * points.dtype.itemsize)))
     across = -(-n // (THREADS * _SHARE))
-    slab = launch.empty((rows, n), points.features.dtype)
+    slab = launch.empty((rows, n), points.dtype)
     parts = []
     for begin in range(0, n, rows):
         held = slab[: min(rows, n - begin)]

@@ -16,6 +16,7 @@ from gpuclust.kernels.cuda import launch, scalar, tiles
 from gpuclust.kernels.cuda.launch import INT, THREADS, TILE, Kernel, cuda, device, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
 from gpuclust.kernels.cuda.scalar import arithmetic, terms
+from gpuclust.kernels.cuda.tile import feature
 from gpuclust.kernels.cuda.tiles import tile_start
 
 
@@ -58,7 +59,7 @@ def between_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     stamp = launch.stamp(metrics, points, scalar, tiles)
 
     @kernel(
-        number[:, ::1],
+        feature(metric, dtype)[:, ::1],
         number[::1],
         number[::1],
         number,

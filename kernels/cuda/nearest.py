@@ -19,7 +19,7 @@ from gpuclust.kernels.cuda import launch, minima, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, kernel, named, real, types
 from gpuclust.kernels.cuda.minima import column_minima, nearer, own_component, pitches, row_minima
 from gpuclust.kernels.cuda.pairwise import DevicePoints
-from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.kernels.cuda.tile import distance_tile, feature, geometry
 
 INT32 = types.int32
 #: Bytes of partial minima.
@@ -41,12 +41,12 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     rows, columns = SIDE * down, SIDE * across
     of_rows, of_columns = row_minima(dtype, down, across), column_minima(dtype, down, across)
     pool = SIDE * max(pitches(dtype, rows, columns))
-    number = real(dtype)
+    number, given = real(dtype), feature(metric, dtype)
     zero, infinity = dtype.type(0), dtype.type(np.inf)
     stamp = launch.stamp(metrics, minima, points, scalar, tile)
 
     @kernel(
-        number[:, ::1],
+        given[:, ::1],
         number[::1],
         number[::1],
         number,
@@ -122,15 +122,15 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     of_rows, leave_out = row_minima(dtype, down, across), own_component(dtype, down, across)
     smaller = nearer(dtype)
     pool = SIDE * pitches(dtype, rows, columns)[0]
-    number = real(dtype)
+    number, given = real(dtype), feature(metric, dtype)
     infinity = dtype.type(np.inf)
     stamp = launch.stamp(metrics, minima, points, scalar, tile)
 
     @kernel(
-        number[:, ::1],
+        given[:, ::1],
         number[::1],
         INT32[::1],
-        number[:, ::1],
+        given[:, ::1],
         number[::1],
         INT32[::1],
         number[::1],

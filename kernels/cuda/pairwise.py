@@ -12,7 +12,7 @@ from gpuclust.core import metrics, points
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real
-from gpuclust.kernels.cuda.tile import distance_tile, geometry
+from gpuclust.kernels.cuda.tile import distance_tile, feature, geometry
 
 
 @cache
@@ -20,10 +20,10 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
     """Distances of points of F from ``begin`` on to all points of G, ``out[r, c]``; a block makes one tile."""
     distances = distance_tile(metric, weighted, dtype)
     down, across = geometry(metric, dtype)
-    number = real(dtype)
+    number, given = real(dtype), feature(metric, dtype)
     stamp = launch.stamp(metrics, points, scalar, tile)
 
-    @kernel(number[:, ::1], number[::1], number[:, ::1], number[::1], number[::1], number, INT, number[:, ::1])
+    @kernel(given[:, ::1], number[::1], given[:, ::1], number[::1], number[::1], number, INT, number[:, ::1])
     @named(metric.name, weighted, dtype)
     def pairwise(F, sF, G, sG, w, p, begin, out):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
@@ -67,7 +67,7 @@ class DevicePoints:
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(self.features.dtype)
+        return np.dtype(self.summary.dtype)
 
 
 def pairwise(A: DevicePoints, B: DevicePoints, begin: int, out: Any) -> None:

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.cuda import libdevice
 
-from gpuclust.core.metrics import METRICS, WIDE_FORMS
+from gpuclust.core.bits import popcount
+from gpuclust.core.metrics import BIT_FORMS, METRICS, WIDE_FORMS
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch
-from gpuclust.kernels.cuda.launch import device, named
+from gpuclust.kernels.cuda.launch import cuda, device, named, real
 
 
 class Arithmetic(NamedTuple):
@@ -40,6 +41,19 @@ def arithmetic(dtype: np.dtype) -> Arithmetic:
     if dtype == np.float32:
         return Arithmetic(libdevice.fmul_rn, libdevice.fmaf_rn)
     return Arithmetic(libdevice.dmul_rn, libdevice.fma_rn)
+
+
+@cache
+def ones_of(dtype: np.dtype) -> Callable[[Any], Any]:
+    """``ones(word)``: the number of ones in a word, as a number of ``dtype``."""
+    number = dtype.type if launch.SIMULATED else real(dtype)
+
+    @device
+    @named(dtype)
+    def ones(word: Any) -> Any:
+        return number(np.int32(cuda.popc(word)))
+
+    return ones
 
 
 class _Rewrite(ast.NodeTransformer):
@@ -101,6 +115,8 @@ def translated(
         argument.annotation = None
     tree = ast.fix_missing_locations(_Rewrite(weighted, fused).visit(tree))
     names = {**function.__globals__, **arithmetic(dtype)._asdict()}
+    if names.get("popcount") is popcount:
+        names["popcount"] = ones_of(dtype)
     if launch.SIMULATED:
         names["sqrt"] = lambda x: sqrt(x) if x >= 0 else nan  # as on a device: Python raises an error
     exec(compile(tree, f"<{function.__name__} for CUDA>", "exec"), names)
@@ -124,11 +140,12 @@ def terms(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = False) 
 
 def forms() -> Iterator[tuple[Metric, bool, np.dtype]]:
     """Every (metric, weighted, dtype) that points can be prepared for, and that kernels must support."""
-    for metric in (*METRICS.values(), *WIDE_FORMS):
+    for metric in (*METRICS.values(), *WIDE_FORMS, *BIT_FORMS):
         if metric.prepared_as is not None:
             continue
         for dtype in (np.dtype("float64"), np.dtype("float32")):
-            if "V" not in metric.parameters:  # variances are weights
+            # Variances are weights, and booleans without weights are packed.
+            if "V" not in metric.parameters and (metric.words or not metric.boolean):
                 yield metric, False, dtype
-            if metric.accepts_weights or metric.by_feature:
+            if (metric.accepts_weights or metric.by_feature) and not metric.words:
                 yield metric.weighted_form or metric, True, dtype

@@ -45,7 +45,7 @@ class Stored:
         def write(matrix: Any) -> None:
             fill.dissimilarities(points, method, clusters, none, none, matrix, blocks)
 
-        return cls(count, points.features.dtype, write)
+        return cls(count, points.dtype, write)
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:

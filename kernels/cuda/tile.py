@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuclust.core.points import Metric
-from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, inlined, named, real
+from gpuclust.kernels.cuda.launch import SIDE, SIMULATED, THREADS, cuda, inlined, named, real, types
 from gpuclust.kernels.cuda.scalar import terms
 
 #: Features in a step: the number of values of every point in shared memory.
@@ -40,8 +40,13 @@ class Geometry(NamedTuple):
         return SIDE * self.across
 
 
+def feature(metric: Metric, dtype: np.dtype) -> Any:
+    """Numba's type of features: a number, or a word of bits."""
+    return types.uint64 if metric.words else real(dtype)
+
+
 def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
-    """As many pairs for each thread as registers hold: 64 sums in float32, half as many in float64.
+    """As many pairs for each thread as registers hold: 64 sums in float32, half as many in float64 or of words.
 
     For expensive steps sharing the reads gains nothing, and unrolling them would fill the instruction cache.
     """
@@ -49,7 +54,7 @@ def geometry(metric: Metric, dtype: np.dtype) -> Geometry:
         return Geometry(4, 2)
     if metric.heavy:
         return Geometry(2, 2)
-    sums = 128 // np.dtype(dtype).itemsize * 2 // (2 if metric.two_sums else 1)
+    sums = 128 // np.dtype(dtype).itemsize * 2 // (2 if metric.two_sums or metric.words else 1)
     return {64: Geometry(8, 8), 32: Geometry(8, 4), 16: Geometry(4, 4)}[sums]
 
 
@@ -74,18 +79,19 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     two_sums = metric.two_sums
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
-    number = real(dtype)
+    number, given = real(dtype), feature(metric, dtype)
     zero = np.dtype(dtype).type(0)
+    nothing = np.uint64(0) if metric.words else zero
     one, depth = np.uint64(1), np.uint64(DEPTH)
 
     @inlined
     @named(metric.name, weighted, dtype)
     def distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out):
-        left = cuda.shared.array((DEPTH, rows), number)
-        right = cuda.shared.array((DEPTH, columns), number)
+        left = cuda.shared.array((DEPTH, rows), given)
+        right = cuda.shared.array((DEPTH, columns), given)
         second = cuda.local.array((down, across), number) if two_sums else out
-        xs = cuda.local.array(down, number)
-        ys = cuda.local.array(across, number)
+        xs = cuda.local.array(down, given)
+        ys = cuda.local.array(across, given)
         thread = cuda.threadIdx.x & (THREADS - 1)  # known to be non-negative, which keeps indices simple
         x0 = thread & (SIDE - 1)
         y0 = thread // SIDE
@@ -117,10 +123,10 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
             else:
                 for part in range(DEPTH * rows // THREADS):
                     k = first_r + np.uint64(part * (THREADS // rows))
-                    left[k, r] = F[base + k, source_r] if base + k < features else zero
+                    left[k, r] = F[base + k, source_r] if base + k < features else nothing
                 for part in range(DEPTH * columns // THREADS):
                     k = first_c + np.uint64(part * (THREADS // columns))
-                    right[k, c] = G[base + k, source_c] if base + k < features else zero
+                    right[k, c] = G[base + k, source_c] if base + k < features else nothing
             cuda.syncthreads()
             k = np.uint64(0)
             while k < depth:

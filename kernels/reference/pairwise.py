@@ -10,7 +10,7 @@ from gpuclust.core.points import Points, on_arrays
 def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:
     """Distances of every point of A to every point of B, (nA, nB), of their dtype; O(nA nB m)."""
     step, finish = on_arrays(A.metric.step), on_arrays(A.metric.finish)
-    dtype = A.features.dtype
+    dtype = A.dtype
     a = np.zeros((A.n, B.n), dtype)
     b = np.zeros((A.n, B.n), dtype)
     with np.errstate(all="ignore"):  # distances may be NaN or infinite

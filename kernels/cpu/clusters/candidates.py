@@ -33,8 +33,8 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
     def pair(rows, summary, weights, p, i, j):
         """The distance of two points; features are added in order, as everywhere."""
         x, y = rows[i], rows[j]
-        one = rows.dtype.type(1)
-        a = b = rows.dtype.type(0)
+        one = summary.dtype.type(1)
+        a = b = summary.dtype.type(0)
         for k in range(x.size):
             w = weights[k] if weighted else one
             a, b = step(a, b, x[k], y[k], w, p)
@@ -47,9 +47,9 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
         # The order of the sums is that of `matrix.fill` and `cluster_search`, which compute a row of distances for
         # each point of c, and of `cluster_tree_kernels`, which stops at a limit: here single pairs are few and
         # scattered.
-        result = rows.dtype.type(0)
+        result = summary.dtype.type(0)
         for a in range(start[c], start[c + 1]):
-            inner = rows.dtype.type(0)
+            inner = summary.dtype.type(0)
             for b in range(start[q], start[q + 1]):
                 value = pair(rows, summary, weights, p, members[a], members[b])
                 if largest:
@@ -82,7 +82,7 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
         seen = np.full(total.size, -1)
         for place in range(begin, end):
             c = todo[place]
-            best = rows.dtype.type(np.inf)
+            best = summary.dtype.type(np.inf)
             nearest = -1
             for a in range(start[c], start[c + 1]):
                 listed = neighbours[members[a]]
@@ -105,7 +105,7 @@ def nearest_among(
     points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, todo: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """For the clusters ``todo``: row and dissimilarity of the nearest candidate (-1: there is none)."""
-    dtype = points.features.dtype
+    dtype = points.dtype
     kernel = candidates_kernel(points.metric, points.weights is not None, method.pairs == "largest", dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]
     index = np.empty(todo.size, np.int64)

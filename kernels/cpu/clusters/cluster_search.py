@@ -58,12 +58,12 @@ def search_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype
         stamp  # noqa: B018
         m = features.shape[0]
         there = np.empty((m, longest), features.dtype)
-        summary_there = np.empty(longest, features.dtype)
-        zero = features.dtype.type(0)
-        values = np.empty(longest, features.dtype)
-        scratch = np.empty(longest, features.dtype)
-        inner = np.empty(longest, features.dtype)
-        out = np.empty(longest, features.dtype)
+        summary_there = np.empty(longest, summary.dtype)
+        zero = summary.dtype.type(0)
+        values = np.empty(longest, summary.dtype)
+        scratch = np.empty(longest, summary.dtype)
+        inner = np.empty(longest, summary.dtype)
+        out = np.empty(longest, summary.dtype)
         for place in range(begin, end):
             distance[place] = np.inf
         for block in range(block_from, block_to):
@@ -135,7 +135,7 @@ def nearest_cluster(
     points: Points, method: Method, clusters: Clusters, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row and dissimilarity of the nearest cluster of each of ``rows``; O(n m) time for each of their points."""
-    dtype = points.features.dtype
+    dtype = points.dtype
     kernel = search_kernel(points.metric, points.weights is not None, method.pairs == "largest", dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]
     borders = _borders(clusters.start)

@@ -112,8 +112,8 @@ class Square:
     def from_points(cls, points: Points) -> Square:
         weighted = points.weights is not None
         weights = points.weights if weighted else points.summary[:0]
-        kernel = points_kernel(points.metric, weighted, points.features.dtype)
-        return cls(points.n, points.features.dtype, kernel, points.features, points.summary, weights, points.p)
+        kernel = points_kernel(points.metric, weighted, points.dtype)
+        return cls(points.n, points.dtype, kernel, points.features, points.summary, weights, points.p)
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Square:

@@ -32,16 +32,16 @@ class Stored:
     def from_points(cls, points: Points) -> Stored:
         weighted = points.weights is not None
         weights = points.weights if weighted else points.summary[:0]
-        kernel = fill.points_kernel(points.metric, weighted, points.features.dtype)
+        kernel = fill.points_kernel(points.metric, weighted, points.dtype)
         features = points.features
         pairs = pairwise.affordable(points.metric, len(features))
-        return cls(features.shape[1], features.dtype, kernel, pairs, features, points.summary, weights, points.p)
+        return cls(points.n, points.dtype, kernel, pairs, features, points.summary, weights, points.p)
 
     @classmethod
     def from_clusters(cls, points: Points, method: Method, clusters: Clusters) -> Stored:
         weighted = points.weights is not None
         weights = points.weights if weighted else points.summary[:0]
-        dtype = points.features.dtype
+        dtype = points.dtype
         kernel = fill.clusters_kernel(points.metric, weighted, method.pairs == "largest", dtype)
         features = np.ascontiguousarray(points.features[:, clusters.members])
         summary = points.summary[clusters.members]

@@ -39,8 +39,8 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
         stamp  # noqa: B018
         n = features.shape[1]
         k = index.shape[1]
-        out = np.empty(BLOCK, features.dtype)
-        scratch = np.empty(BLOCK, features.dtype)
+        out = np.empty(BLOCK, summary.dtype)
+        scratch = np.empty(BLOCK, summary.dtype)
         for i in range(begin, end):
             distance[i, :] = np.inf
         for left in range(0, n, BLOCK):
@@ -69,7 +69,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
                         best[place] = value
                         which[place] = left + j
         if roots:
-            zero = features.dtype.type(0)
+            zero = summary.dtype.type(0)
             for i in range(begin, end):
                 for place in range(k):
                     distance[i, place] = finish(distance[i, place], zero, zero, zero, p)
@@ -88,9 +88,9 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     if arranged is not None:
         index, distance = arranged.knn(k)
         return index, finish(distance)
-    kernel = knn_kernel(points.metric, points.weights is not None, points.features.dtype)
+    kernel = knn_kernel(points.metric, points.weights is not None, points.dtype)
     index = np.full((points.n, k), -1)
-    distance = np.full((points.n, k), np.inf, points.features.dtype)
+    distance = np.full((points.n, k), np.inf, points.dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]
     common = (points.features, points.summary, weights, points.p)
     rows = pairwise.rows_a_piece(points.metric, len(points.features), points.n, ROWS)

@@ -36,8 +36,8 @@ def nearest_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[
     def nearest(features, summary, weights, p, top, bottom, distance, index):
         stamp  # noqa: B018
         n = features.shape[1]
-        out = np.empty(BLOCK, features.dtype)
-        scratch = np.empty(BLOCK, features.dtype)
+        out = np.empty(BLOCK, summary.dtype)
+        scratch = np.empty(BLOCK, summary.dtype)
         for left in range((top // BLOCK) * BLOCK, n, BLOCK):
             end = min(left + BLOCK, n)
             for i in range(top, bottom):
@@ -60,8 +60,8 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[
     def nearest_outside(features, summary, weights, p, component, rows, begin, end, index, distance):
         stamp  # noqa: B018
         n = features.shape[1]
-        out = np.empty(BLOCK, features.dtype)
-        scratch = np.empty(BLOCK, features.dtype)
+        out = np.empty(BLOCK, summary.dtype)
+        scratch = np.empty(BLOCK, summary.dtype)
         for left in range(0, n, BLOCK):
             right = min(left + BLOCK, n)
             others = component[left:right]
@@ -94,17 +94,17 @@ def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
     if arranged is not None:
         index, distance = arranged.knn(1)
         return index[:, 0], distance[:, 0]
-    kernel = nearest_kernel(points.metric, points.weights is not None, points.features.dtype)
+    kernel = nearest_kernel(points.metric, points.weights is not None, points.dtype)
     common = _arguments(points)
     pieces = [(*common, *rows) for rows in ranges(points.n, _rows(points))]
-    return fill.shared_minima(kernel, pieces, points.n, points.features.dtype)
+    return fill.shared_minima(kernel, pieces, points.n, points.dtype)
 
 
 def nearest_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each of ``rows`` the nearest point of another component, and its distance."""
-    kernel = outside_kernel(points.metric, points.weights is not None, points.features.dtype)
+    kernel = outside_kernel(points.metric, points.weights is not None, points.dtype)
     index = np.full(rows.size, -1)
-    distance = np.full(rows.size, np.inf, points.features.dtype)
+    distance = np.full(rows.size, np.inf, points.dtype)
     common = (*_arguments(points), component, rows)
     run(kernel, [(*common, begin, end, index, distance) for begin, end in ranges(rows.size, _rows(points))])
     return index, distance

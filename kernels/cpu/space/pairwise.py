@@ -12,6 +12,7 @@ from numba.extending import register_jitable
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.points import Finish, Metric, Points, Step
+from gpuclust.kernels.cpu.space import simd as simd  # has the popcount of the table
 
 #: Marks a plain function for inlining into compiled ones; each function once.
 jitable = lru_cache(maxsize=None)(register_jitable)
@@ -22,7 +23,7 @@ def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
 
     It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
     (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.points.Points`, all of one dtype, out
-    too. w holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch``
+    too; features may also be 64-bit words (`Metric.words`). w holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch``
     needs j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
     """
     return _row(metric.step, metric.finish, metric.two_sums, weighted)
@@ -78,8 +79,8 @@ def _row(step: Step, finish: Finish, two_sums: bool, weighted: bool) -> Callable
         # sliced first: indices from a plain range are then known not to be negative.
         m = F.shape[0]
         length = j1 - j0
-        zero = F.dtype.type(0)
-        one = F.dtype.type(1)
+        zero = sF.dtype.type(0)
+        one = sF.dtype.type(1)
         sx = sF[i]
         sy = sG[j0:j1]
         k = 0
@@ -118,7 +119,7 @@ def _row(step: Step, finish: Finish, two_sums: bool, weighted: bool) -> Callable
 def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:
     """Distances of every point of A to every point of B, (nA, nB), of their dtype; O(nA nB m) on all threads."""
     if out is None:
-        out = np.empty((A.n, B.n), A.features.dtype)
+        out = np.empty((A.n, B.n), A.dtype)
     _fill(A, B, False, out.reshape(-1))
     return out
 
@@ -127,7 +128,7 @@ def condensed(points: Points, out: np.ndarray | None = None) -> np.ndarray:
     """Distances of all pairs of points, in condensed order, (n (n - 1) / 2,); O(n² m) on all threads."""
     n = points.n
     if out is None:
-        out = np.empty(n * (n - 1) // 2, points.features.dtype)
+        out = np.empty(n * (n - 1) // 2, points.dtype)
     _fill(points, points, True, out)
     return out
 
@@ -147,8 +148,8 @@ def _fill(A: Points, B: Points, triangle: bool, flat: np.ndarray) -> None:
         for j0, j1 in ranges(B.n, columns)
         if not triangle or j1 > i0 + 1
     ]
-    kernel = _tile_kernel(A.metric, A.weights is not None, A.features.dtype)
-    weights = np.empty(0, A.features.dtype) if A.weights is None else A.weights
+    kernel = _tile_kernel(A.metric, A.weights is not None, A.dtype)
+    weights = np.empty(0, A.dtype) if A.weights is None else A.weights
     fixed = (A.features, A.summary, B.features, B.summary, weights, A.p, triangle, flat)
     run(lambda *piece: kernel(*fixed, *piece), pieces)
 
@@ -187,7 +188,7 @@ def _tile(row: Callable[..., None], dtype: np.dtype) -> Callable[..., None]:
     ) -> None:
         stamp  # noqa: B018 (captured: see jit.stamp)
         n = G.shape[1]
-        scratch = np.empty(_BLOCK, F.dtype)
+        scratch = np.empty(_BLOCK, sF.dtype)
         for start in range(j0, j1, _BLOCK):
             stop = min(start + _BLOCK, j1)
             for i in range(i0, i1):

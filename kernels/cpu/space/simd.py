@@ -12,8 +12,9 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
+from gpuclust.core.bits import popcount
 from gpuclust.core.jit import uncounted
 
 #: Numbers compared at a time.
@@ -285,3 +286,17 @@ def products_of_strip(features, ours, places, first, start, norms, less, out):
 def bit_count(bits):
     """Number of set bits."""
     return _bit_count(bits)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _ones(typing: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.trunc(builder.ctpop(arguments[0]), ir.IntType(8))
+
+    return types.int8(types.uint64), generate
+
+
+@overload(popcount)
+def _popcount(words):
+    """Of a type that float32 holds exactly: the sum of a float32 and of such a number is one."""
+    return lambda words: _ones(words)

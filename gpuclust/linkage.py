@@ -284,7 +284,9 @@ def compute(
             return n * n if algorithm.reproduced(job.problem) else 0
 
         with (
-            backend_for(job.device, kind, pairs, job.problem.terms, None if memory_limit is None else job.limit) as backend,
+            backend_for(
+                job.device, kind, pairs, job.problem.terms, None if memory_limit is None else job.limit
+            ) as backend,
             backend.active(),
             reporter(progress, n - 1) as report,
         ):

@@ -22,7 +22,7 @@ def prepared(metric: Metric, weighted: bool, dtype: np.dtype, n: int, m: int, de
     wide = metric in metrics.WIDE_FORMS  # of a metric where its sums would overflow
     words = metric in metrics.BIT_FORMS
     name = "minkowski" if wide else metric.name.removesuffix("bits") if words else metric.name
-    X = points_for(name, n, m, seed=n + m)
+    X = points_for(name, n, 64 * m - 3 if words else m, seed=n + m)
     X[n // 2] = X[0]
     if metric.name == "seuclidean":
         return preparation.prepare(X, metric.name, dtype=dtype, V=np.linspace(0.5, 2, m))

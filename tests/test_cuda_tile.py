@@ -30,11 +30,11 @@ OTHERS = 9 if SIMULATED else 150
 def check(A: Points, B: Points, begin: int = 0, end: int | None = None) -> None:
     """Rows ``begin`` .. ``end`` of A to all of B, and nothing else is written."""
     end = A.n if end is None else end
-    rows = launch.full((end - begin, B.n), -7, A.features.dtype)
+    rows = launch.full((end - begin, B.n), -7, A.dtype)
     pairwise.pairwise(pairwise.DevicePoints(A), pairwise.DevicePoints(B), begin, rows)
     ours, expected = launch.download(rows), reference.pairwise(A, B)[begin:end]
     assert not (ours == -7).any()
-    if A.features.dtype == np.float32:  # sums are fused: more accurate than the reference's
+    if A.dtype == np.float32:  # sums are fused: more accurate than the reference's
         np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=2e-6)
     elif A.metric.heavy:  # another log, another pow
         np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-15)

@@ -11,9 +11,9 @@ comparisons, ``abs``, ``max``, ``sqrt``, ``np.log``, ``np.minimum`` and ``np.max
 the zero of a comparison (which counts as 0 or 1 in a sum); other constants arrive as ``p``. The order of the
 operations is SciPy's: it decides the last bit.
 
-A metric of counts is a function of the numbers of features that are 1 in both points, in one of them, and in none. Its
-``finish`` gets the ones of either point, all features, and those that are 1 in both or that differ. Counts are exact,
-so it has one ``finish`` for single features and for features packed into words, 64 at a step (`Metric.bits`).
+A metric of counts is a function of the numbers of features that are 1 in both points, in one of them, and in none.
+Its ``finish`` gets the ones of either point, all features, and those that are 1 in both or that differ. Counts are
+exact, so it has one ``finish`` for single features and for features packed into words, 64 at a step (`Metric.bits`).
 """
 
 from __future__ import annotations

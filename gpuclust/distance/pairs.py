@@ -121,7 +121,7 @@ def pdist(
     dtype = "float64" if dtype is None else working_type(dtype)
     _check_output(output, out)
     points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
-    n, m = points.shape
+    n = len(points)
     shape = (n * (n - 1) // 2,)
     if callable(metric):
         Device(device)
@@ -209,9 +209,7 @@ def cdist(
         return to_output(preparation.unscaled(backend.pairwise(a, b, result), a.exponent), output)
 
 
-def _kind(
-    metric: Any, arguments: dict[str, Any], dtype: str, *sets: Any
-) -> tuple[tuple[object, ...] | None, int]:
+def _kind(metric: Any, arguments: dict[str, Any], dtype: str, *sets: Any) -> tuple[tuple[object, ...] | None, int]:
     """What decides which kernels are compiled, None where only those have the right bits; and steps of a distance."""
     found = metrics.simplest(metrics.named(metric), arguments.get("p"))
     bits = all(preparation.bits_form(found, X, **arguments) is not None for X in sets)

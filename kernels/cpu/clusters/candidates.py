@@ -26,6 +26,7 @@ PIECE = 512
 @cache
 def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
     step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    none = 0 if metric.words else dtype.type(0)  # integer sums of counts vectorise
     stamp = jit.stamp(metrics)
 
     @uncounted
@@ -34,11 +35,11 @@ def candidates_kernel(metric: Metric, weighted: bool, largest: bool, dtype: np.d
         """The distance of two points; features are added in order, as everywhere."""
         x, y = rows[i], rows[j]
         one = summary.dtype.type(1)
-        a = b = summary.dtype.type(0)
+        a = b = none
         for k in range(x.size):
             w = weights[k] if weighted else one
             a, b = step(a, b, x[k], y[k], w, p)
-        return finish(a, b, summary[i], summary[j], p)
+        return finish(summary.dtype.type(a), summary.dtype.type(b), summary[i], summary[j], p)
 
     @uncounted
     @named(metric.name, weighted, largest, dtype)

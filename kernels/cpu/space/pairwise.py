@@ -23,8 +23,9 @@ def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:
 
     It writes the distances of point i of F to the points j0..j1-1 of G into ``out[: j1 - j0]``. F (m, nF) and G
     (m, nG) are features, sF and sG summaries, p the scalar of `gpuclust.core.points.Points`, all of one dtype, out
-    too; features may also be 64-bit words (`Metric.words`). w holds the m feature weights; with ``weighted=False`` it is not read and any array will do. ``scratch``
-    needs j1 - j0 entries. Blocks of 128 to 1024 points keep both in the first-level cache.
+    too; features may also be 64-bit words (`Metric.words`). w holds the m feature weights; with ``weighted=False``
+    it is not read and any array will do. ``scratch`` needs j1 - j0 entries. Blocks of 128 to 1024 points keep both in
+    the first-level cache.
     """
     return _row(metric.step, metric.finish, metric.two_sums, weighted)
 

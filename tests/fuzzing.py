@@ -22,7 +22,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -260,6 +260,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
     "half equal": _half_equal,
     "equal": lambda r, n, m: np.full((n, m), 0.1),
 }
+OF_COUNTS = ("dice", "hamming", "jaccard", "rogerstanimoto", "russellrao", "sokalsneath", "yule")
 #: Kinds on which an angular dissimilarity is well conditioned.
 FOR_ANGLES = ("normal", "uniform", "duplicates", "heavy")
 
@@ -304,7 +305,25 @@ def draw(seed: int, interpreted: bool = False, only: dict[str, Any] | None = Non
         for name, values in names.items():
             if r.random() < 0.67:
                 case.settings[module, name] = values[r.integers(len(values))]
-    return case
+    return case if "metric" in only else _perhaps_of_bits(case)
+
+
+def _perhaps_of_bits(case: Case) -> Case:
+    """One case in twelve with a metric of counts instead: booleans, or packed bits, one or several words of them."""
+    r = np.random.default_rng([case.seed, 78])
+    if case.condensed or case.method in ("ward", "centroid", "median") or r.random() > 1 / 12:
+        return case
+    n, m = len(case.X), int(r.choice([2, 7, 40, 63, 64, 65, 130]))
+    X = r.random((max(1, n // int(r.integers(1, 5))), m)) < r.random()
+    X = X[r.integers(len(X), size=n)] ^ (r.random((n, m)) < r.choice([0, 0.02, 0.2]))
+    X[:, 0] = True  # dice is not defined for two rows of zeros
+    metric = str(r.choice(OF_COUNTS))
+    searched = case.method in ("neighbours", "clusters")
+    algorithm = "auto" if searched else _algorithm(r, n, m, case.method, metric, False)
+    packed = bool(r.random() < 0.5)
+    given = {"packed": m} if packed else {}
+    X = np.packbits(X, axis=1) if packed else X
+    return replace(case, kind="bits", X=X, metric=metric, algorithm=algorithm, dtype="float64", given=given)
 
 
 def _shape(r: np.random.Generator, interpreted: bool) -> tuple[int, int]:
@@ -435,7 +454,7 @@ def _searched(case: Case) -> tuple[np.ndarray, ...]:
     r = np.random.default_rng([case.seed, 5])
     rule = methods.METHODS[str(r.choice(["complete", "complete", "average", "weighted"]))]
     points = preparation.prepare(case.X, case.metric, dtype=case.dtype, **case.given)
-    clusters = Clusters.of_points(points.n, points.features.dtype)
+    clusters = Clusters.of_points(points.n, points.dtype)
     near = r.random() < 0.6
     for _ in range(int(r.integers(0, 6))):
         count = clusters.ids.size
@@ -514,7 +533,8 @@ def judge_result(case: Case, result: tuple[np.ndarray, ...]) -> None:
             if not np.array_equal(result[0], expected):
                 raise Wrong("not the tree whose edges of one length are ordered by their ends")
         return
-    square = by_bits if case.condensed else dissimilarities(case.X, case.metric, **case.given)
+    taken = case.condensed or case.kind == "bits"
+    square = by_bits if taken else dissimilarities(case.X, case.metric, **case.given)
     largest = float(square.max())
     if case.dtype == "float32":
         judge(result[0], square, case.method, rtol=2e-5, atol=2e-6 * largest)

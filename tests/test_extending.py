@@ -32,9 +32,13 @@ ADDED = {
     return a + w * (d * d), b
 
 
+def _ochiai(a, b, sx, sy, p):
+    return p / p - a / sqrt(sx * sy)
+
+
 """,
         "_ALL = (\n",
-        '    Metric("clark", _clark, _root),\n',
+        '    Metric("clark", _clark, _root),\n    _counted("ochiai", "", _product, _ochiai),\n',
     ),
 }
 
@@ -52,8 +56,13 @@ found = {
     "fits": gpuclust.plan(3000, 2, "quadratic", memory_limit="30MB").fits,
     "distances": pdist(X, "clark").tolist(),
 }
+bits = np.random.default_rng(3).random((60, 130)) < 0.4
 for device in ("reference", "cpu"):
     found[device] = compute(X, "quadratic", "clark", device=device).Z.tolist()
+    found[f"{device}, bits"] = [
+        pdist(np.packbits(bits, axis=1), "ochiai", packed=130, device=device).tolist(),
+        pdist(bits, "ochiai", w=np.ones(130), device=device).tolist(),
+    ]
 print(json.dumps(found))
 """
 
@@ -97,3 +106,11 @@ def test_a_linkage_and_a_metric_take_one_entry_each(tmp_path):
     for device in ("reference", "cpu"):
         np.testing.assert_allclose(np.array(found[device])[:, 2], naive(square), rtol=1e-12)
     np.testing.assert_allclose(found["cpu"], found["reference"], rtol=1e-12)
+
+    # A metric of counts has a form for packed bits, too.
+    bits = np.random.default_rng(3).random((60, 130)) < 0.4
+    ones = bits.sum(axis=1)
+    square = 1 - (bits @ bits.T.astype(int)) / np.sqrt(np.outer(ones, ones))
+    for device in ("reference", "cpu"):
+        for distances in found[f"{device}, bits"]:
+            np.testing.assert_allclose(distances, square[np.triu_indices(60, 1)], rtol=1e-12)

@@ -1,8 +1,8 @@
 """Fingerprints: linkage of bits by Jaccard distances, and the time of fastcluster with SciPy's distances.
 
 Distances and heights of single linkage are compared with SciPy's and fastcluster's first. SciPy would take minutes
-for all distances, so its time is that for the first points, times the number of pairs; that of fastcluster's linkage of
-distances is added, likewise. `fastcluster.linkage_vector` computes single linkage from points.
+for all distances, so its time is that for the first points, times the number of pairs; that of fastcluster's linkage
+of distances is added, likewise. `fastcluster.linkage_vector` computes single linkage from points.
 """
 
 from __future__ import annotations

@@ -52,6 +52,9 @@ class Plan:
         Reason for the algorithm, and for the device if that was not specified.
     matrix : int
         Bytes of a stored matrix, included in ``memory``.
+    bits : bool
+        Whether features are packed into words, 64 at a time; `gpuclust.plan` assumes it for boolean metrics, which are
+        packed unless they have weights.
     fallbacks : tuple of Plan
         Plans to be tried, in this order, if memory runs out nevertheless.
 

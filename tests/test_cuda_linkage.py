@@ -141,3 +141,11 @@ def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
     compute(points_for("euclidean", 60, 4), method, device="cuda")
     assert rounds >= 3
     assert launch.counts["downloads"] - before <= 4 * rounds
+
+
+@pytest.mark.parametrize("method", ["single", "average", "complete"])
+def test_packed_bits(method):
+    X = np.random.default_rng(4).random((25, 130)) < 0.3
+    bits, given = np.packbits(X, axis=1), {"metric": "jaccard", "packed": 130}
+    ours, expected = (compute(bits, method, device=name, **given).Z for name in ("cuda", "reference"))
+    np.testing.assert_array_equal(ours, expected)

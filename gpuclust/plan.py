@@ -53,7 +53,7 @@ class Plan:
     matrix : int
         Bytes of a stored matrix, included in ``memory``.
     bits : bool
-        Whether features are packed into words, 64 at a time; `gpuclust.plan` assumes it for boolean metrics, which are
+        Whether features are packed into words, 64 at a time; `plan` assumes it for boolean metrics, which are
         packed unless they have weights.
     fallbacks : tuple of Plan
         Plans to be tried, in this order, if memory runs out nevertheless.

@@ -61,7 +61,7 @@ class Plan:
     Examples
     --------
     >>> from gpuclust import plan
-    >>> job = plan(1000, 2, "single", device="cpu")
+    >>> job = plan(2000, 2, "single", device="cpu")
     >>> job.algorithm
     'spanning tree'
     >>> job.fits

@@ -108,12 +108,15 @@ def installed(patch, cards=(H200,), version=13000, numba=True, nvvm=True, toolki
         if name == "cupy" and isinstance(cupy, Exception):
             raise cupy
         runtime = types.SimpleNamespace(runtimeGetVersion=lambda: cupy)
-        return {
+        found = {
             "numba.cuda.cudadrv.nvvm": Nvvm(),
             "numba.cuda.cudadrv.libs": types.SimpleNamespace(open_libdevice=lambda: b""),
             "numba.cuda": types.SimpleNamespace(runtime=types.SimpleNamespace(get_version=lambda: toolkit)),
             "cupy": types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)),
-        }[name]
+        }
+        if name not in found:
+            raise ImportError(name)
+        return found[name]
 
     patch.setattr(devices, "_driver", lambda process: (version, cards, None))
     patch.setattr(devices, "find_spec", lambda name: {"numba_cuda": numba, "cupy": cupy}[name] or None)

@@ -128,7 +128,7 @@ def _precision(values: NDArray[np.float64]) -> str:
 
 def _add_distances(page: Page, sample: NDArray[np.int64], header: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Add the distances of a part of the sample, in units of 1/65535 of the largest: silhouettes are relative."""
-    chosen = np.arange(len(sample))
+    chosen: np.ndarray = np.arange(len(sample))
     if len(sample) > SILHOUETTES:
         chosen = np.sort(np.random.default_rng(1).choice(len(sample), SILHOUETTES, replace=False))
     found = page.distances(sample[chosen])

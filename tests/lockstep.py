@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.core.devices import numba_cuda
+
 
 def install() -> None:
     """Replace how the simulator runs a block. Without greenlet or numba-cuda it stays as it is."""
     try:
         from greenlet import getcurrent, greenlet
-        from numba.cuda.simulator import kernel, kernelapi
+
+        kernel, kernelapi = (numba_cuda(f"numba.cuda.simulator.{name}") for name in ("kernel", "kernelapi"))
     except ImportError:
         return
 

@@ -47,13 +47,13 @@ def guarded(cell: object) -> object:
     """A cell for a table that a spreadsheet may open: text that it would take for a formula gets ``'`` in front.
 
     So does text with such marks before the formula's first character, so that `unguarded` gives back what was
-    written. Numbers, and texts that spell one (-1.5), stay as they are. Surrogates are escaped: no file in UTF-8
-    holds them.
+    written. Numbers, and texts that spell one (-1.5), stay as they are. Surrogates and NUL are escaped: no file in
+    UTF-8 holds the first, and csv of Python 3.10 refuses the second.
     """
     if not isinstance(cell, str):
         return cell
-    if any("\ud800" <= char <= "\udfff" for char in cell):
-        cell = re.sub("[\ud800-\udfff]", lambda found: displayed(found[0]), cell)
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in cell):
+        cell = re.sub("[\0\ud800-\udfff]", lambda found: displayed(found[0]), cell)
     if not _FORMULA.match(cell):
         return cell
     return cell if _NUMBER.fullmatch(cell) else "'" + cell

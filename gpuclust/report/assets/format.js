@@ -16,7 +16,7 @@ function displayed(name, most = Infinity) {
 
 /** A cell of a CSV file: one that a spreadsheet would take for a formula gets an apostrophe. */
 function cell(text) {
-  text = text.replace(/[\ud800-\udfff]/gu, (char) => displayed(char));
+  text = text.replace(/[\0\ud800-\udfff]/gu, (char) => displayed(char));
   const number = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text);
   if (/^'*[=+\-@\t\r]/.test(text) && !number) text = "'" + text;
   return /[",\r\n]/.test(text) || text === "" ? '"' + text.replace(/"/g, '""') + '"' : text;

@@ -66,6 +66,7 @@ REACHED_BY = {
     "kernels/cpu/clusters/product": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/points/angles": ("neighbours", "single", "complete"),
     "kernels/cpu/matrix/prim": ("single",),
+    "kernels/cpu/matrix/square": ("ward", "complete", "average", "weighted"),
     "kernels/cpu/matrix/stored": ("clusters", "ward", "complete"),
     "kernels/cpu/clusters/summar": ("ward", "average", "weighted"),
     "kernels/cpu/matrix/tiles": ("ward", "complete", "centroid"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import fuzzing
 import numpy as np
 import pytest
+from mutants import methods_for
 from mutants_list import MUTANTS
 
 from gpuclust.algorithms import rounds
@@ -101,3 +102,4 @@ def test_the_text_of_every_mutant_is_there(mutant):
     text = (HERE.parent / mutant.file).read_text()
     assert text.count(mutant.old) == 1
     compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+    assert methods_for(mutant.file)

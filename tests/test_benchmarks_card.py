@@ -64,6 +64,14 @@ def test_a_stage_is_stopped_with_its_children(tmp_path, monkeypatch):
     pytest.fail("the child outlived its stage")
 
 
+def test_results_of_two_runs_are_not_mixed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "stages", lambda out: [run.Stage("once", 20, python("print('ran')"))])
+    assert run.run(tmp_path, 100) == 0
+    with pytest.raises(SystemExit, match="holds results of once: give another folder with --out"):
+        run.run(tmp_path, 100)
+    assert outcomes(tmp_path) == ["ok"]
+
+
 def test_no_stage_begins_after_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "stages", lambda out: [run.Stage("late", 20, python("print('ran')"))])
     run.run(tmp_path, run.LEAST - 1)

@@ -17,13 +17,14 @@ TERMS = {"REACHED": "peak", "ROUND": "rounds", "STEP": "steps"}
 
 def terms(plan: Plan) -> dict[str, float]:
     """What the model adds up: seconds at the GPU's peak rates, rounds, steps; and its sum without the start."""
-    work = ALGORITHMS[plan.algorithm].work(plan.problem)
+    problem = plan.problem
+    work = ALGORITHMS[plan.algorithm].work(problem)
     if not devices.cards():
         return {}
     card = devices.cards()[plan.device.number]
 
     def seconds(part: costs.Work) -> float:
-        return costs.on_card(part, plan.n, plan.m, plan.dtype, card, 0)
+        return costs.on_card(part, plan.n, problem.terms, plan.dtype, card, 0)
 
     return {
         "peak": seconds(work._replace(rounds=0, steps=0)) * costs.REACHED,

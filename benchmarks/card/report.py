@@ -51,7 +51,7 @@ def _machine(found: dict[str, Any]) -> str:
         f"{d['multiprocessors']} multiprocessors)"
         for d in devices
     ]
-    packages = ", ".join(f"{k} {v}" for k, v in found.items() if k not in ("devices", "machine", "cuda"))
+    packages = ", ".join(f"{k} {v}" for k, v in found.items() if k not in ("devices", "machine"))
     return "## Machine\n\n" + "; ".join(said or ["no device"]) + f". {packages}.\n"
 
 

@@ -109,6 +109,9 @@ def run(out: Path, seconds: float, only: Sequence[str] = ()) -> int:
     """Run the stages within ``seconds``, and return how many did not end well."""
     out.mkdir(parents=True, exist_ok=True)
     chosen = [stage for stage in stages(out) if not only or stage.name in only]
+    there = [stage.name for stage in chosen if (out / f"{stage.name}.txt").exists()]
+    if there:  # rows of two runs would be mixed
+        raise SystemExit(f"{out} holds results of {', '.join(there)}: give another folder with --out")
     deadline, failures = time.monotonic() + seconds, 0
     with (out / RESULTS).open("a", buffering=1) as results:
         for stage in chosen:

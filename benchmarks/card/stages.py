@@ -153,7 +153,7 @@ def ranked(Z: np.ndarray) -> np.ndarray:
 
 
 def expect() -> None:
-    """Heights of all cases on the CPU, in float64; a case that does not fit in memory is left out."""
+    """Heights of all cases on the CPU, in float64, each written when it is known; those there are kept."""
     found = dict(np.load(EXPECTED)) if EXPECTED.exists() else {}
     for case in CASES:
         if case.name not in found:

@@ -76,12 +76,12 @@ def warn_of_degrees(job: Job, data: DataSet) -> None:
         )
 
 
-#: A column is told that varies this many times as much as the median one, among at most `_MOST_COLUMNS` with names.
+#: A column whose standard deviation is this many times the median one causes a warning, in tables of few columns.
 _DOMINANT, _MOST_COLUMNS = 30, 50
 
 
 def warn_of_scales(job: Job, data: DataSet) -> None:
-    """Warn of a column that alone decides about distances, as one in grams beside others in millimetres."""
+    """Warn of a column that dominates the distances, such as one in grams beside others in kilograms."""
     values = data.values
     if data.columns is None or values.ndim == 1 or not 2 <= values.shape[1] <= _MOST_COLUMNS:
         return
@@ -95,8 +95,8 @@ def warn_of_scales(job: Job, data: DataSet) -> None:
     if median > 0 and np.isfinite(spread).all() and spread[column] > _DOMINANT * median:
         times = f"{spread[column] / median:.0f} times"
         warn(
-            f"{data.path}: column {data.columns[column]!r} varies {times} as much as the median column, and decides "
-            "about distances nearly alone; --standardize zscore gives columns equal weight",
+            f"{data.path}: column {data.columns[column]!r} varies {times} as much as the median column, and "
+            "dominates the distances; --standardize zscore gives columns equal weight",
             ClusterWarning,
         )
 

@@ -99,7 +99,7 @@ COMPILED = {
     "kernels/cpu/clusters/greedy": ("generic_exact", "generic_tree", "offsets", "order_of_ties"),
     "kernels/cpu/clusters/product": ("products", "product_bounds"),
     "kernels/cpu/clusters/summar": ("summaries", "summaries_exact", "offsets", "outliers", "order_of_ties"),
-    "kernels/cpu/matrix": ("algorithms", "order_of_ties", "hybrid", "backends"),
+    "kernels/cpu/matrix": ("algorithms", "order_of_ties", "hybrid", "backends", "first_call"),
     "kernels/cpu/points": (
         "products",
         "neighbors",

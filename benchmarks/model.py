@@ -8,7 +8,6 @@ docs/gpu-model.md describes the counts, and the omissions of the model.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterable
 from math import log2
@@ -20,7 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trace import Call, TracedBackend
+from gpuclust.core import first_call
 from gpuclust.core.backend import select
+from gpuclust.core.first_call import compiling
+from gpuclust.kernels.cpu.clusters import summaries
+from gpuclust.linkage import compute
 
 #: Number of points of a traced run.
 MOST = 20_000
@@ -54,8 +57,10 @@ class Card(NamedTuple):
 
 CARDS = (
     Card("RTX 3080", 29.8e12 / 2, 64, 760e9),
+    Card("RTX 4090", 82.6e12 / 2, 64, 1008e9),
     Card("A100", 19.5e12 / 2, 2, 1555e9),
     Card("H100", 66.9e12 / 2, 2, 3350e9),
+    Card("H200", 66.9e12 / 2, 2, 4800e9),
 )
 
 
@@ -150,12 +155,14 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
     """Return the calls of a linkage of n Gaussian points, scaled up from a run of at most MOST points."""
     size = min(n, MOST)
     traced = TracedBackend(select("cpu"))
-    linkage = importlib.import_module("gpuclust.linkage")
-    summaries = importlib.import_module("gpuclust.kernels.cpu.clusters.summaries")
     X = np.random.default_rng(0).normal(size=(size, m))
     # The CUDA backend keeps one neighbour of a summary, so it searches more rows.
-    with mock.patch.object(linkage, "select", return_value=traced), mock.patch.object(summaries, "LISTED", 1):
-        linkage.compute(X, method, device="cpu", dtype="float64" if double else "float32")
+    with (
+        compiling(),
+        mock.patch.object(first_call, "select", return_value=traced),
+        mock.patch.object(summaries, "LISTED", 1),
+    ):
+        compute(X, method, device="cpu", dtype="float64" if double else "float32")
     k = n / size
     return [scaled(call, k) for call in traced.calls]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -77,6 +77,14 @@ METRICS = (
 #: Metrics that SciPy does not have.
 OWN_METRICS = ("haversine", "haversine_degrees", "nan_euclidean", "spearman")
 BOOLEAN = ("dice", "matching", "rogerstanimoto", "russellrao", "sokalsneath", "yule", "jaccard", "hamming")
+#: One metric of each form: norms, a power, products, counts, sums of two kinds, logarithms, angles, missing values.
+FORMS = ("euclidean", "cityblock", "minkowski", "cosine", "jaccard", "canberra", "jensenshannon", "haversine")
+FORMS += ("nan_euclidean",)
+
+
+def one_of_each_form(metrics: Iterable[str]) -> list[Any]:
+    """Parameters of a test of what metrics share; those whose form another one has are for the sweep."""
+    return [metric if metric in FORMS else pytest.param(metric, marks=pytest.mark.sweep) for metric in metrics]
 
 
 def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, BOOLEAN, EMULATED, METHODS, METRICS, OWN_METRICS, SIMULATED, points_for
+from conftest import (
+    BACKENDS,
+    BOOLEAN,
+    EMULATED,
+    METHODS,
+    METRICS,
+    OWN_METRICS,
+    SIMULATED,
+    one_of_each_form,
+    points_for,
+)
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 from searches import nearest, nearest_cluster, nearest_outside
@@ -113,11 +123,17 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
     return clusters
 
 
-@pytest.mark.parametrize(
-    ("metric", "method"),
-    [*((metric, "average") for metric in (*METRICS, *OWN_METRICS)), *(("euclidean", m) for m in PAIRWISE)],
-)
-def test_clusters_of_points(backend, method, metric):
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
+def test_clusters_of_points_of_every_metric(backend, metric):
+    clusters_of_points(backend, "average", metric)
+
+
+@pytest.mark.parametrize("method", PAIRWISE)
+def test_clusters_of_points(backend, method):
+    clusters_of_points(backend, method, "euclidean")
+
+
+def clusters_of_points(backend, method, metric):
     """Stored dissimilarities of clusters, and the nearest of a few candidates: the reference's."""
     points = preparation.prepare(points_for(metric, CLUSTERED, 6), metric)
     rule = methods.METHODS[method]
@@ -228,7 +244,7 @@ def test_knn_of_every_metric(backend, metric):
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("metric", [*METRICS, *OWN_METRICS])
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
 def test_knn_of_weighted_metrics(backend, metric):
     """Some metrics have another form when features have weights."""
     if not metrics.METRICS["hamming" if metric == "matching" else metric].accepts_weights:
@@ -246,7 +262,7 @@ def test_nearest(backend, n, dtype):
         np.testing.assert_array_equal(ours, reference)
 
 
-@pytest.mark.parametrize("metric", [*METRICS, *OWN_METRICS])
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
 def test_nearest_of_every_metric(backend, metric):
     points = preparation.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
     ours, reference = nearest(backend, points), nearest(REFERENCE, points)

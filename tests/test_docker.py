@@ -163,7 +163,7 @@ def test_the_steps_of_the_image(tmp_path):
 
     assert warm.user == "10001:10001"
     command = f"{ROOT}/docker/warm.py"
-    command = warm.command.replace("/tmp/warm.py", f"{command} single")  # the other linkages take a minute
+    command = warm.command.replace("/tmp/warm.py", f"{command} centroid")  # the other linkages take minutes
     assert command != warm.command
     at_home = list(image.home.iterdir())
     image.run(command, warm.environment)

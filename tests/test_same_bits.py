@@ -139,15 +139,23 @@ def small(kind: str, n: int) -> np.ndarray:
     return np.cumsum(1 + np.arange(n) * 1e-3)[:, None]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+#: Of the linkages that do the same with other coefficients, one is tried in float32 too, and with more metrics.
+LIKE_AVERAGE = ("complete", "weighted")
+TYPED = [
+    *((method, "float64") for method in METHODS),
+    *((method, "float32") for method in METHODS if method not in LIKE_AVERAGE),
+    *(pytest.param(method, "float32", marks=pytest.mark.sweep) for method in LIKE_AVERAGE),
+]
+
+
 @pytest.mark.parametrize("n", [2, 3, 31, 130, 390, 900])
 @pytest.mark.parametrize("kind", ["gaussian", "grid", "lines", "growing gaps"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "dtype"), TYPED)
 def test_a_square_array_or_tiles(method, kind, n, dtype, monkeypatch):
     """From points, whose metric may have a closed form or not, and condensed."""
     X = small(kind, n)
-    several = method in ("complete", "average", "weighted")
-    metrics = ("euclidean", "sqeuclidean", "minkowski") if several else ("euclidean",)
+    closed = ("euclidean", "sqeuclidean") if method in ("average", "weighted") else ("euclidean",)
+    metrics = (*closed, "minkowski") if method == "average" and dtype == "float64" else closed
     jobs = [(X, metric, {"p": 3} if metric == "minkowski" else {}) for metric in metrics]
     jobs.append((pdist(X), "euclidean", {}))
 

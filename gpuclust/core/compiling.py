@@ -1,13 +1,82 @@
-"""Handling of Ctrl-C while a kernel is being compiled."""
+"""Compiling a kernel: Ctrl-C meanwhile, and other processes that want the same one."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from contextlib import contextmanager, suppress
+from functools import cache, wraps
 from typing import Any
+
+from gpuclust.core.disk_cache import file_mode
+
+#: File in the folder of kernels that is locked, a byte for each kernel, while one is compiled.
+LOCK = "compiling.lock"
+#: Seconds that a process waits for another one which compiles the same kernel, before it compiles that too.
+PATIENCE = 60.0
+
+
+def in_turn(kernel: Any, compile: Callable[..., Any]) -> Callable[..., Any]:
+    """``compile``, so that of several processes one compiles a kernel for some types, and the others load it.
+
+    A lock ends with the process that holds it. Where files cannot be locked, all compile.
+
+    Parameters
+    ----------
+    kernel : Dispatcher
+        With Numba's cache, whose file is what processes share.
+    compile : callable
+        Its method, which loads what is on disk.
+    """
+
+    @wraps(compile)
+    def compile_in_turn(types: Any) -> Any:
+        files = getattr(kernel._cache, "_cache_file", None)
+        if files is None or (isinstance(types, tuple) and types in kernel.overloads):
+            return compile(types)
+        with _alone(os.path.dirname(files._index_path), f"{files._index_path} {types}"):
+            return compile(types)
+
+    return compile_in_turn
+
+
+@contextmanager
+def _alone(folder: str, what: str) -> Iterator[None]:
+    """Hold the lock of something in a folder, which other processes may want to make too."""
+    place = int.from_bytes(hashlib.sha256(what.encode()).digest()[:7], "big")
+    until = time.monotonic() + PATIENCE
+    descriptor, locked = _lock_file(folder), False
+    while descriptor is not None and not locked:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            locked = True
+        except (BlockingIOError, PermissionError):  # another process has it
+            if time.monotonic() > until:
+                break
+            time.sleep(0.02)
+        except OSError:  # a file system without locks
+            break
+    try:
+        yield
+    finally:
+        if descriptor is not None and locked:
+            with suppress(OSError):
+                fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
+
+
+@cache
+def _lock_file(folder: str) -> int | None:
+    """A descriptor that stays open, since closing it would end all locks of this process; None if there is none."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(os.path.join(folder, LOCK), flags, file_mode())
+    except OSError:
+        return None
 
 
 def heeding_ctrl_c(compile: Callable[..., Any]) -> Callable[..., Any]:

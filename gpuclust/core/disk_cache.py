@@ -60,6 +60,11 @@ def has_place(source: str) -> bool:
     )
 
 
+def file_mode() -> int:
+    """Permissions of files in the folder."""
+    return 0o666 if trusted() else 0o600
+
+
 def trusted() -> bool:
     """Whether the folder is used regardless of its permissions."""
     return os.environ.get(TRUST, "0") not in ("", "0")
@@ -194,9 +199,8 @@ def _write(path: str, content: bytes) -> None:
 def _replacing(path: str) -> Iterator[IO[bytes]]:
     """A file that gets its name when it is complete, since other processes use the folder too."""
     scratch = f"{path}.tmp.{uuid.uuid4().hex[:16]}"
-    mode = 0o666 if trusted() else 0o600
     try:
-        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode()), "wb") as file:
             yield file
         os.replace(scratch, path)
     except BaseException:

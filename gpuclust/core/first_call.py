@@ -109,6 +109,11 @@ def _first_backend(
         _spent += time.thread_time() - started
 
 
+def compile_elsewhere() -> bool:
+    """Whether a job may begin other processes that compile for it: not those that only compile."""
+    return not _wanted()
+
+
 def _wanted() -> bool:
     """Whether kernels are compiled from the first call on."""
     wanted = os.environ.get(COMPILE, "auto")

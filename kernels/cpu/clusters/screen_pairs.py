@@ -38,14 +38,19 @@ def search_all(method: Method, lists: Rows, ready: Screen) -> None:
     Lists must be empty: the search does not look beyond what a list already holds.
     """
     starts = ready.starts
-    boxes = starts.size - 1
-    dtype = lists.centers.dtype
     largest = lists.size.max()
     everyone = np.arange(starts[-1])
     homes = [(b + i, b + j, 1) for b, e in itertools.pairwise(starts) for i, j in ranges(e - b, ROWS)]
-    within = screen_kernel(method, dtype)
+    within = screen_kernel(method, lists.centers.dtype)
     run(within, [(*lists, ready, largest, everyone, *piece) for piece in homes])
-    meet, finish = _kernels(method, dtype)
+    compare_all(method, lists, ready, largest)
+
+
+def compare_all(method: Method, lists: Rows, ready: Screen, largest: np.floating) -> None:
+    """Compare each box with all others, after rows have been compared with those of their own box."""
+    starts = ready.starts
+    boxes = starts.size - 1
+    meet, finish = _kernels(method, lists.centers.dtype)
     roots, worst = np.empty(starts[-1]), np.empty(boxes)
     tour, width = TOUR, int(np.diff(starts).max())
     while tour > 1 and (boxes // tour < 4 * thread_count() or (tour * width) ** 2 * lists.centers.shape[1] > PIECE):

@@ -17,7 +17,7 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
-from gpuclust.kernels.cpu.clusters import product_search
+from gpuclust.kernels.cpu.clusters import ahead, product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
@@ -80,6 +80,7 @@ class Summaries:
             self.scanned = self.n
             self.nearest, self.distance = np.zeros(self.n, np.int64), np.full(self.n, -np.inf, dtype)
             return
+        ahead.begin(method, dtype, self.width, self.walks)
         self.outer = kdtree.order_of(features, LEAF)
         self.leaves = Leaves(self.n, LEAF)
         self.centers = kdtree.rows_of(features, self.outer)

@@ -98,7 +98,7 @@ class Chain:
             *np.empty((2, n), np.int64),
         )
         live = rows.size[rows.ids >= 0]
-        self.kernels = _kernels(method, dtype, self.walks)
+        self.kernels = chain_kernels(method, dtype, self.walks)
         self.state = rows, progress, tree, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -129,7 +129,7 @@ class Chain:
 
 
 @cache
-def _kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     between, compared, join = pair.between, pair.compared, pair.join

@@ -47,8 +47,8 @@ JOBS = (
 
 
 def local_cluster(workers, **options):
-    """Processes of one thread, without a dashboard."""
-    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50, **options)
+    """Processes of one thread."""
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50, **options)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_clusters_without_a_matrix(client, monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_arguments_of_metrics(client, dtype):
     X = data(1500, 6)
-    for metric, options in (("minkowski", {"p": 3}), ("euclidean", {"w": np.arange(6.0)}), ("seuclidean", {})):
+    for metric, options in (("minkowski", {"p": 3}), ("cosine", {"w": np.arange(6.0)}), ("seuclidean", {})):
         expected = gpuclust.linkage(X, "single", metric, dtype=dtype, device="cpu", **options)
         same(
             on_cluster.linkage(X, "single", metric, dtype=dtype, client=client, timeout=TIMEOUT, **options), expected
@@ -333,7 +333,7 @@ def test_checkpoint(client, method, where, tmp_path, monkeypatch):
     folder = str(tmp_path / "job") if where == "file" else f"memory://{tmp_path.name}/{method}"
     X = data(2500, 60)
     expected = gpuclust.linkage(X, method, device="cpu")
-    answers, most = [], 5
+    answers, most = [], 3
     keep = Checkpoint.keep
 
     def counted(self, *arguments):
@@ -349,7 +349,7 @@ def test_checkpoint(client, method, where, tmp_path, monkeypatch):
             on_cluster.linkage(X, method, client=client, timeout=TIMEOUT, checkpoint=folder)
     with pytest.raises(ValueError, match=r"checkpoint.*other data"):
         on_cluster.linkage(X[1:], method, client=client, timeout=TIMEOUT, checkpoint=folder)
-    with pytest.raises(ValueError, match=r"checkpoint.*other metric"):
+    with pytest.raises(ValueError, match=r"checkpoint.*other.* metric"):
         on_cluster.linkage(X, "single", "cosine", client=client, timeout=TIMEOUT, checkpoint=folder)
     answers.clear()
     most = 10**9
@@ -359,7 +359,7 @@ def test_checkpoint(client, method, where, tmp_path, monkeypatch):
         assert list((tmp_path / "job").iterdir()) == []
     answers.clear()
     same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT, checkpoint=folder), expected)
-    assert len(answers) == rest + 3 * 5
+    assert len(answers) == rest + 3 * 3
 
 
 #: A client that prints Z's hash; its arguments are the address, a folder, and the linkage.
@@ -424,12 +424,14 @@ def test_the_scheduler_is_killed(client, tmp_path, monkeypatch):
     script = (
         "import sys, time; from distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None,\n"
+        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=':0',\n"
         "                           protocol='tcp')\n"
         "    print(cluster.scheduler_address, flush=True); time.sleep(600)"
     )
     child = subprocess.Popen([sys.executable, "-c", script], env=environment(), stdout=subprocess.PIPE, text=True)
-    address, folder = child.stdout.readline().strip(), tmp_path / "job"
+    with child.stdout:
+        address = child.stdout.readline().strip()
+    folder = tmp_path / "job"
     kill = threading.Thread(target=lambda: (wait_for(lambda: list(folder.glob("answers-*"))), child.kill()))
     kill.start()
     with Client(address, set_as_default=False) as other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,11 +24,11 @@ from distributed import Client, LocalCluster
 import gpuclust
 import gpuclust.dask as on_cluster
 from gpuclust.dask import cluster as cluster_module
-from gpuclust.dask import searches
+from gpuclust.dask import interface, searches
 from gpuclust.dask.checkpoint import Checkpoint
 from gpuclust.dask.cluster import Cluster
 from gpuclust.distance import nearest_neighbors
-from gpuclust.errors import ClusterFailed
+from gpuclust.errors import ClusterFailed, DoesNotFit
 
 #: Deadline of a job, seconds without a finished task.
 TIMEOUT = 240
@@ -182,6 +184,71 @@ def test_nearest_neighbors_and_correlation(client):
     Z = gpuclust.linkage(X, "average", device="cpu")
     expected = gpuclust.hierarchy.cophenetic_correlation(Z, X, "cityblock", device="cpu")
     assert on_cluster.cophenetic_correlation(Z, X, "cityblock", client=client, timeout=TIMEOUT) == expected
+
+
+def test_estimator(client):
+    X = data(1500, 8)
+    expected = gpuclust.AgglomerativeClustering(7, linkage="average").fit(X)
+    given = da.from_array(X, chunks=(400, 8))
+    model = on_cluster.AgglomerativeClustering(7, linkage="average", client=client, timeout=TIMEOUT)
+    for points in (X, given):
+        model.fit(points)
+        assert (np.asarray(model.labels_) == expected.labels_).all()
+        same(model.linkage_matrix_, expected.linkage_matrix_)
+    assert model.labels_.chunks == (given.chunks[0],)
+    assert (model.cut(n_clusters=3) == expected.cut(n_clusters=3)).all()
+    assert model.get_params()["timeout"] == TIMEOUT
+    with pytest.raises(ValueError, match="n_clusters"):
+        on_cluster.AgglomerativeClustering(0, client=client).fit(X)
+
+
+def test_plan(client):
+    job = on_cluster.plan(50_000, 64, "single", client=client)
+    assert job.workers == job.threads == 2
+    assert 8 * 50_000 * 64 < job.worker_memory < job.worker_limit
+    assert job.fits
+    assert "on 2 workers" in str(job)
+    huge = on_cluster.plan(10**7, 768, "ward", client=client, memory_limit="1TB")
+    assert not huge.fits
+    with pytest.raises(DoesNotFit, match="A worker needs"):
+        huge.check()
+    for arguments in ((2000, 2, "single"), (10**6, 3, "average"), (10**5, 64, "centroid"), (900, 64, "ward")):
+        alone = on_cluster.plan(*arguments, client=client)
+        assert alone.tasks == alone.traffic == 0
+        assert "The client does this alone" in str(alone)
+        assert "One machine is faster" in str(alone)
+    with pytest.raises(ValueError, match="condensed"):
+        on_cluster.plan(100, None, client=client)
+
+
+@pytest.mark.parametrize(
+    ("method", "metric", "m"), [("single", "euclidean", 60), ("single", "cityblock", 8), ("ward", "euclidean", 60)]
+)
+def test_the_plan_counts_what_is_done(client, monkeypatch, method, metric, m):
+    """Tasks and bytes, within a factor of four: later rounds depend on the data."""
+    counted = []
+    monkeypatch.setattr(interface, "_log", SimpleNamespace(info=lambda text, *numbers: counted.append(numbers)))
+    X = data(4000, m)
+    on_cluster.linkage(X, method, metric, client=client, timeout=TIMEOUT, device="cpu")
+    job = on_cluster.plan(len(X), m, method, metric, client=client)
+    ((tasks, sent, received),) = counted
+    assert job.tasks / 4 < tasks < 4 * job.tasks
+    both = sent * (1 + job.workers) / 2 + received  # what is shared goes to every worker
+    assert job.traffic / 4 < both < 4 * job.traffic
+
+
+def test_doctor(client):
+    from typer.testing import CliRunner
+
+    from gpuclust.app.cli import app
+
+    address = client.scheduler.address
+    done = CliRunner().invoke(app, ["doctor", "--scheduler", address])
+    assert done.exit_code == 0, done.output
+    assert "2 workers, 0 of them with problems" in done.output
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--scheduler", address, "--json"]).output)
+    assert report["ok"]
+    assert all(len(worker["bits"]) == 4 for worker in report["workers"].values())
 
 
 class Killer(threading.Thread):

@@ -179,7 +179,7 @@ class _Batch:
 
     def _finished(self) -> Iterable[tuple[int, Any]]:
         """Answers that have come, after at most a second."""
-        from distributed import wait
+        from distributed import TimeoutError, wait
 
         with suppress(TimeoutError):
             wait(list(self.running), timeout=POLL, return_when="FIRST_COMPLETED")
@@ -195,7 +195,12 @@ class _Batch:
             return []
         self.reached = time.monotonic()
         client = self.cluster.client
-        answers = client.sync(lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout)
+        try:
+            answers = client.sync(
+                lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout
+            )
+        except TimeoutError:
+            raise ClusterFailed(f"An answer was not received within {self.cluster.timeout:g} s.") from None
         return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
 
     def _failed(self, future: Any) -> None:

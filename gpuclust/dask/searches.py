@@ -27,8 +27,8 @@ from gpuclust.kernels.cpu.points.index import Screened
 SCREENED, COMPUTED = 1.5e10, 2e9
 #: Pairs times features of a search that the client does itself: less time than a round trip.
 ALONE = 1.5e9
-#: Most tasks of a search of all pairs, and of one of rows.
-MOST = 300
+#: Most tasks of a search.
+MOST = 500
 
 
 def cost_of(points: Points) -> int:
@@ -39,7 +39,7 @@ def cost_of(points: Points) -> int:
 def sides_of(boxes: int, work: float) -> int:
     """Sides of shares of all pairs: a power of two, with one task for each two of them."""
     sides = 1
-    while sides < boxes and sides * (sides + 1) / 2 < min(work / SCREENED, MOST / 4):
+    while sides < boxes and sides * (sides + 1) / 2 < min(work / SCREENED, MOST):
         sides *= 2
     return sides
 

@@ -55,7 +55,7 @@ lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/hadolint docker/Dockerfile.*
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml docker/compose.dask.yaml
 
 format: $(DEV)  ## Put the source into its standard form.
 	$(BIN)/python -m ruff check --fix .

@@ -41,6 +41,10 @@ class DoesNotFit(GpuclustError, MemoryError):
     """
 
 
+class ClusterFailed(GpuclustError, RuntimeError):
+    """A Dask cluster does not answer, or its workers die of a task."""
+
+
 class InputFileError(GpuclustError, ValueError):
     """A data file is missing, truncated, or does not hold numbers."""
 

@@ -175,7 +175,10 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
             _check_count(self.n_clusters, len(X))
         tree = check_memory(self.memory).cache(_tree)
         options = (self.device, self.dtype, self.memory_limit, self.metric_params or {})
-        Z = tree(X, self.linkage, self.metric, *options)
+        return self._take(tree(X, self.linkage, self.metric, *options))
+
+    def _take(self, Z: np.ndarray) -> AgglomerativeClustering:
+        """Set the attributes that follow from the linkage matrix."""
         self.linkage_matrix_ = Z
         self.children_ = Z[:, :2].astype(np.int64)
         self.distances_ = Z[:, 2].copy()

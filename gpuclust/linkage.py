@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike
 from gpuclust.algorithms.base import Run
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
 from gpuclust.core import devices, frames, methods, metrics, preparation
+from gpuclust.core.backend import Backend
 from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
 from gpuclust.core.first_call import backend_for
@@ -214,11 +216,13 @@ def compute(
     progress: Progress = False,
     memory_limit: int | str | None = None,
     algorithm: str = AUTO,
+    backend: Backend | None = None,
     **metric_arguments: Any,
 ) -> Linkage:
     """As `linkage`, with the plan and the time of each phase.
 
-    ``metric_arguments`` are those of the metric: p, w, V, VI, packed.
+    ``metric_arguments`` are those of the metric: p, w, V, VI, packed. A ``backend`` is used instead of that of the
+    device.
     """
     started = time.perf_counter()
     check_progress(progress)
@@ -284,16 +288,17 @@ def compute(
         def pairs() -> int:
             return n * n if algorithm.reproduced(job.problem) else 0
 
+        limit = None if memory_limit is None else job.limit
         with (
-            backend_for(
-                job.device, kind, pairs, job.problem.terms, None if memory_limit is None else job.limit
-            ) as backend,
-            backend.active(),
+            backend_for(job.device, kind, pairs, job.problem.terms, limit)
+            if backend is None
+            else nullcontext(backend) as chosen,
+            chosen.active(),
             reporter(progress, n - 1) as report,
         ):
-            here = place(data, backend.name, keep)
+            here = place(data, chosen.name, keep)
             run = Run(
-                job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
+                job.problem, chosen, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
             )
             merges = run.unscaled(algorithm.run(run))
             lowest = np.minimum.reduce(merges.heights)

@@ -39,6 +39,29 @@ def test_hadolint_has_nothing_to_say(path, tmp_path):
     assert "DL3002" in done.stdout
 
 
+def test_compose_file_of_a_cluster():
+    """A scheduler and two workers, from the image for the CPU."""
+    path = ROOT / "docker" / "compose.dask.yaml"
+    done = subprocess.run(
+        [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    services = yaml.safe_load(path.read_text())["services"]
+    scheduler, worker = services["scheduler"], services["worker"]
+    assert worker["deploy"]["replicas"] == 2
+    assert f"tcp://scheduler:{scheduler['ports'][0].rsplit(':', 1)[1]}" in worker["command"]
+    for service in (scheduler, worker):
+        assert service["image"] == COMPOSE["services"]["cpu"]["image"]
+        assert service["entrypoint"] == ["dask"]
+        assert service["read_only"]
+        assert service["user"] == "${GPUCLUST_USER:-10001:10001}"
+    install = next(step.command for step in steps(FILES[0]) if "pip install" in step.command)
+    assert "dask" in re.search(r"\[(.*?)\]\"", install)[1].split(",")
+
+
 def test_compose_file():
     done = subprocess.run(
         [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker" / "compose.yaml")],

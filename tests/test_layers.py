@@ -16,6 +16,7 @@ ALLOWED: dict[str, tuple[str, ...] | None] = {
     "kernels": ("core", "errors"),
     "algorithms": ("core", "errors"),
     "hierarchy": None,
+    "dask": None,
     "distance": None,
     "plotting": None,
     "report": None,

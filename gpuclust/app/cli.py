@@ -272,6 +272,9 @@ def compare(
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Check the workers of a Dask cluster instead: tcp://HOST:PORT.")
+    ] = None,
     debug: options.Debug = False,
 ) -> None:
     """Describe this machine, and check that gpuclust computes correct results on it.
@@ -282,9 +285,14 @@ def doctor(
     Exit code 1 if a check fails; a missing GPU is no failure.
     """
     with plain_errors(debug):
-        from gpuclust.app import doctor as examination
+        if scheduler is not None:
+            from gpuclust.app import doctor_cluster
 
-        well = examination.run(as_json)
+            well = doctor_cluster.run(scheduler, as_json)
+        else:
+            from gpuclust.app import doctor as examination
+
+            well = examination.run(as_json)
     if not well:
         raise typer.Exit(1)
 

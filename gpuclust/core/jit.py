@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "compiled",
     "inlined",
     "named",
+    "one_thread",
     "ranges",
     "run",
     "stamp",
@@ -163,6 +164,16 @@ def run(
     finally:
         stopped.set()
         wait(futures)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it `run` works in the calling thread only."""
+    before, _inside.active = getattr(_inside, "active", False), True
+    try:
+        yield
+    finally:
+        _inside.active = before
 
 
 def aside(task: Callable[[], Any]) -> Any:

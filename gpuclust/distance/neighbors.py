@@ -11,6 +11,7 @@ import numpy as np
 from gpuclust.algorithms import costs
 from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
 from gpuclust.core import metrics, preparation
+from gpuclust.core.backend import Backend
 from gpuclust.core.bits import words_of
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import backend_for
@@ -96,7 +97,7 @@ def nearest_neighbors(
     dtype = working_type(dtype)
     points = check_points(real_array(X, "X", numbers=not callable(metric)), "X", not callable(metric))
     n, m = points.shape
-    k = _checked(k, n)
+    k = checked_count(k, n)
     limit = None if memory_limit is None else parse_bytes(memory_limit)
     device = Device(device)
     if callable(metric):
@@ -119,13 +120,20 @@ def nearest_neighbors(
     ):
         _check_memory(n, numbers, k, name, dtype, backend.name, limit)
         here = place(points, backend.name, preparation.keeps_points(metric, **kwargs))
-        ready = preparation.prepare(here, metric, dtype=dtype, **kwargs)
-        preparation.refuse_undefined(ready)
-        index, distance = backend.knn(ready, k)
+        return by_backend(backend, here, k, metric, dtype, kwargs)
+
+
+def by_backend(
+    backend: Backend, points: Any, k: int, metric: str, dtype: str, kwargs: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest neighbours by a metric of the table, of points in the memory of a backend."""
+    ready = preparation.prepare(points, metric, dtype=dtype, **kwargs)
+    preparation.refuse_undefined(ready)
+    index, distance = backend.knn(ready, checked_count(k, ready.n))
     return _marked(preparation.unscaled(distance, ready.exponent), index)
 
 
-def _checked(k: Any, n: int) -> int:
+def checked_count(k: Any, n: int) -> int:
     try:
         number = whole_number(k)
     except TypeError:

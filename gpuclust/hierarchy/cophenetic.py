@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust.algorithms import costs
-from gpuclust.core.backend import select
+from gpuclust.core.backend import Backend, select
 from gpuclust.core.device import Device
 from gpuclust.core.devices import check_output, to_output
 from gpuclust.core.jit import aside
@@ -163,29 +163,41 @@ def cophenetic_correlation(
     >>> round(float(cophenetic_correlation(Z, [[0.0], [1.0], [5.0], [7.0]])), 4)
     0.902
     """
-    from gpuclust.core.points import check_points
-    from gpuclust.core.preparation import prepare
     from gpuclust.distance import cdist
-    from gpuclust.kernels.reference.pairwise import pairwise
 
-    tree = LeafTree(as_linkage(Z))
-    given = check_points(to_host(real_array(X, "X", numbers=not callable(metric))), "X", not callable(metric))
-    if len(given) != tree.n:
-        raise ValueError(f"X holds {len(given)} points, but Z has {tree.n} observations.")
-    rows = aside(lambda: given[tree.leaves])
+    tree, rows = in_leaf_order(Z, X, metric)
     some = max(1, tree.n // 64)
     if isinstance(metric, str):
         where = Device(device)
         if where.automatic:
             where, _ = costs.choose(costs.PAIRS, tree.n, rows.shape[1], "float64", rows.size * 8)
-        backend = select(where)
-        points = prepare(rows, metric, power=2, **kwargs)
-        few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
-        with backend.active():
-            return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few))
+        return by_backend(select(where), tree, rows, metric, **kwargs)
 
     def tile(q0: int, q1: int, r0: int, r1: int) -> Array:
         return cdist(rows[q0:q1], rows[r0:r1], metric, **kwargs)
 
     few = cdist(rows[::some], rows[some // 2 :: some], metric, **kwargs)
     return float(_correlation(tree, lambda shift: correlate_tiles(tile, tree, shift, tree.centre), few))
+
+
+def in_leaf_order(Z: ArrayLike, X: ArrayLike, metric: Any) -> tuple[LeafTree, Array]:
+    """A checked tree, and its points in leaf order."""
+    from gpuclust.core.points import check_points
+
+    tree = LeafTree(as_linkage(Z))
+    given = check_points(to_host(real_array(X, "X", numbers=not callable(metric))), "X", not callable(metric))
+    if len(given) != tree.n:
+        raise ValueError(f"X holds {len(given)} points, but Z has {tree.n} observations.")
+    return tree, aside(lambda: given[tree.leaves])
+
+
+def by_backend(backend: Backend, tree: LeafTree, rows: Array, metric: str, **kwargs: Any) -> float:
+    """Cophenetic correlation of points in leaf order by a metric of the table."""
+    from gpuclust.core.preparation import prepare
+    from gpuclust.kernels.reference.pairwise import pairwise
+
+    some = max(1, tree.n // 64)
+    points = prepare(rows, metric, power=2, **kwargs)
+    few = pairwise(points.at(slice(0, None, some)), points.at(slice(some // 2, None, some)))
+    with backend.active():
+        return float(_correlation(tree, lambda shift: backend.correlate(points, tree, shift, tree.centre), few))

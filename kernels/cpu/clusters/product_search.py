@@ -15,6 +15,7 @@ import numpy as np
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.sizes import room_for
 from gpuclust.kernels.cpu.clusters.product_kernels import ROWS, Form, kernels
+from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.space import products
 from gpuclust.kernels.cpu.space.screen import Screen, rows_a_piece
@@ -50,7 +51,7 @@ class Candidates(NamedTuple):
     slacks: np.ndarray
 
 
-def search_all(form: Form, lists: Rows, ready: Screen) -> None:
+def search_all(form: Form, lists: Rows, ready: Screen, share: Share = ALL) -> None:
     """As `screen_pairs.search_all`: the lists and limits of all rows, each pair compared once for both."""
     dtype, (n, listed) = lists.centers.dtype, lists.near.shape
     room, largest, rows = room_for(listed), lists.size.max(), np.arange(n)
@@ -68,8 +69,10 @@ def search_all(form: Form, lists: Rows, ready: Screen) -> None:
     run(kernel.begin, [(tuple(lists), largest, found, *piece) for piece in ranges(n, LAST)])
     boxes = ready.starts.size - 1
     for step in range(boxes):
-        run(kernel.meet, [(*common, box, box ^ step) for box in range(boxes) if box <= box ^ step], own)
-    run(kernel.finish, [(tuple(lists), largest, found, *piece) for piece in ranges(n, LAST)], own)
+        run(kernel.meet, [(*common, *pair) for pair in share.pairs(boxes, step)], own)
+    spans = [share.rows(ready.starts, side) for side in sorted({share.one, share.other})]
+    pieces = [(span.start + i, span.start + j) for span in spans for i, j in ranges(span.stop - span.start, LAST)]
+    run(kernel.finish, [(tuple(lists), largest, found, *piece) for piece in pieces], own)
     products.observe(n, own.counts)
 
 

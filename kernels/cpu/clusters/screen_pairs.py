@@ -7,10 +7,9 @@ near points.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,34 +31,104 @@ TOUR = 4
 LAST = 4096
 
 
-def search_all(method: Method, lists: Rows, ready: Screen) -> None:
+class Share(NamedTuple):
+    """A part of all pairs of boxes: those of a box of one side, and a box of another.
+
+    The number of boxes is a power of two, and so is that of sides. A share also has the pairs within each box (and
+    within each block of boxes that is one piece of work) of both sides, so that its lists soon hold near points.
+    """
+
+    sides: int = 1
+    one: int = 0
+    other: int = 0
+
+    def boxes(self, boxes: int) -> list[int]:
+        """The boxes of both sides."""
+        length = boxes // self.sides
+        return [box for side in sorted({self.one, self.other}) for box in range(side * length, (side + 1) * length)]
+
+    def pairs(self, boxes: int, step: int) -> list[tuple[int, int]]:
+        """The pairs of boxes that a step compares."""
+        length = boxes // self.sides
+        if step == 0:
+            return [(box, box) for box in self.boxes(boxes)]
+        first = range(self.one * length, (self.one + 1) * length)
+        return [(box, box ^ step) for box in first if box < box ^ step and (box ^ step) // length == self.other]
+
+    def rows(self, starts: np.ndarray, side: int) -> slice:
+        """The rows of a side, which are contiguous."""
+        length = (starts.size - 1) // self.sides
+        return slice(int(starts[side * length]), int(starts[(side + 1) * length]))
+
+
+#: All pairs.
+ALL = Share()
+
+
+def search_all(method: Method, lists: Rows, ready: Screen, share: Share = ALL) -> None:
     """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
 
-    Lists must be empty: the search does not look beyond what a list already holds.
+    Lists must be empty: the search does not look beyond what a list already holds. With a ``share`` only its pairs of
+    boxes are compared, and only lists of its rows are filled.
     """
     starts = ready.starts
     largest = lists.size.max()
     everyone = np.arange(starts[-1])
-    homes = [(b + i, b + j, 1) for b, e in itertools.pairwise(starts) for i, j in ranges(e - b, ROWS)]
+    homes = [
+        (starts[box] + i, starts[box] + j, 1)
+        for box in share.boxes(starts.size - 1)
+        for i, j in ranges(starts[box + 1] - starts[box], ROWS)
+    ]
     within = screen_kernel(method, lists.centers.dtype)
     run(within, [(*lists, ready, largest, everyone, *piece) for piece in homes])
-    compare_all(method, lists, ready, largest)
+    compare_all(method, lists, ready, largest, share)
+    if share == ALL:
+        set_limits(method, lists)
 
 
-def compare_all(method: Method, lists: Rows, ready: Screen, largest: np.floating) -> None:
+def compare_all(method: Method, lists: Rows, ready: Screen, largest: np.floating, share: Share = ALL) -> None:
     """Compare each box with all others, after rows have been compared with those of their own box."""
     starts = ready.starts
     boxes = starts.size - 1
-    meet, finish = _kernels(method, lists.centers.dtype)
+    meet, _ = _kernels(method, lists.centers.dtype)
     roots, worst = np.empty(starts[-1]), np.empty(boxes)
     tour, width = TOUR, int(np.diff(starts).max())
-    while tour > 1 and (boxes // tour < 4 * thread_count() or (tour * width) ** 2 * lists.centers.shape[1] > PIECE):
+    most = boxes // share.sides
+    while tour > 1 and (most // tour < 4 * thread_count() or (tour * width) ** 2 * lists.centers.shape[1] > PIECE):
         tour //= 2
     blocks = boxes // tour
     for step in range(blocks):
-        pieces = [(block, block ^ step) for block in range(blocks) if block <= block ^ step]
+        pieces = share.pairs(blocks, step)
         run(meet, [(tuple(lists[:7]), ready, largest, roots, worst, tour, step == 0, *piece) for piece in pieces])
-    run(finish, [(*lists, largest, *piece) for piece in ranges(starts[-1], LAST)])
+
+
+def set_limits(method: Method, lists: Rows) -> None:
+    """The limits of all rows, from their lists."""
+    _, finish = _kernels(method, lists.centers.dtype)
+    run(finish, [(*lists, lists.size.max(), *piece) for piece in ranges(len(lists.centers), LAST)])
+
+
+def join_lists(near: np.ndarray, held: np.ndarray, ids: np.ndarray, more: np.ndarray, further: np.ndarray) -> None:
+    """Enter the lists ``more``, with distances ``further``, into the lists ``near`` and ``held`` of the same rows."""
+    _join_kernel(held.dtype)(near, held, ids, more, further)
+
+
+@cache
+def _join_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    insert = list_functions(dtype)
+    stamp = jit.stamp(summary_kernels)
+
+    @compiled
+    @named(dtype)
+    def join(near, held, ids, more, further):
+        stamp  # noqa: B018
+        for row in range(near.shape[0]):
+            for entry in range(near.shape[1]):
+                if more[row, entry] < 0:
+                    break
+                insert(near[row], held[row], ids, more[row, entry], further[row, entry])
+
+    return join
 
 
 @cache

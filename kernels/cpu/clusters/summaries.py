@@ -19,13 +19,13 @@ from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
 from gpuclust.kernels.cpu.clusters import ahead, product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
-from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_kernel
 from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
-from gpuclust.kernels.cpu.space.screen import box_size, rows_a_piece, screen
+from gpuclust.kernels.cpu.space.screen import Screen, box_size, rows_a_piece, screen
 
 #: Searches descend a tree up to three features, and with each further one if there are four times as many points.
 #: Measured on normal, clustered and Cauchy points of 3 to 8 features, 25,000 to 400,000 of them: equal time there.
@@ -136,14 +136,15 @@ class Summaries:
         ids, self.n, self.outer, self.size = new_id[outer], kept.size, outer, new_size[outer]
         own = self.centers, self.low, self.size, self.scatter
         common = (*own, ids, kept, partner, place, between[outer], *old)
-        run(kernel.carry, [(*common, near, held, limit, *piece) for piece in pieces])
+        if self.listed:
+            run(kernel.carry, [(*common, near, held, limit, *piece) for piece in pieces])
         self.near, self.held, self.limit = near, held, limit
         del old, own, common
         self.leaves.keep(kept)
         if self.leaves.worn:
             self._arrange()
             ids = new_id[self.outer]
-        self._know(ids, np.flatnonzero(~(self.held[:, 0] < self.limit)))
+        self._know(ids, self._unproven())
 
     def _two_parts(self) -> None:
         """Allocate the second parts of centroids, which unions have."""
@@ -158,6 +159,10 @@ class Summaries:
         self.near = place[self.near[order]]
         for name in ("outer", "centers", "low", "scatter", "size", "held", "limit"):
             setattr(self, name, getattr(self, name)[order])
+
+    def _unproven(self) -> np.ndarray:
+        """Rows whose lists do not prove a nearest cluster."""
+        return np.flatnonzero(~(self.held[:, 0] < self.limit))
 
     def _know(self, ids: np.ndarray, unknown: np.ndarray) -> None:
         """Search the rows whose lists do not prove a nearest cluster; then that of every row is known."""
@@ -177,26 +182,24 @@ class Summaries:
             kernel = walk_kernel(self.method, dtype)
             run(kernel, [(*own, tree, largest, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
-        most, wide = box_size(self.n, self.width), self.width >= WIDE
+        ready = self.screened()
+        if self.is_new(rows) and (self.width >= WIDE or ready.least.size > 1):
+            search_all_rows(self.method, Rows(*own), ready)
+        else:
+            search_some_rows(self.method, Rows(*own), ready, rows)
+
+    def is_new(self, rows: np.ndarray) -> bool:
+        """Whether these are all clusters, none of which has merged or been searched."""
+        return rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
+
+    def screened(self) -> Screen:
+        """The clusters in boxes, in single precision."""
+        most = box_size(self.n, self.width)
         # Leaves become unequal as clusters merge, which leaves lanes idle; with many features that costs more than
         # boxes that are no leaves.
-        leaves = Leaves(self.n, most) if wide else self.leaves
+        leaves = Leaves(self.n, most) if self.width >= WIDE else self.leaves
         tree = leaves.boxes(self.centers, self.size, self.scatter, most)
-        ready = screen(tree, self.method.scatter is not None)
-        new = rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
-        if wide:
-            if new:
-                product_search.search_all(form_of(self.method, dtype), Rows(*own), ready)
-            else:
-                product_search.search_rows(form_of(self.method, dtype), Rows(*own), ready, rows)
-            return
-        if new and ready.least.size > 1:
-            search_all(self.method, Rows(*own), ready)
-            return
-        length = rows_a_piece(self.n, self.width, ROWS)
-        rows = rows[np.lexsort((self.size[rows], np.arange(rows.size) // length))]
-        kernel = screen_kernel(self.method, dtype)
-        run(kernel, [(*own, ready, largest, rows, *piece, self.n) for piece in ranges(rows.size, length)])
+        return screen(tree, self.method.scatter is not None)
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)
@@ -212,6 +215,26 @@ class Summaries:
         made = self.state.merge(next_id, wanted)
         size[self.outer], ids[self.outer] = self.size, self.state.ids
         return made
+
+
+def search_all_rows(method: Method, lists: Rows, ready: Screen, share: Share = ALL) -> None:
+    """Fill the lists and limits of all rows, which are empty; with a ``share`` as `screen_pairs.search_all`."""
+    if lists.centers.shape[1] >= WIDE:
+        product_search.search_all(form_of(method, lists.centers.dtype), lists, ready, share)
+    else:
+        search_all(method, lists, ready, share)
+
+
+def search_some_rows(method: Method, lists: Rows, ready: Screen, rows: np.ndarray) -> None:
+    """Complete the lists of some rows, and set their limits."""
+    (n, m), dtype = lists.centers.shape, lists.centers.dtype
+    if m >= WIDE:
+        product_search.search_rows(form_of(method, dtype), lists, ready, rows)
+        return
+    length = rows_a_piece(n, m, ROWS)
+    rows = rows[np.lexsort((lists.size[rows], np.arange(rows.size) // length))]
+    kernel, largest = screen_kernel(method, dtype), lists.size.max()
+    run(kernel, [(*lists, ready, largest, rows, *piece, n) for piece in ranges(rows.size, length)])
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

@@ -37,27 +37,44 @@ def correlate(points: Points, tree: LeafTree, shift: float, centre: float) -> np
     O(n² m) time; 2 MiB a thread. The same for any number of threads.
     """
 
+    return strip_sums(points, tree, shift, centre, range(strip_count(tree.n))).sum(axis=0)
+
+
+def strip_count(n: int) -> int:
+    """Strips of rows, each of which has its own sums."""
+    return -(-n // _STRIP)
+
+
+def strip_sums(points: Points, tree: LeafTree, shift: float, centre: float, strips: range) -> np.ndarray:
+    """The sums of some strips of rows, (strips, 3)."""
+
     def distances(q0: int, q1: int, r0: int, r1: int) -> np.ndarray:
         return pairwise(points.at(slice(q0, q1)), points.at(slice(r0, r1))).astype(np.float64, copy=False)
 
-    return correlate_tiles(distances, tree, shift, centre)
+    return _sums(distances, tree, shift, centre, strips)
 
 
 def correlate_tiles(
     distances: Callable[[int, int, int, int], np.ndarray], tree: LeafTree, shift: float, centre: float
 ) -> np.ndarray:
     """The same of ``distances(q0, q1, r0, r1)``: those of two stretches of leaf order, as C-ordered float64."""
+    return _sums(distances, tree, shift, centre, range(strip_count(tree.n))).sum(axis=0)
+
+
+def _sums(
+    distances: Callable[[int, int, int, int], np.ndarray], tree: LeafTree, shift: float, centre: float, strips: range
+) -> np.ndarray:
     n = tree.n
-    strips = ranges(n, _STRIP)
     found = np.zeros((len(strips), 3))
 
-    def stream(strip: int) -> None:
-        q0, q1 = strips[strip]
+    def stream(place: int) -> None:
+        q0 = strips[place] * _STRIP
+        q1 = min(q0 + _STRIP, n)
         row = np.empty(_TILE)
         top = -1
         for r0, r1 in ((r + q0, min(r + q0 + _TILE, n)) for r in range(0, n - q0, _TILE)):
             tile = distances(q0, q1, r0, r1)
-            top = add_tile(tile, q0, r0, top, tree.arrays, shift, centre, row, found[strip])
+            top = add_tile(tile, q0, r0, top, tree.arrays, shift, centre, row, found[place])
 
-    run(stream, ((strip,) for strip in range(len(strips))))
-    return found.sum(axis=0)
+    run(stream, ((place,) for place in range(len(strips))))
+    return found

@@ -212,10 +212,16 @@ def shared_minima(
     run(kernel, pieces, minima, threads=length > SMALL)
     distance, index = parts[0]
     for other_distance, other_index in parts[1:]:
-        nearer = (other_distance < distance) | ((other_distance == distance) & (other_index < index))
-        distance = np.where(nearer, other_distance, distance)
-        index = np.where(nearer, other_index, index)
+        index, distance = nearer_of(index, distance, other_index, other_distance)
     return index, distance
+
+
+def nearer_of(
+    index: np.ndarray, distance: np.ndarray, other_index: np.ndarray, other_distance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearer of two neighbours each, by (distance, index), and its distance."""
+    nearer = (other_distance < distance) | ((other_distance == distance) & (other_index < index))
+    return np.where(nearer, other_index, index), np.where(nearer, other_distance, distance)
 
 
 def fill(

@@ -21,7 +21,7 @@ from gpuclust.core.points import Metric, Points
 from gpuclust.core.sizes import BY_TREE, FEWEST, WIDE
 from gpuclust.kernels.cpu.clusters import product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
-from gpuclust.kernels.cpu.clusters.screen_pairs import search_all
+from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points import angles
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
@@ -86,21 +86,29 @@ class Screened:
         first[group[::-1]] = np.arange(self.n)[::-1]
         return first[group]
 
-    def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def lists(self, k: int, share: Share = ALL) -> tuple[np.ndarray, np.ndarray]:
         """Positions (n, k) and distances of the nearest others of each position, by (distance, index).
 
-        -1 and infinite behind the last where there are fewer than k others. O(n² m) time, O(n k) memory.
+        -1 and infinite behind the last where there are fewer than k others. O(n² m) time, O(n k) memory. With a
+        ``share`` among the pairs that it holds.
         """
         dtype = self._rows.dtype
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
         own = self._rows, self._given, self._ones, self._summary, self.order, near, held, np.empty(self.n, dtype)
         if len(self.points.features) < WIDE:
-            search_all(METHODS["centroid"], Rows(*own), self._ready)
+            search_all(METHODS["centroid"], Rows(*own), self._ready, share)
         elif self.points.metric.angular:
-            product_search.search_all(angles.form_of_metric(self.points.metric, dtype), Rows(*own), self._ready)
+            product_search.search_all(
+                angles.form_of_metric(self.points.metric, dtype), Rows(*own), self._ready, share
+            )
         else:
-            product_search.search_all(form_of(METHODS["centroid"], dtype), Rows(*own), self._ready)
+            product_search.search_all(form_of(METHODS["centroid"], dtype), Rows(*own), self._ready, share)
         return near, held
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The first position of each box, and n."""
+        return self._ready.starts
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `lists`, by index of the point instead of its position."""

@@ -88,11 +88,16 @@ def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     if arranged is not None:
         index, distance = arranged.knn(k)
         return index, finish(distance)
+    index, distance = np.full((points.n, k), -1), np.full((points.n, k), np.inf, points.dtype)
+    knn_of_rows(points, 0, points.n, index, distance)
+    return index, distance
+
+
+def knn_of_rows(points: Points, begin: int, end: int, index: np.ndarray, distance: np.ndarray) -> None:
+    """Fill rows ``begin`` to ``end`` of the lists, which are empty."""
     kernel = knn_kernel(points.metric, points.weights is not None, points.dtype)
-    index = np.full((points.n, k), -1)
-    distance = np.full((points.n, k), np.inf, points.dtype)
     weights = points.weights if points.weights is not None else points.summary[:0]
     common = (points.features, points.summary, weights, points.p)
     rows = pairwise.rows_a_piece(points.metric, len(points.features), points.n, ROWS)
-    run(lambda begin, end: kernel(*common, begin, end, index, distance), ranges(points.n, rows))
-    return index, distance
+    pieces = [(begin + i, begin + j) for i, j in ranges(end - begin, rows)]
+    run(lambda first, last: kernel(*common, first, last, index, distance), pieces)

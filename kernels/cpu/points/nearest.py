@@ -94,9 +94,14 @@ def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
     if arranged is not None:
         index, distance = arranged.knn(1)
         return index[:, 0], distance[:, 0]
+    return minima_of_rows(points, 0, points.n)
+
+
+def minima_of_rows(points: Points, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest neighbour of every point, and its distance, in the pairs of some rows with all later ones."""
     kernel = nearest_kernel(points.metric, points.weights is not None, points.dtype)
     common = _arguments(points)
-    pieces = [(*common, *rows) for rows in ranges(points.n, _rows(points))]
+    pieces = [(*common, begin + top, begin + bottom) for top, bottom in ranges(end - begin, _rows(points))]
     return fill.shared_minima(kernel, pieces, points.n, points.dtype)
 
 

@@ -1,0 +1,254 @@
+"""Tasks on a Dask cluster: submission, deadlines, errors, and what was answered already."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from gpuclust.core.progress import passing
+from gpuclust.core.version import __version__
+from gpuclust.dask import tasks
+from gpuclust.dask.checkpoint import Checkpoint
+from gpuclust.errors import ClusterFailed
+
+#: Bytes of an array in the definition of one task.
+PIECE = 2**25
+#: Seconds between two looks at the state of the cluster.
+POLL = 1.0
+#: Times that a task is submitted again after Dask gave it up since workers died that ran it.
+RESUBMITTED = 3
+#: Seconds for which the scheduler may be out of reach.
+OUT_OF_REACH = 30.0
+
+
+class Cluster:
+    """A client, and the answers of its workers.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        By default the current one.
+    timeout : float
+        Seconds without a finished task after which the job fails.
+    checkpoint : Checkpoint, optional
+        Answers of an earlier run are taken from it, and new ones are kept in it.
+
+    Attributes
+    ----------
+    tasks, sent, received : int
+        Tasks submitted, bytes of their arguments, and bytes of their answers.
+    """
+
+    def __init__(self, client: Any = None, timeout: float = 600.0, checkpoint: Checkpoint | None = None) -> None:
+        self.client, self.timeout = usable(client), timeout
+        self.checkpoint = checkpoint or Checkpoint(None)
+        self._job = f"0{uuid.uuid4().hex[:12]}"
+        self._calls = 0
+        self.tasks = self.sent = self.received = 0
+
+    def share(self, what: str, *values: Any) -> Share:
+        """Values for many tasks, sent when the first of these is submitted."""
+        return Share(self, what, values)
+
+    def each(
+        self,
+        what: str,
+        function: Callable[..., Any],
+        parts: Sequence[tuple[Any, ...]],
+        take: Callable[[int, tuple[np.ndarray, ...]], None],
+    ) -> None:
+        """Call ``take(place, answer)`` for the answer of ``function(*part)`` for each part, in any order.
+
+        A `Share` among the arguments is replaced by its value. Answers are tuples of arrays.
+
+        Raises
+        ------
+        ClusterFailed
+            If nothing was answered for ``timeout`` seconds, the scheduler is out of reach, or workers die of a task.
+        Exception
+            What a task raised, at once.
+        """
+        self._calls += 1
+        call, waiting = self._calls, list[int]()
+        for place in range(len(parts)):
+            answer = self.checkpoint.answer(call, place, len(parts))
+            if answer is None:
+                waiting.append(place)
+            else:
+                take(place, answer)
+        if waiting:
+
+            def keep(place: int, answer: tuple[np.ndarray, ...]) -> None:
+                self.checkpoint.keep(call, place, len(parts), answer)
+                take(place, answer)
+
+            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{call}", function, parts, waiting)
+            batch.run(keep, lambda left: passing(len(parts) - left, len(parts)))
+        self.checkpoint.flush()
+
+    def submit(self, key: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The future of a task."""
+        import dask
+
+        resolved = [argument.future if isinstance(argument, Share) else argument for argument in arguments]
+        self.tasks += 1
+        self.sent += _bytes_of(resolved)
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
+            return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False)
+
+
+class Share:
+    """Values that are sent to the cluster when a task first needs them."""
+
+    def __init__(self, cluster: Cluster, what: str, values: tuple[Any, ...]) -> None:
+        self._cluster, self._what, self._values = cluster, what, values
+        self._future: Any = None
+
+    @property
+    def future(self) -> Any:
+        """The future of a `gpuclust.dask.shared.Shared`.
+
+        The values are in the definitions of tasks, of at most `PIECE` bytes each, so that any worker can make them
+        again.
+        """
+        if self._future is not None:
+            return self._future
+        cluster, values = self._cluster, self._values
+        key = f"gpuclust-{self._what}-{cluster._job}-{uuid.uuid4().hex[:12]}"
+        template, pieces = list(values), list[Any]()
+        shapes, places = dict[int, tuple[int, ...]](), list[int]()
+        for place, value in enumerate(values):
+            if isinstance(value, np.ndarray) and value.nbytes > PIECE:
+                template[place], shapes[place] = None, value.shape
+                flat = np.ascontiguousarray(value).reshape(-1)
+                length = max(1, PIECE // value.itemsize)
+                for begin in range(0, flat.size, length):
+                    places.append(place)
+                    part = flat[begin : begin + length]
+                    pieces.append(cluster.submit(f"gpuclust-piece-{key[9:]}-{len(pieces)}", tasks.piece, part))
+        if pieces:
+            arguments = tuple(template), shapes, places, *pieces
+            self._future = cluster.submit(key, tasks.assembled, *arguments)
+        else:
+            self._future = cluster.submit(key, tasks.given, *values)
+        return self._future
+
+
+class _Batch:
+    """The tasks of one call, of which some are under way at a time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        key: str,
+        function: Callable[..., Any],
+        parts: Sequence[tuple[Any, ...]],
+        places: list[int],
+    ) -> None:
+        self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
+        self.left = places
+        self.running: dict[Any, int] = {}
+        self.again = dict.fromkeys(places, 0)
+        self.heard = self.reached = time.monotonic()
+
+    def run(self, take: Callable[[int, Any], Any], report: Callable[[int], None]) -> None:
+        """Submit all tasks and take their answers."""
+        try:
+            while self.left or self.running:
+                window = max(16, 3 * sum(self.cluster.client.nthreads().values()))
+                while self.left and len(self.running) < window:
+                    self._submit(self.left.pop(0))
+                for place, answer in self._finished():
+                    self.heard = time.monotonic()
+                    self.cluster.received += _bytes_of(answer)
+                    take(place, answer)
+                report(len(self.left) + len(self.running))
+        finally:
+            if self.running:
+                with suppress(Exception):
+                    self.cluster.client.cancel(list(self.running))
+
+    def _submit(self, place: int) -> None:
+        key = f"{self.key}-{place}-{self.again[place]}"
+        self.running[self.cluster.submit(key, self.function, *self.parts[place])] = place
+
+    def _finished(self) -> Iterable[tuple[int, Any]]:
+        """Answers that have come, after at most a second."""
+        from distributed import TimeoutError, wait
+
+        with suppress(TimeoutError):
+            wait(list(self.running), timeout=POLL, return_when="FIRST_COMPLETED")
+        over = [future for future in self.running if future.status != "pending"]
+        good = [future for future in over if future.status == "finished"]
+        for future in over:
+            if future.status == "error":
+                self._failed(future)
+            elif future.status != "finished":
+                raise ClusterFailed(f"Dask has {future.status} a task: the scheduler was restarted, or lost.")
+        if not good:
+            self._check()
+            return []
+        self.reached = time.monotonic()
+        client = self.cluster.client
+        try:
+            answers = client.sync(
+                lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout
+            )
+        except TimeoutError:
+            raise ClusterFailed(f"An answer was not received within {self.cluster.timeout:g} s.") from None
+        return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
+
+    def _failed(self, future: Any) -> None:
+        """Submit a task again that was given up since workers died; raise the error of any other."""
+        from distributed.scheduler import KilledWorker
+
+        error = future.exception(timeout=self.cluster.timeout)
+        if not isinstance(error, KilledWorker):
+            raise error
+        place = self.running.pop(future)
+        self.again[place] += 1
+        if self.again[place] > RESUBMITTED:
+            raise ClusterFailed(
+                f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
+            ) from error
+        self._submit(place)
+
+    def _check(self) -> None:
+        """Raise `ClusterFailed` where nothing is to be expected any more."""
+        client, now = self.cluster.client, time.monotonic()
+        if client.status == "running":
+            self.reached = now
+        if client.status == "closed" or now - self.reached > OUT_OF_REACH:
+            raise ClusterFailed(f"The scheduler cannot be reached (the client is {client.status}).")
+        if now - self.heard > self.cluster.timeout:
+            workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            raise ClusterFailed(f"No task finished for {self.cluster.timeout:g} s, with {workers} workers.")
+
+
+def usable(client: Any) -> Any:
+    """A running synchronous client: the one given, or the current one."""
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise ImportError("gpuclust.dask needs Dask: pip install 'gpuclust[dask]'") from error
+    if client is None:
+        try:
+            client = distributed.get_client()
+        except ValueError:
+            raise ValueError("There is no Dask client: make a distributed.Client, or give client=.") from None
+    if not isinstance(client, distributed.Client):
+        raise TypeError(f"client must be a distributed.Client, got {client!r}.")
+    if client.asynchronous:
+        raise ValueError("client must not be asynchronous: call gpuclust.dask from a thread of its own.")
+    if client.status != "running":
+        raise ClusterFailed(f"The client is {client.status}.")
+    return client
+
+
+def _bytes_of(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))

@@ -18,6 +18,7 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DO
 LINKAGES = ("average", "complete", "weighted", "ward", "centroid", "median", "single")
 #: What is compared with, where that is no other program.
 NO_PROGRAM = "numpy, sum of squares"
+OTHER_NAMES = {"gpuclust.stored": "gpuclust with a stored matrix"}
 
 
 def rows(group: str) -> list[dict[str, Any]]:
@@ -48,6 +49,11 @@ def times(value: float) -> str:
     return f"{value:.1f}x" if value < 20 else f"{value:.0f}x"
 
 
+def sized(case: str) -> str:
+    """Name of a case, with commas in its numbers."""
+    return re.sub(r"\d{5,}", lambda match: f"{int(match[0]):,}", case)
+
+
 def table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines]) + "\n"
 
@@ -72,16 +78,14 @@ def scale() -> str:
     """Larger data, for which SciPy's memory does not suffice."""
     lines = []
     for case, by in cases("scale").items():
-        name, _, kind = case.partition(", ")
-        if kind not in ("uniform", "gaussian"):
+        if case.rpartition(", ")[2] not in ("uniform", "gaussian"):
             continue
-        method, n, _, m = name.split()
         ours = by["gpuclust"]
         others = [row for peer, row in by.items() if peer not in ("gpuclust", NO_PROGRAM)]
-        other = [f"{seconds(o['seconds'])}, {o['peer']} ({times(o['ratio'])})" for o in others] or [""]
-        lines.append(
-            [f"{method}, {int(n):,} x {m}", seconds(ours["seconds"]), f"{ours['memory'] / 1e9:.1f} GB", *other]
-        )
+        other = [
+            f"{seconds(o['seconds'])}, {OTHER_NAMES.get(o['peer'], o['peer'])} ({times(o['ratio'])})" for o in others
+        ]
+        lines.append([sized(case), seconds(ours["seconds"]), f"{ours['memory'] / 1e9:.1f} GB", *(other or [""])])
     return table(["", "gpuclust", "memory", "other program"], lines)
 
 
@@ -90,10 +94,10 @@ def growth() -> str:
     shown = [(row["case"], row["times"]) for row in rows("scale") if "times" in row]
     grown = [[case.replace(": beside a tenth of the points", ""), times(t)] for case, t in shown if "tenth" in case]
     worst = max((t, case) for case, t in shown if "tenth" not in case)
-    lines = [[f"{case}, beside a tenth of its points", t] for case, t in grown]
+    lines = [[f"{sized(case)}, beside a tenth of its points", t] for case, t in grown]
     lines.append(
         [
-            f"the slowest shape, {worst[1].replace(': beside uniform points', '')}, beside uniform points",
+            f"the slowest shape, {sized(worst[1]).replace(': beside uniform points', '')}, beside uniform points",
             times(worst[0]),
         ]
     )

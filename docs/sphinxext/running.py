@@ -80,7 +80,7 @@ def _python(code: str, space: dict[str, Any], result: Result) -> None:
 def _console(code: str, space: dict[str, Any], result: Result) -> None:
     """Run the lines that begin with ``$``; gpuclust is that of this Python."""
     ours = f"$ {shlex.quote(sys.executable)} -m gpuclust "
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "88"}
     for line in code.replace("\\\n", " ").splitlines():
         if not line.startswith("$ "):
             continue

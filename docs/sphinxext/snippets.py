@@ -30,6 +30,8 @@ from sphinx.util import logging
 LOG = logging.getLogger(__name__)
 DATA = ("examples/*.csv", "examples/*.npz", "examples/batch/*.csv", "docs/data/*")
 FIGURES = "generated/figures"
+#: Length of lines of an output above which they are wrapped.
+LONGEST = 110
 
 
 class RunSnippets(SphinxTransform):
@@ -88,9 +90,11 @@ def _shown(result: Result, with_text: bool) -> list[nodes.Node]:
     """Nodes for what a snippet has printed, shown and drawn."""
     found: list[nodes.Node] = []
     if with_text and result.text:
+        long = max(map(len, result.text.splitlines())) > LONGEST
+        classes = ["snippet-output", *(["long-lines"] if long else [])]
         found.append(
             nodes.literal_block(
-                result.text, result.text, language="text", classes=["snippet-output"]
+                result.text, result.text, language="text", classes=classes
             )
         )
     found += [

@@ -42,7 +42,7 @@ def seconds(value: float) -> str:
         return f"{value * 1e6:.0f} µs"
     if value < 0.1:
         return f"{value * 1e3:.2g} ms"
-    return f"{value:.2g} s" if value < 10 else f"{value:.1f} s" if value < 20 else f"{value:.0f} s"
+    return f"{value:.{2 if value < 1 else 1 if value < 20 else 0}f} s"
 
 
 def times(value: float) -> str:

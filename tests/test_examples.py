@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import pytest
+from matplotlib import pyplot
 
 import gpuclust
 from gpuclust import batch, distance, errors, hierarchy, plotting
@@ -47,3 +48,4 @@ def test_examples_run(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     said: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=said.append)
     assert not failed, "".join(said)
+    pyplot.close("all")

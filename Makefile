@@ -16,16 +16,18 @@ PTX := $(if $(findstring cuda,$(EXTRAS)),,$(comma)ptx)
 RUN := $(call stamp,demo)
 DEV := $(call stamp,dev$(PTX))
 BENCH := $(call stamp,bench)
+DOCS := $(call stamp,docs)
+RELEASE := $(call stamp,release)
 
 # With ARGS="-k dendrogram" nothing is left to simulate, of which pytest makes error 5.
 NONE_CHOSEN := $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke test-sweep test-mutants lint format bench test-gpu clean
+.PHONY: help demo test smoke test-sweep test-mutants lint format bench test-gpu docs docs-serve dist clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
-	    while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	    while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/demo.
 	@$(BIN)/python -m gpuclust.app.cli demo --out out/demo
@@ -56,6 +58,7 @@ lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m mypy
 	$(BIN)/hadolint docker/Dockerfile.*
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml docker/compose.dask.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(DEV)  ## Put the source into its standard form.
 	$(BIN)/python -m ruff check --fix .
@@ -67,8 +70,20 @@ bench: $(BENCH)  ## Check against SciPy and fastcluster, then time; see benchmar
 test-gpu: $(DEV)  ## The tests that need a CUDA device (install with EXTRAS=,cuda12 or ,cuda13).
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
+# As many jobs as cores read pages, each of which runs its snippets.
+docs: $(DOCS)  ## Build the documentation into docs/_build/html; snippets run, warnings are errors.
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html $(ARGS)
+	@echo "docs/_build/html/index.html"
+
+docs-serve: docs  ## Build the documentation, and show it at http://localhost:8000.
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html 8000
+
+dist: $(RELEASE)  ## Build wheel and sdist into dist/, check them, and try them in clean environments.
+	.ci/dist $(BIN)/python
+
 clean:  ## Delete the virtual environment, caches and results.
 	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/generated docs/api/generated docs/cli.md
 
 # A virtual environment that was moved here, or whose Python is gone, is made anew; one of your own is used as it is.
 made_at := $(shell cat $(VENV)/.made 2>/dev/null)

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib import pyplot
-
 from gpuclust import cluster, linkage
 from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import save_figure
@@ -17,6 +15,7 @@ from gpuclust.core.tables import Table
 from gpuclust.hierarchy.cut import fcluster, separating_height
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.plotting.clustermap import draw_clustermap
+from matplotlib import pyplot
 
 HERE = Path(__file__).resolve().parent
 SIZE = (9.0, 4.8)  # inches, at 100 dots each
@@ -28,7 +27,9 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     shown = {"annotate_above": 10, "leaf_rotation": 90.0}
     of_tutorial = linkage(data_sets()[0], "ward")
-    draw = partial(fancy_dendrogram, of_tutorial, truncate_mode="lastp", p=12, max_d=50, **shown)
+    draw = partial(
+        fancy_dendrogram, of_tutorial, truncate_mode="lastp", p=12, max_d=50, **shown
+    )
     save_figure(folder / "dendrogram.png", lambda ax: draw(ax=ax), SIZE)
 
     pixels = read_points(EXAMPLES / "digits.npz", "pixels").values
@@ -37,7 +38,11 @@ def main() -> None:
     height = separating_height(of_digits, "maxclust", DIGITS, DIGITS)
     title = f"{len(pixels):,} handwritten digits, Ward's linkage, cut into {DIGITS} clusters"
     save_figure(
-        folder / "digits.png", lambda ax: fancy_dendrogram(of_digits, ax=ax, max_d=height, title=title, **shown), SIZE
+        folder / "digits.png",
+        lambda ax: fancy_dendrogram(
+            of_digits, ax=ax, max_d=height, title=title, **shown
+        ),
+        SIZE,
     )
     draw_heat_map(folder / "heatmap.png")
 
@@ -48,7 +53,9 @@ def draw_heat_map(path: Path) -> None:
     found = cluster(wines.values, "ward", k=3, standardize="zscore")
     table = Table(found.table.values, None, wines.columns)
     labels = fcluster(found.Z, 3, "maxclust")
-    drawn = draw_clustermap(table, found.Z, labels, "ward", scaled=True, figsize=(9.0, 6.0))
+    drawn = draw_clustermap(
+        table, found.Z, labels, "ward", scaled=True, figsize=(9.0, 6.0)
+    )
     drawn.figure.savefig(path, dpi=100)
     pyplot.close(drawn.figure)
 

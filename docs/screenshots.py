@@ -16,7 +16,6 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 from browser import Browser, browser  # noqa: E402
-
 from gpuclust import batch  # noqa: E402
 from gpuclust.app.job import runner  # noqa: E402
 from gpuclust.app.job.job import Job  # noqa: E402
@@ -63,12 +62,22 @@ def drag(tab: Browser) -> None:
     """Drag the cut down to some more clusters, and show the top of the page, on a phone that of the dendrogram."""
     x, y = tab.centre("#cut circle")
     tab.drag(x, y, y + 82)
-    tab.value("scrollTo(0, innerWidth < 500 ? document.getElementById('interactive').offsetTop - 8 : 0)")
+    tab.value(
+        "scrollTo(0, innerWidth < 500 ? document.getElementById('interactive').offsetTop - 8 : 0)"
+    )
 
 
 def report_of_wine(folder: Path) -> Path:
     options = {"method": "ward", "standardize": "zscore", "clusters": 3.0}
-    runner.run(Job(str(EXAMPLES / "wine.csv"), folder / "wine", report=True, plots=False, **options))  # type: ignore[arg-type]
+    runner.run(
+        Job(
+            str(EXAMPLES / "wine.csv"),
+            folder / "wine",
+            report=True,
+            plots=False,
+            **options,
+        )
+    )  # type: ignore[arg-type]
     return folder / "wine" / "report.html"
 
 
@@ -89,13 +98,28 @@ def index_of_many(folder: Path) -> Path:
     data = folder / "data"
     data.mkdir()
     for i in range(MANY):
-        place = data / f"plate {i // 96 + 1:02d}, well {'ABCDEFGH'[i % 96 // 12]}{i % 12 + 1:02d}.csv"
+        place = (
+            data
+            / f"plate {i // 96 + 1:02d}, well {'ABCDEFGH'[i % 96 // 12]}{i % 12 + 1:02d}.csv"
+        )
         if i % (MANY // BROKEN) == 7:
             place.write_text("x,y\n1,2\n3\n")
             continue
         groups = rng.normal(0, 4, (rng.integers(2, 5), 3))
-        np.savetxt(place, np.vstack([rng.normal(group, 1, (12, 3)) for group in groups]), "%.4g", ",", header="x,y,z")
-    batch.run(sorted(data.iterdir()), folder / "plates", clusters=3, plots="none", reports=False)
+        np.savetxt(
+            place,
+            np.vstack([rng.normal(group, 1, (12, 3)) for group in groups]),
+            "%.4g",
+            ",",
+            header="x,y,z",
+        )
+    batch.run(
+        sorted(data.iterdir()),
+        folder / "plates",
+        clusters=3,
+        plots="none",
+        reports=False,
+    )
     return folder / "plates" / "index.html"
 
 

@@ -174,6 +174,13 @@ class Clustering:
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> found.plot(annotate_above=0).get_ylabel()
+        'distance'
         """
         from gpuclust.plotting import fancy_dendrogram
         from gpuclust.plotting.style import axes_or_current
@@ -205,6 +212,12 @@ class Clustering:
         -----
         Points are scaled or turned as by their metric. For precomputed distances they come from multidimensional
         scaling.
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> ax = found.scatter()
         """
         from gpuclust.plotting.scatter import scatter
 
@@ -229,6 +242,12 @@ class Clustering:
         ------
         ValueError
             Distances were clustered: metric "precomputed" or "gower".
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> drawn = found.heatmap(metric=None, figsize=(5, 4))
         """
         from gpuclust.plotting.clustermap import draw_clustermap
 
@@ -250,6 +269,13 @@ class Clustering:
         Returns
         -------
         Path
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> found.report("report.html").name
+        'report.html'
         """
         file = Path(path)
         file.write_text(self._page(file.stem).html(), encoding="utf-8")
@@ -266,6 +292,13 @@ class Clustering:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> found.to_newick()
+        '((0:1.0,1:1.0):6.905694150420948,(2:2.0,3:2.0):5.905694150420948);'
         """
         return to_newick(self.Z, self.names, quote=quote)
 
@@ -277,6 +310,13 @@ class Clustering:
         Returns
         -------
         dict
+
+        Examples
+        --------
+        >>> import gpuclust
+        >>> found = gpuclust.cluster([[0.0, 1.0], [1.0, 1.0], [5.0, 0.0], [7.0, 0.0]], "ward", k=2)
+        >>> found.to_hclust()["merge"]
+        [[-1, -2], [-3, -4], [1, 2]]
         """
         return to_hclust(self.Z, self.names, self.method, self.metric)
 

@@ -9,7 +9,14 @@ from collections.abc import Iterable
 
 
 class GpuclustError(Exception):
-    """Base of every error that is particular to gpuclust."""
+    """Base of every error that is particular to gpuclust.
+
+    Examples
+    --------
+    >>> from gpuclust.errors import DoesNotFit, GpuclustError
+    >>> issubclass(DoesNotFit, GpuclustError)
+    True
+    """
 
 
 class BackendUnavailable(GpuclustError, RuntimeError):
@@ -46,7 +53,15 @@ class ClusterFailed(GpuclustError, RuntimeError):
 
 
 class InputFileError(GpuclustError, ValueError):
-    """A data file is missing, truncated, or does not hold numbers."""
+    """A data file is missing, truncated, or does not hold numbers.
+
+    Examples
+    --------
+    >>> from gpuclust import batch
+    >>> (outcome,) = batch.run(["missing.csv"], "out")
+    >>> outcome.ok
+    False
+    """
 
 
 class ClusterWarning(UserWarning):
@@ -67,19 +82,55 @@ class ClusterWarning(UserWarning):
 class RoundingWarning(UserWarning):
     """Distances that were given are not quite distances (negative, not symmetric, a diagonal other than zero), by no
     more than rounding explains, and were mended; the message says how many, and by how much.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import gpuclust
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     Z = gpuclust.linkage([1.0, -1e-17, 2.0], "single")
+    >>> caught[0].category.__name__
+    'RoundingWarning'
     """
 
 
 class LinkageWarning(ClusterWarning):
-    """A linkage matrix of another origin was repaired: its column of cluster sizes does not follow from its ids."""
+    """A linkage matrix of another origin was repaired: its column of cluster sizes does not follow from its ids.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from gpuclust import fcluster
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     labels = fcluster([[0, 1, 1.0, 2], [2, 3, 4.0, 0]], 2, "maxclust")
+    >>> caught[0].category.__name__
+    'LinkageWarning'
+    """
 
 
 class FallbackWarning(UserWarning):
-    """Memory ran out, or a GPU failed, and the job goes on in another way than planned; the message says how."""
+    """Memory ran out, or a GPU failed, and the job goes on in another way than planned; the message says how.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from gpuclust.errors import FallbackWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", FallbackWarning)  # a fallback is an error from here on
+    """
 
 
 class PictureWarning(UserWarning):
-    """A picture or report could not be made; the results, which do not depend on it, are complete."""
+    """A picture or report could not be made; the results, which do not depend on it, are complete.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from gpuclust.errors import PictureWarning
+    >>> warnings.simplefilter("ignore", PictureWarning)
+    """
 
 
 def warn(message: str, category: type[Warning]) -> None:
@@ -100,7 +151,18 @@ def unknown_name(kind: str, got: object, allowed: Iterable[str], hint: str = "")
 
 
 class NotFinite(GpuclustError, ValueError):
-    """Finite input has dissimilarities that are not."""
+    """Finite input has dissimilarities that are not.
+
+    Examples
+    --------
+    >>> import gpuclust
+    >>> from gpuclust.errors import NotFinite
+    >>> try:
+    ...     gpuclust.linkage([[0.0], [1e308], [-1e308]], "complete")
+    ... except NotFinite:
+    ...     print("distances overflow")
+    distances overflow
+    """
 
 
 def overflow(dtype: object) -> NotFinite:

@@ -95,7 +95,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         Always 1.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Their names, where X is a data frame whose column names are strings.
 
     Notes
@@ -168,6 +168,12 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
             with at least two rows, or not one of distances.
         DoesNotFit, BackendUnavailable
             As `gpuclust.linkage`.
+
+        Examples
+        --------
+        >>> from gpuclust import AgglomerativeClustering
+        >>> AgglomerativeClustering(linkage="average").fit([[0.0], [1.0], [5.0]]).labels_
+        array([0, 0, 1])
         """
         self._check_parameters()
         X = self._read(X)
@@ -213,6 +219,13 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         Notes
         -----
         O(n_samples) time for each cut.
+
+        Examples
+        --------
+        >>> from gpuclust import AgglomerativeClustering
+        >>> model = AgglomerativeClustering().fit([[0.0], [1.0], [5.0], [6.5]])
+        >>> model.cut(distance_threshold=1.2)
+        array([0, 0, 1, 2])
         """
         from gpuclust.hierarchy.cut import fcluster_many
 

@@ -7,9 +7,10 @@ import inspect
 from typing import Any
 
 import pytest
+from matplotlib import pyplot
 
 import gpuclust
-from gpuclust import batch, distance, hierarchy, plotting
+from gpuclust import batch, distance, errors, hierarchy, plotting
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
@@ -22,10 +23,20 @@ def public_names() -> dict[str, Any]:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):
                 found.setdefault(id(value), (f"{module.__name__}.{name}", value))
+    for name, value in vars(errors).items():
+        if inspect.isclass(value) and value.__module__ == errors.__name__:
+            found.setdefault(id(value), (f"{errors.__name__}.{name}", value))
     return dict(found.values())
 
 
 NAMES = public_names()
+#: Methods that do work, of the classes that users hold.
+NAMES |= {
+    f"{owner.__name__}.{name}": method
+    for owner in (gpuclust.Clustering, gpuclust.AgglomerativeClustering)
+    for name, method in inspect.getmembers(owner, inspect.isfunction)
+    if not name.startswith("_") and method.__module__ == owner.__module__
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,3 +48,4 @@ def test_examples_run(name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     said: list[str] = []
     failed, _ = doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=said.append)
     assert not failed, "".join(said)
+    pyplot.close("all")

@@ -105,10 +105,7 @@ def inconsistent(Z: ArrayLike, d: int = 2) -> np.ndarray:
     R : ndarray of shape (n - 1, 4), float64
         Row i describes the heights looked at for merge i: their mean, their standard
         deviation (``count - 1`` in the denominator), how many they are, and the inconsistency coefficient
-
-        .. math:: \frac{\mathtt{Z[i,2]} - \mathtt{R[i,0]}} {\mathtt{R[i,1]}}
-
-        (0 where the standard deviation is 0).
+        ``(Z[i, 2] - R[i, 0]) / R[i, 1]``, 0 where the standard deviation is 0.
 
     Raises
     ------

@@ -80,10 +80,9 @@ def fancy_dendrogram(
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
     >>> from gpuclust import linkage, plotting
     >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
-    >>> drawn = plotting.fancy_dendrogram(Z, max_d=3.0, ax=Figure().subplots())
+    >>> drawn = plotting.fancy_dendrogram(Z, max_d=3.0)
     >>> drawn["leaves"]
     [0, 1, 2, 3]
     """
@@ -196,10 +195,9 @@ def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
     >>> from gpuclust import linkage, plotting
     >>> Z = linkage([[0.0], [1.0], [5.0], [7.0]], "average")
-    >>> ax = plotting.plot_elbow(Z, ax=Figure().subplots())
+    >>> ax = plotting.plot_elbow(Z)
     >>> len(ax.lines) > 0
     True
     """

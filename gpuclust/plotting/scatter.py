@@ -71,11 +71,8 @@ def plot_clusters(
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
     >>> from gpuclust import plotting
-    >>> ax = Figure().subplots()
-    >>> plotting.plot_clusters([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]], [1, 1, 2], ax) is ax
-    True
+    >>> ax = plotting.plot_clusters([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]], [1, 1, 2])
     """
     axes(ax)
     left_out = None if left_out is None else whole_number(left_out, "left_out", -(2**63), 2**63 - 1)

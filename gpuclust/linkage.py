@@ -27,6 +27,7 @@ from gpuclust.core.observations import (
     count,
     holder,
     observed,
+    on_pieces,
     place,
     to_host,
     warn_of_square,
@@ -378,8 +379,12 @@ def _exponent(
     if copied and condensed.dtype == working:
         return 0
     room = frames.room_for(2 if rule.on_squares else 1, working, 0 if copied else n, digits=False)
-    span = frames.Span(*ends) if ends is not None and ends[0] > 0 else frames.span_of([condensed[:, None]])
-    return int(room.exponent(span))
+    if ends is None:
+        return int(room.exponent(frames.span_of([condensed[:, None]])))
+    least, greatest = ends
+    if not least > 0:
+        least = min(on_pieces(lambda part: np.minimum.reduce(part, where=part > 0, initial=inf), condensed))
+    return int(room.exponent(frames.Span(float(least), greatest)))
 
 
 def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:

@@ -821,15 +821,15 @@ MUTANTS = [
     Mutant(
         "rounds_mine_old",
         "kernels/cpu/matrix/rounds.py",
-        "out[q] = update(one[a], one[b], between[q], size[a], size[b], mine)",
-        "out[q] = update(one[a], one[b], between[q], size[a], size[b], size[first[p]])",
+        "x, y, mine = left[: gaps.size], right[: gaps.size], new_size[p]",
+        "x, y, mine = left[: gaps.size], right[: gaps.size], merges.size[first[p]]",
         "the size of a union is that of its first part",
     ),
     Mutant(
         "rounds_later",
         "kernels/cpu/matrix/rounds.py",
-        "later = np.searchsorted(merged, np.arange(1, count + 1))",
-        "later = np.searchsorted(merged, np.arange(2, count + 2))",
+        "later = np.searchsorted(unions, np.arange(1, first.size + 1))",
+        "later = np.searchsorted(unions, np.arange(2, first.size + 2))",
         "the next pair is left out",
     ),
     Mutant(
@@ -878,8 +878,8 @@ MUTANTS = [
     Mutant(
         "fill_minima_tie",
         "kernels/cpu/matrix/fill.py",
-        "nearer = (other_distance < distance) | ((other_distance == distance) & (other_index < index))",
-        "nearer = other_distance < distance",
+        "takes = (other_distance < distance) | ((other_distance == distance) & earlier)",
+        "takes = other_distance < distance",
         "ties between threads go to the first",
     ),
     Mutant(

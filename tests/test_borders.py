@@ -13,12 +13,13 @@ from scipy.spatial import ConvexHull
 from gpuclust import distance, hierarchy
 from gpuclust.core import preparation
 from gpuclust.core.clusters import Merges
+from gpuclust.core.methods import METHODS
 from gpuclust.core.observations import count, observations_of
 from gpuclust.hierarchy import shortest_order
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
 from gpuclust.hierarchy.leaf_tree import LeafTree
-from gpuclust.kernels.cpu.matrix import fill, prim
+from gpuclust.kernels.cpu.matrix import fill, prim, rounds
 from gpuclust.kernels.cpu.matrix.cophenetic_rows import write_rows
 from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.kernels.cpu.space import kdtree, pairwise
@@ -168,11 +169,18 @@ def test_a_matrix_and_a_tree_of_condensed_distances(n):
     np.fill_diagonal(square, np.inf)
     near, far = np.full(rows * TILE, -1), np.full(rows * TILE, np.inf, np.float32)
     begin = -(-first // TILE)  # the first tile row that is all known
-    for row in range(begin, rows):
-        fill.condensed_kernel(matrix.dtype)(matrix, condensed, n, False, row, row, rows, far, near)
+    fill.condensed_kernel(condensed.dtype)(condensed, n, False, begin * TILE, n, far, near)
     known = square[begin * TILE - first :, begin * TILE - first :]
     np.testing.assert_array_equal(far[begin * TILE : n], known.min(axis=1))
     np.testing.assert_array_equal(near[begin * TILE : n], begin * TILE + known.argmin(axis=1))
+    same, ones = np.arange(n), np.ones(n, np.float32)
+    merges = rounds.Round.of(same, np.full(n, -1), ones, ones, ones, same)
+    merge_rows = rounds.merge_rows_kernel(METHODS["complete"], condensed.dtype)
+    band, minima = np.empty((TILE, rows * TILE), np.float32), (far, near)
+    for row in range(begin, rows):
+        part = row * TILE, min((row + 1) * TILE, n)
+        merge_rows(condensed, True, False, merges, *part, part[0], band, *minima)
+        rounds.place_tiles_kernel(condensed.dtype)(matrix, same, *part, row, rows, band, *minima)
     found = np.empty(rows * TILE, np.float32)
     for y in (begin * TILE, n - 1):
         look_up(matrix, rows, y, found)

@@ -227,11 +227,12 @@ class Backend(Protocol):
         """A search for the shortest edges out of components of these points. O(n² m) time, O(n m) memory."""
 
     def spanning_tree(
-        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """A minimum spanning tree of condensed dissimilarities: ends (n - 1, 2) and lengths of its edges.
 
-        O(n²) time.
+        If two edges are equally long, in the order of Prim's algorithm from observation 0. ``room``: bytes that a
+        matrix of components may take, which a backend may do without. O(n²) time.
         """
 
     def generic_points(self, points: Points, method: Method) -> Generic:

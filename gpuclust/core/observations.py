@@ -6,6 +6,7 @@ On the host, or on a CUDA device: `real_array` takes both without a copy.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -51,7 +52,10 @@ def check_observations(y: Any, gaps: bool = False) -> Any:
 
 
 def observed(y: Any, gaps: bool = False) -> tuple[Any, tuple[float, float] | None]:
-    """As `check_observations`, with the least and the greatest number if the array is small and on the host."""
+    """As `check_observations`, with the least and the greatest number if they are known.
+
+    Of condensed dissimilarities and of few points on the host they are: they tell whether all numbers are finite.
+    """
     data = real_array(y, "y")
     if data.ndim == 1:
         observations_of(data.size)
@@ -64,13 +68,31 @@ def observed(y: Any, gaps: bool = False) -> tuple[Any, tuple[float, float] | Non
         raise ValueError(f"`y` must be 1 or 2 dimensional, got {data.ndim} dimensions, shape {data.shape}.")
     if data.dtype.kind != "f" or (gaps and data.ndim == 2):
         return data, None
-    if isinstance(data, np.ndarray) and data.size <= _ENDS:
-        ends = float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))
+    if isinstance(data, np.ndarray) and (data.ndim == 1 or data.size <= _ENDS):
+        ends = _ends(data)
         if -inf < ends[0] and ends[1] < inf:
             return data, ends
     with devices.device_of(data):
         _check_finite(data, column_names(y))
     return data, None
+
+
+def _ends(data: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest number; NaN if one is."""
+    if data.size <= _ENDS:
+        return float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))
+    found = on_pieces(lambda part: (np.minimum.reduce(part), np.maximum.reduce(part)), data)
+    least, greatest = zip(*found, strict=True)
+    return float(np.minimum.reduce(least)), float(np.maximum.reduce(greatest))
+
+
+def on_pieces(function: Callable[[np.ndarray], Any], data: np.ndarray) -> list[Any]:
+    """The values of a function of the pieces of a vector, which stay in cache; on all threads, in any order."""
+    from gpuclust.core.jit import run  # imports Numba
+
+    found: list[Any] = []
+    run(lambda begin, end: found.append(function(data[begin:end])), _pieces(len(data), 1, data))
+    return found
 
 
 def _check_finite(data: Any, columns: list[str] | None = None) -> None:

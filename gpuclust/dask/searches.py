@@ -19,7 +19,7 @@ from gpuclust.dask.shared import packed
 from gpuclust.kernels.cpu.clusters.screen_pairs import join_lists, set_limits
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
-from gpuclust.kernels.cpu.matrix.fill import nearer_of
+from gpuclust.kernels.cpu.matrix.fill import nearer
 from gpuclust.kernels.cpu.points import nearest
 from gpuclust.kernels.cpu.points.index import Screened
 
@@ -147,7 +147,7 @@ class ByRows:
         index, distance = np.full(self._n, -1), np.full(self._n, np.inf, points.dtype)
 
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
-            index[:], distance[:] = nearer_of(index, distance, *answer)
+            index[:], distance[:] = nearer((index, distance), answer)
 
         arguments = [(self._points, *part) for part in parts]
         self._cluster.each("nearest-neighbours", tasks.minima_of_rows, arguments, take)

@@ -14,11 +14,12 @@ from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
+from gpuclust.core.sizes import SQUARE
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
 from gpuclust.kernels.cpu.clusters.greedy_square import SquareGeneric
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.clusters.summary_square import SummarySquare
-from gpuclust.kernels.cpu.matrix import cophenetic, prim
+from gpuclust.kernels.cpu.matrix import components, cophenetic, prim
 from gpuclust.kernels.cpu.matrix.square import Square
 from gpuclust.kernels.cpu.matrix.stored import Stored
 from gpuclust.kernels.cpu.points import boruvka, knn, nearest
@@ -85,9 +86,10 @@ class CpuBackend:
         return boruvka.outgoing(points) or ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
     def spanning_tree(
-        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        return prim.spanning_tree(condensed, n, report)
+        found = components.spanning_tree(condensed, n, report, room) if n > SQUARE else None
+        return found or prim.spanning_tree(condensed, n, report)
 
     def generic_points(self, points: Points, method: Method) -> greedy.Generic | greedy_tree.TreeGeneric:
         if greedy_tree.pays(points):

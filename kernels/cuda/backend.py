@@ -95,7 +95,7 @@ class CudaBackend:
         return ByPoints(points, boxes.search_all, boxes.search_outside)
 
     def spanning_tree(
-        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         return spanning.spanning_tree(condensed, n, report)
 

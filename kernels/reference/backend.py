@@ -98,7 +98,7 @@ class ReferenceBackend:
         return ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
     def spanning_tree(
-        self, condensed: np.ndarray, n: int, report: Callable[[int], None]
+        self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         return spanning.spanning_tree(condensed, n, report)
 

@@ -1,12 +1,13 @@
-"""Fill a tiled matrix from points, clusters of points, or condensed dissimilarities.
+"""Fill a tiled matrix from points or clusters of points.
 
-Every row's nearest cluster is found on the way, while tiles are in cache.
+Every row's nearest cluster is found on the way, while tiles are in cache. Of condensed dissimilarities nothing is
+stored before the first merges: `rounds.merge_round` reads them as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -164,64 +165,59 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
 
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    """Fill tiles of one row from condensed dissimilarities, squared if asked."""
-    stamp = jit.stamp(tiles)
+    """The nearest cluster of each of some rows of condensed dissimilarities, or of their squares."""
 
     @compiled
     @named(dtype)
-    def fill_condensed(matrix, condensed, n, squared, row, first, last, distance, index):
-        stamp  # noqa: B018
-        rows = tile_rows_of(n)
-        for column in range(first, last):
-            start = tile_start(row, column, rows)
-            for r in range(min(TILE, n - row * TILE)):
-                i = row * TILE + r
-                begin = max(column * TILE, i + 1)
-                count = min((column + 1) * TILE, n) - begin
-                if count > 0:
-                    place = n * i - i * (i + 1) // 2 + begin - i - 1
-                    source = condensed[place : place + count]
-                    out = matrix[start + r * TILE + begin - column * TILE : start + (r + 1) * TILE]
-                    if squared:
-                        for k in range(count):
-                            value = source[k]
-                            out[k] = value * value
-                    else:
-                        for k in range(count):
-                            out[k] = source[k]
-                    take_pairs(out[:count], i, begin, distance, index)
-            close_tile(matrix, start, row, column, n)
+    def nearest_condensed(condensed, n, squared, first, last, distance, index):
+        squares = np.empty(TILE, condensed.dtype)
+        for i in range(first, last):
+            place = n * i - i * (i + 1) // 2
+            for begin in range(i + 1, n, TILE):
+                count = min(TILE, n - begin)
+                values = condensed[place : place + count]
+                if squared:
+                    for k in range(count):
+                        squares[k] = values[k] * values[k]
+                    values = squares[:count]
+                take_pairs(values, i, begin, distance, index)
+                place += count
 
-    return fill_condensed
+    return nearest_condensed
+
+
+Minima = tuple[np.ndarray, np.ndarray]
+
+
+def nearer(one: Minima, other: Minima, ids: np.ndarray | None = None) -> Minima:
+    """The nearer of two clusters for each row; ties go to the smaller id, without ``ids`` to the smaller index."""
+    (index, distance), (other_index, other_distance) = one, other
+    earlier = other_index < index if ids is None else ids[other_index] < ids[index]
+    takes = (other_distance < distance) | ((other_distance == distance) & earlier)
+    return np.where(takes, other_index, index), np.where(takes, other_distance, distance)
 
 
 def shared_minima(
-    kernel: Callable[..., Any], pieces: list[tuple[Any, ...]], length: int, dtype: Any
-) -> tuple[np.ndarray, np.ndarray]:
+    kernel: Callable[..., Any],
+    pieces: list[tuple[Any, ...]],
+    length: int,
+    dtype: Any,
+    ids: np.ndarray | None = None,
+) -> Minima:
     """Run ``kernel(*piece, distance, index)`` on all threads; minima over all pieces.
 
     A tile contributes to the minima of its rows and of its columns, so each thread has minima of ``length`` clusters
     of its own; these are joined by the tie rule, so the result does not depend on the threads.
     """
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    parts: list[Minima] = []
 
-    def minima() -> tuple[np.ndarray, np.ndarray]:
-        parts.append((np.full(length, np.inf, dtype), np.full(length, -1)))
-        return parts[-1]
+    def minima() -> Minima:
+        distance, index = np.full(length, np.inf, dtype), np.full(length, -1 if ids is None else 0)
+        parts.append((index, distance))
+        return distance, index
 
     run(kernel, pieces, minima, threads=length > SMALL)
-    distance, index = parts[0]
-    for other_distance, other_index in parts[1:]:
-        index, distance = nearer_of(index, distance, other_index, other_distance)
-    return index, distance
-
-
-def nearer_of(
-    index: np.ndarray, distance: np.ndarray, other_index: np.ndarray, other_distance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearer of two neighbours each, by (distance, index), and its distance."""
-    nearer = (other_distance < distance) | ((other_distance == distance) & (other_index < index))
-    return np.where(nearer, other_index, index), np.where(nearer, other_distance, distance)
+    return reduce(lambda one, other: nearer(one, other, ids), parts)
 
 
 def fill(

@@ -1,22 +1,27 @@
-"""Merge many pairs of clusters at once: the matrix of the next round replaces the old one in place.
+"""Merge many pairs of clusters at once.
 
-New cluster ``p`` is old cluster ``first[p]``, or the union of ``first[p] < second[p]``; ``first`` increases. So what
-new row p needs from the upper triangle stands in old tile rows at or below p's own, and the new matrix, written tile
-row by tile row, never overtakes what is still to be read. Every tile row is made in two steps:
+New cluster ``p`` is old cluster ``first[p]``, or the union of ``first[p] < second[p]``; ``first`` increases. Rows of
+the new matrix are made in two steps:
 
-* ``merge_rows``: gather both old rows of each new row, update them into one, then update its columns in the same way;
-  find the row's minimum.
+* ``merge_rows``: gather both old rows of each new row into a band, update them into one, then update its columns in
+  the same way; find the row's minimum.
 * ``place_tiles``: copy the finished rows to their new tiles, and find the minima of the columns.
 
 For a pair p < q of new clusters the row update (p's own merge) comes before the column update (q's merge): the order
 of a sequential algorithm that merges pairs by increasing index.
+
+The old matrix is condensed, or stands at the beginning or the end of a buffer. If the new one fits beside it, every
+thread makes tile rows of its own. Otherwise the new matrix replaces the old one in place: what new row p needs from
+the upper triangle stands in old tile rows at or below p's own, so the new matrix, written tile row by tile row, never
+overtakes what is still to be read. Within a tile row, new row r overwrites row r of old tiles only, and later rows of
+the tile need later rows or later tiles: while one band is placed, the next one is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -24,7 +29,46 @@ from numba.extending import register_jitable
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, named, ranges, run, thread_count
 from gpuclust.kernels.cpu.matrix import tiles
-from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, tile_rows, tile_start
+from gpuclust.kernels.cpu.matrix.fill import Minima, nearer, shared_minima
+from gpuclust.kernels.cpu.matrix.tiles import (
+    TILE,
+    nearest_in,
+    read_condensed,
+    read_row,
+    tile_rows,
+    tile_start,
+    tiled_size,
+)
+
+#: Rows made at a time from condensed dissimilarities: a band of them stays in the second-level cache.
+BAND = 8
+
+
+class Round(NamedTuple):
+    """The merges of a round: old rows of the new ones, and of each union what the update of its column takes."""
+
+    first: np.ndarray
+    second: np.ndarray
+    between: np.ndarray
+    size: np.ndarray
+    new_size: np.ndarray
+    new_id: np.ndarray
+    unions: np.ndarray
+    later: np.ndarray
+    first_parts: np.ndarray
+    second_parts: np.ndarray
+    gaps: np.ndarray
+    first_sizes: np.ndarray
+    second_sizes: np.ndarray
+
+    @classmethod
+    def of(cls, first: Any, second: Any, between: Any, size: Any, new_size: Any, new_id: Any) -> Round:
+        unions = np.flatnonzero(second >= 0)
+        later = np.searchsorted(unions, np.arange(1, first.size + 1))  # the first union after each row
+        a, b = first[unions], second[unions]
+        return cls(
+            first, second, between, size, new_size, new_id, unions, later, a, b, between[unions], size[a], size[b]
+        )
 
 
 @cache
@@ -34,51 +78,57 @@ def merge_rows_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., 
 
     @compiled
     @named(method.name, dtype)
-    def merge_rows(
-        matrix, n, first, second, merged, later, between, size, new_size, new_id, begin, end, band, distance, index
-    ):
-        """Rows begin..end-1 of the new matrix into ``band`` (its row 0 is the first row of the tile row)."""
+    def merge_rows(source, condensed, squared, merges, begin, end, base, band, distance, index):
+        """Rows begin..end-1 of the new matrix into ``band``, whose row 0 is row ``base``, with the minimum of each.
+
+        ``source`` is the old matrix, or ``condensed`` dissimilarities.
+        """
         stamp  # noqa: B018
+        first, second, new_size, new_id = merges.first, merges.second, merges.new_size, merges.new_id
+        n, count = merges.size.size, first.size
         rows = (n + TILE - 1) // TILE
-        count = first.size
-        one = np.empty(rows * TILE, matrix.dtype)
-        other = np.empty(rows * TILE, matrix.dtype)
-        sizes = np.ones(rows * TILE, matrix.dtype)
-        for k in range(n):
-            sizes[k] = size[k]
-        base = (begin // TILE) * TILE
+        one = np.empty(rows * TILE, band.dtype)
+        other = np.empty(rows * TILE, band.dtype)
+        left = np.empty(merges.unions.size, band.dtype)
+        right = np.empty(merges.unions.size, band.dtype)
         for p in range(begin, end):
-            a = first[p]
-            b = second[p]
-            tile = a // TILE
-            read_row(matrix, rows, a, tile, one)
+            a, b = first[p], second[p]
+            if condensed:
+                read_condensed(source, n, a, a, squared, one)
+            else:
+                read_row(source, rows, a, a // TILE, one)
             if b >= 0:
-                read_row(matrix, rows, b, tile, other)
-                length = (rows - tile) * TILE
-                x = one[tile * TILE : rows * TILE]
-                y = other[tile * TILE : rows * TILE]
-                s = sizes[tile * TILE : rows * TILE]
-                d = between[p]
-                sa = size[a]
-                sb = size[b]
-                for k in range(length):
+                if condensed:
+                    read_condensed(source, n, b, a, squared, other)
+                else:
+                    read_row(source, rows, b, a // TILE, other)
+                x, y, s = one[a:n], other[a:n], merges.size[a:n]
+                d, sa, sb = merges.between[p], merges.size[a], merges.size[b]
+                for k in range(x.size):
                     x[k] = update(x[k], y[k], d, sa, sb, s[k])
             out = band[p - base]
-            out[base : p + 1] = np.inf
+            out[p // TILE * TILE : p + 1] = np.inf
             out[count:] = np.inf
-            for q in range(p + 1, count):
-                out[q] = one[first[q]]
-            mine = new_size[p]
-            for place in range(later[p], merged.size):
-                q = merged[place]
-                a = first[q]
-                b = second[q]
-                out[q] = update(one[a], one[b], between[q], size[a], size[b], mine)
-            least = new_id[index[p]] if distance[p] < np.inf else -1
-            low, least, place = nearest_in(out[p + 1 : count], new_id[p + 1 :], distance[p], least, -1)
-            if place >= 0:
-                distance[p] = low
-                index[p] = p + 1 + place
+            values, old = out[p + 1 : count], first[p + 1 : count]
+            for k in range(values.size):
+                values[k] = one[old[k]]
+            begin_unions = merges.later[p]
+            a_parts, b_parts = merges.first_parts[begin_unions:], merges.second_parts[begin_unions:]
+            gaps, sizes_a, sizes_b = (
+                merges.gaps[begin_unions:],
+                merges.first_sizes[begin_unions:],
+                merges.second_sizes[begin_unions:],
+            )
+            x, y, mine = left[: gaps.size], right[: gaps.size], new_size[p]
+            for k in range(x.size):
+                x[k], y[k] = one[a_parts[k]], one[b_parts[k]]
+            for k in range(x.size):
+                x[k] = update(x[k], y[k], gaps[k], sizes_a[k], sizes_b[k], mine)
+            unions = merges.unions[begin_unions:]
+            for k in range(x.size):
+                out[unions[k]] = x[k]
+            distance[p], _, place = nearest_in(values, new_id[p + 1 :], distance[p], -1, -1)
+            index[p] = p + 1 + place if place >= 0 else 0
 
     return merge_rows
 
@@ -89,32 +139,33 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
     @compiled
     @named(dtype)
-    def place_tiles(matrix, count, new_id, row, begin, end, band, distance, index):
-        """Tiles (row, begin..end-1) of the new matrix from ``band``, with the minima of their columns."""
+    def place_tiles(matrix, new_id, begin, end, first, last, band, distance, index):
+        """Rows begin..end-1, of one tile row, of tiles first..last-1 from ``band``, with the minima of columns."""
         stamp  # noqa: B018
-        rows = (count + TILE - 1) // TILE
-        height = min(TILE, count - row * TILE)
-        for tile in range(begin, end):
+        count = new_id.size
+        rows, row = (count + TILE - 1) // TILE, begin // TILE
+        for tile in range(first, last):
             start = tile_start(row, tile, rows)
             width = min(TILE, count - tile * TILE)
             low = distance[tile * TILE : (tile + 1) * TILE]
-            for r in range(height):
-                values = band[r, tile * TILE : (tile + 1) * TILE]
-                out = matrix[start + r * TILE : start + (r + 1) * TILE]
+            for p in range(begin, end):
+                values = band[p - begin, tile * TILE : (tile + 1) * TILE]
+                place = start + (p - row * TILE) * TILE
+                out = matrix[place : place + TILE]
                 hits = 0
                 for k in range(TILE):
                     out[k] = values[k]
                     hits += values[k] <= low[k]
                 if hits > TILE - width:  # what is past the last column is infinite on both sides
-                    p = row * TILE + r
                     for k in range(width):
                         q = tile * TILE + k
                         if values[k] < low[k] or (values[k] == low[k] and p < q and new_id[p] < new_id[index[q]]):
                             low[k] = values[k]
                             index[q] = p
-            matrix[start + height * TILE : start + TILE * TILE] = np.inf
+            if end == count:
+                matrix[start + (end - row * TILE) * TILE : start + TILE * TILE] = np.inf
             if tile == row:
-                for r in range(TILE):
+                for r in range(begin - row * TILE, TILE if end == count else end - row * TILE):
                     for k in range(r):
                         matrix[start + r * TILE + k] = matrix[start + k * TILE + r]
 
@@ -122,33 +173,73 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
 
 def merge_round(
+    source: np.ndarray, method: methods.Method, merges: Round, buffer: np.ndarray, squared: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The matrix after a round, with the nearest cluster of each row and its dissimilarity.
+
+    ``source`` is the old matrix, at an end of the ``buffer`` that the new one is written to, or condensed
+    dissimilarities.
+    """
+    count, dtype = merges.first.size, source.dtype
+    size, condensed = tiled_size(count), not np.may_share_memory(source, buffer)
+    distance, index = np.full(tile_rows(count) * TILE, np.inf, dtype), np.zeros(tile_rows(count) * TILE, np.int64)
+    kernels = merge_rows_kernel(method, dtype), place_tiles_kernel(dtype)
+    work = source, condensed, squared, merges
+    if condensed or source.size + size <= buffer.size:
+        at_front = condensed or source.ctypes.data > buffer.ctypes.data
+        matrix = buffer[:size] if at_front else buffer[buffer.size - size :]
+        columns = _beside(kernels, work, matrix, distance, index)
+    else:
+        matrix = source[:size]
+        columns = _in_place(kernels, work, distance, index)
+    index, distance = nearer((index, distance), columns, merges.new_id)
+    return matrix, index[:count], distance[:count]
+
+
+def _beside(
+    kernels: tuple[Callable[..., Any], ...],
+    work: tuple[Any, ...],
     matrix: np.ndarray,
-    method: methods.Method,
-    first: np.ndarray,
-    second: np.ndarray,
-    between: np.ndarray,
-    size: np.ndarray,
-    new_size: np.ndarray,
-    new_id: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Replace the matrix of ``size.size`` clusters by that of ``first.size``; return the nearest cluster of each."""
-    n, count = size.size, first.size
-    rows = tile_rows(count)
-    distance = np.full(rows * TILE, np.inf, matrix.dtype)
-    index = np.zeros(rows * TILE, np.int64)
-    band = np.empty((TILE, rows * TILE), matrix.dtype)
-    merged = np.flatnonzero(second >= 0)
-    later = np.searchsorted(merged, np.arange(1, count + 1))  # the first pair after each row
-    merge_rows, place_tiles = merge_rows_kernel(method, matrix.dtype), place_tiles_kernel(matrix.dtype)
-    workers = thread_count()
-    for row in range(rows):
-        begin, end = row * TILE, min((row + 1) * TILE, count)
-        shares = ranges(end - begin, -(-(end - begin) // (4 * workers)))
-        common = (matrix, n, first, second, merged, later, between, size, new_size, new_id)
-        run(merge_rows, [(*common, begin + lo, begin + hi, band, distance, index) for lo, hi in shares])
-        shares = ranges(rows - row, -(-(rows - row) // (2 * workers)))
-        run(
-            place_tiles,
-            [(matrix, count, new_id, row, row + lo, row + hi, band, distance, index) for lo, hi in shares],
-        )
-    return index[:count], distance[:count]
+    distance: np.ndarray,
+    index: np.ndarray,
+) -> Minima:
+    """Write all rows to another matrix, and return the minima of its columns."""
+    merge_rows, place_tiles = kernels
+    count, rows, new_id = work[-1].first.size, distance.size // TILE, work[-1].new_id
+
+    def tile_row(row: int, low: np.ndarray, place: np.ndarray) -> None:
+        band = np.empty((BAND, rows * TILE), matrix.dtype)
+        for begin in range(row * TILE, min((row + 1) * TILE, count), BAND):
+            end = min(begin + BAND, count)
+            merge_rows(*work, begin, end, begin, band, distance, index)
+            place_tiles(matrix, new_id, begin, end, row, rows, band, low, place)
+
+    return shared_minima(tile_row, [(row,) for row in range(rows)], rows * TILE, matrix.dtype, new_id)
+
+
+def _in_place(
+    kernels: tuple[Callable[..., Any], ...], work: tuple[Any, ...], distance: np.ndarray, index: np.ndarray
+) -> Minima:
+    """Write all rows over the old matrix, and return the minima of columns."""
+    merge_rows, place_tiles = kernels
+    matrix, merges = work[0], work[-1]
+    count, rows, workers = merges.first.size, distance.size // TILE, thread_count()
+    low, place = np.full(rows * TILE, np.inf, matrix.dtype), np.zeros(rows * TILE, np.int64)
+    half = TILE // 2
+    bands = np.empty((2, half, rows * TILE), matrix.dtype)
+    pieces: list[tuple[Any, ...]] = []
+    for begin in range(0, count, half):
+        end, row, band = min(begin + half, count), begin // TILE, bands[begin // half % 2]
+        for lo, hi in ranges(end - begin, -(-(end - begin) // (4 * workers))):
+            pieces.append((merge_rows, *work, begin + lo, begin + hi, begin, band, distance, index))
+        run(_call, pieces)
+        pieces = [
+            (place_tiles, matrix, merges.new_id, begin, end, row + lo, row + hi, band, low, place)
+            for lo, hi in ranges(rows - row, -(-(rows - row) // (2 * workers)))
+        ]
+    run(_call, pieces)
+    return place, low
+
+
+def _call(kernel: Callable[..., Any], *arguments: Any) -> None:
+    kernel(*arguments)

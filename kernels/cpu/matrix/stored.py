@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.core import methods
 from gpuclust.core.clusters import Clusters
+from gpuclust.core.jit import ranges
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.matrix import chain, fill, rounds, tiles
 from gpuclust.kernels.cpu.space import pairwise
 
 #: Condensed dissimilarities read in a piece of work.
-PAIRS_READ = 1 << 24
+PAIRS_READ = 1 << 21
 
 
 class Stored:
@@ -22,11 +24,19 @@ class Stored:
 
     width = 1
 
-    def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], pairs: int, *arguments: Any) -> None:
-        self.n = n
-        self.matrix = np.empty(tiles.tiled_size(n), dtype)
-        self.nearest, self.distance = fill.fill(kernel, self.matrix, n, pairs, *arguments)
-        self.scanned = n
+    #: Condensed dissimilarities that are stored by the first round of merges, and whether their squares are.
+    condensed: np.ndarray | None = None
+    squared = False
+
+    def __init__(self, n: int, matrix: np.ndarray, nearest: np.ndarray, distance: np.ndarray) -> None:
+        self.n = self.scanned = n
+        self._matrix, self.nearest, self.distance = matrix, nearest, distance
+        self._buffer = matrix
+
+    @classmethod
+    def filled(cls, n: int, dtype: np.dtype, kernel: Callable[..., Any], pairs: int, *arguments: Any) -> Stored:
+        matrix = np.empty(tiles.tiled_size(n), dtype)
+        return cls(n, matrix, *fill.fill(kernel, matrix, n, pairs, *arguments))
 
     @classmethod
     def from_points(cls, points: Points) -> Stored:
@@ -35,7 +45,7 @@ class Stored:
         kernel = fill.points_kernel(points.metric, weighted, points.dtype)
         features = points.features
         pairs = pairwise.affordable(points.metric, len(features))
-        return cls(points.n, points.dtype, kernel, pairs, features, points.summary, weights, points.p)
+        return cls.filled(points.n, points.dtype, kernel, pairs, features, points.summary, weights, points.p)
 
     @classmethod
     def from_clusters(cls, points: Points, method: Method, clusters: Clusters) -> Stored:
@@ -49,12 +59,24 @@ class Stored:
         longest = int(np.diff(borders).max())
         shape = (clusters.start, clusters.weight, clusters.total, longest)
         pairs = pairwise.affordable(points.metric, len(features)) * clusters.ids.size**2 // points.n**2
-        return cls(clusters.ids.size, dtype, kernel, pairs, features, summary, weights, points.p, *shape)
+        return cls.filled(clusters.ids.size, dtype, kernel, pairs, features, summary, weights, points.p, *shape)
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
         kernel = fill.condensed_kernel(condensed.dtype)
-        return cls(n, condensed.dtype, kernel, PAIRS_READ, condensed, n, squared)
+        pieces = [(condensed, n, squared, *rows) for rows in ranges(n, max(1, PAIRS_READ // n))]
+        matrix = cls(n, condensed[:0], *fill.shared_minima(kernel, pieces, n, condensed.dtype))
+        matrix.condensed, matrix.squared = condensed, squared
+        return matrix
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The tiles; of condensed dissimilarities before any merge all are stored now."""
+        if self.condensed is not None:
+            same, ones = np.arange(self.n), np.ones(self.n, self.distance.dtype)
+            alone = np.full(self.n, -1)
+            self.merge(methods.METHODS["complete"], same, alone, self.distance, ones, ones, same)
+        return self._matrix
 
     def merge(
         self,
@@ -66,8 +88,13 @@ class Stored:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        self.nearest, self.distance = rounds.merge_round(
-            self.matrix, method, first, second, between, size, new_size, new_id
+        source = self._matrix
+        if self.condensed is not None:
+            source, self.condensed = self.condensed, None
+            self._buffer = np.empty(tiles.tiled_size(first.size), source.dtype)
+        merges = rounds.Round.of(first, second, between, size, new_size, new_id)
+        self._matrix, self.nearest, self.distance = rounds.merge_round(
+            source, method, merges, self._buffer, self.squared
         )
         self.n = self.scanned = first.size
 

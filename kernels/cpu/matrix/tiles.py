@@ -53,6 +53,24 @@ def read_row(matrix, rows, x, first, out):
 
 
 @uncounted
+def read_condensed(condensed, n, x, first, squared, out):
+    """As `read_row`, of condensed dissimilarities (or their squares) to the clusters ``first`` and later."""
+    place = n * first - first * (first + 1) // 2 + x - first - 1
+    for y in range(first, x):
+        out[y] = condensed[place]
+        place += n - y - 2
+    out[x] = np.inf
+    begin = n * x - x * (x + 1) // 2
+    source, target = condensed[begin : begin + n - 1 - x], out[x + 1 : n]
+    for k in range(source.size):
+        target[k] = source[k]
+    if squared:
+        values = out[first:n]
+        for k in range(values.size):
+            values[k] *= values[k]
+
+
+@uncounted
 def write_row(matrix, rows, x, values):
     """Set the dissimilarities of cluster ``x`` to every other cluster; the diagonal stays infinite."""
     own = x // TILE

@@ -1,0 +1,137 @@
+"""Condensed dissimilarities of more observations than a square array is used for: the same Z by every way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
+
+import gpuclust
+from gpuclust.core import methods
+from gpuclust.core.backend import select
+from gpuclust.core.sizes import SQUARE, stored_bytes
+from gpuclust.kernels.cpu.matrix import components, prim, rounds, stored, tiles
+from gpuclust.linkage import compute
+
+N = SQUARE + 52
+DATA = ("gaussian", "independent", "rounded", "copies", "star")
+
+
+def dissimilarities(kind: str, n: int, dtype: type = np.float64) -> np.ndarray:
+    rng = np.random.default_rng(n)
+    if kind == "independent":
+        return rng.random(n * (n - 1) // 2).astype(dtype)
+    if kind == "star":  # one reciprocal pair at a time: the first round is a chain
+        near = 1.0 + np.arange(n) / n
+        i, j = np.triu_indices(n, 1)
+        return np.where(i == 0, near[j], near[i] + near[j]).astype(dtype)
+    X = rng.standard_normal((n, 3))
+    X = np.round(X, 1) if kind == "rounded" else X[rng.integers(0, n // 2, n)] if kind == "copies" else X
+    return pdist(X).astype(dtype)
+
+
+def quietly(done: int) -> None:
+    """Takes reports of progress."""
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", DATA)
+def test_spanning_tree_of_components(kind, dtype):
+    """Where no two edges are equally long it is the tree of Prim's algorithm, and otherwise none is returned."""
+    n = 300
+    y = dissimilarities(kind, n, dtype)
+    ends, lengths = prim.spanning_tree(y, n, quietly)
+    found = components.spanning_tree(y, n, quietly, y.nbytes)
+    if np.unique(lengths).size < n - 1:
+        assert found is None
+        return
+    order, expected = np.argsort(found[1]), np.argsort(lengths)
+    np.testing.assert_array_equal(found[1][order], lengths[expected])
+    np.testing.assert_array_equal(np.sort(found[0][order], axis=1), np.sort(ends[expected], axis=1))
+    assert components.spanning_tree(y, n, quietly, 3) is None  # no room for the matrix
+
+
+def test_spanning_tree_in_small_pieces(monkeypatch):
+    y = dissimilarities("gaussian", 200)
+    expected = components.spanning_tree(y, 200, quietly, y.nbytes)
+    monkeypatch.setattr(components, "PAIRS_READ", 500)
+    monkeypatch.setattr(components, "STEP", 100)
+    reports: list[int] = []
+    found = components.spanning_tree(y, 200, reports.append, y.nbytes)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert reports == sorted(reports)
+    assert reports[-1] == 199
+    assert len(reports) > 10
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_single_linkage_is_that_of_scipy(kind):
+    """To the last bit, and row by row where heights are equal too."""
+    y = dissimilarities(kind, N)
+    np.testing.assert_array_equal(gpuclust.linkage(y, "single", device="cpu"), hierarchy.linkage(y, "single"))
+
+
+@pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
+@pytest.mark.parametrize("kind", DATA)
+def test_first_merges_from_condensed_dissimilarities(kind, method):
+    """The bits of rounds on a matrix that is stored first."""
+    rule, n = methods.METHODS[method], 700
+    y = dissimilarities(kind, n)
+    given = [select("cpu").store_condensed(y.copy(), n, rule.on_squares) for _ in range(2)]
+    assert given[1].matrix.size == tiles.tiled_size(n)  # stores it
+    results = []
+    for matrix in given:
+        first = np.flatnonzero((matrix.nearest[matrix.nearest] == np.arange(n)) & (np.arange(n) < matrix.nearest))
+        second = matrix.nearest[first]
+        stays = np.setdiff1d(np.arange(n), second)
+        partner, ids, size = np.full(n, -1), np.arange(n), np.ones(n)
+        partner[first], ids[first] = second, n + np.arange(first.size)
+        new_size = size + (partner >= 0) * rule.counted
+        merge = stays, partner[stays], matrix.distance[stays], size, new_size[stays], ids[stays]
+        matrix.merge(rule, *merge)
+        results.append((matrix.nearest, matrix.distance, matrix.matrix))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_matrices_beside_each_other_and_in_place():
+    """A round gives the same matrix in a buffer with room for both, at either end of it, and in place."""
+    n, rule, rng = 500, methods.METHODS["average"], np.random.default_rng(3)
+    condensed = rng.random(n * (n - 1) // 2)
+    first = np.setdiff1d(np.arange(n), np.arange(3, n, 4))
+    second = np.where(np.isin(first + 1, np.arange(3, n, 4)), first + 1, -1)
+    sizes = np.ones(n), np.where(second >= 0, 2.0, 1.0)
+    merges = rounds.Round.of(first, second, rng.random(first.size), *sizes, np.arange(first.size))
+    old = stored.Stored.from_condensed(condensed, n, False).matrix
+    size = tiles.tiled_size(first.size)
+    results = [rounds.merge_round(condensed, rule, merges, np.empty(size))]
+    for room, at_front in ((old.size + size, True), (old.size + size, False), (old.size, True)):
+        buffer = np.empty(room)
+        source = buffer[: old.size] if at_front else buffer[room - old.size :]
+        source[:] = old
+        results.append(rounds.merge_round(source, rule, merges, buffer))
+    for result in results[1:]:
+        for ours, theirs in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_matrix_is_of_the_clusters_that_the_first_merges_leave():
+    n = 3000
+    matrix = select("cpu").store_condensed(dissimilarities("gaussian", n), n, False)
+    assert matrix._matrix.size == 0
+    first = np.flatnonzero((matrix.nearest[matrix.nearest] == np.arange(n)) & (np.arange(n) < matrix.nearest))
+    stays = np.setdiff1d(np.arange(n), matrix.nearest[first])
+    size, none = np.ones(n), np.full(stays.size, -1)
+    matrix.merge(methods.METHODS["complete"], stays, none, size[stays], size, size[stays], stays)
+    assert matrix.matrix.nbytes < 0.65 * stored_bytes(n, "float64")
+
+
+def test_progress_and_scans_of_single_linkage():
+    seen: list[int] = []
+    result = compute(
+        dissimilarities("gaussian", N), "single", device="cpu", progress=lambda done, total: seen.append(done)
+    )
+    assert seen[-1] == N - 1
+    assert result.scans == N

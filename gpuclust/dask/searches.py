@@ -147,7 +147,7 @@ class ByRows:
         index, distance = np.full(self._n, -1), np.full(self._n, np.inf, points.dtype)
 
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
-            index[:], distance[:] = nearer((index, distance), answer)
+            index[:], distance[:] = nearer((index, distance), (answer[0], answer[1]))
 
         arguments = [(self._points, *part) for part in parts]
         self._cluster.each("nearest-neighbours", tasks.minima_of_rows, arguments, take)

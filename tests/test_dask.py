@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
+import dask
 import dask.array as da
 import distributed
 from distributed import Client, LocalCluster
@@ -49,7 +50,8 @@ JOBS = (
 
 
 def local_cluster(workers, **options):
-    """Processes of one thread."""
+    """Processes of one thread. A worker that dies may take a while to come back on a loaded machine."""
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "900s"})
     return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50, **options)
 
 
@@ -252,7 +254,10 @@ def test_doctor(client):
 
 
 class Killer(threading.Thread):
-    """Kills a random worker now and then by SIGKILL; its nanny starts another one."""
+    """Kills a random worker now and then by SIGKILL; its nanny starts another one.
+
+    Only workers that run: a nanny gives up where a worker dies while it starts.
+    """
 
     def __init__(self, cluster, every, most, seed=0):
         super().__init__(daemon=True)
@@ -261,13 +266,11 @@ class Killer(threading.Thread):
 
     def run(self):
         while self.killed < self.most and not self.over.wait(self.rng.uniform(0.2, 1.8) * self.every):
-            pids = [nanny.pid for nanny in self.cluster.workers.values() if nanny.pid]
-            if len(pids) > 0:
-                try:
-                    os.kill(int(self.rng.choice(pids)), signal.SIGKILL)
-                    self.killed += 1
-                except ProcessLookupError:
-                    pass
+            processes = [nanny.process for nanny in self.cluster.workers.values()]
+            running = [process for process in processes if process is not None and process.status.name == "running"]
+            if running:
+                os.kill(running[self.rng.integers(len(running))].pid, signal.SIGKILL)
+                self.killed += 1
 
     def __enter__(self):
         self.start()
@@ -312,7 +315,7 @@ def test_chaos(mode):
 
     X = data(3000, 60)
     with local_cluster(2) as cluster, Client(cluster) as client:
-        client.register_plugin(KillWorker(delay="1500 ms", mode=mode))
+        client.register_plugin(KillWorker(delay="8 s", mode=mode))
         for method in ("single", "ward", "average"):
             same(
                 on_cluster.linkage(X, method, client=client, timeout=TIMEOUT),

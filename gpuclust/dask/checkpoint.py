@@ -127,10 +127,10 @@ def digest(*values: Any) -> str:
 
 def _file_system(url: str) -> tuple[Any, str]:
     try:
-        import fsspec
+        from fsspec.core import url_to_fs
     except ModuleNotFoundError as error:
         raise ImportError("checkpoint= needs fsspec: pip install 'gpuclust[dask]'") from error
-    system, path = fsspec.url_to_fs(url)
+    system, path = url_to_fs(url)
     return system, path.rstrip("/")
 
 

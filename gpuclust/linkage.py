@@ -82,6 +82,7 @@ def linkage(
     V: ArrayLike | None = None,
     VI: ArrayLike | None = None,
     packed: int | None = None,
+    overwrite: bool = False,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -132,6 +133,11 @@ def linkage(
     packed : int, optional
         The number of features m, if y holds packed bits, ``numpy.packbits(X, axis=1)`` of shape (n, ceil(m / 8)), for
         a metric that counts features, as for `gpuclust.distance.pdist`.
+    overwrite : bool
+        Whether condensed dissimilarities may be written over, so that complete, average, weighted and ward on the CPU
+        take hardly any memory beside them (more than 2,048 observations, a writable contiguous array of the type
+        ``dtype``; not with ``optimal_ordering``). ``y`` then holds no dissimilarities any more. If fewer than 192
+        pairs are reciprocal nearest neighbours at first, a matrix is allocated nevertheless.
 
     Returns
     -------
@@ -200,6 +206,7 @@ def linkage(
         progress=progress,
         memory_limit=memory_limit,
         algorithm=algorithm,
+        overwrite=overwrite,
         **metrics.given(p=p, w=w, V=V, VI=VI, packed=packed),
     ).Z
 
@@ -215,6 +222,7 @@ def compute(
     progress: Progress = False,
     memory_limit: int | str | None = None,
     algorithm: str = AUTO,
+    overwrite: bool = False,
     **metric_arguments: Any,
 ) -> Linkage:
     """As `linkage`, with the plan and the time of each phase.
@@ -246,7 +254,7 @@ def compute(
             bits = preparation.bits_form(found, data, **metric_arguments) is not None
         else:  # a Python function: its dissimilarities are computed first
             data, ends = observed(pdist(to_host(data), metric, device="cpu", **metric_arguments))
-            condensed = True
+            condensed = overwrite = True
     n = count(data)
     m = None if condensed else data.shape[1] if packed is None else packed
     dtype = working_type(dtype)
@@ -259,6 +267,8 @@ def compute(
             exponent = _exponent(data, n, rule, working, None if data is not given else ends)
     taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
     copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
+    own = condensed and isinstance(data, np.ndarray) and (copied > 0 or (overwrite and data.flags.writeable))
+    overwrite = own and not optimal_ordering
     job = plan_for(
         n,
         m,
@@ -272,6 +282,7 @@ def compute(
         copied=copied,
         quick=True,
         bits=bits,
+        overwrite=overwrite,
     )
     job.check()
     _log.info("%s", job)
@@ -293,9 +304,8 @@ def compute(
             reporter(progress, n - 1) as report,
         ):
             here = place(data, backend.name, keep)
-            run = Run(
-                job.problem, backend, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
-            )
+            chosen = job.most_clusters, report, exponent, job.matrix, overwrite
+            run = Run(job.problem, backend, here, metric, metric_arguments, *chosen)
             merges = run.unscaled(algorithm.run(run))
             lowest = np.minimum.reduce(merges.heights)
             if not -inf < lowest <= np.maximum.reduce(merges.heights) < inf:

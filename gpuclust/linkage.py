@@ -170,10 +170,11 @@ def linkage(
     Notes
     -----
     Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the others
-    merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities at most n²/2 numbers of
-    memory (single: n²/8): those of the clusters that the first merges leave. From points O(n m) memory for single,
-    ward, centroid and median, and for the others with up to five features; with more, half of the square of the clusters that the first rounds leave (see `gpuclust.plan`). Very small and
-    very large numbers are scaled by a power of two, so that squares neither underflow nor overflow. Heights of single
+    merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities at most n²/2 numbers
+    of memory (single: n²/8): those of the clusters that the first merges leave. From points O(n m) memory for single,
+    ward, centroid and median, and for the others with up to five features; with more, half of the square of the
+    clusters that the first rounds leave (see `gpuclust.plan`). Very small and very large numbers are scaled by a
+    power of two, so that squares neither underflow nor overflow. Heights of single
     linkage are SciPy's bits; if no two dissimilarities are equal those of complete linkage are too, and those of the
     others agree to 1e-12. If some are equal the tree is not unique, and neither are its heights, except for single
     linkage: a pair of the smallest dissimilarity is merged at each step, the same one in each run, for any number of

@@ -12,17 +12,14 @@ import sys
 from collections.abc import Iterable
 from math import log2
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trace import Call, TracedBackend
-from gpuclust.core import first_call
 from gpuclust.core.backend import select
 from gpuclust.core.first_call import compiling
-from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.linkage import compute
 
 #: Number of points of a traced run.
@@ -156,13 +153,8 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
     size = min(n, MOST)
     traced = TracedBackend(select("cpu"))
     X = np.random.default_rng(0).normal(size=(size, m))
-    # The CUDA backend keeps one neighbour of a summary, so it searches more rows.
-    with (
-        compiling(),
-        mock.patch.object(first_call, "select", return_value=traced),
-        mock.patch.object(summaries, "LISTED", 1),
-    ):
-        compute(X, method, device="cpu", dtype="float64" if double else "float32")
+    with compiling():
+        compute(X, method, device="cpu", dtype="float64" if double else "float32", backend=traced)  # type: ignore[arg-type]
     k = n / size
     return [scaled(call, k) for call in traced.calls]
 

@@ -49,15 +49,21 @@ class TracedStored:
 
     def __init__(self, stored: Any, name: str, m: int, calls: list[Call]) -> None:
         self.stored, self.kind, self.m, self.calls = stored, name, m, calls
+        self.scanned = stored.scanned
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stored, name)
 
     def merge(self, method: Method, first: np.ndarray, second: np.ndarray, *rest: Any) -> None:
-        n, merged = self.stored.n, int((second >= 0).sum())
+        n, united = self.stored.n, second >= 0
+        gone = np.zeros(n, bool)
+        gone[first[united]] = gone[second[united]] = True
+        alone = self.stored.nearest[first[~united]]
         self.stored.merge(method, first, second, *rest)
-        name = f"{self.kind}.merge"
-        self.calls.append(Call(name, n, self.m, self.stored.scanned, 0, first.size, merged))
+        self.scanned, merged = self.stored.scanned, int(united.sum())
+        if self.kind == "summaries" and merged:  # the CPU has lists, a GPU searches where the nearest has merged
+            self.scanned = merged + int(gone[alone].sum())
+        self.calls.append(Call(f"{self.kind}.merge", n, self.m, self.scanned, 0, first.size, merged))
 
     def chain(self, *arguments: Any) -> Any:
         result = self.stored.chain(*arguments)

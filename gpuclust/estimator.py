@@ -332,7 +332,7 @@ def _tree(
     if np.shape(distances) != (len(X), len(X)):
         got = f"{'a callable that gave' if callable(metric) else 'X of'} shape {np.shape(distances)}"
         raise ValueError(f"Distances must have shape (n_samples, n_samples), here {(len(X), len(X))}; got {got}.")
-    return compute(_condensed(to_host(distances), linkage, **options), linkage, **options).Z
+    return compute(_condensed(to_host(distances), linkage, **options), linkage, overwrite=True, **options).Z
 
 
 def _takes_pairs(metric: Callable[..., Any]) -> bool:
@@ -352,9 +352,9 @@ def _condensed(
 ) -> np.ndarray:
     """The upper triangle of a matrix of distances that is symmetric but for rounding."""
     from gpuclust.core.rounded import condense
-    from gpuclust.plan import plan
+    from gpuclust.plan import plan_for
 
-    job = plan(len(square), None, linkage, dtype=dtype, device=device, memory_limit=memory_limit)
+    job = plan_for(len(square), None, linkage, "precomputed", dtype, device, memory_limit, overwrite=True)
     replace(job, memory=job.memory + len(square) * (len(square) - 1) // 2 * square.itemsize).check()
     return condense(square)
 

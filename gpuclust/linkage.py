@@ -84,6 +84,7 @@ def linkage(
     V: ArrayLike | None = None,
     VI: ArrayLike | None = None,
     packed: int | None = None,
+    overwrite: bool = False,
 ) -> np.ndarray:
     """Agglomerative hierarchical clustering, with the result of `scipy.cluster.hierarchy.linkage`.
 
@@ -134,6 +135,11 @@ def linkage(
     packed : int, optional
         The number of features m, if y holds packed bits, ``numpy.packbits(X, axis=1)`` of shape (n, ceil(m / 8)), for
         a metric that counts features, as for `gpuclust.distance.pdist`.
+    overwrite : bool
+        Whether condensed dissimilarities may be written over, so that complete, average, weighted and ward on the CPU
+        take hardly any memory beside them (more than 2,048 observations, a writable contiguous array of the type
+        ``dtype``; not with ``optimal_ordering``). ``y`` then holds no dissimilarities any more. If fewer than 192
+        pairs are reciprocal nearest neighbours at first, a matrix is allocated nevertheless.
 
     Returns
     -------
@@ -166,10 +172,11 @@ def linkage(
     Notes
     -----
     Single linkage is a minimum spanning tree; centroid and median make one merge a step over lower bounds; the others
-    merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities n²/2 numbers of
-    memory; from points O(n m) for single, ward, centroid and median, and for the others with up to five features;
-    with more, half of the square of the clusters that the first rounds leave (see `gpuclust.plan`). Very small and
-    very large numbers are scaled by a power of two, so that squares neither underflow nor overflow. Heights of single
+    merge all reciprocal nearest neighbours at once. O(n²) time. From condensed dissimilarities at most n²/2 numbers
+    of memory (single: n²/8): those of the clusters that the first merges leave. From points O(n m) memory for single,
+    ward, centroid and median, and for the others with up to five features; with more, half of the square of the
+    clusters that the first rounds leave (see `gpuclust.plan`). Very small and very large numbers are scaled by a
+    power of two, so that squares neither underflow nor overflow. Heights of single
     linkage are SciPy's bits; if no two dissimilarities are equal those of complete linkage are too, and those of the
     others agree to 1e-12. If some are equal the tree is not unique, and neither are its heights, except for single
     linkage: a pair of the smallest dissimilarity is merged at each step, the same one in each run, for any number of
@@ -202,6 +209,7 @@ def linkage(
         progress=progress,
         memory_limit=memory_limit,
         algorithm=algorithm,
+        overwrite=overwrite,
         **metrics.given(p=p, w=w, V=V, VI=VI, packed=packed),
     ).Z
 
@@ -217,6 +225,7 @@ def compute(
     progress: Progress = False,
     memory_limit: int | str | None = None,
     algorithm: str = AUTO,
+    overwrite: bool = False,
     backend: Backend | None = None,
     **metric_arguments: Any,
 ) -> Linkage:
@@ -250,7 +259,7 @@ def compute(
             bits = preparation.bits_form(found, data, **metric_arguments) is not None
         else:  # a Python function: its dissimilarities are computed first
             data, ends = observed(pdist(to_host(data), metric, device="cpu", **metric_arguments))
-            condensed = True
+            condensed = overwrite = True
     n = count(data)
     m = None if condensed else data.shape[1] if packed is None else packed
     dtype = working_type(dtype)
@@ -263,6 +272,8 @@ def compute(
             exponent = _exponent(data, n, rule, working, None if data is not given else ends)
     taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
     copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
+    own = condensed and isinstance(data, np.ndarray) and (copied > 0 or (overwrite and data.flags.writeable))
+    overwrite = own and not optimal_ordering
     job = plan_for(
         n,
         m,
@@ -276,6 +287,7 @@ def compute(
         copied=copied,
         quick=True,
         bits=bits,
+        overwrite=overwrite,
     )
     job.check()
     _log.info("%s", job)
@@ -298,9 +310,8 @@ def compute(
             reporter(progress, n - 1) as report,
         ):
             here = place(data, chosen.name, keep)
-            run = Run(
-                job.problem, chosen, here, metric, metric_arguments, job.most_clusters, report, exponent, job.matrix
-            )
+            options = job.most_clusters, report, exponent, job.matrix, overwrite
+            run = Run(job.problem, chosen, here, metric, metric_arguments, *options)
             merges = run.unscaled(algorithm.run(run))
             lowest = np.minimum.reduce(merges.heights)
             if not -inf < lowest <= np.maximum.reduce(merges.heights) < inf:

@@ -234,12 +234,14 @@ def plan_for(
     copied: int = 0,
     quick: bool = False,
     bits: bool | None = None,
+    overwrite: bool = False,
 ) -> Plan:
     """As `plan`, for an input in the memory of GPU ``holder`` (None: of the host).
 
     ``metric`` may be a `Metric`, as for Minkowski's with an exponent. ``copied`` is the size in bytes of a copy of
     the input in the working type. ``quick``: for a small job the available memory is not queried. ``bits``: whether
-    features are packed into words; by default those of boolean metrics.
+    features are packed into words; by default those of boolean metrics. ``overwrite``: condensed dissimilarities may
+    be written over.
     """
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
@@ -259,7 +261,7 @@ def plan_for(
         if known is not None:
             return known
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return _planned(_Planner(problem, limit, algorithm, holder, copied, quick), device)
+    return _planned(_Planner(problem, limit, algorithm, holder, copied, quick, overwrite), device)
 
 
 @lru_cache(maxsize=1024)
@@ -305,6 +307,7 @@ class _Planner:
     holder: int | None = None
     copied: int = 0
     quick: bool = False
+    overwrite: bool = False
 
     @property
     def work(self) -> Work:
@@ -345,6 +348,9 @@ class _Planner:
 
     def _size(self, algorithm: Algorithm, device: Device) -> Footprint:
         size = algorithm.footprint(self.problem, device, self.holder is not None)
+        if self.overwrite and algorithm.overwrites and self.problem.n > SQUARE and not device.on_gpu:
+            bands = 2 * TILE * (self.problem.n + TILE) * self.problem.width
+            size = size._replace(matrix=bands, least=bands)
         return size._replace(fixed=size.fixed + self.copied)
 
     def _available(self, device: Device, sizes: list[Footprint]) -> int:

@@ -24,18 +24,22 @@ def resident(name):
     with open("/proc/self/status") as status:
         return int(re.search(rf"^{name}:\\s*(\\d+) kB", status.read(), re.MULTILINE)[1]) * 1024
 
-def data(n, m, dtype):
+def data(n, m, dtype, star):
     rng = np.random.default_rng(0)
+    if star:  # observation 0 is the nearest of all others: no round merges anything, so that all rows are stored
+        i, j = np.triu_indices(n, 1)
+        return ((i > 0) * (1 + i / n) + 1 + j / n).astype(dtype)
     if m is None:
         return rng.random(n * (n - 1) // 2, dtype) + dtype(0.1)
     return rng.standard_normal((n, m), dtype)
 
 for n, m, options in json.loads(sys.argv[1]):
     dtype = np.dtype(options.get("dtype", "float64")).type
+    star = options.pop("star", False)
     loads = options.pop("loads", {})  # what has the small call take the kernels of the large one
     small = {name: value for name, value in options.items() if name not in ("mapped", "memory_limit")} | loads
-    compute(data(min(n, 20_000 if m in (2, 3) else 1100), m and min(m, 64), dtype), **small)
-    y = data(n, m, dtype)
+    compute(data(min(n, 20_000 if m in (2, 3) else 1100), m and min(m, 64), dtype, star), **small)
+    y = data(n, m, dtype, star)
     if mapped := options.pop("mapped", None):
         np.save(sys.argv[2], y.astype(mapped["dtype"], order=mapped["order"]))
         y = np.load(sys.argv[2], mmap_mode="r")
@@ -56,7 +60,7 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
     (5000, 256, {"method": "average", "metric": "cosine", "algorithm": "summaries"}),
     (8000, 64, {"method": "single", "metric": "cosine", "algorithm": "spanning tree"}),
-    (4500, None, {"method": "ward", "algorithm": "stored"}),
+    (4500, None, {"method": "ward", "algorithm": "stored", "star": True}),
     (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (4000, 2, {"method": "average", "metric": "minkowski", "p": 3, "algorithm": "stored, all pairs"}),
     (6000, 16, {"method": "average", "algorithm": "hybrid"}),
@@ -72,7 +76,7 @@ MORE_JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (100_000, 3, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries", "dtype": "float32"}),
     (4000, 2, {"method": "ward", "algorithm": "stored"}),
-    (4500, None, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
+    (4500, None, {"method": "average", "algorithm": "stored", "dtype": "float32", "star": True}),
     (6000, 16, {"method": "complete", "algorithm": "stored"}),
     (60000, 4, {"method": "complete", "algorithm": "cluster tree", "dtype": "float32"}),
     (3500, 100, {"method": "centroid", "algorithm": "generic, stored", "dtype": "float32"}),
@@ -108,6 +112,16 @@ def test_predicted_memory_is_within_a_quarter(tmp_path, jobs):
         if not 0.8 * (measured - 3 * MB) <= predicted <= 1.25 * measured:
             wrong.append(f"{n} x {m} {options}: predicted {predicted / MB:.1f} MB, measured {measured / MB:.1f} MB")
     assert not wrong, "\n".join(wrong)
+
+
+def test_memory_beside_given_dissimilarities(tmp_path):
+    """Where clusters merge in the first round only those that are left are stored, or hardly anything."""
+    stored = {"method": "average", "algorithm": "stored"}
+    jobs = [(6000, None, stored), (6000, None, {**stored, "overwrite": True}), (6000, None, {"method": "single"})]
+    (_, predicted, usual), (_, at_most, over), (_, beside, tree) = measure(jobs, tmp_path)
+    assert usual < 0.75 * predicted
+    assert over < at_most + 3 * MB < 0.15 * predicted
+    assert tree < beside + 3 * MB < 0.35 * predicted
 
 
 def test_a_limit_is_obeyed(tmp_path):

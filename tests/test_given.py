@@ -106,7 +106,7 @@ def test_matrices_beside_each_other_and_in_place():
     merges = rounds.Round.of(first, second, rng.random(first.size), *sizes, np.arange(first.size))
     old = stored.Stored.from_condensed(condensed, n, False).matrix
     size = tiles.tiled_size(first.size)
-    results = [rounds.merge_round(condensed, rule, merges, np.empty(size))]
+    results = [rounds.merge_round(condensed, rule, merges, np.empty(size), True)]
     for room, at_front in ((old.size + size, True), (old.size + size, False), (old.size, True)):
         buffer = np.empty(room)
         source = buffer[: old.size] if at_front else buffer[room - old.size :]
@@ -126,6 +126,61 @@ def test_the_matrix_is_of_the_clusters_that_the_first_merges_leave():
     size, none = np.ones(n), np.full(stays.size, -1)
     matrix.merge(methods.METHODS["complete"], stays, none, size[stays], size, size[stays], stays)
     assert matrix.matrix.nbytes < 0.65 * stored_bytes(n, "float64")
+
+
+@pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
+@pytest.mark.parametrize("kind", DATA)
+def test_overwriting_gives_the_same_bits(kind, method):
+    y = dissimilarities(kind, N)
+    expected = compute(y, method, device="cpu")
+    given = y.copy()
+    result = compute(given, method, device="cpu", overwrite=True)
+    np.testing.assert_array_equal(result.Z, expected.Z)
+    assert (given == y).all() == (kind == "star")  # too few pairs merge at first: a matrix of its own
+    assert result.plan.memory < expected.plan.memory / 2
+
+
+def test_what_may_not_be_overwritten():
+    y = dissimilarities("gaussian", N)
+    given = y.copy()
+    compute(given, "average", device="cpu")
+    compute(given, "single", device="cpu", overwrite=True)
+    compute(given[: 400 * 399 // 2], "average", device="cpu", overwrite=True)
+    compute(given.astype(np.float32), "average", device="cpu", dtype="float32", overwrite=True)
+    given.flags.writeable = False
+    compute(given, "average", device="cpu", overwrite=True)
+    np.testing.assert_array_equal(given, y)
+
+
+def test_a_copy_is_overwritten():
+    """Of another type or order, which need not be asked for; the given array stays as it is."""
+    y = dissimilarities("gaussian", N).astype(np.float32)
+    given = y.copy()
+    result = compute(given, "average", device="cpu")
+    np.testing.assert_array_equal(given, y)
+    assert result.plan.memory < 1.5 * 8 * y.size
+    np.testing.assert_array_equal(result.Z, compute(y.astype(np.float64), "average", device="cpu").Z)
+
+
+@pytest.mark.parametrize("merged", [191, 192, 193])
+def test_the_new_matrix_never_overtakes_what_is_read(merged):
+    """With the fewest merges, of the last or the first observations."""
+    rule, rng = methods.METHODS["average"], np.random.default_rng(merged)
+    for n in (500, 640):
+        pairs = np.arange(2 * merged).reshape(-1, 2) if n == 500 else n - 1 - np.arange(2 * merged).reshape(-1, 2)
+        second, first = np.sort(pairs.max(axis=1)), pairs.min(axis=1)
+        stays, partner = np.setdiff1d(np.arange(n), second), np.full(n, -1)
+        partner[first] = pairs.max(axis=1)
+        sizes = np.ones(n), 1.0 + (partner[stays] >= 0)
+        y = rng.random(n * (n - 1) // 2)
+        results = []
+        for overwrite in (False, True):
+            matrix = select("cpu").store_condensed(y.copy(), n, False, overwrite)
+            matrix.merge(rule, stays, partner[stays], matrix.distance[stays], *sizes, np.arange(stays.size))
+            results.append((matrix.nearest, matrix.distance, matrix.matrix))
+            assert (matrix._buffer.size == y.size) == (overwrite and merged >= 192)
+        for ours, theirs in zip(*results, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_progress_and_scans_of_single_linkage():

@@ -104,6 +104,8 @@ class Run:
         Condensed dissimilarities are multiplied by this power of two, so that their squares and sums are in range.
     matrix : int
         Bytes that a stored matrix may take.
+    overwrite : bool
+        Whether condensed dissimilarities may be written over.
     """
 
     problem: Problem
@@ -115,6 +117,7 @@ class Run:
     report: Callable[[int], None] = field(repr=False)
     exponent: int = 0
     matrix: int = 0
+    overwrite: bool = False
 
     @property
     def square(self) -> bool:
@@ -183,6 +186,8 @@ class Algorithm(ABC):
         Whether it can run with a smaller matrix than planned, in more time.
     deferred : bool
         Whether its matrix is stored only when few enough clusters are left.
+    overwrites : bool
+        Whether on the CPU it can store the matrix over condensed dissimilarities.
     host, gpu : pair of numbers
         Number of copies of the points, and bytes for each observation (ids, sizes, neighbours, merges, Z, and buffers
         for sorting), on the host and on a GPU.
@@ -191,6 +196,7 @@ class Algorithm(ABC):
     name: ClassVar[str]
     adjustable: ClassVar[bool] = False
     deferred: ClassVar[bool] = False
+    overwrites: ClassVar[bool] = False
     host: ClassVar[tuple[float, int]] = (1, 150)
     gpu: ClassVar[tuple[float, int]] = (2, 100)
 

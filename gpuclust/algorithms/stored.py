@@ -34,6 +34,7 @@ class Stored(Algorithm):
     """A matrix of the clusters that the first rounds leave, or of all observations if there are no such rounds."""
 
     name = "stored"
+    overwrites = True
 
     def applies(self, problem: Problem) -> bool:
         return problem.method.reducible and problem.method.name != "single"
@@ -77,7 +78,8 @@ class Stored(Algorithm):
             square = run.stored_square()
             if square is not None:
                 return from_square(square, problem.method)
-            matrix = run.backend.store_condensed(run.condensed, problem.n, problem.method.on_squares)
+            given = run.condensed, problem.n, problem.method.on_squares
+            matrix = run.backend.store_condensed(*given, run.overwrite)
             return from_matrix(matrix, problem.method, run.report)
         return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square)
 

@@ -177,8 +177,11 @@ class Backend(Protocol):
         Of a pair of clusters the earlier one is the outer sum. O(n² m) time, memory for the clusters only.
         """
 
-    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
-        """Condensed dissimilarities (or their squares), stored in tiles; the input is not changed."""
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool, overwrite: bool = False) -> Stored:
+        """Condensed dissimilarities (or their squares), stored in tiles by the first call of ``merge``.
+
+        The input is not changed, or with ``overwrite`` may be written over.
+        """
 
     def square_of_points(self, points: Points) -> Square | None:
         """As `store_points`, in a square array, for few points; None where a backend has no such layout."""

@@ -43,8 +43,8 @@ class CpuBackend:
     def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
         return Stored.from_clusters(points, method, clusters)
 
-    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
-        return Stored.from_condensed(condensed, n, squared)
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool, overwrite: bool = False) -> Stored:
+        return Stored.from_condensed(condensed, n, squared, overwrite)
 
     def square_of_points(self, points: Points) -> Square:
         return Square.from_points(points)

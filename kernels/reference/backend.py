@@ -58,7 +58,7 @@ class ReferenceBackend:
     def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> Stored:
         return Stored(candidates.between_clusters(self.distances(points), method, clusters))
 
-    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+    def store_condensed(self, condensed: np.ndarray, n: int, squared: bool, overwrite: bool = False) -> Stored:
         return Stored.from_condensed(condensed, n, squared)
 
     def square_of_points(self, points: Points) -> None:

@@ -172,20 +172,35 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
     return place_tiles
 
 
+def fits_over(n: int, count: int) -> bool:
+    """Whether a matrix of ``count`` clusters can be written over n condensed rows while these are merged.
+
+    Tile row R takes 128 (rows - R) 128 numbers, and rows <= (count + 127) / 128. The condensed rows from 128 R to
+    128 R + 127 hold 128 (n - 1 - 128 R - 63.5), and new row p is made of old rows from p on. So the new matrix is
+    never ahead of what is read if count + 127 <= n - 64.5.
+    """
+    return n - count >= TILE + TILE // 2
+
+
 def merge_round(
-    source: np.ndarray, method: methods.Method, merges: Round, buffer: np.ndarray, squared: bool = False
+    source: np.ndarray,
+    method: methods.Method,
+    merges: Round,
+    buffer: np.ndarray,
+    condensed: bool = False,
+    squared: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The matrix after a round, with the nearest cluster of each row and its dissimilarity.
 
-    ``source`` is the old matrix, at an end of the ``buffer`` that the new one is written to, or condensed
-    dissimilarities.
+    ``source`` is the old matrix, at an end of the ``buffer`` that the new one is written to, or ``condensed``
+    dissimilarities: another array, or the buffer itself (`fits_over`).
     """
     count, dtype = merges.first.size, source.dtype
-    size, condensed = tiled_size(count), not np.may_share_memory(source, buffer)
+    size = tiled_size(count)
     distance, index = np.full(tile_rows(count) * TILE, np.inf, dtype), np.zeros(tile_rows(count) * TILE, np.int64)
     kernels = merge_rows_kernel(method, dtype), place_tiles_kernel(dtype)
     work = source, condensed, squared, merges
-    if condensed or source.size + size <= buffer.size:
+    if source is not buffer and (condensed or source.size + size <= buffer.size):
         at_front = condensed or source.ctypes.data > buffer.ctypes.data
         matrix = buffer[:size] if at_front else buffer[buffer.size - size :]
         columns = _beside(kernels, work, matrix, distance, index)
@@ -222,14 +237,14 @@ def _in_place(
 ) -> Minima:
     """Write all rows over the old matrix, and return the minima of columns."""
     merge_rows, place_tiles = kernels
-    matrix, merges = work[0], work[-1]
+    matrix, condensed, _, merges = work
     count, rows, workers = merges.first.size, distance.size // TILE, thread_count()
     low, place = np.full(rows * TILE, np.inf, matrix.dtype), np.zeros(rows * TILE, np.int64)
-    half = TILE // 2
-    bands = np.empty((2, half, rows * TILE), matrix.dtype)
+    height = TILE if condensed else TILE // 2
+    bands = np.empty((2, height, rows * TILE), matrix.dtype)
     pieces: list[tuple[Any, ...]] = []
-    for begin in range(0, count, half):
-        end, row, band = min(begin + half, count), begin // TILE, bands[begin // half % 2]
+    for begin in range(0, count, height):
+        end, row, band = min(begin + height, count), begin // TILE, bands[begin // height % 2]
         for lo, hi in ranges(end - begin, -(-(end - begin) // (4 * workers))):
             pieces.append((merge_rows, *work, begin + lo, begin + hi, begin, band, distance, index))
         run(_call, pieces)

@@ -24,9 +24,10 @@ class Stored:
 
     width = 1
 
-    #: Condensed dissimilarities that are stored by the first round of merges, and whether their squares are.
+    #: Condensed dissimilarities that are stored by the first round of merges; whether their squares are, and whether
+    #: over them.
     condensed: np.ndarray | None = None
-    squared = False
+    squared = overwrite = False
 
     def __init__(self, n: int, matrix: np.ndarray, nearest: np.ndarray, distance: np.ndarray) -> None:
         self.n = self.scanned = n
@@ -62,11 +63,11 @@ class Stored:
         return cls.filled(clusters.ids.size, dtype, kernel, pairs, features, summary, weights, points.p, *shape)
 
     @classmethod
-    def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:
+    def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool, overwrite: bool = False) -> Stored:
         kernel = fill.condensed_kernel(condensed.dtype)
         pieces = [(condensed, n, squared, *rows) for rows in ranges(n, max(1, PAIRS_READ // n))]
         matrix = cls(n, condensed[:0], *fill.shared_minima(kernel, pieces, n, condensed.dtype))
-        matrix.condensed, matrix.squared = condensed, squared
+        matrix.condensed, matrix.squared, matrix.overwrite = condensed, squared, overwrite
         return matrix
 
     @property
@@ -88,13 +89,14 @@ class Stored:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        source = self._matrix
-        if self.condensed is not None:
-            source, self.condensed = self.condensed, None
-            self._buffer = np.empty(tiles.tiled_size(first.size), source.dtype)
+        source, given = self._matrix, self.condensed
+        if given is not None:
+            over = self.overwrite and rounds.fits_over(self.n, first.size)
+            self._buffer = given if over else np.empty(tiles.tiled_size(first.size), given.dtype)
+            source, self.condensed = given, None
         merges = rounds.Round.of(first, second, between, size, new_size, new_id)
         self._matrix, self.nearest, self.distance = rounds.merge_round(
-            source, method, merges, self._buffer, self.squared
+            source, method, merges, self._buffer, given is not None, self.squared
         )
         self.n = self.scanned = first.size
 

@@ -17,6 +17,7 @@ work with Z               gpuclust.hierarchy, with the names of scipy.cluster.hi
                           cophenet, inconsistent, dendrogram, leaves_list, cut_tree, to_tree, ...
 distances                 gpuclust.distance: pdist, cdist, squareform, nearest_neighbors
 many data sets            gpuclust.batch: run, iterate
+programs for SciPy        gpuclust.accel: install, ``python -m gpuclust.accel script.py``
 pictures                  gpuclust.plotting: fancy_dendrogram, plot_elbow, plot_clusters, clustermap
 errors                    gpuclust.errors: BackendUnavailable, DoesNotFit, ClusterWarning, LinkageWarning
 for reports of bugs       show_versions
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING
 from gpuclust.core.lazy import export
 
 if TYPE_CHECKING:
+    from gpuclust import accel as accel
     from gpuclust import batch as batch
     from gpuclust import distance as distance
     from gpuclust import errors as errors
@@ -85,5 +87,5 @@ __all__ = export(
         "gpuclust.core.versions": "show_versions",
     },
     needs={"AgglomerativeClustering": "sklearn"},
-    submodules="batch distance errors hierarchy plotting",
+    submodules="accel batch distance errors hierarchy plotting",
 )

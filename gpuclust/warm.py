@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from gpuclust import hierarchy
 from gpuclust.core.device import CPU, Device
-from gpuclust.core.first_call import compiling
+from gpuclust.core.first_call import compiling, note
 from gpuclust.core.methods import METHODS, resolve
 from gpuclust.distance import pdist
-from gpuclust.hierarchy import cophenet, fcluster, inconsistent, leaves_list, suggest_k
 from gpuclust.linkage import linkage
 
 #: Points: few for one matrix of all, and enough for every part of an algorithm to run; features: few enough for a
@@ -72,12 +73,23 @@ def warm(
                 X = np.random.default_rng(0).random((n, m)) + 0.1
                 Z = linkage(X, name, used, dtype=dtype, device=place)
             linkage(pdist(X[: SHAPES[0][0]], used, dtype=dtype, device=place), name, dtype=dtype, device=place)
-        fcluster(Z, 5, "maxclust")
-        fcluster(Z, 1.0)
-        inconsistent(Z)
-        cophenet(Z)
-        leaves_list(Z)
-        suggest_k(Z)
+        T, R = hierarchy.fcluster(Z, 5, "maxclust"), hierarchy.inconsistent(Z)
+        calls: dict[str, dict[str, Any]] = {
+            "cophenet": {},
+            "cut_tree": {"n_clusters": 5},
+            "dendrogram": {"truncate_mode": "lastp", "no_plot": True},
+            "fcluster": {"t": 1.0},
+            "inconsistent": {},
+            "leaders": {"T": T},
+            "leaves_list": {},
+            "maxRstat": {"R": R, "i": 3},
+            "maxdists": {},
+            "maxinconsts": {"R": R},
+        }
+        for name, arguments in calls.items():
+            getattr(hierarchy, name)(Z, **arguments)
+            note(("hierarchy", name))
+        hierarchy.suggest_k(Z)
     return time.perf_counter() - started
 
 

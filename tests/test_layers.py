@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...] | None] = {
     "plan": None,
     "estimator": None,
     "warm": None,
+    "accel": None,
 }
 #: The program, and the two modules through which users reach it.
 PROGRAM = ("app", "batch", "__main__")

@@ -41,6 +41,11 @@ _spent = 0.0
 _steps = 0
 _compiled: set[tuple[object, ...]] = set()
 _asked: ContextVar[bool] = ContextVar("compile from the first call on", default=False)
+_forbidden: ContextVar[bool] = ContextVar("do not compile", default=False)
+
+
+class NotCompiled(Exception):
+    """Kernels of a job are not compiled, and `compiled_only` forbids to compile them."""
 
 
 @contextmanager
@@ -51,6 +56,27 @@ def compiling() -> Iterator[None]:
         yield
     finally:
         _asked.reset(token)
+
+
+@contextmanager
+def compiled_only() -> Iterator[None]:
+    """Within it a job of the CPU whose kernels are not compiled raises `NotCompiled`."""
+    token = _forbidden.set(True)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def known(kind: tuple[object, ...]) -> bool:
+    """Whether the kernels of a kind of jobs are compiled, in this process or on disk."""
+    return kind in _compiled or _is_marked(kind)
+
+
+def note(kind: tuple[object, ...]) -> None:
+    """Record, for other processes too, that the kernels of a kind are compiled."""
+    _compiled.add(kind)
+    _mark(kind)
 
 
 def brief(kernel: Any, steps: int) -> Any:
@@ -97,10 +123,11 @@ def _first_backend(
 ) -> Iterator[Backend]:
     """The backend of a job of the CPU whose kernels this process may not have yet."""
     global _spent
+    if _forbidden.get() and not _wanted() and not _is_marked(kind):
+        raise NotCompiled
     if not _without_compiler(kind, pairs, features, limit):
         yield select(device)
-        _compiled.add(kind)
-        _mark(kind)
+        note(kind)
         return
     started = time.thread_time()  # of the processor: on a busy machine compiling would take longer, too
     try:
@@ -124,7 +151,7 @@ def _wanted() -> bool:
 
 def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit: int | None) -> bool:
     """Whether a job of the CPU is done by the reference backend."""
-    if not 0 < pairs * max(features, 8) <= SMALL or _wanted() or _spent > BUDGET:
+    if _forbidden.get() or not 0 < pairs * max(features, 8) <= SMALL or _wanted() or _spent > BUDGET:
         return False
     if SQUARES * 8 * pairs > (available_memory() if limit is None else limit):
         return False

@@ -217,16 +217,23 @@ def _kind(metric: Any, arguments: dict[str, Any], dtype: str, *sets: Any) -> tup
     return None if found.heavy else ("pairs", found.name, arguments.get("w") is not None, dtype, bits), terms
 
 
+def device_for(device: str, n: float, m: int, dtype: Any, results: int, held: int | None = None) -> Device:
+    """The device for ``results`` distances, n² or half as many, of points of m features in the memory of ``held``."""
+    chosen = Device(device)
+    if chosen.automatic:
+        dtype = np.dtype(dtype)
+        brought = 0 if held is not None else int(n * m)
+        chosen, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
+    return chosen
+
+
 @contextmanager
 def _backend(
     device: str, n: float, m: int, dtype: Any, results: int, held: int | None, kind: tuple[object, ...] | None
 ) -> Iterator[Backend]:
-    device = Device(device)
-    if device.automatic:
-        dtype = np.dtype(dtype)
-        brought = 0 if held is not None else int(n * m)
-        device, _ = costs.choose(costs.MATRIX, n, m, dtype.name, (brought + results) * dtype.itemsize, held)
-    with backend_for(device, kind or (), lambda: 0 if kind is None else int(n * n), m) as backend:
+    with backend_for(
+        device_for(device, n, m, dtype, results, held), kind or (), lambda: 0 if kind is None else int(n * n), m
+    ) as backend:
         yield backend
 
 

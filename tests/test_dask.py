@@ -523,8 +523,9 @@ def test_the_client_is_killed(client, tmp_path, monkeypatch):
     assert went_on < len(made)
 
 
-def test_the_scheduler_is_killed(client, tmp_path, monkeypatch):
-    """The job fails, and goes on on another cluster."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_scheduler_dies(client, tmp_path, monkeypatch, how):
+    """Or does not answer any more: the job fails, and goes on on another cluster."""
     monkeypatch.setattr("gpuclust.dask.checkpoint.EVERY", 0.0)
     monkeypatch.setattr(cluster_module, "OUT_OF_REACH", 3.0)
     X = data(4000, 60)
@@ -539,12 +540,13 @@ def test_the_scheduler_is_killed(client, tmp_path, monkeypatch):
     with child.stdout:
         address = child.stdout.readline().strip()
     folder = tmp_path / "job"
-    kill = threading.Thread(target=lambda: (wait_for(lambda: list(folder.glob("answers-*"))), child.kill()))
-    kill.start()
+    die = threading.Thread(target=lambda: (wait_for(lambda: list(folder.glob("answers-*"))), os.kill(child.pid, how)))
+    die.start()
     with Client(address, set_as_default=False) as other:
         with pytest.raises((ClusterFailed, OSError)):
-            on_cluster.linkage(X, "single", client=other, timeout=TIMEOUT, checkpoint=folder)
-        kill.join()
+            on_cluster.linkage(X, "single", client=other, timeout=15, checkpoint=folder)
+        die.join()
+        child.kill()
         child.wait()
     Z = on_cluster.linkage(X, "single", client=client, timeout=TIMEOUT, checkpoint=folder)
     same(Z, gpuclust.linkage(X, "single", device="cpu"))

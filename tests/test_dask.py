@@ -78,7 +78,8 @@ def data(n, m, seed=0):
     X = rng.normal(size=(n, m)) + 3 * rng.integers(0, 3, (n, 1))
     X[: n // 10] = X[n // 10 : 2 * (n // 10)]
     X[-(n // 5) :] = X[-(n // 5) :].round()
-    X[(X == 0).all(axis=1)] = 1
+    constant = np.ptp(X, axis=1) == 0  # for which correlation is not defined
+    X[constant] += np.arange(1.0, m + 1)
     return X
 
 
@@ -307,43 +308,6 @@ def test_fifty_kills():
                 same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)
 
 
-@pytest.mark.sweep
-@pytest.mark.parametrize("mode", ["sys.exit", "graceful", "segfault"])
-def test_chaos(mode):
-    """Workers that end themselves, in the ways of Dask's own tests; nannies start others."""
-    from distributed.chaos import KillWorker
-
-    X = data(3000, 60)
-    with local_cluster(2) as cluster, Client(cluster) as client:
-        client.register_plugin(KillWorker(delay="8 s", mode=mode))
-        for method in ("single", "ward", "average"):
-            same(
-                on_cluster.linkage(X, method, client=client, timeout=TIMEOUT),
-                gpuclust.linkage(X, method, device="cpu"),
-            )
-
-
-@pytest.mark.sweep
-def test_restarts_by_memory():
-    """A worker that leaks is restarted by its nanny in the middle of a job."""
-    X = data(3000, 60)
-    with local_cluster(2, memory_limit="700MB") as cluster, Client(cluster) as client:
-        for _ in range(4):
-            leaks = [client.submit(leak, pure=False) for _ in range(2)]
-            same(
-                on_cluster.linkage(X, "ward", client=client, timeout=TIMEOUT),
-                gpuclust.linkage(X, "ward", device="cpu"),
-            )
-            del leaks
-
-
-def leak():
-    """Hold memory that Dask does not know of."""
-    held = np.ones(70_000_000)
-    time.sleep(3)
-    return held.size
-
-
 def test_a_worker_joins_and_one_leaves():
     X = data(3000, 60)
     with local_cluster(1) as cluster, Client(cluster) as client:
@@ -523,8 +487,9 @@ def test_the_client_is_killed(client, tmp_path, monkeypatch):
     assert went_on < len(made)
 
 
-def test_the_scheduler_is_killed(client, tmp_path, monkeypatch):
-    """The job fails, and goes on on another cluster."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_scheduler_dies(client, tmp_path, monkeypatch, how):
+    """Or does not answer any more: the job fails, and goes on on another cluster."""
     monkeypatch.setattr("gpuclust.dask.checkpoint.EVERY", 0.0)
     monkeypatch.setattr(cluster_module, "OUT_OF_REACH", 3.0)
     X = data(4000, 60)
@@ -539,12 +504,13 @@ def test_the_scheduler_is_killed(client, tmp_path, monkeypatch):
     with child.stdout:
         address = child.stdout.readline().strip()
     folder = tmp_path / "job"
-    kill = threading.Thread(target=lambda: (wait_for(lambda: list(folder.glob("answers-*"))), child.kill()))
-    kill.start()
+    die = threading.Thread(target=lambda: (wait_for(lambda: list(folder.glob("answers-*"))), os.kill(child.pid, how)))
+    die.start()
     with Client(address, set_as_default=False) as other:
         with pytest.raises((ClusterFailed, OSError)):
-            on_cluster.linkage(X, "single", client=other, timeout=TIMEOUT, checkpoint=folder)
-        kill.join()
+            on_cluster.linkage(X, "single", client=other, timeout=15, checkpoint=folder)
+        die.join()
+        child.kill()
         child.wait()
     Z = on_cluster.linkage(X, "single", client=client, timeout=TIMEOUT, checkpoint=folder)
     same(Z, gpuclust.linkage(X, "single", device="cpu"))

@@ -158,9 +158,9 @@ class _Batch:
 
     def run(self, take: Callable[[int, Any], Any], report: Callable[[int], None]) -> None:
         """Submit all tasks and take their answers."""
+        window = max(16, 3 * sum(thread_counts(self.cluster.client, self.cluster.timeout).values()))
         try:
             while self.left or self.running:
-                window = max(16, 3 * sum(self.cluster.client.nthreads().values()))
                 while self.left and len(self.running) < window:
                     self._submit(self.left.pop(0))
                 for place, answer in self._finished():
@@ -169,9 +169,7 @@ class _Batch:
                     take(place, answer)
                 report(len(self.left) + len(self.running))
         finally:
-            if self.running:
-                with suppress(Exception):
-                    self.cluster.client.cancel(list(self.running))
+            self.running.clear()  # Dask drops tasks of which nobody holds a future
 
     def _submit(self, place: int) -> None:
         key = f"{self.key}-{place}-{self.again[place]}"
@@ -226,8 +224,18 @@ class _Batch:
         if client.status == "closed" or now - self.reached > OUT_OF_REACH:
             raise ClusterFailed(f"The scheduler cannot be reached (the client is {client.status}).")
         if now - self.heard > self.cluster.timeout:
-            workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            workers = len(thread_counts(client, POLL * 5))
             raise ClusterFailed(f"No task finished for {self.cluster.timeout:g} s, with {workers} workers.")
+
+
+def thread_counts(client: Any, timeout: float) -> dict[str, int]:
+    """Threads of each worker."""
+    from distributed import TimeoutError
+
+    try:
+        return dict(client.sync(client.scheduler.ncores, workers=None, callback_timeout=timeout))
+    except (TimeoutError, OSError):
+        raise ClusterFailed("The scheduler does not answer.") from None
 
 
 def usable(client: Any) -> Any:

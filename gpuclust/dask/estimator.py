@@ -41,7 +41,7 @@ class AgglomerativeClustering(Local):
     --------
     >>> from distributed import Client
     >>> from gpuclust.dask import AgglomerativeClustering
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     AgglomerativeClustering(2, client=client).fit([[0.0], [1.0], [5.0], [6.5]]).labels_
     array([0, 0, 1, 1])
     """

@@ -105,7 +105,7 @@ def linkage(
     --------
     >>> from distributed import Client
     >>> from gpuclust.dask import linkage
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     linkage([[0.0], [1.0], [5.0]], "single", client=client)
     array([[0., 1., 1., 2.],
            [2., 3., 4., 3.]])
@@ -175,7 +175,7 @@ def nearest_neighbors(
     --------
     >>> from distributed import Client
     >>> from gpuclust.dask import nearest_neighbors
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     distances, indices = nearest_neighbors([[0.0], [1.0], [5.0]], 1, client=client)
     >>> indices.ravel()
     array([1, 0, 1])
@@ -215,7 +215,7 @@ def cophenetic_correlation(
     >>> from distributed import Client
     >>> from gpuclust.dask import cophenetic_correlation, linkage
     >>> X = [[0.0], [1.0], [5.0], [7.0]]
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     Z = linkage(X, "average", client=client)
     ...     round(cophenetic_correlation(Z, X, client=client), 4)
     0.902

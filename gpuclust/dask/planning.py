@@ -57,7 +57,7 @@ class ClusterPlan:
     --------
     >>> from distributed import Client
     >>> from gpuclust.dask import plan
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     job = plan(2000, 2, "single", client=client)
     >>> job.tasks
     0

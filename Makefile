@@ -58,7 +58,6 @@ lint: $(DEV)  ## Check style and types, and the files for Docker.
 	$(BIN)/python -m mypy
 	$(BIN)/hadolint docker/Dockerfile.*
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(DEV)  ## Put the source into its standard form.
 	$(BIN)/python -m ruff check --fix .

@@ -51,10 +51,11 @@ class RunSnippets(SphinxTransform):
         spaces: dict[str, dict[str, Any]] = {}
         if not blocks:
             return
-        if any(
-            comment.astext() == NO_RUN
-            for comment in self.document.findall(nodes.comment)
-        ):
+        remarks = [
+            *self.document.findall(nodes.comment),
+            *self.document.findall(nodes.raw),
+        ]
+        if any(NO_RUN in remark.astext() for remark in remarks):
             for node in blocks:
                 node["classes"].append("no-run")
         with _folder():

@@ -5,7 +5,8 @@
 - Lines of a ``console`` block that begin with ``$`` run in a shell, in the same folder.
 - Examples of docstrings (``>>>``) are checked as by doctest, one namespace for each object; figures are inserted.
 
-Blocks of class ``no-run`` are compiled only; of ``hide-code`` only the results are shown. Snippets run in a temporary
+Blocks of class ``no-run``, and those of a page with the comment ``<!-- snippets: no-run -->``, are compiled only; of
+``hide-code`` only the results are shown. Snippets run in a temporary
 folder that holds ``DATA``; a page written there is kept as _static/reports/NAME.html. A failing snippet is a warning,
 so with ``-W`` an error.
 """
@@ -30,6 +31,8 @@ from sphinx.util import logging
 LOG = logging.getLogger(__name__)
 DATA = ("examples/*.csv", "examples/*.npz", "examples/batch/*.csv", "docs/data/*")
 FIGURES = "generated/figures"
+#: The comment of a page whose snippets need what is not here: a GPU, a cluster.
+NO_RUN = "snippets: no-run"
 #: Length of lines of an output above which they are wrapped.
 LONGEST = 110
 
@@ -48,6 +51,13 @@ class RunSnippets(SphinxTransform):
         spaces: dict[str, dict[str, Any]] = {}
         if not blocks:
             return
+        remarks = [
+            *self.document.findall(nodes.comment),
+            *self.document.findall(nodes.raw),
+        ]
+        if any(NO_RUN in remark.astext() for remark in remarks):
+            for node in blocks:
+                node["classes"].append("no-run")
         with _folder():
             for number, node in enumerate(blocks, 1):
                 self.run(node, spaces.setdefault(_owner(node), {}), number)

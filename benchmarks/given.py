@@ -59,12 +59,12 @@ def compare(method: str, y: np.ndarray, repeats: int) -> dict[str, Cost]:
     return {name: Cost(*np.min(found, axis=0).tolist()) for name, found in costs.items() if found}
 
 
-def given(console: Console, n: int, m: int, repeats: int, out: Path | None = None) -> None:
+def given(console: Console, n: int, m: int, repeats: int, methods: list[str], out: Path | None = None) -> None:
     """Print a table, and write the figures to a file."""
     y = pdist(np.random.default_rng(0).normal(size=(n, m)), device="cpu")
     table = Table("linkage", "program", "seconds", "CPU seconds", "memory / input", "fastcluster / this")
     rows = []
-    for method in METHODS:
+    for method in methods:
         costs = compare(method, y, repeats)
         for name, cost in costs.items():
             ratio = costs["fastcluster"].seconds / cost.seconds
@@ -82,6 +82,7 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--m", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    given(Console(width=120), asked.n, asked.m, asked.repeats, asked.out)
+    given(Console(width=120), asked.n, asked.m, asked.repeats, asked.methods, asked.out)

@@ -49,7 +49,14 @@ class DoesNotFit(GpuclustError, MemoryError):
 
 
 class ClusterFailed(GpuclustError, RuntimeError):
-    """A Dask cluster does not answer, or its workers die of a task."""
+    """A Dask cluster does not answer, or its workers die of a task.
+
+    Examples
+    --------
+    >>> from gpuclust.errors import ClusterFailed
+    >>> ClusterFailed.__mro__[1:3]
+    (<class 'gpuclust.errors.GpuclustError'>, <class 'RuntimeError'>)
+    """
 
 
 class InputFileError(GpuclustError, ValueError):

@@ -65,6 +65,7 @@ REACHED_BY = {
     "kernels/cpu/space/products": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/clusters/product": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/points/angles": ("neighbours", "single", "complete"),
+    "kernels/cpu/matrix/components": ("single",),
     "kernels/cpu/matrix/prim": ("single",),
     "kernels/cpu/matrix/square": ("ward", "complete", "average", "weighted"),
     "kernels/cpu/matrix/stored": ("clusters", "ward", "complete"),
@@ -99,7 +100,7 @@ COMPILED = {
     "kernels/cpu/clusters/greedy": ("generic_exact", "generic_tree", "offsets", "order_of_ties"),
     "kernels/cpu/clusters/product": ("products", "product_bounds"),
     "kernels/cpu/clusters/summar": ("summaries", "summaries_exact", "offsets", "outliers", "order_of_ties"),
-    "kernels/cpu/matrix": ("algorithms", "order_of_ties", "hybrid", "backends", "first_call"),
+    "kernels/cpu/matrix": ("algorithms", "order_of_ties", "hybrid", "backends", "first_call", "given"),
     "kernels/cpu/points": (
         "products",
         "neighbors",

@@ -109,6 +109,7 @@ BAD: dict[str, Any] = {
 #: Flags: anything has a truth value.
 FLAGS = {
     "optimal_ordering",
+    "overwrite",
     "checks",
     "throw",
     "warning",

@@ -15,7 +15,7 @@ from gpuclust.kernels.cpu.matrix import components, prim, rounds, stored, tiles
 from gpuclust.linkage import compute
 
 N = SQUARE + 52
-DATA = ("gaussian", "independent", "rounded", "copies", "star")
+DATA = ("gaussian", "independent", "rounded", "copies", "star", "clipped")
 
 
 def dissimilarities(kind: str, n: int, dtype: type = np.float64) -> np.ndarray:
@@ -27,6 +27,8 @@ def dissimilarities(kind: str, n: int, dtype: type = np.float64) -> np.ndarray:
         i, j = np.triu_indices(n, 1)
         return np.where(i == 0, near[j], near[i] + near[j]).astype(dtype)
     X = rng.standard_normal((n, 3))
+    if kind == "clipped":  # four groups, equally far from each other: ties of the last edges only
+        return np.minimum(pdist(X + 50 * (np.arange(n) % 4)[:, None]), 20.0).astype(dtype)
     X = np.round(X, 1) if kind == "rounded" else X[rng.integers(0, n // 2, n)] if kind == "copies" else X
     return pdist(X).astype(dtype)
 

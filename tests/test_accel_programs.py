@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,9 @@ def test_clustermap_and_plotly(n: int, tmp_path: Path) -> None:
     accelerated = run("-m", "gpuclust.accel", "-v", "program.py", n, 200, folder=tmp_path, **environment)
     assert accelerated.stdout == alone.stdout
     if n == 5000:
-        assert "linkage: 2 calls cpu" in accelerated.stderr
+        assert len(re.findall(r"^  \S*linkage: \d+ calls? cpu", accelerated.stderr, re.MULTILINE)) >= 2, (
+            accelerated.stderr
+        )
 
 
 def test_scanpy(tmp_path: Path) -> None:
@@ -92,8 +95,9 @@ import anndata
 import numpy as np
 import pandas as pd
 import scanpy
-groups = pd.Categorical(np.arange(300) % 7)
-data = anndata.AnnData(np.random.default_rng(0).normal(size=(300, 20)), obs=pd.DataFrame({"g": groups.astype(str)}))
+names = [f"cell {k}" for k in range(300)]
+groups = pd.Series(pd.Categorical([f"g{k % 7}" for k in range(300)]), index=names)
+data = anndata.AnnData(np.random.default_rng(0).normal(size=(300, 20)), obs=pd.DataFrame({"g": groups}))
 scanpy.tl.dendrogram(data, "g", use_rep="X")
 print(data.uns["dendrogram_g"]["linkage"].tolist())
 """

@@ -45,7 +45,8 @@ class Plan:
         (stored, when few enough clusters are left); ``"generic"`` (on centroids) or ``"generic, stored"``.
     memory : int
         Predicted peak, in bytes, beside the input, with compiled kernels; of the memory of the GPU where that is the
-        device. For condensed dissimilarities it is the most that any data take. A small job before kernels are compiled takes up to six n x n matrices (see `gpuclust.linkage`).
+        device. For condensed dissimilarities it is the most that any data take. A small job before kernels are
+        compiled takes up to six n x n matrices (see `gpuclust.linkage`).
     limit : int
         Bytes that may be used: ``memory_limit``, or what is available now.
     reason : str

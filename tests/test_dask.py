@@ -302,7 +302,7 @@ def test_fifty_kills():
     jobs = [
         (method, gpuclust.linkage(X, method, device="cpu")) for method in ("single", "ward", "average", "complete")
     ]
-    with local_cluster(3) as cluster, Client(cluster) as client, Killer(cluster, 1.0, 50) as killer:
+    with local_cluster(3) as cluster, Client(cluster) as client, Killer(cluster, 2.0, 50) as killer:
         while killer.killed < 50:
             for method, expected in jobs:
                 same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -268,10 +269,14 @@ class Killer(threading.Thread):
     def run(self):
         while self.killed < self.most and not self.over.wait(self.rng.uniform(0.2, 1.8) * self.every):
             processes = [nanny.process for nanny in self.cluster.workers.values()]
-            running = [process for process in processes if process is not None and process.status.name == "running"]
-            if running:
-                os.kill(running[self.rng.integers(len(running))].pid, signal.SIGKILL)
-                self.killed += 1
+            running = [
+                process.pid for process in processes if process is not None and process.status.name == "running"
+            ]
+            pids = [pid for pid in running if pid is not None]  # which a process loses as it ends
+            if pids:
+                with suppress(ProcessLookupError):
+                    os.kill(int(self.rng.choice(pids)), signal.SIGKILL)
+                    self.killed += 1
 
     def __enter__(self):
         self.start()
@@ -302,7 +307,7 @@ def test_fifty_kills():
     jobs = [
         (method, gpuclust.linkage(X, method, device="cpu")) for method in ("single", "ward", "average", "complete")
     ]
-    with local_cluster(3) as cluster, Client(cluster) as client, Killer(cluster, 1.0, 50) as killer:
+    with local_cluster(3) as cluster, Client(cluster) as client, Killer(cluster, 2.0, 50) as killer:
         while killer.killed < 50:
             for method, expected in jobs:
                 same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)

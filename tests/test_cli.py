@@ -360,7 +360,7 @@ def test_stoppable_hands_on_codes_and_errors():
 
 
 STOPPED = """
-import signal, sys, threading, time
+import ctypes, signal, sys, threading, time
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.terminal import stoppable
 
@@ -378,11 +378,23 @@ def stuck():
         print("ready", flush=True)
         time.sleep(100_000)
 
-sys.exit(stoppable({"unwinding": unwinding, "stuck": stuck}[sys.argv[2]]))
+def compiling():
+    "Like a compiler that calls Python back: an interrupt that is raised there goes no further."
+    @ctypes.CFUNCTYPE(None)
+    def called_back():
+        while True:
+            time.sleep(0.01)
+    with atomic_write(sys.argv[1], "w") as file:
+        file.write("half")
+        print("ready", flush=True)
+        while True:
+            called_back()
+
+sys.exit(stoppable(globals()[sys.argv[2]]))
 """
 
 
-@pytest.mark.parametrize("work", ["unwinding", "stuck"])
+@pytest.mark.parametrize("work", ["unwinding", "stuck", "compiling"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_the_work_and_leaves_no_half_files(tmp_path, work, number, code):
     command = [sys.executable, "-c", STOPPED, str(tmp_path / "a.txt"), work]

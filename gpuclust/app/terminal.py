@@ -152,6 +152,8 @@ def allow_unwinding(seconds: float) -> None:
 
 def _stop(worker: threading.Thread, over: threading.Event) -> None:
     """Interrupt the thread, wait until it has cleaned up, and delete unfinished files."""
+    # Raised in a callback (LLVM has some while it compiles) it would only be printed, with a traceback.
+    sys.unraisablehook = lambda raised: None
     if worker.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(KeyboardInterrupt))
     over.wait(_unwind_seconds)

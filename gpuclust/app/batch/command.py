@@ -60,6 +60,15 @@ def batch(
             "--workers", help="Processes on the CPU; one a core unless given.", rich_help_panel="Machine", min=1
         ),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Dask scheduler (tcp://host:8786): the workers of its cluster do the data sets.",
+            rich_help_panel="Machine",
+        ),
+    ] = None,
     plots: Annotated[
         str,
         typer.Option(
@@ -130,6 +139,7 @@ def batch(
             allow_unwinding(_UNWIND_SECONDS)
             if not quiet:
                 say_how_to_stop()
+            client = None if scheduler is None else _client(scheduler)
             outcomes = sorted(
                 iterate(
                     inputs,
@@ -141,6 +151,7 @@ def batch(
                     reports=not no_reports,
                     overwrite=overwrite,
                     listener=listener,
+                    client=client,
                     **defaults,
                 ),
                 key=lambda outcome: outcome.index,
@@ -150,6 +161,20 @@ def batch(
                 _print_errors(outcomes) if quiet else _print_summary(outcomes, out)
     if not well:
         raise typer.Exit(FAILED)
+
+
+def _client(scheduler: str) -> Any:
+    """A client of a Dask cluster."""
+    from gpuclust.errors import BackendUnavailable
+
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise BackendUnavailable(f"--scheduler needs Dask: pip install 'gpuclust[dask]' ({error})") from None
+    try:
+        return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise BackendUnavailable(f"--scheduler {scheduler}: cannot be reached: {error}") from None
 
 
 def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:

@@ -8,15 +8,15 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from gpuclust.algorithms import costs
+from gpuclust.app.batch.cluster import ClusterPool, Seat
 from gpuclust.app.batch.entry import Entry
 from gpuclust.app.batch.folders import Folders
 from gpuclust.app.batch.log import Listener
 from gpuclust.app.batch.outcome import NOT_RUN, Failure, Outcome, write_error
-from gpuclust.app.batch.pool import Worker, WorkerError
+from gpuclust.app.batch.pool import LocalPool, Worker, WorkerError
 from gpuclust.app.batch.prepare import Settings, failed, prepare
 from gpuclust.app.batch.schedule import Queue, Task
 from gpuclust.app.data.output import OutputError, atomic_write, discard_left_behind, staging
-from gpuclust.core import devices
 
 #: Number of workers in a row that may die before they are ready.
 _STILLBORN = 2
@@ -27,35 +27,37 @@ class Dispatcher:
     """Hand the data sets of a batch to worker processes, and replace workers that die."""
 
     def __init__(
-        self, out: Path, settings: Settings, listener: Listener, folders: Folders, inherited: Sequence[int]
+        self, out: Path, settings: Settings, listener: Listener, folders: Folders, pool: LocalPool | ClusterPool
     ) -> None:
         self.out, self._settings, self._listener, self._folders = out, settings, listener, folders
-        self._inherited = inherited
-        self._workers: list[Worker] = []
+        self._pool = pool
+        self._workers: list[Worker | Seat] = []
         self._queue = Queue([], 0)
         self._tasks: dict[int, Task] = {}
-        self._first: dict[Worker, int] = {}
+        self._first: dict[Worker | Seat, int] = {}
         self._cores = costs.threads()
         self._stillborn = 0
 
     def outcomes(self, named: Sequence[tuple[str, Entry]]) -> Iterator[Outcome]:
         """Yield outcomes in the order in which data sets are finished."""
         self._listener.begin(len(named), self.out)
-        wanted = self._settings.workers or self._cores
-        if not devices.cards():  # all work is done on the CPU: workers start (1 s) while the jobs are planned
+        wanted = self._pool.processes
+        if not self._pool.cards:  # all work is done on the CPU: workers start (1 s) while the jobs are planned
             self._start(min(wanted, len(named)))
         tasks, refused = prepare(named, self.out, self._settings, self._folders)
         self._tasks = {task.index: task for task in tasks}
-        self._queue = Queue(tasks, self._settings.limit)
+        self._queue = Queue(tasks, self._settings.limit_of_all)
         for outcome, job in refused:
             write_error(job, Failure(outcome.kind or "", outcome.error or ""))
             yield outcome
         if not self._workers:
             cards = {task.card for task in tasks if task.card is not None}
-            for card in range(len(devices.cards())) if -1 in cards else sorted(cards):
-                self._workers.append(Worker(card, self._inherited))
+            for card in range(self._pool.cards) if -1 in cards else sorted(cards):
+                self._workers.append(self._pool.start(card))
             self._start(min(wanted, sum(task.card is None for task in tasks)))
         while len(self._queue) or self._first:
+            if self._settings.cluster and len(self._queue):  # workers may have joined
+                self._start(min(self._pool.processes, len(named)) - len(self._workers))
             self._dispatch()
             for connection in wait([worker.connection for worker in self._workers], 0.2):
                 worker = next(w for w in self._workers if w.connection is connection)
@@ -65,14 +67,14 @@ class Dispatcher:
     def _start(self, workers: int) -> None:
         """Start a number of workers for the CPU."""
         for _ in range(workers):
-            self._workers.append(Worker(None, self._inherited))
+            self._workers.append(self._pool.start(None))
 
     def _dispatch(self) -> None:
         """Give jobs to idle workers, and an equal share of the threads to each busy one."""
         for worker in self._workers:
             if worker in self._first:
                 continue
-            taken = self._queue.take(worker.card, len(self._workers))
+            taken = self._queue.take(worker.card, len(self._workers), groups=not self._settings.cluster)
             if taken:
                 self._first[worker] = taken[0].index
                 worker.give([(task.index, task.job) for task in taken])
@@ -80,7 +82,7 @@ class Dispatcher:
         for worker in self._first:
             worker.use(max(1, self._cores // len(self._first)))
 
-    def _receive(self, worker: Worker) -> Iterator[Outcome]:
+    def _receive(self, worker: Worker | Seat) -> Iterator[Outcome]:
         """Handle a message of a worker (ready, progress, finished), or its closed connection."""
         try:
             kind, index, content = worker.connection.recv()
@@ -113,7 +115,7 @@ class Dispatcher:
         if outcome.kind == "OutputError":
             self._check_disk()
 
-    def _replace(self, worker: Worker) -> Iterator[Outcome]:
+    def _replace(self, worker: Worker | Seat) -> Iterator[Outcome]:
         """Replace a dead worker. The job that it was running is tried once more, with no other job beside it."""
         how, last = worker.post_mortem()
         self._workers.remove(worker)
@@ -138,7 +140,7 @@ class Dispatcher:
                 outcome = failed(victim.index, victim.name, victim.job, failure)
         self._queue.put_back(back)
         if len(self._queue):
-            self._workers.append(Worker(worker.card, self._inherited))
+            self._workers.append(self._pool.start(worker.card))
         if outcome is not None:
             yield outcome
 

@@ -6,15 +6,18 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gpuclust.app.batch.cluster import ClusterPool
 from gpuclust.app.batch.dispatch import Dispatcher
 from gpuclust.app.batch.folders import Folders
 from gpuclust.app.batch.inputs import Input, collect
 from gpuclust.app.batch.lock import locked
 from gpuclust.app.batch.log import Listener
 from gpuclust.app.batch.outcome import Outcome
+from gpuclust.app.batch.pool import LocalPool
 from gpuclust.app.batch.prepare import Settings, inputs_of
 from gpuclust.app.data.output import check_output_folder, discard_left_behind
 from gpuclust.app.options import NAMES
@@ -35,6 +38,7 @@ def iterate(
     reports: bool = True,
     overwrite: bool = False,
     listener: Listener | None = None,
+    client: Any = None,
     **defaults: Any,
 ) -> Iterator[Outcome]:
     """Yield the outcomes of a batch as data sets are finished; see `run` for the parameters.
@@ -52,7 +56,7 @@ def iterate(
     a done
     """
     listener = listener or Listener()
-    settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults)
+    settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults, client is not None)
     settings.check()
     given = [jobs] if isinstance(jobs, (str, os.PathLike, Mapping)) else list(jobs)
     named = collect(given, defaults, Path(out))
@@ -65,7 +69,10 @@ def iterate(
         discard_left_behind(folder)
         folders = Folders(folder, overwrite=overwrite, inputs=reads)
         folders.begin(name for name, _ in named)
-        dispatcher = Dispatcher(folder, settings, listener, folders, [lock])
+        pool: LocalPool | ClusterPool = LocalPool(workers, [lock]) if client is None else ClusterPool(client)
+        if isinstance(pool, ClusterPool) and memory_limit is None:
+            settings = replace(settings, memory_limit=pool.memory)
+        dispatcher = Dispatcher(folder, settings, listener, folders, pool)
         stack.callback(dispatcher.close)
         began = written = time.monotonic()
         finished = False
@@ -130,6 +137,10 @@ def run(
         whose folder holds such a file under the name of a result, and a summary.csv or index.html of another origin
         is an error before the batch begins. Results that were changed in folders made by a batch are computed again,
         and the changed files are renamed.
+    client : distributed.Client, optional
+        A Dask cluster whose workers do the data sets, one at a time each, on the threads that they were started with.
+        They need the same version of gpuclust, and the same paths for inputs and ``out``. The memory limit is then
+        that of a data set, by default six tenths of the smallest worker's; ``workers`` has no meaning.
     **options
         Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them: key
         (of .npz files), and

@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from multiprocessing import Pipe
 from typing import Any
 
+from gpuclust.algorithms import costs
 from gpuclust.app.job.job import Job
 from gpuclust.app.terminal import STOPPING
+from gpuclust.core import devices
 from gpuclust.errors import GpuclustError
 
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from gpuclust.app.batch.worker import main; main({descriptor})"
@@ -32,6 +34,27 @@ _LAST_WORDS = 2000
 
 class WorkerError(GpuclustError, RuntimeError):
     """Worker processes die before they are ready; the message has the end of their output."""
+
+
+class LocalPool:
+    """Worker processes on this machine.
+
+    Attributes
+    ----------
+    cards : int
+        Number of CUDA devices.
+    processes : int
+        Number of workers for the CPU.
+    """
+
+    def __init__(self, processes: int | None, inherited: Sequence[int]) -> None:
+        self.cards = len(devices.cards())
+        self.processes = processes or costs.threads()
+        self._inherited = inherited
+
+    def start(self, card: int | None) -> Worker:
+        """A new worker for a CUDA device, or for the CPU."""
+        return Worker(card, self._inherited)
 
 
 class Worker:

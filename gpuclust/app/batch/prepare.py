@@ -39,6 +39,7 @@ class Settings:
     reports: bool = True
     overwrite: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    cluster: bool = False
 
     def check(self) -> None:
         """Raise ``ValueError`` for an invalid option, `BackendUnavailable` for a device that cannot be used."""
@@ -48,13 +49,18 @@ class Settings:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
         if self.memory_limit is not None:
             parse_bytes(self.memory_limit)
-        lack = devices.missing() if Device(self.device).on_gpu else None
+        lack = devices.missing() if Device(self.device).on_gpu and not self.cluster else None
         if lack is not None:
             raise devices.unavailable(self.device, lack)
 
     @property
+    def limit_of_all(self) -> int:
+        """Bytes of memory that the running jobs together may use: workers of a cluster have each their own."""
+        return 2**62 if self.cluster else self.limit
+
+    @property
     def limit(self) -> int:
-        """Bytes of host memory that all jobs together may use."""
+        """Bytes of host memory that a job may use; all jobs together, except on a cluster."""
         if self.memory_limit is not None:
             return parse_bytes(self.memory_limit)
         workers = self.workers or costs.threads()
@@ -78,13 +84,14 @@ def prepare(
             job = entry.job(out / name, **machine)
             job.check()
             folders.check(name)
-            found = estimate(job, limit)
+            found = estimate(replace(job, device="cpu") if settings.cluster else job, limit)
             if found.refusal is not None:
                 raise found.refusal
         except Exception as error:
             refused.append((failed(index, name, job, Failure.of(error)), job))
         else:
-            tasks.append(Task(index, name, _placed(job, found, limit), found, _card(job, found)))
+            placed = replace(job, memory_limit=str(limit)) if settings.cluster else _placed(job, found, limit)
+            tasks.append(Task(index, name, placed, found, _card(job, found)))
     return tasks, refused
 
 

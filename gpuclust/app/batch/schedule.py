@@ -53,8 +53,8 @@ class Queue:
         """Whether any waiting task can run on this device."""
         return any(_runs_on(task, card) for task in self._waiting)
 
-    def take(self, card: int | None, workers: int) -> list[Task]:
-        """Take tasks for an idle worker: one, or a group of small ones; none if it has to wait.
+    def take(self, card: int | None, workers: int, groups: bool = True) -> list[Task]:
+        """Take tasks for an idle worker: one, or (with ``groups``) several small ones; none if it has to wait.
 
         A task that fits beside no other one runs alone, for which its plan was made.
         """
@@ -71,7 +71,7 @@ class Queue:
             return []
         first = self._waiting.pop(place)
         taken = [first]
-        if first.small:
+        if first.small and groups:
             share = -(-len(self._waiting) // (2 * workers))
             others = [
                 task

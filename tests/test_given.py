@@ -11,6 +11,7 @@ import gpuclust
 from gpuclust.core import methods
 from gpuclust.core.backend import select
 from gpuclust.core.sizes import SQUARE, stored_bytes
+from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix import components, prim, rounds, stored, tiles
 from gpuclust.linkage import compute
 
@@ -183,6 +184,16 @@ def test_the_new_matrix_never_overtakes_what_is_read(merged):
             assert (matrix._buffer.size == y.size) == (overwrite and merged >= 192)
         for ours, theirs in zip(*results, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_matrix_that_is_not_planned_must_fit(monkeypatch):
+    """Few first merges, and no room for the matrix that is stored since it cannot be written over what is given."""
+    y = np.abs(np.subtract.outer(*2 * [np.cumsum(1 + np.arange(N) * 1e-3)]))[np.triu_indices(N, 1)]
+    before = y.copy()
+    monkeypatch.setattr(stored, "available_memory", lambda: 8 * y.size // 2)
+    with pytest.raises(DoesNotFit):
+        compute(y, "average", device="cpu", overwrite=True, memory_limit=None)
+    np.testing.assert_array_equal(y, before)
 
 
 def test_progress_and_scans_of_single_linkage():

@@ -10,6 +10,7 @@ import numpy as np
 from gpuclust.core import methods
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import ranges
+from gpuclust.core.memory import available_memory
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.matrix import chain, fill, rounds, tiles
@@ -92,7 +93,10 @@ class Stored:
         source, given = self._matrix, self.condensed
         if given is not None:
             over = self.overwrite and rounds.fits_over(self.n, first.size)
-            self._buffer = given if over else np.empty(tiles.tiled_size(first.size), given.dtype)
+            size_of_new = tiles.tiled_size(first.size)
+            if self.overwrite and not over and size_of_new * given.itemsize > available_memory():
+                raise MemoryError("a matrix that the plan does not count")  # see `overwrite` of `gpuclust.linkage`
+            self._buffer = given if over else np.empty(size_of_new, given.dtype)
             source, self.condensed = given, None
         merges = rounds.Round.of(first, second, between, size, new_size, new_id)
         self._matrix, self.nearest, self.distance = rounds.merge_round(

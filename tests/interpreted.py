@@ -28,6 +28,7 @@ OWN = [
     ("gpuclust.kernels.cpu.clusters.greedy", "BLOCK", 8),  # a multiple of TILE
     ("gpuclust.kernels.cpu.clusters.summary_square", "BLOCK", 5),
     ("gpuclust.kernels.cpu.matrix.prim", "LANES", 4),
+    ("gpuclust.kernels.cpu.matrix.rounds", "BAND", 2),  # divides TILE
     ("gpuclust.kernels.cpu.matrix.square", "BLOCK", 3),
     ("gpuclust.kernels.cpu.matrix.square", "POINTS", 5),
     ("gpuclust.kernels.cpu.matrix.square_merges", "BLOCK", 3),

@@ -40,7 +40,7 @@ from gpuclust.kernels.cpu.matrix.tiles import (
     tiled_size,
 )
 
-#: Rows made at a time from condensed dissimilarities: a band of them stays in the second-level cache.
+#: Rows made at a time from condensed dissimilarities: a band of them stays in the second-level cache. Divides TILE.
 BAND = 8
 
 

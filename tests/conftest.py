@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import children
@@ -23,6 +24,8 @@ from gpuclust.plan import small_plan
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
+# For the benchmarks. Last, so that it is an installed gpuclust that is tested, if there is one.
+sys.path.append(str(Path(__file__).parents[1]))
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("GPUCLUST_COMPILE", "always")  # small jobs too, or the reference would be tested against itself
 # No deadline, no limit for making examples: on a loaded machine both are missed without a fault.

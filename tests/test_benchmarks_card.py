@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from conftest import EMULATED
 
-sys.path.append(str(Path(__file__).parents[1]))
 run, stages, report, costs, ceilings = (
     importlib.import_module(f"benchmarks.card.{name}") for name in ("run", "stages", "report", "costs", "ceilings")
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from rich.console import Console
 
 from gpuclust.core import devices
 
-sys.path.append(str(Path(__file__).parents[1]))
 gpu = importlib.import_module("benchmarks.gpu")
 
 

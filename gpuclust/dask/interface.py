@@ -110,8 +110,7 @@ def linkage(
     array([[0., 1., 1., 2.],
            [2., 3., 4., 3.]])
     """
-    if not isinstance(metric, str):
-        raise TypeError(f"metric must be the name of a metric, got {metric!r}: workers have no Python functions.")
+    _named(metric)
     arguments = metrics.given(p=p, w=w, V=V, VI=VI)
     client = usable(client)
     points = read(X, client, timeout)

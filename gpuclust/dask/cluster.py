@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ class Cluster:
         resolved = [argument.future if isinstance(argument, Share) else argument for argument in arguments]
         self.tasks += 1
         self.sent += _bytes_of(resolved)
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
+        with reaching(self.client), dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
             return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False)
 
 
@@ -179,7 +179,7 @@ class _Batch:
         """Answers that have come, after at most a second."""
         from distributed import TimeoutError, wait
 
-        with suppress(TimeoutError):
+        with reaching(self.cluster.client), suppress(TimeoutError):
             wait(list(self.running), timeout=POLL, return_when="FIRST_COMPLETED")
         over = [future for future in self.running if future.status != "pending"]
         good = [future for future in over if future.status == "finished"]
@@ -193,19 +193,21 @@ class _Batch:
             return []
         self.reached = time.monotonic()
         client = self.cluster.client
-        try:
-            answers = client.sync(
-                lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout
-            )
-        except TimeoutError:
-            raise ClusterFailed(f"An answer was not received within {self.cluster.timeout:g} s.") from None
+        with reaching(client):
+            try:
+                answers = client.sync(
+                    lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout
+                )
+            except TimeoutError:
+                raise ClusterFailed(f"An answer was not received within {self.cluster.timeout:g} s.") from None
         return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
 
     def _failed(self, future: Any) -> None:
         """Submit a task again that was given up since workers died; raise the error of any other."""
         from distributed.scheduler import KilledWorker
 
-        error = future.exception(timeout=self.cluster.timeout)
+        with reaching(self.cluster.client):
+            error = future.exception(timeout=self.cluster.timeout)
         if not isinstance(error, KilledWorker):
             raise error
         place = self.running.pop(future)
@@ -230,12 +232,31 @@ class _Batch:
 
 def thread_counts(client: Any, timeout: float) -> dict[str, int]:
     """Threads of each worker."""
-    from distributed import TimeoutError
+    with reaching(client):
+        return dict(client.sync(client.scheduler.ncores, workers=None, callback_timeout=timeout))
+
+
+@contextmanager
+def reaching(client: Any) -> Iterator[None]:
+    """Raise `ClusterFailed` for what Dask raises where a client has lost its scheduler.
+
+    By what it was doing, it cancels futures, closes connections, or refuses the call.
+    """
+    import asyncio
+
+    from distributed import CancelledError, TimeoutError
 
     try:
-        return dict(client.sync(client.scheduler.ncores, workers=None, callback_timeout=timeout))
-    except (TimeoutError, OSError):
-        raise ClusterFailed("The scheduler does not answer.") from None
+        yield
+    except ClusterFailed:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        lost = asyncio.CancelledError, CancelledError, TimeoutError, OSError
+        if not isinstance(error, lost) and client.status == "running":
+            raise
+        raise ClusterFailed(
+            f"The scheduler does not answer, or was restarted (the client is {client.status}; {type(error).__name__})."
+        ) from error
 
 
 def usable(client: Any) -> Any:

@@ -21,7 +21,7 @@ from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.dask import tasks
 from gpuclust.dask.backend import DaskBackend
 from gpuclust.dask.checkpoint import Checkpoint, digest
-from gpuclust.dask.cluster import Cluster, usable
+from gpuclust.dask.cluster import Cluster, reaching, usable
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
 from gpuclust.linkage import compute
@@ -240,7 +240,12 @@ def read(X: Any, client: Any, timeout: float) -> Any:
         )
     if not all(isfinite(size) for sizes in X.chunks for size in sizes):
         raise ValueError("X has chunks of unknown size: call X.compute_chunk_sizes() first.")
-    return client.compute(X).result(timeout=timeout)
+    from distributed import wait
+
+    with reaching(client):
+        future = client.compute(X)
+        wait(future, timeout=timeout)
+    return future.result()  # or the error of one of the user's tasks
 
 
 def sorted_items(arguments: dict[str, Any]) -> list[Any]:

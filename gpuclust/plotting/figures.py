@@ -163,7 +163,8 @@ def _explain_marks(ax: Axes) -> None:
     from matplotlib.lines import Line2D
 
     mark = Line2D([], [], linestyle="none", marker="o", color="0.6", alpha=0.4, markeredgewidth=0)
-    ax.legend([mark], ["merges within a contracted branch"], loc="upper right", frameon=False, fontsize="small")
+    text = ["merges within a contracted branch"]
+    ax.legend([mark], text, loc="upper right", fontsize="small", framealpha=0.9, edgecolor="none", borderpad=0.2)
 
 
 def plot_elbow(Z: npt.ArrayLike, last: int = 10, ax: Axes | None = None) -> Axes:

@@ -14,6 +14,7 @@ import accel_cases
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as hierarchy
+import scipy.spatial.distance
 import sklearn.cluster
 from accel_cases import X, Y, outcome
 from scipy.cluster.hierarchy import linkage as imported_before
@@ -121,6 +122,14 @@ def test_settings_are_checked() -> None:
     with pytest.raises(TypeError, match="ties"):
         accel.install(ties=3)  # type: ignore[arg-type]
     assert not patching._replaced
+
+
+@pytest.mark.parametrize("metric", ["dice", "rogerstanimoto", "russellrao", "sokalsneath", "yule"])
+def test_numbers_for_a_metric_of_booleans(metric: str) -> None:
+    """Whose formula may cancel to anything."""
+    accel.install(always=True)
+    scipy.spatial.distance.pdist(X, metric)
+    assert outcomes() == ["pdist: original (numbers for a metric of booleans)"]
 
 
 def test_small_input_is_left_to_the_original() -> None:

@@ -49,7 +49,8 @@ def check_metric(metric: Any, p: float | None, *sets: np.ndarray) -> None:
     found = metrics.simplest(metrics.named(metric), p)
     if found.name in OTHERS or (found.heavy and threads() < 4):
         raise Declined("this metric")
-    if found.boolean and found.name not in ("hamming", "jaccard") and any(X.dtype != np.bool_ for X in sets):
+    of_counts = found.boolean or found.signed  # as is a formula of counts for other numbers, which may cancel
+    if of_counts and found.name not in ("hamming", "jaccard") and any(X.dtype != np.bool_ for X in sets):
         raise Declined("numbers for a metric of booleans")
 
 

@@ -95,9 +95,10 @@ class RunSnippets(SphinxTransform):
         if "hide-code" in node["classes"]:
             node.parent.remove(node)
         if "fold-code" in node["classes"]:
-            code = "<details><summary>Code of this figure</summary>", "</details>"
-            begin, end = (nodes.raw("", text, format="html") for text in code)
-            node.replace_self([begin, node.deepcopy(), end])
+            parent, place = node.parent, node.parent.index(node)
+            parent.insert(place + 1, nodes.raw("", "</details>", format="html"))
+            begin = "<details><summary>Code of this figure</summary>"
+            parent.insert(place, nodes.raw("", begin, format="html"))
 
 
 def _shown(result: Result, with_text: bool) -> list[nodes.Node]:

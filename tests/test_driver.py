@@ -19,6 +19,9 @@ import pytest
 from conftest import EMULATED
 from cupy_signatures import SIGNATURES
 
+from gpuclust.core import cuda_driver
+from gpuclust.core import devices as devices_module
+
 HERE = Path(__file__).parent / "cuda_driver"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 pytestmark = [
@@ -142,3 +145,25 @@ def test_the_stand_in_for_cupy_takes_what_cupy_takes(name):
     exec(f"def ours{SIGNATURES[name]}: pass", scope)
     ours = inspect.signature(scope["ours"])  # type: ignore[arg-type]
     assert list(ours.parameters) == list(theirs.parameters)[: len(ours.parameters)]
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        ("import time; time.sleep(600)", cuda_driver.NO_ANSWER),
+        ("import os; os.abort()", cuda_driver.NO_ANSWER),
+        ("raise SystemExit(1)", 999),  # no Python can be started: asked in this process
+    ],
+)
+def test_a_driver_that_hangs_or_crashes(program, error, tmp_path, monkeypatch):
+    """Is asked by a child process only, with a deadline."""
+    child = tmp_path / "driver.py"
+    child.write_text(program)
+    monkeypatch.setattr(cuda_driver, "__file__", str(child))
+    monkeypatch.setattr(cuda_driver, "PATIENCE", 1 if "sleep" in program else 600)
+    monkeypatch.setattr(cuda_driver, "describe", lambda: {"error": 999, "devices": []})
+    assert cuda_driver.ask("describe")["error"] == error
+    monkeypatch.setattr(cuda_driver, "version", lambda: 13000)
+    _, devices, lack = devices_module._driver.__wrapped__(0)
+    assert not devices
+    assert ("does not answer" if error < 0 else "error 999") in str(lack)

@@ -18,6 +18,8 @@ from typing import Any
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 #: Seconds that a child process may take: a driver that has to load its kernel module needs some.
 PATIENCE = 60
+#: Error of a driver of which a child process hangs or dies.
+NO_ANSWER = -1
 #: Attributes of a device (cuda.h).
 CLOCK, MULTIPROCESSORS, MEMORY_CLOCK, BUS_WIDTH, MAJOR, MINOR = 13, 16, 36, 37, 75, 76
 ATTRIBUTES = (CLOCK, MULTIPROCESSORS, MEMORY_CLOCK, BUS_WIDTH, MAJOR, MINOR)
@@ -77,13 +79,20 @@ def free_memory(index: int) -> dict[str, Any]:
 
 
 def ask(question: str, *arguments: int) -> dict[str, Any]:
-    """Call a function of this module in a child process; in this one where no Python can be started."""
+    """Call a function of this module in a child process; in this one where no Python can be started.
+
+    A driver that does not answer, or of which the child dies, is not asked in this process.
+    """
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), question, *map(str, arguments)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
-        return dict(json.loads(done.stdout))
-    except (OSError, ValueError, subprocess.SubprocessError):
+        if done.returncode >= 0:
+            return dict(json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        pass
+    except (OSError, ValueError):
         return dict(globals()[question](*arguments))
+    return {"error": NO_ANSWER, "devices": [], "free": 0}
 
 
 def _number(function: Any, *arguments: Any, kind: Any = ctypes.c_int) -> int:

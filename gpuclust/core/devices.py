@@ -28,8 +28,9 @@ OUTPUTS = ("numpy", "cupy")
 #: Oldest compute capability that kernels are compiled for, and that of toolkits of CUDA 13.
 OLDEST, OLDEST_FOR_13 = (7, 0), (7, 5)
 
-#: Errors of cuInit (cuda.h).
+#: Errors of cuInit (cuda.h), and of asking.
 _ERRORS = {
+    cuda_driver.NO_ANSWER: "the NVIDIA driver crashes, or does not answer; nvidia-smi and dmesg may say more",
     3: "this process was forked from one that used CUDA already; start processes with 'spawn'",
     100: "the NVIDIA driver finds no device (CUDA_VISIBLE_DEVICES, or a container started without GPUs, may hide it)",
     803: "the NVIDIA driver's library and its kernel module are of different versions; restart, or update the driver",
@@ -288,7 +289,8 @@ def free_memory(index: int) -> int:
             raise BackendUnavailable(f"device='cuda:{index}' cannot be used ({_line(error)})") from error
     said = _said_of_memory(os.getpid(), index, int(time.monotonic() / _VALID))
     if said["error"]:
-        raise BackendUnavailable(f"device='cuda:{index}' cannot be used (error {said['error']} of the NVIDIA driver)")
+        why = _ERRORS.get(said["error"], f"error {said['error']} of the NVIDIA driver")
+        raise BackendUnavailable(f"device='cuda:{index}' cannot be used ({why})")
     return int(said["free"])
 
 

@@ -254,9 +254,8 @@ def reaching(client: Any) -> Iterator[None]:
         lost = asyncio.CancelledError, CancelledError, TimeoutError, OSError
         if not isinstance(error, lost) and client.status == "running":
             raise
-        raise ClusterFailed(
-            f"The scheduler does not answer, or was restarted (the client is {client.status}; {type(error).__name__})."
-        ) from error
+        how = f"{type(error).__name__}; the client is {client.status}"
+        raise ClusterFailed(f"The scheduler does not answer, or was restarted ({how}).") from error
 
 
 def usable(client: Any) -> Any:

@@ -6,9 +6,9 @@
 - Examples of docstrings (``>>>``) are checked as by doctest, one namespace for each object; figures are inserted.
 
 Blocks of class ``no-run``, and those of a page with the comment ``<!-- snippets: no-run -->``, are compiled only; of
-``hide-code`` only the results are shown, and the code of ``fold-code`` is shown on demand. Snippets run in a temporary
-folder that holds ``DATA``; a page written there is kept as _static/reports/NAME.html. A failing snippet is a warning,
-so with ``-W`` an error.
+``hide-code`` only the results are shown, and the code of ``fold-code`` is shown on demand. Snippets run in a
+temporary folder that holds ``DATA``; a page written there is kept as _static/reports/NAME.html. A failing snippet is
+a warning, so with ``-W`` an error.
 """
 
 from __future__ import annotations

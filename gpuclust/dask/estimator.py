@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpuclust.core.preparation import table_arguments
-from gpuclust.dask.cluster import usable
+from gpuclust.dask.connection import usable
 from gpuclust.dask.interface import linkage, read
 from gpuclust.estimator import AgglomerativeClustering as Local
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.table import AUTO
 from gpuclust.core import metrics
-from gpuclust.core.arguments import real_number
 from gpuclust.core.backend import Backend
 from gpuclust.core.names import MethodName, MetricName
 from gpuclust.core.preparation import table_arguments
@@ -21,7 +20,8 @@ from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.dask import tasks
 from gpuclust.dask.backend import DaskBackend
 from gpuclust.dask.checkpoint import Checkpoint, digest
-from gpuclust.dask.cluster import Cluster, reaching, usable
+from gpuclust.dask.cluster import Cluster
+from gpuclust.dask.connection import reaching, result, seconds, usable
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
 from gpuclust.linkage import compute
@@ -240,12 +240,9 @@ def read(X: Any, client: Any, timeout: float) -> Any:
         )
     if not all(isfinite(size) for sizes in X.chunks for size in sizes):
         raise ValueError("X has chunks of unknown size: call X.compute_chunk_sizes() first.")
-    from distributed import wait
-
     with reaching(client):
         future = client.compute(X)
-        wait(future, timeout=timeout)
-    return future.result()  # or the error of one of the user's tasks
+    return result(client, future, timeout)
 
 
 def sorted_items(arguments: dict[str, Any]) -> list[Any]:
@@ -259,9 +256,7 @@ def _named(metric: Any) -> None:
 
 
 def _backend(client: Any, timeout: Any, kept: Checkpoint, device: str) -> tuple[Cluster, Backend]:
-    timeout = real_number(timeout, "timeout")
-    if not timeout > 0:
-        raise ValueError(f"timeout must be positive, got {timeout}.")
+    timeout = seconds(timeout)
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
     cluster = Cluster(client, timeout, kept)

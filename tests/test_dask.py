@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ import gpuclust
 import gpuclust.dask as on_cluster
 from gpuclust.dask import interface
 from gpuclust.dask.cluster import Cluster
+from gpuclust.dask.reading import read
 from gpuclust.distance import nearest_neighbors
 from gpuclust.errors import DoesNotFit
 
@@ -87,32 +89,73 @@ def test_clusters_without_a_matrix(client, monkeypatch):
     same(on_cluster.linkage(X, "average", "cityblock", client=client, timeout=TIMEOUT, **options), expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_arguments_of_metrics(client, dtype):
+@pytest.mark.parametrize(
+    ("metric", "dtype", "options"),
+    [
+        ("minkowski", "float64", {"p": 3}),
+        ("cosine", "float32", {"w": np.arange(6.0)}),
+        ("seuclidean", "float64", {}),
+        ("jaccard", "float64", {}),
+    ],
+)
+def test_arguments_of_metrics(client, metric, dtype, options):
     X = data(1500, 6)
-    for metric, options in (("minkowski", {"p": 3}), ("cosine", {"w": np.arange(6.0)}), ("seuclidean", {})):
-        expected = gpuclust.linkage(X, "single", metric, dtype=dtype, device="cpu", **options)
-        same(
-            on_cluster.linkage(X, "single", metric, dtype=dtype, client=client, timeout=TIMEOUT, **options), expected
-        )
-    bits = X > 1
-    same(
-        on_cluster.linkage(bits, "single", "jaccard", client=client, timeout=TIMEOUT),
-        gpuclust.linkage(bits, "single", "jaccard", device="cpu"),
-    )
+    X = X > 1 if metric == "jaccard" else X
+    expected = gpuclust.linkage(X, "single", metric, dtype=dtype, device="cpu", **options)
+    same(on_cluster.linkage(X, "single", metric, dtype=dtype, client=client, timeout=TIMEOUT, **options), expected)
 
 
-def test_inputs(client, tmp_path):
+def test_inputs(client, tmp_path, monkeypatch):
     X = data(1500, 8)
     expected = gpuclust.linkage(X, "single", device="cpu")
     np.save(tmp_path / "X.npy", X)
     chunked = da.from_array(X, chunks=((0, 700, 0, 800), (8,)))  # with empty partitions
-    for given in (tmp_path / "X.npy", str(tmp_path / "X.npy"), chunked, chunked.rechunk((300, 3)), X.tolist()):
-        same(on_cluster.linkage(given, "single", client=client, timeout=TIMEOUT), expected)
+    given = [tmp_path / "X.npy", str(tmp_path / "X.npy"), f"file://{tmp_path}/X.npy", X.tolist()]
+    for points in (*given, chunked, chunked.rechunk((300, 3))):
+        same(on_cluster.linkage(points, "single", client=client, timeout=TIMEOUT), expected)
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         on_cluster.linkage(chunked[chunked[:, 0] > 0], client=client)
     with pytest.raises(ValueError, match="npy"):
         on_cluster.linkage("X.csv", client=client)
+    for name, package in (("X.zarr", "zarr"), ("X.parquet", "pyarrow")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(ImportError, match=f"needs {package}: pip install"):
+            on_cluster.linkage(name, client=client)
+
+
+def test_parquet(tmp_path):
+    """A file, and a folder of parts as Dask writes them, with the index of pandas left out."""
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    X = data(50, 3)
+    table = arrow.table({"a": X[:, 0], "b": X[:, 1].astype(np.float32), "c": X[:, 2].astype(int)})
+    (tmp_path / "X.parquet").mkdir()
+    parquet.write_table(table.append_column("__index_level_0__", arrow.array(range(50))), tmp_path / "whole.parquet")
+    for part, rows in (("part.0", table[:20]), ("part.1", table[20:])):
+        parquet.write_table(rows, tmp_path / "X.parquet" / f"{part}.parquet")
+    expected = np.column_stack((X[:, 0], X[:, 1].astype(np.float32), X[:, 2].astype(int)))
+    for path in (tmp_path / "whole.parquet", tmp_path / "X.parquet", f"file://{tmp_path}/X.parquet/"):
+        assert (read(path, None, 1) == expected).all()
+    parquet.write_table(arrow.table({"a": ["x", "y"]}), tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match="column 'a'"):
+        read(tmp_path / "text.parquet", None, 1)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_zarr(tmp_path, monkeypatch, real):
+    """An array, and a group, which is refused; by zarr itself where it is installed."""
+    X = data(50, 3)
+    if real:
+        zarr = pytest.importorskip("zarr")
+        group = zarr.open_group(str(tmp_path / "all.zarr"), mode="w")
+        group.create_array("X", shape=X.shape, dtype=X.dtype)[...] = X
+    else:
+        stored = {str(tmp_path / "all.zarr/X"): X, str(tmp_path / "all.zarr"): {"X": X}}
+        monkeypatch.setitem(sys.modules, "zarr", SimpleNamespace(open=lambda path, mode: stored[path]))
+    assert (read(tmp_path / "all.zarr" / "X", None, 1) == X).all()
+    with pytest.raises(ValueError, match=r"is a group: .* X\."):
+        read(tmp_path / "all.zarr", None, 1)
 
 
 @pytest.mark.sweep
@@ -129,13 +172,28 @@ def test_any_number_of_workers(workers):
                     same(on_cluster.linkage(X, method, metric, client=client, timeout=TIMEOUT), expected)
 
 
-def test_one_and_three_workers():
+def test_three_workers():
     X = data(2500, 60)
-    for workers in (1, 3):
-        with local_cluster(workers) as cluster, Client(cluster) as client:
-            for method in ("single", "ward"):
-                expected = gpuclust.linkage(X, method, device="cpu")
-                same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)
+    with local_cluster(3) as cluster, Client(cluster) as client:
+        for method in ("single", "ward"):
+            expected = gpuclust.linkage(X, method, device="cpu")
+            same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)
+
+
+def test_two_jobs_at_once(client):
+    X, found = data(2500, 60), {}
+
+    def run(method):
+        found[method] = on_cluster.linkage(X, method, client=client, timeout=TIMEOUT)
+
+    threads = [threading.Thread(target=run, args=(method,)) for method in ("single", "ward")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
+    for method, Z in found.items():
+        same(Z, gpuclust.linkage(X, method, device="cpu"))
 
 
 def test_nearest_neighbors_and_correlation(client):
@@ -231,7 +289,8 @@ def test_wrong_arguments(client, tmp_path):
         on_cluster.linkage(X, client=3)
     with pytest.raises(TypeError, match="name of a metric"):
         on_cluster.linkage(X, "single", lambda x, y: 1.0, client=client)
-    same(on_cluster.linkage(X, "ward"), gpuclust.linkage(X, "ward"))  # the current client
+    X = data(1500, 8)
+    same(on_cluster.linkage(X, "single"), gpuclust.linkage(X, "single", device="cpu"))  # the current client
 
 
 def test_without_a_client():

@@ -24,7 +24,7 @@ def small_tasks(monkeypatch):
     make_tasks_small(monkeypatch)
 
 
-@pytest.mark.parametrize("method", ["single", "ward", "average"])
+@pytest.mark.parametrize("method", ["single", "ward", pytest.param("average", marks=pytest.mark.sweep)])
 def test_workers_are_killed(method):
     """Also all of them at a time: the data are in the definitions of tasks."""
     X = data(3000, 60)
@@ -114,23 +114,6 @@ def wait_for_workers(client, number):
     until = time.monotonic() + TIMEOUT
     while len(client.nthreads()) != number and time.monotonic() < until:
         time.sleep(0.05)
-
-
-def test_two_jobs_at_once():
-    X, found = data(2500, 60), {}
-
-    def run(method):
-        found[method] = on_cluster.linkage(X, method, client=client, timeout=TIMEOUT)
-
-    threads = [threading.Thread(target=run, args=(method,)) for method in ("single", "ward")]
-    with local_cluster(2) as cluster, Client(cluster) as client:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(found) == 2
-    for method, Z in found.items():
-        same(Z, gpuclust.linkage(X, method, device="cpu"))
 
 
 def test_a_task_that_kills_workers():

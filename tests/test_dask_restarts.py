@@ -35,8 +35,7 @@ class Death(Exception):
     """Instead of the death of a client."""
 
 
-@pytest.mark.parametrize("method", ["single", "ward", "complete"])
-@pytest.mark.parametrize("where", ["file", "memory"])
+@pytest.mark.parametrize(("method", "where"), [("single", "file"), ("ward", "memory"), ("complete", "file")])
 def test_checkpoint(client, method, where, tmp_path, monkeypatch):
     """A job that died at some answer goes on from there, on the same or on another cluster."""
     monkeypatch.setattr("gpuclust.dask.checkpoint.EVERY", 0.0)

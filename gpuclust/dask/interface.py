@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from math import isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +19,8 @@ from gpuclust.dask import tasks
 from gpuclust.dask.backend import DaskBackend
 from gpuclust.dask.checkpoint import Checkpoint, digest
 from gpuclust.dask.cluster import Cluster
-from gpuclust.dask.connection import reaching, result, seconds, usable
+from gpuclust.dask.connection import seconds, usable
+from gpuclust.dask.reading import read
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
 from gpuclust.linkage import compute
@@ -56,8 +55,10 @@ def linkage(
 
     Parameters
     ----------
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
-        Points. They have to fit into the memory of the client and of every worker; see `gpuclust.dask.plan`.
+    X : array_like of shape (n, m), dask.array.Array, or path
+        Points. They have to fit into the memory of the client and of every worker; see `gpuclust.dask.plan`. A path,
+        or URL of fsspec, is that of a .npy file, of an array in a .zarr store (with zarr), or of a .parquet file or
+        folder of them (with pyarrow), all of whose columns are numbers. The client reads it.
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
         The linkage. The client computes centroid and median alone.
     metric : str
@@ -153,7 +154,7 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
+    X : array_like of shape (n, m), dask.array.Array, or path
     k : int
         Number of neighbours, from 1 to n - 1.
     metric : str
@@ -195,7 +196,7 @@ def cophenetic_correlation(
     ----------
     Z : array_like of shape (n - 1, 4)
         Linkage matrix.
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
+    X : array_like of shape (n, m), dask.array.Array, or path
         The points that it was made from.
     metric : str
         Any metric of `gpuclust.distance.pdist` by name.
@@ -224,25 +225,6 @@ def cophenetic_correlation(
     tree, rows = cophenetic.in_leaf_order(Z, read(X, client, timeout), metric)
     _, backend = _backend(client, timeout, Checkpoint(None), "cpu")
     return cophenetic.by_backend(backend, tree, rows, metric, **kwargs)
-
-
-def read(X: Any, client: Any, timeout: float) -> Any:
-    """The points of an array, a dask array or a .npy file, in the memory of the client (of a file, mapped)."""
-    if isinstance(X, (str, os.PathLike)):
-        if not str(X).endswith(".npy"):
-            raise ValueError(f"X: the path of a .npy file is needed, got {str(X)!r}.")
-        return np.load(X, mmap_mode="r", allow_pickle=False)
-    if type(X).__module__.partition(".")[0] != "dask":
-        return X
-    if not hasattr(X, "chunks"):
-        raise TypeError(
-            f"X: a dask array is needed, got {type(X).__name__}; X.to_dask_array(lengths=True) makes one."
-        )
-    if not all(isfinite(size) for sizes in X.chunks for size in sizes):
-        raise ValueError("X has chunks of unknown size: call X.compute_chunk_sizes() first.")
-    with reaching(client):
-        future = client.compute(X)
-    return result(client, future, timeout)
 
 
 def sorted_items(arguments: dict[str, Any]) -> list[Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from gpuclust.app.batch.pool import WorkerError
+from gpuclust.app.data.remote import is_url
 from gpuclust.app.job.job import Job
 from gpuclust.core.version import __version__
 from gpuclust.dask.connection import POLL, Watch, ask, reaching, result, thread_counts, usable
@@ -117,11 +118,12 @@ class Seat:
         """
         ((index, job),) = jobs
         self.jobs.append(index)
+        data = job.data if is_url(job.data) else os.path.abspath(job.data)
         with reaching(self._client):
             self._future = self._client.submit(
                 do_on_worker,
                 __version__,
-                replace(job, data=os.path.abspath(job.data), out=Path(os.path.abspath(job.out))),
+                replace(job, data=data, out=Path(os.path.abspath(job.out))),
                 key=f"gpuclust-data-set-{job.out.name}-{uuid4().hex}",
                 pure=False,
             )

@@ -19,19 +19,16 @@ import pytest
 from gpuclust import batch
 from gpuclust.app.batch.pool import WorkerError
 
-dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
+from dask_clusters import local_cluster, start_scheduler  # noqa: E402
 
 OPTIONS: dict[str, Any] = {"method": "average", "clusters": 3, "plots": "none", "reports": False}
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Three workers in processes of their own, which are started again when they die."""
-    # On a loaded machine a worker that died takes a while to come back.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": "900s"})
-    options = {"dashboard_address": ":0", "silence_logs": 50, "local_directory": str(tmp_path / "dask")}
-    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, **options) as found:
+    with local_cluster(3, local_directory=str(tmp_path_factory.mktemp("dask"))) as found:
         yield found
 
 
@@ -108,28 +105,35 @@ def test_workers_are_killed(count: int, n: int, every: float, most: int, cluster
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_the_client_is_killed_and_started_again(cluster: Any, tmp_path: Path) -> None:
-    data_sets(tmp_path / "in", 30)
-    command = [sys.executable, "-m", "gpuclust", "batch", "in", "--out", "out", "--scheduler"]
-    command += [
-        cluster.scheduler_address,
-        "--method",
-        "average",
-        "--clusters",
-        "3",
-        "--plots",
-        "none",
-        "--no-reports",
-    ]
-    first = children.start(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def command(address: str) -> list[str]:
+    options = ["--method", "average", "--clusters", "3", "--plots", "none", "--no-reports"]
+    return [sys.executable, "-m", "gpuclust", "batch", "in", "--out", "out", "--scheduler", address, *options]
+
+
+def wait_for_results(folder: Path, number: int, process: Any) -> None:
     until = time.monotonic() + children.PATIENCE
-    while len(list(tmp_path.glob("out/*/run.json"))) < 3 and first.poll() is None and time.monotonic() < until:
+    while len(list(folder.glob("out/*/run.json"))) < number and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
-    first.kill()
-    first.wait()
-    done = children.run(command, cwd=tmp_path)
+
+
+def test_the_scheduler_and_the_client_are_killed(cluster: Any, tmp_path: Path) -> None:
+    """One after the other; the same command, with another scheduler or the same one, goes on."""
+    data_sets(tmp_path / "in", 60)
+    with start_scheduler() as (scheduler, address):
+        first = children.start(command(address), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        wait_for_results(tmp_path, 3, first)
+        scheduler.kill()
+        _, said = first.communicate(timeout=children.PATIENCE)
+    assert first.returncode == 1, said
+    assert "error: The scheduler" in said, said
+    assert "Traceback" not in said
+    second = children.start(command(cluster.scheduler_address), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for_results(tmp_path, 6, second)
+    second.kill()
+    second.wait()
+    done = children.run(command(cluster.scheduler_address), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(tmp_path.glob("out/*/run.json"))) == 30
+    assert len(list(tmp_path.glob("out/*/run.json"))) == 60
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.endswith(".lock")][1:]
     here = batch.run(tmp_path / "in", tmp_path / "here", **OPTIONS)
     assert all(outcome.ok for outcome in here)
@@ -141,7 +145,7 @@ def test_what_is_refused(cluster: Any, tmp_path: Path, monkeypatch: pytest.Monke
     with distributed.Client(cluster) as client:
         (outcome,) = batch.run(paths, tmp_path / "out", client=client, memory_limit="1kB", **OPTIONS)
         assert outcome.kind == "DoesNotFit"
-        monkeypatch.setattr("gpuclust.core.version.__version__", "99")
+        monkeypatch.setattr("gpuclust.app.batch.cluster.__version__", "99")
         with pytest.raises(WorkerError, match="another version"):
             batch.run(paths, tmp_path / "out", client=client, **OPTIONS)
     done = children.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,19 +44,19 @@ def examined() -> dict[str, Any]:
 
 def examine(address: str) -> dict[str, Any]:
     """Facts about each worker, and what is wrong with it."""
-    from distributed import Client
+    from gpuclust.dask.connection import connect, reaching, result, workers_of
 
     ours = examined()
-    with Client(address, timeout=REACH, set_as_default=False) as client:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-        # Tasks rather than `Client.run`, which has no deadline; each is for one worker only.
-        futures = {
-            name: client.submit(examined, workers=[name], allow_other_workers=False, pure=False) for name in workers
-        }
-        found = {}
+    with connect(address, timeout=REACH) as client:
+        workers = workers_of(client)
+        # Tasks rather than `Client.run`, which blocks a worker; each is for one worker only.
+        options = {"allow_other_workers": False, "pure": False}
+        with reaching(client):
+            futures = {name: client.submit(examined, workers=[name], **options) for name in workers}
+        found, until = {}, time.monotonic() + DEADLINE
         for name, future in futures.items():
             try:
-                facts = future.result(timeout=DEADLINE)
+                facts = result(client, future, max(1.0, until - time.monotonic()))
                 wrong = [
                     f"{what} is {facts[what]}, here {ours[what]}"
                     for what in ("gpuclust",)
@@ -63,6 +64,8 @@ def examine(address: str) -> dict[str, Any]:
                 ]
                 wrong += [f"other bits: {job}" for job, bits in facts["bits"].items() if bits != ours["bits"][job]]
             except Exception as error:  # of a worker's environment: anything
+                if client.status != "running":
+                    raise
                 facts, wrong = {}, [f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"]
             found[name] = {
                 **facts,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +12,13 @@ from gpuclust.core.progress import passing
 from gpuclust.core.version import __version__
 from gpuclust.dask import tasks
 from gpuclust.dask.checkpoint import Checkpoint
+from gpuclust.dask.connection import Watch, reaching, thread_counts, usable, wait_for_one
 from gpuclust.errors import ClusterFailed
 
 #: Bytes of an array in the definition of one task.
 PIECE = 2**25
-#: Seconds between two looks at the state of the cluster.
-POLL = 1.0
 #: Times that a task is submitted again after Dask gave it up since workers died that ran it.
 RESUBMITTED = 3
-#: Seconds for which the scheduler may be out of reach.
-OUT_OF_REACH = 30.0
 
 
 class Cluster:
@@ -154,17 +149,17 @@ class _Batch:
         self.left = places
         self.running: dict[Any, int] = {}
         self.again = dict.fromkeys(places, 0)
-        self.heard = self.reached = time.monotonic()
+        self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
 
     def run(self, take: Callable[[int, Any], Any], report: Callable[[int], None]) -> None:
         """Submit all tasks and take their answers."""
-        window = max(16, 3 * sum(thread_counts(self.cluster.client, self.cluster.timeout).values()))
+        window = max(16, 3 * sum(thread_counts(self.cluster.client).values()))
         try:
             while self.left or self.running:
                 while self.left and len(self.running) < window:
                     self._submit(self.left.pop(0))
                 for place, answer in self._finished():
-                    self.heard = time.monotonic()
+                    self.watch.came()
                     self.cluster.received += _bytes_of(answer)
                     take(place, answer)
                 report(len(self.left) + len(self.running))
@@ -177,10 +172,8 @@ class _Batch:
 
     def _finished(self) -> Iterable[tuple[int, Any]]:
         """Answers that have come, after at most a second."""
-        from distributed import TimeoutError, wait
-
-        with reaching(self.cluster.client), suppress(TimeoutError):
-            wait(list(self.running), timeout=POLL, return_when="FIRST_COMPLETED")
+        client, timeout = self.cluster.client, self.cluster.timeout
+        wait_for_one(client, list(self.running))
         over = [future for future in self.running if future.status != "pending"]
         good = [future for future in over if future.status == "finished"]
         for future in over:
@@ -189,17 +182,15 @@ class _Batch:
             elif future.status != "finished":
                 raise ClusterFailed(f"Dask has {future.status} a task: the scheduler was restarted, or lost.")
         if not good:
-            self._check()
+            self.watch.check()
             return []
-        self.reached = time.monotonic()
-        client = self.cluster.client
-        with reaching(client):
-            try:
-                answers = client.sync(
-                    lambda: client.gather(good, asynchronous=True), callback_timeout=self.cluster.timeout
-                )
-            except TimeoutError:
-                raise ClusterFailed(f"An answer was not received within {self.cluster.timeout:g} s.") from None
+        try:
+            with reaching(client, good):
+                answers = client.sync(lambda: client.gather(good, asynchronous=True), callback_timeout=timeout)
+        except Exception:
+            if any(future.status == "error" for future in good):  # lost with its worker, done again, and failed
+                return []
+            raise
         return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
 
     def _failed(self, future: Any) -> None:
@@ -208,6 +199,8 @@ class _Batch:
 
         with reaching(self.cluster.client):
             error = future.exception(timeout=self.cluster.timeout)
+        if error is None:
+            raise ClusterFailed(f"Dask has {future.status} a task: the scheduler was restarted, or lost.")
         if not isinstance(error, KilledWorker):
             raise error
         place = self.running.pop(future)
@@ -217,65 +210,6 @@ class _Batch:
                 f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
             ) from error
         self._submit(place)
-
-    def _check(self) -> None:
-        """Raise `ClusterFailed` where nothing is to be expected any more."""
-        client, now = self.cluster.client, time.monotonic()
-        if client.status == "running":
-            self.reached = now
-        if client.status == "closed" or now - self.reached > OUT_OF_REACH:
-            raise ClusterFailed(f"The scheduler cannot be reached (the client is {client.status}).")
-        if now - self.heard > self.cluster.timeout:
-            workers = len(thread_counts(client, POLL * 5))
-            raise ClusterFailed(f"No task finished for {self.cluster.timeout:g} s, with {workers} workers.")
-
-
-def thread_counts(client: Any, timeout: float) -> dict[str, int]:
-    """Threads of each worker."""
-    with reaching(client):
-        return dict(client.sync(client.scheduler.ncores, workers=None, callback_timeout=timeout))
-
-
-@contextmanager
-def reaching(client: Any) -> Iterator[None]:
-    """Raise `ClusterFailed` for what Dask raises where a client has lost its scheduler.
-
-    By what it was doing, it cancels futures, closes connections, or refuses the call.
-    """
-    import asyncio
-
-    from distributed import CancelledError, TimeoutError
-
-    try:
-        yield
-    except ClusterFailed:
-        raise
-    except (Exception, asyncio.CancelledError) as error:
-        lost = asyncio.CancelledError, CancelledError, TimeoutError, OSError
-        if not isinstance(error, lost) and client.status == "running":
-            raise
-        how = f"{type(error).__name__}; the client is {client.status}"
-        raise ClusterFailed(f"The scheduler does not answer, or was restarted ({how}).") from error
-
-
-def usable(client: Any) -> Any:
-    """A running synchronous client: the one given, or the current one."""
-    try:
-        import distributed
-    except ModuleNotFoundError as error:
-        raise ImportError("gpuclust.dask needs Dask: pip install 'gpuclust[dask]'") from error
-    if client is None:
-        try:
-            client = distributed.get_client()
-        except ValueError:
-            raise ValueError("There is no Dask client: make a distributed.Client, or give client=.") from None
-    if not isinstance(client, distributed.Client):
-        raise TypeError(f"client must be a distributed.Client, got {client!r}.")
-    if client.asynchronous:
-        raise ValueError("client must not be asynchronous: call gpuclust.dask from a thread of its own.")
-    if client.status != "running":
-        raise ClusterFailed(f"The client is {client.status}.")
-    return client
 
 
 def _bytes_of(values: Iterable[Any]) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gpuclust.core.preparation import table_arguments
-from gpuclust.dask.cluster import usable
-from gpuclust.dask.interface import linkage, read
+from gpuclust.dask.connection import usable
+from gpuclust.dask.interface import linkage
+from gpuclust.dask.reading import read
 from gpuclust.estimator import AgglomerativeClustering as Local
 
 
@@ -80,7 +81,7 @@ class AgglomerativeClustering(Local):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features), dask.array.Array, or path of a .npy file
+        X : array_like of shape (n_samples, n_features), dask.array.Array, or path
         y : ignored
             For scikit-learn's signature.
 

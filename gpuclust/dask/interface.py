@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from math import isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.table import AUTO
 from gpuclust.core import metrics
-from gpuclust.core.arguments import real_number
 from gpuclust.core.backend import Backend
 from gpuclust.core.names import MethodName, MetricName
 from gpuclust.core.preparation import table_arguments
@@ -21,7 +18,9 @@ from gpuclust.core.real_arrays import real_array, to_host
 from gpuclust.dask import tasks
 from gpuclust.dask.backend import DaskBackend
 from gpuclust.dask.checkpoint import Checkpoint, digest
-from gpuclust.dask.cluster import Cluster, reaching, usable
+from gpuclust.dask.cluster import Cluster
+from gpuclust.dask.connection import seconds, usable
+from gpuclust.dask.reading import read
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
 from gpuclust.linkage import compute
@@ -56,8 +55,10 @@ def linkage(
 
     Parameters
     ----------
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
-        Points. They have to fit into the memory of the client and of every worker; see `gpuclust.dask.plan`.
+    X : array_like of shape (n, m), dask.array.Array, or path
+        Points. They have to fit into the memory of the client and of every worker; see `gpuclust.dask.plan`. A path,
+        or URL of fsspec, is that of a .npy file, of an array in a .zarr store (with zarr), or of a .parquet file or
+        folder of them (with pyarrow), all of whose columns are numbers. The client reads it.
     method : {"single", "complete", "average", "weighted", "ward", "centroid", "median"}
         The linkage. The client computes centroid and median alone.
     metric : str
@@ -153,7 +154,7 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
+    X : array_like of shape (n, m), dask.array.Array, or path
     k : int
         Number of neighbours, from 1 to n - 1.
     metric : str
@@ -195,7 +196,7 @@ def cophenetic_correlation(
     ----------
     Z : array_like of shape (n - 1, 4)
         Linkage matrix.
-    X : array_like of shape (n, m), dask.array.Array, or path of a .npy file
+    X : array_like of shape (n, m), dask.array.Array, or path
         The points that it was made from.
     metric : str
         Any metric of `gpuclust.distance.pdist` by name.
@@ -226,28 +227,6 @@ def cophenetic_correlation(
     return cophenetic.by_backend(backend, tree, rows, metric, **kwargs)
 
 
-def read(X: Any, client: Any, timeout: float) -> Any:
-    """The points of an array, a dask array or a .npy file, in the memory of the client (of a file, mapped)."""
-    if isinstance(X, (str, os.PathLike)):
-        if not str(X).endswith(".npy"):
-            raise ValueError(f"X: the path of a .npy file is needed, got {str(X)!r}.")
-        return np.load(X, mmap_mode="r", allow_pickle=False)
-    if type(X).__module__.partition(".")[0] != "dask":
-        return X
-    if not hasattr(X, "chunks"):
-        raise TypeError(
-            f"X: a dask array is needed, got {type(X).__name__}; X.to_dask_array(lengths=True) makes one."
-        )
-    if not all(isfinite(size) for sizes in X.chunks for size in sizes):
-        raise ValueError("X has chunks of unknown size: call X.compute_chunk_sizes() first.")
-    from distributed import wait
-
-    with reaching(client):
-        future = client.compute(X)
-        wait(future, timeout=timeout)
-    return future.result()  # or the error of one of the user's tasks
-
-
 def sorted_items(arguments: dict[str, Any]) -> list[Any]:
     """Names and values of arguments, arrays as arrays, for `digest`."""
     return [item for name in sorted(arguments) for item in (name, np.asarray(arguments[name]))]
@@ -259,9 +238,7 @@ def _named(metric: Any) -> None:
 
 
 def _backend(client: Any, timeout: Any, kept: Checkpoint, device: str) -> tuple[Cluster, Backend]:
-    timeout = real_number(timeout, "timeout")
-    if not timeout > 0:
-        raise ValueError(f"timeout must be positive, got {timeout}.")
+    timeout = seconds(timeout)
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
     cluster = Cluster(client, timeout, kept)

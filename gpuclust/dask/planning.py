@@ -16,7 +16,7 @@ from gpuclust.core.memory import format_bytes
 from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, NEIGHBOURS, WIDE
 from gpuclust.core.text import format_seconds
 from gpuclust.dask import searches
-from gpuclust.dask.cluster import usable
+from gpuclust.dask.connection import usable, workers_of
 from gpuclust.errors import DoesNotFit
 from gpuclust.plan import Plan, plan_for
 
@@ -138,11 +138,13 @@ def plan(
     ------
     ValueError, TypeError
         As for `gpuclust.plan`, and if there is no client.
+    ClusterFailed
+        If the scheduler does not answer.
     """
     if m is None:
         raise ValueError("m must be a number of features: condensed dissimilarities are not distributed.")
     local = plan_for(n, m, method, metric, dtype, "cpu", memory_limit, algorithm=algorithm)
-    found = usable(client).scheduler_info(n_workers=-1)["workers"].values()
+    found = workers_of(usable(client)).values()
     threads = sum(worker["nthreads"] for worker in found)
     limits = [worker["memory_limit"] or local.limit for worker in found]
     each = max((worker["nthreads"] for worker in found), default=1)

@@ -28,8 +28,8 @@ gpuclust batch --verify out/study
 
 Killed or stopped, the same command goes on where it was: what is complete for the same content and options is not
 done again. Where Ctrl-C is ignored (in the background of a script), stop it with kill PID. Exit codes: 0 all
-complete, 1 some data set failed (--verify: a file is not as it was written), 2 nothing could be begun, 130 stopped by
-Ctrl-C, 143 by kill."""
+complete, 1 some data set failed (--verify: a file is not as it was written) or the Dask cluster was lost, 2 nothing
+could be begun, 130 stopped by Ctrl-C, 143 by kill."""
 
 #: Time to write the summary after Ctrl-C.
 _UNWIND_SECONDS = 10.0
@@ -69,6 +69,15 @@ def batch(
             rich_help_panel="Machine",
         ),
     ] = None,
+    cluster_timeout: Annotated[
+        float,
+        typer.Option(
+            "--cluster-timeout",
+            metavar="SECONDS",
+            help="With --scheduler: end the batch if the cluster is without workers for this long.",
+            rich_help_panel="Machine",
+        ),
+    ] = 600.0,
     plots: Annotated[
         str,
         typer.Option(
@@ -127,6 +136,7 @@ def batch(
         from gpuclust.app.batch.entry import Entry
         from gpuclust.app.batch.log import listener_for
         from gpuclust.app.batch.prepare import Settings
+        from gpuclust.dask.connection import connect
 
         device = str(given.pop("device"))
         defaults = from_command_line(given)
@@ -139,7 +149,7 @@ def batch(
             allow_unwinding(_UNWIND_SECONDS)
             if not quiet:
                 say_how_to_stop()
-            client = None if scheduler is None else _client(scheduler)
+            client = None if scheduler is None else connect(scheduler)
             outcomes = sorted(
                 iterate(
                     inputs,
@@ -152,6 +162,7 @@ def batch(
                     overwrite=overwrite,
                     listener=listener,
                     client=client,
+                    timeout=cluster_timeout,
                     **defaults,
                 ),
                 key=lambda outcome: outcome.index,
@@ -161,20 +172,6 @@ def batch(
                 _print_errors(outcomes) if quiet else _print_summary(outcomes, out)
     if not well:
         raise typer.Exit(FAILED)
-
-
-def _client(scheduler: str) -> Any:
-    """A client of a Dask cluster."""
-    from gpuclust.errors import BackendUnavailable
-
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise BackendUnavailable(f"--scheduler needs Dask: pip install 'gpuclust[dask]' ({error})") from None
-    try:
-        return Client(scheduler)
-    except (OSError, ValueError) as error:
-        raise BackendUnavailable(f"--scheduler {scheduler}: cannot be reached: {error}") from None
 
 
 def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:

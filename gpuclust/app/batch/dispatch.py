@@ -56,8 +56,10 @@ class Dispatcher:
                 self._workers.append(self._pool.start(card))
             self._start(min(wanted, sum(task.card is None for task in tasks)))
         while len(self._queue) or self._first:
-            if self._settings.cluster and len(self._queue):  # workers may have joined
-                self._start(min(self._pool.processes, len(named)) - len(self._workers))
+            if isinstance(self._pool, ClusterPool):
+                self._pool.look()
+                if len(self._queue):  # workers may have joined
+                    self._start(min(self._pool.processes, len(named)) - len(self._workers))
             self._dispatch()
             for connection in wait([worker.connection for worker in self._workers], 0.2):
                 worker = next(w for w in self._workers if w.connection is connection)
@@ -172,6 +174,7 @@ class Dispatcher:
         self.disconnect()
         for worker in self._workers:
             worker.stop()
-            for index in worker.jobs:  # of one that had to be killed
-                discard_left_behind(self._tasks[index].job.out)
+            if isinstance(worker, Worker):
+                for index in worker.jobs:  # of one that had to be killed; a worker of a cluster may go on
+                    discard_left_behind(self._tasks[index].job.out)
         self._workers.clear()

@@ -22,6 +22,7 @@ from gpuclust.app.batch.prepare import Settings, inputs_of
 from gpuclust.app.data.output import check_output_folder, discard_left_behind
 from gpuclust.app.options import NAMES
 from gpuclust.core.text import documented
+from gpuclust.dask.connection import seconds
 
 #: Seconds between two updates of summary.csv and index.html.
 _SUMMARY_EVERY = 30.0
@@ -39,6 +40,7 @@ def iterate(
     overwrite: bool = False,
     listener: Listener | None = None,
     client: Any = None,
+    timeout: float = 600.0,
     **defaults: Any,
 ) -> Iterator[Outcome]:
     """Yield the outcomes of a batch as data sets are finished; see `run` for the parameters.
@@ -58,6 +60,7 @@ def iterate(
     listener = listener or Listener()
     settings = Settings(workers, memory_limit, device, plots, reports, overwrite, defaults, client is not None)
     settings.check()
+    timeout = seconds(timeout)
     given = [jobs] if isinstance(jobs, (str, os.PathLike, Mapping)) else list(jobs)
     named = collect(given, defaults, Path(out))
     reads = inputs_of(named, given)
@@ -69,7 +72,7 @@ def iterate(
         discard_left_behind(folder)
         folders = Folders(folder, overwrite=overwrite, inputs=reads)
         folders.begin(name for name, _ in named)
-        pool: LocalPool | ClusterPool = LocalPool(workers, [lock]) if client is None else ClusterPool(client)
+        pool: LocalPool | ClusterPool = LocalPool(workers, [lock]) if client is None else ClusterPool(client, timeout)
         if isinstance(pool, ClusterPool) and memory_limit is None:
             settings = replace(settings, memory_limit=pool.memory)
         dispatcher = Dispatcher(folder, settings, listener, folders, pool)
@@ -141,6 +144,8 @@ def run(
         A Dask cluster whose workers do the data sets, one at a time each, on the threads that they were started with.
         They need the same version of gpuclust, and the same paths for inputs and ``out``. The memory limit is then
         that of a data set, by default six tenths of the smallest worker's; ``workers`` has no meaning.
+    timeout : float
+        With ``client``: seconds for which the cluster may be without workers. There is no limit for a data set.
     **options
         Defaults for data sets that have none of their own, as `gpuclust batch --help` describes them: key
         (of .npz files), and
@@ -155,6 +160,8 @@ def run(
     ------
     ValueError
         An option or a manifest is at fault, or there is no data set.
+    ClusterFailed
+        The scheduler of ``client`` is lost, or its cluster has no workers. Complete results stay, as after any error.
     OutputError
         The output folder cannot be written, another batch is at work there, or its disk has become full.
 

@@ -14,6 +14,7 @@ from gpuclust.app.batch.lock import NAME as LOCK
 from gpuclust.app.batch.manifest import is_manifest, read_manifest
 from gpuclust.app.batch.summary import FILES
 from gpuclust.app.data.files import ENDINGS, split_key
+from gpuclust.app.data.remote import is_url, listed
 from gpuclust.app.data.text_file import uncompressed
 from gpuclust.core.text import displayed
 from gpuclust.errors import InputFileError
@@ -64,7 +65,8 @@ def collect(
         if os.path.isfile(text) and is_manifest(Path(text)):
             folder = os.path.dirname(text)
             for path, own in read_manifest(Path(text)):
-                entries += _entries(os.path.join(folder, os.path.expanduser(path)), own, common, out)
+                whole = path if is_url(path) else os.path.join(folder, os.path.expanduser(path))
+                entries += _entries(whole, own, common, out)
         else:
             entries += _entries(text, {}, common, out)
     if not entries:
@@ -74,7 +76,9 @@ def collect(
 
 def _entries(path: str, own: Mapping[str, Any], defaults: Mapping[str, Any], out: Path | None) -> list[Entry]:
     options = merged(defaults, own)
-    if os.path.isdir(path):
+    if is_url(path):
+        found = [(url, _stem(name, split_key(url)[1])) for url, name in listed(path)]
+    elif os.path.isdir(path):
         found = [(file, _stem(os.path.relpath(file, path), None)) for file in _below(path, out)]
         if not found:
             raise InputFileError(f"{path}: holds no data set (allowed: {', '.join(ENDINGS)})")

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from gpuclust.app.batch.outcome import DONE, FAILED, UNCHANGED, Failure, forget_error, write_error
 from gpuclust.app.data.output import discard_unfinished
 from gpuclust.app.data.ownership import OutputFolder, check_folder, tidy
+from gpuclust.app.data.remote import fetched
 from gpuclust.app.job.job import Job
 from gpuclust.app.job.record import Source, complete_record, identity, read_record
 from gpuclust.app.job.results import RESULTS
@@ -103,8 +104,10 @@ def do(job: Job, observer: Any = None) -> Attempt:
     """Do a job unless its result is there already; an error becomes a failure, never an exception."""
     start = time.perf_counter()
     forget_peak()
-    known = None
+    given, known = job.data, None
+    copies = contextlib.ExitStack()
     try:
+        job = replace(job, data=copies.enter_context(fetched(given)))
         check_folder(job.out)  # its options were checked when the batch was planned
         source = Source.of(job)
         known = identity(job, source)
@@ -125,6 +128,11 @@ def do(job: Job, observer: Any = None) -> Attempt:
         return Attempt(status, time.perf_counter() - start, record, said=said)
     except Exception as error:
         failure = Failure.of(error)
+        if job.data != given:
+            failure = replace(failure, message=failure.message.replace(job.data, given))
+            job = replace(job, data=given)
+    finally:
+        copies.close()
     with contextlib.suppress(OSError):
         earlier = read_record(job.out)
         if known is not None and earlier is not None and earlier["identity"] != known:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpuclust.app.data.remote import fetched
 from gpuclust.errors import InputFileError
 
 _PREFIX = "gpuclust-stdin-"
@@ -26,9 +27,10 @@ _KINDS = {
 
 @contextmanager
 def spooled(data: str) -> Iterator[str]:
-    """Yield a path to the data; of ``-``, that of a temporary file with the content of standard input."""
+    """Yield a path to the data; of ``-`` or a URL, that of a temporary file with the content."""
     if data != "-":
-        yield data
+        with fetched(data) as path:
+            yield path
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise InputFileError("-: standard input is a terminal; give a file, or a pipe: cat FILE | gpuclust run -")
@@ -36,11 +38,11 @@ def spooled(data: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         head = stream.read(8)
         ending = next((ending for mark, ending in _KINDS.items() if head.startswith(mark)), ".csv")
-        path = Path(folder) / f"stdin{ending}"
-        with open(path, "wb") as file:
+        spool = Path(folder) / f"stdin{ending}"
+        with open(spool, "wb") as file:
             file.write(head)
             shutil.copyfileobj(stream, file)
-        yield str(path)
+        yield str(spool)
 
 
 def shown(path: Path) -> str:

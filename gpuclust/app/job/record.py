@@ -19,6 +19,7 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
 from gpuclust.app.data.opening import open_regular, sha256_of, sha256_of_open
 from gpuclust.app.data.ownership import RECORD
+from gpuclust.app.data.remote import origin
 from gpuclust.app.data.sealed import hash_of, read_sealed
 from gpuclust.app.data.standard_input import shown
 from gpuclust.app.job.results import RESULTS
@@ -139,7 +140,7 @@ def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any
     """Describe the input."""
     values = data.values
     return {
-        "path": shown(data.path.resolve()),
+        "path": origin(given) or shown(data.path.resolve()),
         "key": split_key(given)[1],
         "kind": "points" if values.ndim == 2 else "condensed distances",
         "shape": list(values.shape),

@@ -24,6 +24,7 @@ from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import discard_left_behind, output_folder, staging
 from gpuclust.app.data.ownership import OutputFolder, exclusive, inodes
+from gpuclust.app.data.remote import origin
 from gpuclust.app.job.exports import EXPORTS, write_export
 from gpuclust.app.job.job import Job, check_fits, cut, load, scaled, warn_of_degrees, warn_of_scales
 from gpuclust.app.job.record import PACKAGES, Source, describe, identity, list_files, summary, version
@@ -161,7 +162,7 @@ def run(
             "identity": identity(job, source),
             "started": started.isoformat(timespec="seconds"),
             "input": describe(data, job.data, len(linkage.Z) + 1, source),
-            "parameters": {**asdict(job), "out": str(job.out)},
+            "parameters": {**asdict(job), "data": origin(job.data) or job.data, "out": str(job.out)},
             "device": linkage.plan.device,
             "algorithm": linkage.plan.algorithm,
             "reason": linkage.plan.reason,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
 from gpuclust.app.data.output import atomic_write
+from gpuclust.app.data.remote import origin
 from gpuclust.app.data.standard_input import shown
 from gpuclust.app.job.job import scaled
 from gpuclust.app.options import command_line
@@ -73,7 +74,7 @@ def to_scatter(job: Job, data: DataSet) -> tuple[NDArray[Any], View]:
 
 def command(job: Job) -> str:
     """The command that repeats this job."""
-    data = job.data if split_key(job.data)[1] else shown(Path(job.data).absolute())
+    data = origin(job.data) or (job.data if split_key(job.data)[1] else shown(Path(job.data).absolute()))
     parts = ["gpuclust", "run", data, *command_line(job), "--report", "--out", str(job.out)]
     return " ".join(map(_quoted, parts))
 
@@ -93,7 +94,12 @@ def program(job: Job) -> str:
         {name: value.tolist() if name == "w" else value for name, value in job.metric_arguments().items()}
     )
     lines = ["import gpuclust", "from gpuclust.app.data.files import read_points", ""]
-    lines.append(f"X = read_points({place!r}{_arguments(job.arguments_of('read_points'))}).values")
+    url = origin(job.data)
+    if url is not None:
+        lines.insert(2, "from gpuclust.app.data.remote import fetched")
+        lines.append(f"with fetched({url!r}) as path:")
+    read = f"read_points({'path' if url else repr(place)}{_arguments(job.arguments_of('read_points'))}).values"
+    lines.append(f"{'    ' if url else ''}X = {read}")
     if job.precomputed:
         lines.insert(2, "from gpuclust.distance import squareform")
         lines.append("y = X if X.ndim == 1 else squareform(X)")

@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -238,112 +239,129 @@ def compute(
     check_progress(progress)
     rule = methods.resolve(method)
     data, ends = observed(y, gaps=metrics.allows_gaps(metric))
-    condensed = data.ndim == 1
-    keep = True
-    name = "precomputed"
-    planned: str | metrics.Metric = name
-    packed, bits = metric_arguments.get("packed"), False
-    if condensed and packed is not None:
-        raise ValueError(f"packed is for points of bits, not for condensed dissimilarities, got packed={packed!r}.")
-    if not condensed:
-        found = metrics.resolve(metric, metric_arguments.get("p"))
-        name = found.name if isinstance(found, metrics.Metric) else getattr(found, "__name__", "callable")
-        check_euclidean(rule, name if metric_arguments.get("w") is None else f"{name} with w")
+    planned: str | metrics.Metric = "precomputed"
+    name, keep, bits, packed = "precomputed", True, False, metric_arguments.get("packed")
+    if data.ndim == 2:
+        planned, name, keep, bits = _resolved(rule, metric, data, metric_arguments)
         if packed is None:
             warn_of_square(data)
-        planned = found if isinstance(found, metrics.Metric) else name
-        if isinstance(found, metrics.Metric):
-            keep = metric_arguments.get("w") is None and (
-                isinstance(data, np.ndarray) or preparation.keeps_points(found, **metric_arguments)
-            )
-            bits = preparation.bits_form(found, data, **metric_arguments) is not None
-        else:  # a Python function: its dissimilarities are computed first
+        if not isinstance(planned, metrics.Metric):  # a Python function: its dissimilarities are computed first
             data, ends = observed(pdist(to_host(data), metric, device="cpu", **metric_arguments))
-            condensed = overwrite = True
-    n = count(data)
+            overwrite = True
+    elif packed is not None:
+        raise ValueError(f"packed is for points of bits, not for condensed dissimilarities, got packed={packed!r}.")
+    n, condensed = count(data), data.ndim == 1
     m = None if condensed else data.shape[1] if packed is None else packed
-    dtype = working_type(dtype)
-    working = np.dtype(dtype)
-    exponent, given = 0, data
+    dtype, exponent, copied = working_type(dtype), 0, 0
     if condensed:
-        lowest = None if ends is None else ends[0]
-        data = not_negative(data, lowest)
-        with devices.device_of(data):
-            exponent = _exponent(data, n, rule, working, None if data is not given else ends)
-    taken_as_it_is = data is given and exponent == 0 and data.dtype == working and data.flags.c_contiguous
-    copied = 0 if taken_as_it_is or not condensed else data.size * working.itemsize
+        valid = not_negative(data, None if ends is None else ends[0])
+        exponent, copied = _scaling(valid, n, rule, np.dtype(dtype), ends if valid is data else None, valid is data)
+        data = valid
     own = condensed and isinstance(data, np.ndarray) and (copied > 0 or (overwrite and data.flags.writeable))
-    overwrite = own and not optimal_ordering
-    job = plan_for(
-        n,
-        m,
-        method,
-        planned,
-        dtype,
-        device,
-        memory_limit,
-        algorithm=algorithm,
-        holder=holder(data),
-        copied=copied,
-        quick=True,
-        bits=bits,
-        overwrite=overwrite,
-    )
+    own = own and not optimal_ordering
+    asked, where = (n, m, method, planned, dtype, device, memory_limit), holder(data)
+    job = plan_for(*asked, algorithm=algorithm, holder=where, copied=copied, quick=True, bits=bits, overwrite=own)
     job.check()
     _log.info("%s", job)
     validated = time.perf_counter()
-
-    def merge(job: Plan) -> Merges:
-        few = 0 < (m or 0) <= BY_TREE
-        kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, keep, n > FUSED, few, bits)
-        algorithm = ALGORITHMS[job.algorithm]
-
-        def pairs() -> int:
-            return n * n if algorithm.reproduced(job.problem) else 0
-
-        limit = None if memory_limit is None else job.limit
-        with (
-            backend_for(job.device, kind, pairs, job.problem.terms, limit)
-            if backend is None
-            else nullcontext(backend) as chosen,
-            chosen.active(),
-            reporter(progress, n - 1) as report,
-        ):
-            here = place(data, chosen.name, keep)
-            options = job.most_clusters, report, exponent, job.matrix, overwrite
-            run = Run(job.problem, chosen, here, metric, metric_arguments, *options)
-            merges = run.unscaled(algorithm.run(run))
-            lowest = np.minimum.reduce(merges.heights)
-            if not -inf < lowest <= np.maximum.reduce(merges.heights) < inf:
-                raise overflow(job.dtype)
-            if lowest < 0:
-                raise ValueError(
-                    f"Dissimilarities of metric {name!r} are negative for these points, and no heights: the lowest "
-                    f"is {lowest}."
-                )
-            report(n - 1)
-        return merges
-
-    try:
-        job, merges = _with_fallbacks(job, merge, Device(device).automatic)
-    except NotFinite as error:
-        pair = None if condensed else _undefined_pair(data, name, working, metric_arguments)
-        if pair is None:
-            raise
-        raise NotFinite(f"{pair} {error}") from None
-    merged = time.perf_counter()
-    Z = assemble(merges)
+    given = _Input(data, metric, metric_arguments, name, keep, exponent, own)
+    merge = partial(_merges, given, backend, progress, memory_limit is not None)
+    job, merges = _with_fallbacks(job, merge, Device(device).automatic)
+    merged, Z = time.perf_counter(), assemble(merges)
     if optimal_ordering:
         Z = optimal_leaf_ordering(Z, to_host(data) if condensed else pdist(data, metric, **metric_arguments))
-    seconds = {
-        "validate": validated - started,
-        "merge": merged - validated,
-        "assemble": time.perf_counter() - merged,
-    }
+    seconds = {"validate": validated - started, "merge": merged - validated, "assemble": time.perf_counter() - merged}
     if _log.isEnabledFor(logging.INFO):
-        spent = ", ".join(f"{phase} {format_seconds(part)}" for phase, part in seconds.items())
-        _log.info("%s linkage of %s observations on %s: %s", job.method, f"{n:,}", job.device, spent)
+        _log_times(job, seconds)
     return Linkage(Z, job, merges.scans, seconds)
+
+
+def _log_times(job: Plan, seconds: dict[str, float]) -> None:
+    spent = ", ".join(f"{phase} {format_seconds(part)}" for phase, part in seconds.items())
+    _log.info("%s linkage of %s observations on %s: %s", job.method, f"{job.n:,}", job.device, spent)
+
+
+class _Input(NamedTuple):
+    """Validated observations, and how a backend takes them; see `Run`."""
+
+    data: Any
+    metric: Metric
+    arguments: dict[str, Any]
+    name: str  # of the metric
+    keep: bool  # whether points may stay on their device
+    exponent: int
+    overwrite: bool
+
+
+def _resolved(
+    rule: methods.Method, metric: Metric, data: Any, arguments: dict[str, Any]
+) -> tuple[str | metrics.Metric, str, bool, bool]:
+    """The metric of points for the plan, its name, whether they may stay on their device, and are packed bits."""
+    found = metrics.resolve(metric, arguments.get("p"))
+    weighted = arguments.get("w") is not None
+    name = found.name if isinstance(found, metrics.Metric) else str(getattr(found, "__name__", "callable"))
+    check_euclidean(rule, f"{name} with w" if weighted else name)
+    if not isinstance(found, metrics.Metric):
+        return name, name, True, False
+    keep = not weighted and (isinstance(data, np.ndarray) or preparation.keeps_points(found, **arguments))
+    return found, name, keep, preparation.bits_form(found, data, **arguments) is not None
+
+
+def _scaling(
+    data: Any, n: int, rule: methods.Method, working: np.dtype, ends: tuple[float, float] | None, given: bool
+) -> tuple[int, int]:
+    """The exponent by which condensed dissimilarities are scaled, and the bytes of their copy.
+
+    ``given``: they are those of the caller, who gets no copy if they are used as they are.
+    """
+    with devices.device_of(data):
+        exponent = _exponent(data, n, rule, working, ends)
+    if given and exponent == 0 and data.dtype == working and data.flags.c_contiguous:
+        return exponent, 0
+    return exponent, data.size * working.itemsize
+
+
+def _merges(given: _Input, backend: Backend | None, progress: Progress, limited: bool, job: Plan) -> Merges:
+    """The merges by the algorithm of a plan, with heights that are checked."""
+    problem, algorithm = job.problem, ALGORITHMS[job.algorithm]
+    n, few = job.n, 0 < (job.m or 0) <= BY_TREE
+    kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, given.keep, n > FUSED, few, job.bits)
+
+    def pairs() -> int:
+        return n * n if algorithm.reproduced(problem) else 0
+
+    limit = job.limit if limited else None
+    with (
+        backend_for(job.device, kind, pairs, problem.terms, limit)
+        if backend is None
+        else nullcontext(backend) as chosen,
+        chosen.active(),
+        reporter(progress, n - 1) as report,
+    ):
+        here = place(given.data, chosen.name, given.keep)
+        options = job.most_clusters, report, given.exponent, job.matrix, given.overwrite
+        run = Run(problem, chosen, here, given.metric, given.arguments, *options)
+        try:
+            merges = run.unscaled(algorithm.run(run))
+            _check_heights(merges.heights, given.name, job.dtype)
+        except NotFinite as error:
+            pair = None if problem.condensed else _undefined_pair(given, np.dtype(job.dtype))
+            if pair is None:
+                raise
+            raise NotFinite(f"{pair} {error}") from None
+        report(n - 1)
+    return merges
+
+
+def _check_heights(heights: np.ndarray, metric: str, dtype: str) -> None:
+    lowest = np.minimum.reduce(heights)
+    if not -inf < lowest <= np.maximum.reduce(heights) < inf:
+        raise overflow(dtype)
+    if lowest < 0:
+        raise ValueError(
+            f"Dissimilarities of metric {metric!r} are negative for these points, and no heights: the lowest is "
+            f"{lowest}."
+        )
 
 
 def _with_fallbacks(job: Plan, merge: Callable[[Plan], Merges], automatic: bool) -> tuple[Plan, Merges]:
@@ -398,12 +416,12 @@ def _exponent(
     return int(room.exponent(frames.Span(float(least), greatest)))
 
 
-def _undefined_pair(data: Any, metric: str, working: np.dtype, arguments: dict[str, Any]) -> str | None:
+def _undefined_pair(given: _Input, working: np.dtype) -> str | None:
     """Describe a pair of rows without a finite dissimilarity, searched among the first rows; None if not found."""
-    rows = to_host(data)
+    rows, metric = to_host(given.data), given.name
     step = max(1, _COMPARED // max(1, rows.size))
     for begin in range(0, min(len(rows), step * _SLABS), step):
-        found = cdist(rows[begin : begin + step], rows, metric, dtype=working.name, device="cpu", **arguments)
+        found = cdist(rows[begin : begin + step], rows, metric, dtype=working.name, device="cpu", **given.arguments)
         wrong = ~np.isfinite(found)
         np.fill_diagonal(wrong[:, begin:], False)
         if wrong.any():

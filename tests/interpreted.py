@@ -22,6 +22,7 @@ SMALL = [
     ("gpuclust.kernels.cpu.space.simd", "LANES", 4),
     ("gpuclust.kernels.cpu.space.simd", "TOGETHER", 2),
     ("gpuclust.kernels.cpu.space.simd", "ACROSS", 4),
+    ("gpuclust.kernels.cpu.space.simd", "LEAST", 4),
 ]
 #: The same, that only the module itself reads.
 OWN = [
@@ -32,7 +33,7 @@ OWN = [
     ("gpuclust.kernels.cpu.matrix.square", "BLOCK", 3),
     ("gpuclust.kernels.cpu.matrix.square", "POINTS", 5),
     ("gpuclust.kernels.cpu.matrix.square_merges", "BLOCK", 3),
-    ("gpuclust.kernels.cpu.matrix.square_merges", "LANES", 4),
+    ("gpuclust.kernels.cpu.matrix.square_merges", "STRIP", 8),
     ("gpuclust.kernels.cpu.points.knn", "BLOCK", 5),
     ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
     ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),
@@ -64,6 +65,7 @@ def install() -> None:
         products_at_most,
         products_at_most_either,
         sums_at_most,
+        least_sum,
         others,
         lowest_bit,
         bit_count,
@@ -100,6 +102,11 @@ def products_at_most_either(values, factors, start, limit, limits):  # type: ign
 
 def sums_at_most(values, terms, start, limit):  # type: ignore[no-untyped-def]
     return _bits(_lanes(values, start) + _lanes(terms, start) <= limit)
+
+
+def least_sum(values, terms, start, end):  # type: ignore[no-untyped-def]
+    assert 0 <= start <= end - 4 <= values.size - 4, "read past the ends of an array"
+    return np.fmin.reduce(values[start:end] + terms[start:end])
 
 
 def others(numbers, start, own):  # type: ignore[no-untyped-def]

@@ -75,7 +75,7 @@ LINKAGES = [
     ("centroid", "euclidean"),
 ]
 KINDS = ("gaussian", "clustered", "grid", "fine grid", "heap")
-ALGORITHM = {"average": "summaries", "weighted": "summaries"}
+ALGORITHM = {"average": "summaries", "weighted": "summaries", "ward": "summaries", "centroid": "generic"}
 
 
 @cache

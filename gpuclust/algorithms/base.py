@@ -15,7 +15,7 @@ from gpuclust.core import metrics, preparation
 from gpuclust.core.bits import words_of
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
-from gpuclust.core.sizes import SQUARE, square_bytes, stored_bytes
+from gpuclust.core.sizes import SQUARE, UPDATED, square_bytes, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import Backend, Square
@@ -80,6 +80,11 @@ class Problem:
     def pair_bytes(self) -> int:
         """Bytes of the condensed dissimilarities of all pairs."""
         return self.n * (self.n - 1) // 2 * self.width
+
+    @property
+    def updated(self) -> bool:
+        """Whether updates of a matrix of all observations take less time than dissimilarities from points."""
+        return self.n <= SQUARE and self.features >= UPDATED
 
     @property
     def input_bytes(self) -> int:
@@ -149,10 +154,12 @@ class Run:
     @cached_property
     def condensed(self) -> Any:
         """The condensed dissimilarities, scaled, contiguous and of the working type."""
+        data = self.data
+        if type(data) is np.ndarray and not self.exponent and data.dtype == self.problem.dtype:
+            return data if data.flags.c_contiguous else data.copy()
         from gpuclust.core import frames
         from gpuclust.core.devices import array_module
 
-        data = self.data
         if self.exponent:
             data = frames.scaled_copy(data, self.exponent, np.dtype(self.problem.dtype))
         return array_module(self.data).ascontiguousarray(data, dtype=self.problem.dtype)

@@ -71,7 +71,7 @@ class StoredGeneric(Algorithm):
         return not problem.method.reducible
 
     def rank(self, problem: Problem, device: Device) -> float:
-        return 0 if problem.features > NARROW else 2
+        return 0 if problem.features > NARROW or problem.updated else 2
 
     def reason(self, problem: Problem) -> str:
         if problem.condensed:
@@ -105,8 +105,7 @@ class StoredGeneric(Algorithm):
 
 def greedy(engine: State, n: int, report: Callable[[int], None]) -> Merges:
     """All merges, in greedy order, with squared heights. O(n²) time on most data, O(n³) at worst."""
-    pairs = np.empty((n - 1, 2), np.int64)
-    heights = np.empty(n - 1, engine.dtype)
+    pairs, heights = np.empty((n - 1, 2), np.int64), np.empty(n - 1, engine.dtype)
     scans = n
     done = 0
     while done < n - 1:
@@ -114,10 +113,13 @@ def greedy(engine: State, n: int, report: Callable[[int], None]) -> Merges:
         target = done + (live // 2 if live > TAIL else live - 1)
         while done < target:
             stop = min(target, done + max(1, STEP // (live * engine.width)))
-            pairs[done:stop], heights[done:stop], rows = engine.merge(n + done, stop - done)
+            made, at, rows = engine.merge(n + done, stop - done)
             if rows < 0:
                 raise overflow(engine.dtype)
             scans += rows
+            if stop - done == n - 1:
+                return Merges(made, at, scans, monotone=False)
+            pairs[done:stop], heights[done:stop] = made, at
             done = stop
             report(done)
         if done < n - 1:

@@ -85,18 +85,24 @@ class Stored(Algorithm):
 
 
 class StoredAllPairs(Stored):
-    """A matrix of all points, for expensive metrics: each distance is computed once."""
+    """A matrix of all points, for expensive metrics and few points: each distance is computed once."""
 
     name = "stored, all pairs"
 
     def applies(self, problem: Problem) -> bool:
-        expensive = not problem.condensed and problem.facts.heavy
-        return super().applies(problem) and problem.method.pairs is not None and expensive
+        points = super().applies(problem) and problem.method.pairs is not None and not problem.condensed
+        return points and (problem.facts.heavy or self.few(problem))
+
+    def few(self, problem: Problem) -> bool:
+        """Whether lists of neighbours, which `Stored` would begin with, take longer than the matrix."""
+        return problem.updated and problem.n > fused(problem.method.pairs) and not problem.facts.squared
 
     def rank(self, problem: Problem, device: Device) -> float:
         return 0
 
     def reason(self, problem: Problem) -> str:
+        if not problem.facts.heavy:
+            return "So few points that all distances are computed first, and stored: half a matrix."
         return (
             f"{problem.metric} distances are expensive (a logarithm or a power for each feature), "
             "so all are computed once and stored: half a matrix of all points."

@@ -39,8 +39,9 @@ class Summaries(Algorithm):
         return method.reducible and closed and not problem.condensed
 
     def rank(self, problem: Problem, device: Device) -> float:
-        few = not device.on_gpu or problem.features <= ON_GPU
-        return 1 if problem.method.geometric is not None or few else 2.5
+        if problem.method.geometric is not None:
+            return 2.5 if problem.updated else 1
+        return 1 if not device.on_gpu or problem.features <= ON_GPU else 2.5
 
     def reason(self, problem: Problem) -> str:
         parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"

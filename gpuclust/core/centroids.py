@@ -25,7 +25,10 @@ def without_offset(features: Any) -> Any:
     The other features are not far from the origin in terms of their spread, and stay.
     """
     array = array_module(features)
-    low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
+    if array is np:  # in half the time of the methods of an array, for a few points
+        low, high = (end.reduce(features, axis=1, keepdims=True) for end in (np.minimum, np.maximum))
+    else:
+        low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
     narrow = (low > 0) | (high < 0)
     if not narrow.any():
         return features.copy()

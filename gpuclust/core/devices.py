@@ -313,9 +313,12 @@ def array_module(array: Any) -> Any:
     return np if isinstance(array, np.ndarray) else import_module("cupy")
 
 
+_ON_HOST = nullcontext()
+
+
 def device_of(array: Any) -> AbstractContextManager[Any]:
     """Make the device of an array the current one."""
-    return nullcontext() if isinstance(array, np.ndarray) else array.device
+    return _ON_HOST if isinstance(array, np.ndarray) else array.device
 
 
 def check_output(output: str) -> None:

@@ -127,6 +127,9 @@ class Method:
     geometric: Callable[..., Any] | None = None
     scatter: Callable[..., Any] | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # see `gpuclust.core.points.Metric.__hash__`
+
 
 METHODS: dict[str, Method] = {
     method.name: method

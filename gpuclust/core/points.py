@@ -131,6 +131,9 @@ class Metric:
     words: bool = False
     formula: str = ""
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # of all fields it takes a microsecond, and kernels are looked up by metrics
+
     @property
     def accepts_weights(self) -> bool:
         return "w" in self.parameters

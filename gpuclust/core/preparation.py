@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from gpuclust.core import bits, blocks, metric_rows, metrics
 from gpuclust.core.devices import array_module, is_device_array
-from gpuclust.core.frames import Frame, coded, framed, row_room, times_power
+from gpuclust.core.frames import Frame, Span, coded, framed, room_for, row_room, times_power
 from gpuclust.core.points import (
     Array,
     Metric,
@@ -244,6 +246,10 @@ def _prepare(
     if work not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
     taken = metrics.named(metric)
+    if packed is None and len(sets) == 1 and not any(value is not None for value in values.values()):
+        few = _few(sets[0], metrics.simplest(taken, None), work, power)
+        if few is not None:
+            return [few]
     for name, value in values.items():
         if value is not None and name not in taken.parameters:
             raise TypeError(f"metric {taken.name!r} takes no parameter {name!r}.")
@@ -277,6 +283,30 @@ def _prepare(
         return ready(rows != 0 if asked.boolean else frame(rows), parameters)
 
     return [_laid_out(X, asked, work, rows_ready, exponent) for X in sets]
+
+
+def _few(X: Array, metric: Metric, work: np.dtype, power: int) -> Points | None:
+    """Points of a small job that only have to be transposed; None: they are others."""
+    if not (_plain(metric) and type(X) is np.ndarray and X.dtype == work == np.float64):
+        return None
+    n, m = X.shape
+    if not 0 < X.size <= blocks.NUMBERS:
+        return None
+    sizes = np.abs(X)
+    least, most = np.minimum.reduce(sizes, axis=None), np.maximum.reduce(sizes, axis=None)
+    room = room_for(2 if metric.squares else 1, work, n, m, power=power)
+    if not least > 0:
+        least = np.minimum.reduce(sizes, axis=None, where=sizes > 0, initial=inf)
+    if not (most < inf and room.exponent(Span(float(least), float(most))) == 0):
+        return None
+    return Points(metric, np.array(X.T, order="C"), np.zeros(n), None, np.float64(1))
+
+
+@cache
+def _plain(metric: Metric) -> bool:
+    """Whether float64 points are taken as they are, if their numbers are neither very small nor very large."""
+    special = metric.boolean or metric.equality or metric.by_feature or metric.bits or metric.wide_form
+    return not special and metric.degree is not None and metric.prepare is None and metric.summary is None
 
 
 def _of_words(X: Array, metric: Metric, work: np.dtype, packed: int | None) -> Points:

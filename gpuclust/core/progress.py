@@ -60,9 +60,16 @@ def compiling(now: bool) -> None:
         _here.compiling(now)
 
 
+def _nothing(done: int) -> None:
+    """Report nothing."""
+
+
+_SILENT = nullcontext(_nothing)
+
+
 def reporter(progress: Progress, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """The function that algorithms call, as often as they like, with the number of merges made; for ``with``."""
-    return nullcontext(_nothing) if progress is False else _reporting(progress, total)
+    return _SILENT if progress is False else _reporting(progress, total)
 
 
 @contextmanager
@@ -83,10 +90,6 @@ def _telling(report: _Report, call: Callable[[int, int], None]) -> Iterator[_Rep
         yield report
     finally:
         _here.tell, _here.compiling = before
-
-
-def _nothing(done: int) -> None:
-    """Report nothing."""
 
 
 class _Report:

@@ -27,6 +27,9 @@ LAST = 2048
 BY_TREE = 4
 #: Below this number of points screening by boxes does not pay.
 FEWEST = 1024
+#: Number of features from which on up to `SQUARE` points are merged by updates of a matrix, like condensed
+#: dissimilarities: computing those of unions from centroids takes longer. Measured on the CPU.
+UPDATED = 12
 #: Bytes of a number.
 _WIDTHS = {"float64": 8, "float32": 4}
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.

@@ -375,7 +375,7 @@ class CentroidGeneric(Generic):
         high = centroids.without_offset(points.features)
         scratch = np.empty(BLOCK, high.dtype)
         error, largest = np.zeros(points.n, high.dtype), np.zeros(1, high.dtype)
-        state = (high, np.zeros_like(high), error, largest, points.summary, points.p, scratch)
+        state = (high, np.zeros(high.shape, high.dtype), error, largest, points.summary, points.p, scratch)
         source = centroid_source(points.metric, scratch.dtype)
         super().__init__(points.n, scratch.dtype, source, state, method.counted)
 

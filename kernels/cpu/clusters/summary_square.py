@@ -158,7 +158,7 @@ class SummarySquare:
     def __init__(self, points: Points, method: Method) -> None:
         high = centroids.without_offset(points.features)
         n, dtype = points.n, high.dtype
-        self.own = high, np.zeros_like(high), np.zeros(n, dtype)
+        self.own = high, np.zeros(high.shape, dtype), np.zeros(n, dtype)
         self.size = np.ones(n, dtype)
         self.matrix = np.empty(square_shape(n), dtype)
         positive, finite = fill_kernel(method, dtype)(self.matrix, high, self.size)

@@ -22,9 +22,11 @@ from numba.extending import register_jitable
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
+from gpuclust.kernels.cpu.space import simd
+from gpuclust.kernels.cpu.space.simd import LEAST, least_sum
 
-#: Numbers of a row that are compared at a time, and rows whose columns are written at a time.
-LANES, BLOCK = 32, 16
+#: Rows whose columns are written at a time.
+BLOCK = 16
 #: Numbers of a row whose minimum is kept, so that only those are looked through for its place.
 STRIP = 256
 
@@ -63,42 +65,29 @@ class Source(NamedTuple):
 
 
 @uncounted
-def nearest_of(row, gone, ids, lanes):
+def nearest_of(row, gone, ids, least):
     """The least dissimilarity of a row and its place: of equal ones that of the smallest id; -1 if all are infinite.
 
-    ``gone`` is infinite where no cluster is, 0 elsewhere; ``lanes`` has room for the minima of all strips.
+    ``gone`` is infinite where no cluster is, 0 elsewhere; ``least`` has room for the minima of all strips.
     """
-    infinity = row.dtype.type(np.inf)
-    best = infinity
-    for first in range(0, row.size, STRIP):
-        end = min(first + STRIP, row.size)
-        whole = first + (end - first) // LANES * LANES
-        for k in range(LANES):
-            lanes[k] = infinity
-        for begin in range(first, whole, LANES):
-            values = row[begin : begin + LANES]
-            away = gone[begin : begin + LANES]
-            for k in range(LANES):
-                value = values[k] + away[k]
-                lanes[k] = value if value < lanes[k] else lanes[k]
-        for half in (LANES // 2, LANES // 4):
-            for k in range(half):
-                lanes[k] = lanes[k + half] if lanes[k + half] < lanes[k] else lanes[k]
-        least = infinity
-        for k in range(LANES // 4):
-            least = lanes[k] if lanes[k] < least else least
-        for k in range(whole, end):
+    best = infinity = row.dtype.type(np.inf)
+    if row.size >= LEAST:
+        for strip in range((row.size + STRIP - 1) // STRIP):
+            end = min((strip + 1) * STRIP, row.size)
+            least[strip] = least_sum(row, gone, min(strip * STRIP, end - LEAST), end)
+            best = least[strip] if least[strip] < best else best
+    else:
+        for k in range(row.size):
             value = row[k] + gone[k]
-            least = value if value < least else least
-        lanes[LANES + first // STRIP] = least
-        best = least if least < best else best
+            best = value if value < best else best
+        least[0] = best
     place = -1
     if best < infinity:
-        for first in range(0, row.size, STRIP):
-            if lanes[LANES + first // STRIP] > best:
+        for strip in range((row.size + STRIP - 1) // STRIP):
+            if least[strip] > best:
                 continue
-            for begin in range(first, min(first + STRIP, row.size), LANES):
-                values = row[begin : min(begin + LANES, row.size)]
+            for begin in range(strip * STRIP, min((strip + 1) * STRIP, row.size), LEAST):
+                values = row[begin : min(begin + LEAST, row.size)]
                 away = gone[begin : begin + values.size]
                 hits = 0
                 for k in range(values.size):
@@ -160,16 +149,16 @@ def updated(method: Method, dtype: np.dtype) -> Source:
 def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     """All merges of a reducible linkage."""
     unite, move, exact = source.unite, source.move, source.exact
-    stamp = jit.stamp(*source.modules)
+    stamp = jit.stamp(simd, *source.modules)
 
     @uncounted
     @named(source.name)
-    def search(matrix, state, x, width, lanes):
+    def search(matrix, state, x, width, least):
         """Find the nearest cluster of row x if it is not known; returns the rows searched, -1 if all are infinite."""
         ids, _, gone, nearest, nearest_id, distance = state
         if nearest[x] >= 0 and ids[nearest[x]] == nearest_id[x]:
             return 0
-        distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, lanes)
+        distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, least)
         if nearest[x] < 0 or not distance[x] > -np.inf:
             return -1
         nearest_id[x] = ids[nearest[x]]
@@ -204,26 +193,28 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     @uncounted
     @named(source.name)
     def compact(matrix, state, own, rows, place, width):
-        """Move the rows in use together; returns their number. The nearest cluster of each is known."""
+        """Move the rows in use together; returns their number."""
         ids, size, gone, nearest, nearest_id, distance = state
         count = 0
         for x in range(width):
             if ids[x] >= 0:
                 rows[count], place[x] = x, count
                 count += 1
+                if nearest[x] >= 0 and ids[nearest[x]] != nearest_id[x]:
+                    nearest[x] = -1
         for p in range(count):
             x = rows[p]
             source, target = matrix[x], matrix[p]
             for q in range(count):
                 target[q] = source[rows[q]]
             ids[p], size[p], gone[p], distance[p] = ids[x], size[x], 0, distance[x]
-            nearest[p], nearest_id[p] = place[nearest[x]], nearest_id[x]
+            nearest[p], nearest_id[p] = place[nearest[x]] if nearest[x] >= 0 else -1, nearest_id[x]
             move(own, p, x)
         return count
 
     @uncounted
     @named(source.name)
-    def chain(matrix, state, own, link, link_id, pair, next_id, width, lanes, pairs, heights):
+    def chain(matrix, state, own, link, link_id, pair, next_id, width, least, pairs, heights):
         """Merge by a new chain; returns the number of rows searched, -1 if every dissimilarity has overflowed."""
         ids, _, _, nearest, _, distance = state
         first, second = pair[0], pair[1]
@@ -238,11 +229,11 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                         start += 1
                     link[0], link_id[0], length = start, ids[start], 1
                 x = link[length - 1]
-                found = search(matrix, state, x, width, lanes)
+                found = search(matrix, state, x, width, least)
                 if found >= 0:
                     scans += found
                     y = nearest[x]
-                    found = search(matrix, state, y, width, lanes)
+                    found = search(matrix, state, y, width, least)
                 if found < 0:
                     return -1
                 scans += found
@@ -281,23 +272,23 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
         gone, distance = np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
         state = State(ids, size, gone, nearest, nearest_id, distance)
-        lanes, first, second = (
-            np.empty(LANES + n // STRIP + 1, matrix.dtype),
+        least, first, second = (
+            np.empty(n // STRIP + 1, matrix.dtype),
             np.empty(n + 1, np.int64),
             np.empty(n, np.int64),
         )
         pair = np.empty((2, 1), np.int64)
         width, live, scans, done = n, n, 0, 0
         while True:
-            for x in range(width):
-                if ids[x] >= 0:
-                    found = search(matrix, state, x, width, lanes)
-                    if found < 0:
-                        return -1
-                    scans += 1 if exact else found
             live = n - done
             if live * 4 <= width * 3:
                 width = compact(matrix, state, own, first, second, width)
+            for x in range(width):
+                if ids[x] >= 0:
+                    found = search(matrix, state, x, width, least)
+                    if found < 0:
+                        return -1
+                    scans += 1 if exact else found
             count = reciprocal(state, width, first, second) if live > tail else 0
             if count * share >= live and live > tail and scans + live <= round_scans * n + 4 * done:
                 for p in range(count):
@@ -313,7 +304,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 while done < target:
                     end = min(done + wanted, target)
                     out = pairs[done:end], heights[done:end]
-                    made = chain(matrix, state, own, first, second, pair, n + done, width, lanes, *out)
+                    made = chain(matrix, state, own, first, second, pair, n + done, width, least, *out)
                     if made < 0:
                         return -1
                     scans += made

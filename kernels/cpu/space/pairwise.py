@@ -170,7 +170,7 @@ def rows_a_piece(metric: Metric, m: int, n: int, most: int) -> int:
 
 _BLOCK = 512  # points whose distances to one point are computed together: 4 KiB of sums
 _ROWS = 64  # points a block of others is compared with while it is in cache
-_SMALL = 1 << 20  # features of pairs not worth a second thread, about 0.3 ms
+_SMALL = 1 << 22  # features of pairs not worth a second thread, about a millisecond: it may have to wait for a core
 _PIECE = 1 << 28  # features of pairs in one call, about 0.1 s
 
 

@@ -23,14 +23,16 @@ LANES = 64
 #: registers, 32 of 16 numbers with AVX-512 and 16 of 8 or 32 of 4 without.
 TOGETHER = 4
 ACROSS = 64 if binding.get_host_cpu_features().get("avx512f") else 16
+#: Numbers of which the least is kept in registers: four of 8 numbers with AVX-512.
+LEAST = 32
 #: Fast-math flags of sums whose error is bounded separately: fused operations are allowed.
 LOOSE = ("contract", "nsz")
 
 
-def _lanes(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
-    """The vector ``array[start : start + LANES]`` of a contiguous array."""
+def _lanes(context: Any, builder: Any, kind: Any, array: Any, start: Any, lanes: int = LANES) -> Any:
+    """The vector ``array[start : start + lanes]`` of a contiguous array."""
     data = context.make_array(kind)(context, builder, array).data
-    vector = ir.VectorType(context.get_value_type(kind.dtype), LANES)
+    vector = ir.VectorType(context.get_value_type(kind.dtype), lanes)
     place = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
     return builder.load(place, align=kind.dtype.bitwidth // 8)
 
@@ -82,6 +84,44 @@ def _sums_at_most(typing: Any, values: Any, terms: Any, start: Any, limit: Any) 
         return _compare(context, builder, builder.fadd(first, second), most)
 
     return _signature(values, limit), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _least_sum(typing: Any, values: Any, terms: Any, start: Any, end: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b, begin, stop = arguments
+        integer, kinds = begin.type, signature.args
+        number = context.get_value_type(values.dtype)
+        vector = ir.VectorType(number, LEAST)
+        least = cgutils.alloca_once_value(builder, ir.Constant(vector, [float("inf")] * LEAST))
+
+        def take(at: Any) -> None:
+            each, other = (
+                _lanes(context, builder, kind, array, at, LEAST)
+                for kind, array in zip(kinds[:2], (a, b), strict=True)
+            )
+            found, known = builder.fadd(each, other), builder.load(least)
+            builder.store(builder.select(builder.fcmp_ordered("<", found, known), found, known), least)
+
+        last = builder.sub(stop, integer(LEAST))
+        with cgutils.for_range_slice(builder, begin, last, integer(LEAST), integer) as (at, _):
+            take(at)
+        take(last)
+        found, lanes = builder.load(least), LEAST
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                builder.shuffle_vector(
+                    found,
+                    ir.Constant(found.type, ir.Undefined),
+                    ir.Constant(ir.VectorType(ir.IntType(32), lanes), [half * lanes + k for k in range(lanes)]),
+                )
+                for half in range(2)
+            ]
+            found = builder.select(builder.fcmp_ordered("<", *halves), *halves)
+        return builder.extract_element(found, ir.IntType(32)(0))
+
+    return values.dtype(values, terms, types.int64, types.int64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -242,6 +282,12 @@ def products_at_most_either(values, factors, start, limit, limits):
 def sums_at_most(values, terms, start, limit):
     """Bit k: ``values[start + k] + terms[start + k] <= limit``; see `products_at_most`."""
     return _sums_at_most(values, terms, start, limit)
+
+
+@uncounted
+def least_sum(values, terms, start, end):
+    """The least of ``values[k] + terms[k]``, start <= k < end, which are at least `LEAST`; NaN is never the least."""
+    return _least_sum(values, terms, start, end)
 
 
 @uncounted

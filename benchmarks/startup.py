@@ -98,10 +98,10 @@ def startup(console: Console) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as cache:
         add("ward n=20000, first call ever", seconds(CALL.format(method="ward", n=20_000), cache), 6)
     console.print(table)
-    return rows + small(console)
+    return rows
 
 
-def small(console: Console) -> list[dict[str, Any]]:
+def warm(console: Console) -> list[dict[str, Any]]:
     """Warm calls of small jobs, as multiples of SciPy's time."""
     table = Table("n", "input", "method", "seconds", "times SciPy's", "allowed", title="small jobs, warm")
     rows: list[dict[str, Any]] = []

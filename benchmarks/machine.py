@@ -32,7 +32,7 @@ THREADS = (
     "LOKY_MAX_CPU_COUNT",
 )
 #: Bytes of the array that is copied, and the side of the matrices that are multiplied.
-COPIED, SIDE, REPEATS = 2**28, 3000, 5
+COPIED, SIDE, REPEATS = 2**28, 2000, 3
 
 
 def facts(threads: int) -> dict[str, Any]:

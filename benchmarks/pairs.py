@@ -15,7 +15,7 @@ from benchmarks import data
 from benchmarks.cases import PRODUCT, Call, Case, all_pairs, heights, linkage
 
 #: Rows of a block of the product, and the number of observations that `quick` gives to other programs.
-BLOCK, FEW = 2048, 3000
+BLOCK, FEW = 2048, 2000
 
 
 def _product() -> Call:
@@ -72,13 +72,13 @@ def _bits(n: int, m: int) -> dict[str, float]:
 
 WIDE = (
     wide("average", "cosine", data.spheres, 20_000, 768, _asked(15, 6)),
-    wide("average", "cosine", data.scattered, 20_000, 768),
+    wide("average", "cosine", data.scattered, 20_000, 768, quick=False),
     wide("average", "cosine", data.copied_spheres, 20_000, 768),
     wide("average", "cosine", data.spheres, 100_000, 768, {PRODUCT: 1 / 6}, quick=False),
     wide("complete", "cosine", data.spheres, 20_000, 768, _asked(8)),
     wide("single", "cosine", data.spheres, 20_000, 768, _asked(15)),
     wide("ward", "euclidean", data.spheres, 10_000, 768, _asked(80)),
-    wide("average", "euclidean", data.gaussian, 20_000, 64, _asked(12), work=all_pairs, few={}),
+    wide("average", "euclidean", data.gaussian, 20_000, 64, _asked(12), work=all_pairs, few={"fastcluster": 10_000}),
     wide(
         "complete", "euclidean", data.gaussian, 20_000, 128, _asked(10), work=all_pairs, few={"fastcluster": 10_000}
     ),

@@ -24,6 +24,8 @@ KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
     make.__name__: make for make in (uniform, clustered, duplicated, heap, collinear, cauchy, geographic, equal, grid)
 }
 
+#: Those of `quick`.
+SHAPES = (uniform, clustered, cauchy, geographic)
 #: Distributions without equal distances, except those of equal points.
 UNTIED = (uniform, clustered, duplicated, heap, collinear, cauchy)
 
@@ -57,10 +59,10 @@ def single(make: Callable[[int, int], np.ndarray], n: int, m: int, asked: float 
     peers = {name: linkage(name, "single") for name in ("gpuclust", "quitefastmst")}
     if make in (duplicated, heap, equal, grid):
         peers["quitefastmst"] = _quitefastmst_of_distinct
-    elif make is gaussian:
+    elif make is gaussian and n < 1_000_000:
         peers |= {"genieclust": genieclust} | ({"fast_hdbscan": fast_hdbscan} if m <= EXACT else {})
     wanted = {} if asked is None else {"quitefastmst": asked}
-    return _case("single", make, n, m, peers, asked=wanted, quick=n <= 100_000 or make in (gaussian, uniform))
+    return _case("single", make, n, m, peers, asked=wanted, quick=make in (gaussian, uniform))
 
 
 def stored(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
@@ -69,7 +71,7 @@ def stored(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) 
     For points with no ties but those at zero: with others the heights are not unique.
     """
     peers = {"gpuclust": linkage("gpuclust", method), "gpuclust.stored": lambda: _stored(method)}
-    return _case(method, make, n, m, peers, quick=make is uniform, rtol=1e-12)
+    return _case(method, make, n, m, peers, quick=make is uniform and method == "complete", rtol=1e-12)
 
 
 def _sum_of_squares() -> Call:
@@ -81,14 +83,16 @@ def ward(make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
     """Return a case of Ward's linkage; heights are compared with fastcluster's where that takes minutes at most."""
     if n > 100_000 or make not in (uniform, gaussian):
         peers = {"gpuclust": linkage("gpuclust", "ward"), NO_PROGRAM: _sum_of_squares}
-        return _case("ward", make, n, m, peers, digest=lambda Z: np.square(Z[:, 2]).sum(keepdims=True))
+        return _case(
+            "ward", make, n, m, peers, digest=lambda Z: np.square(Z[:, 2]).sum(keepdims=True), quick=make in SHAPES
+        )
     return beside_linkage_vector("ward", make, n, m)
 
 
 def beside_linkage_vector(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int) -> Case:
     """Return a case whose heights are compared with fastcluster's."""
     peers = {name: linkage(name, method) for name in ("gpuclust", "fastcluster.linkage_vector")}
-    return _case(method, make, n, m, peers, few=FEW, quick=make in (uniform, gaussian))
+    return _case(method, make, n, m, peers, few=FEW, quick=n > 30_000)
 
 
 def _case(method: str, make: Callable[[int, int], np.ndarray], n: int, m: int, peers: Any, **given: Any) -> Case:

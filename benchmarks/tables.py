@@ -78,6 +78,18 @@ def timed(row: dict[str, Any] | None) -> str:
     return text if row["peer"] == "gpuclust" else f"{text} ({times(row['ratio'])})"
 
 
+def row_points(method: str, peer: str) -> list[list[float]]:
+    """For a curve: numbers of points, seconds, and how far those of the repeats go below and above."""
+    found = [by[peer] for case, by in cases("sizes").items() if case.split()[0] == method]
+    found.append(cases("linkage")[f"linkage {method}"][peer])
+    ranges = [(row.get("least", row["seconds"]), row.get("most", row["seconds"])) for row in found]
+    points = [
+        (row["n"], row["seconds"], row["seconds"] - least, most - row["seconds"])
+        for row, (least, most) in zip(found, ranges, strict=True)
+    ]
+    return [list(column) for column in zip(*sorted(points), strict=True)]
+
+
 def sized(case: str) -> str:
     """Name of a case, with commas in its numbers."""
     return re.sub(r"\d{4,}", lambda match: f"{int(match[0]):,}", case)

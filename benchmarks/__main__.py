@@ -1,4 +1,4 @@
-"""``python -m benchmarks [GROUP ...] [--n N] [--peers A,B] [--threads T]``: check, then time, and print ratios."""
+"""``python -m benchmarks quick|full|GROUP ...``: check results, time, and write benchmarks/results/GROUP.json."""
 
 from __future__ import annotations
 
@@ -6,108 +6,195 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import CASES, Case
+from benchmarks import machine, scale
+from benchmarks.cases import NO_PROGRAM, PRODUCT, Case
 from benchmarks.gpu import gpu
 from benchmarks.million import million
-from benchmarks.scale import CASES as SCALE
-from benchmarks.scale import compare
-from benchmarks.startup import startup
+from benchmarks.startup import startup, warm
+from benchmarks.worker import CASES
+from gpuclust.core.progress import console as stdout
 from gpuclust.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("small", "distance", "hierarchy", "linkage", "startup", "million", "scale")
-#: Groups that run only on request: they need a CUDA device.
-ON_REQUEST = ("gpu",)
+#: Groups that are no list of cases: they return rows of their own.
+OTHERS: dict[str, Callable[[Console], list[dict[str, Any]]]] = {
+    "startup": startup,
+    "warm": warm,
+    "million": million,
+    "gpu": gpu,
+}
+QUICK = ("linkage", "small", "distance", "hierarchy", "sizes", "data", "wide", "given", "scale", "startup")
+FULL = (*QUICK, "warm", "million")
+#: Seconds of calls after which a program is not called again, and how many times that gpuclust gets: see worker.py.
+BUDGET, OURS = {"quick": 1.0, "full": 20.0}, 5
+#: Tolerances relative to the largest height of peers that compute in float32.
+SINGLE_PRECISION = {"fast_hdbscan": 1e-6}
+PACKAGES = {NO_PROGRAM: "numpy", PRODUCT: "numpy"}
 
 
-def measure(case: Case, peer: str, n: int, folder: Path) -> dict[str, Any]:
+def measure(case: Case, peer: str, n: int, budget: float, folder: Path) -> dict[str, Any]:
+    """Run a peer in a process of its own."""
     digest = folder / f"{peer}.npy"
-    command = [sys.executable, "-m", "benchmarks.worker", case.name, peer, str(n), str(case.m), str(digest)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.worker",
+        case.name,
+        peer,
+        str(n),
+        str(case.m),
+        str(budget),
+        str(digest),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{case.name}: {peer} failed\n{done.stderr}")
-    return {**json.loads(done.stdout.splitlines()[-1]), "digest": np.load(digest)}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"n": n, "digest": None if peer == PRODUCT else np.load(digest)}
 
 
 def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
-    """Return the largest relative difference from SciPy's result; stop the run if it exceeds the tolerance."""
+    """Return the largest relative difference from SciPy's result, or the first; stop if it exceeds the tolerance."""
+    results = {peer: result for peer, result in results.items() if result["digest"] is not None}
+    if case.tied:  # each was verified by itself
+        return 0.0
     reference = "scipy" if "scipy" in results else next(iter(results))
     expected = results[reference]["digest"]
     worst = 0.0
     for peer, result in results.items():
         if peer == reference:
             continue
+        loose = SINGLE_PRECISION.get(peer, 0.0)
         difference = np.abs(result["digest"] - expected)
-        relative = float(np.max(difference / np.maximum(np.abs(expected), 1e-300), initial=0.0, where=difference > 0))
-        worst = max(worst, relative)
+        excess = np.maximum(difference - case.atol - loose * np.abs(expected).max(initial=0.0), 0.0)
+        relative = float(np.max(excess / np.maximum(np.abs(expected), 1e-300), initial=0.0))
         if not relative <= case.rtol:
             raise SystemExit(
                 f"{case.name}: {peer} differs from {reference} by {relative:.2e}, allowed {case.rtol:.0e}"
             )
+        worst = max(worst, relative)
     return worst
 
 
-def _package(peer: str) -> str:
-    """ "fastcluster" of "fastcluster.linkage_vector"; "numpy" of "numpy, sum of squares"."""
-    return peer.partition(",")[0].partition(".")[0]
+def installed(peer: str) -> bool:
+    """Whether the package of a peer is there: that of "fastcluster.linkage_vector" is fastcluster."""
+    package = PACKAGES.get(peer, peer).partition(",")[0].partition(".")[0]
+    return importlib.util.find_spec(package) is not None
 
 
-def run(cases: list[Case], size: int | None, peers: set[str] | None, console: Console) -> list[dict[str, Any]]:
+def rows_of(case: Case, n: int, peers: list[str], quick: bool, rates: dict[str, float]) -> list[dict[str, Any]]:
+    """Check a case and measure it: a row for each peer."""
+    sizes = {peer: min(n, case.few.get(peer, n)) if quick else n for peer in peers}
+    found: dict[str, dict[str, Any]] = {}
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sorted({*sizes.values(), n}):  # smaller ones first: they check a result
+            group = ["gpuclust", *(peer for peer in peers if sizes[peer] == size and peer != "gpuclust")]
+            results = {}
+            for peer in group:
+                whole = sizes[peer] == size  # a smaller result of ours only checks others
+                budget = BUDGET["quick" if quick else "full"] * (OURS if peer == "gpuclust" else 1) if whole else 0.0
+                results[peer] = measure(case, peer, size, budget, Path(folder))
+            worst = max(worst, check(case, results))
+            found |= results
+    bound = machine.bound(case.work(n, case.m), rates)
+    rows = []
+    for peer in peers:
+        result = found[peer]
+        growth = (n / result["n"]) ** 2
+        seconds = [each * growth for each in result["seconds"]]
+        row = {"case": case.name, "n": n, "m": case.m, "peer": peer, "seconds": median(seconds)}
+        row |= {"least": min(seconds), "most": max(seconds), "repeats": len(seconds), "measured_n": result["n"]}
+        row |= {"asked": case.asked.get(peer), "memory": result["memory"] if growth == 1 else None}
+        row |= {"input": result["input"], "bound": bound or None, "searched": result["searched"], "difference": worst}
+        rows.append(row)
+    for row in rows:
+        row["ratio"] = row["seconds"] / rows[0]["seconds"]
+    return rows
+
+
+def shown(case: Case, rows: list[dict[str, Any]]) -> Table:
+    """Table of a case."""
+    ours = rows[0]
+    lines = Table(
+        "peer", "seconds", "from - to", "times gpuclust", "asked", "times the bound", "memory", title=ours["case"]
+    )
+    for row in rows:
+        asked, bound = row["asked"], row["bound"]
+        lines.add_row(
+            row["peer"],
+            f"{row['seconds']:.4g}" + ("" if row["measured_n"] == row["n"] else f" (from n={row['measured_n']:,})"),
+            f"{row['least']:.3g} - {row['most']:.3g}" if row["repeats"] > 1 else "once",
+            f"{row['ratio']:.2f}",
+            "" if asked is None else f"{asked:.3g} {'met' if row['ratio'] >= asked else 'MISSED'}",
+            "" if bound is None else f"{row['seconds'] / bound:.3g}",
+            "" if row["memory"] is None else format_bytes(row["memory"]),
+        )
+    caption = f"n={ours['n']:,}, largest relative difference {ours['difference']:.1e}"
+    if ours["searched"]:
+        searched, candidates, differences, early, computed = ours["searched"]
+        caption += f"; {candidates / searched:.1f} candidates and {computed / searched:.1f} computed a row; of "
+        caption += f"{searched:,} rows {differences:,} by differences, {early:,} computed early"
+    absent = [peer for peer in case.peers if not installed(peer)]
+    lines.caption = caption + (f"; not installed: {', '.join(absent)}" if absent else "")
+    return lines
+
+
+def run(
+    cases: Iterable[Case],
+    size: int | None,
+    peers: set[str] | None,
+    quick: bool,
+    rates: dict[str, float],
+    console: Console,
+) -> list[dict[str, Any]]:
     rows = []
     for case in cases:
-        n = size or case.n
-        names = [p for p in case.peers if (not peers or p in peers) and importlib.util.find_spec(_package(p))]
-        with tempfile.TemporaryDirectory() as folder, console.status(f"{case.name}: {', '.join(names)}"):
-            results = {peer: measure(case, peer, n, Path(folder)) for peer in names}
-        difference = check(case, results)
-        ours = results["gpuclust"]
-        table = Table(
-            "peer", "seconds", "times gpuclust", "asked", "peak memory", "of it", title=f"{case.name}  n={n:,}"
-        )
-        for peer, result in results.items():
-            asked = case.asked.get(peer)
-            ratio = result["seconds"] / ours["seconds"]
-            table.add_row(
-                peer,
-                f"{result['seconds']:.4g}",
-                f"{ratio:.2f}",
-                "" if asked is None else f"{asked:g} {'met' if ratio >= asked else 'MISSED'}",
-                format_bytes(result["memory"]),
-                f"{ours['memory'] / result['memory']:.2f}",
-            )
-            rows.append(
-                {"case": case.name, "n": n, "m": case.m, "peer": peer, "seconds": result["seconds"], "ratio": ratio}
-                | {"asked": asked, "memory": result["memory"], "difference": difference}
-            )
-        console.print(table)
-        console.print(f"largest relative difference: {difference:.1e}\n")
+        names = [
+            p for p in case.peers if (not peers or p in peers) and installed(p) and not (quick and p in case.slow)
+        ]
+        with console.status(f"{case.name}: {', '.join(names)}"):
+            found = rows_of(case, min(size or case.n, case.n), names, quick, rates)
+        console.print(shown(case, found))
+        rows += found
     return rows
 
 
 def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     """Return the rows of a results file, with those of new measurements replaced."""
     old = json.loads(path.read_text())["rows"] if path.exists() else []
-    anew: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        anew.setdefault(row["case"], []).append(row)
-    found: list[dict[str, Any]] = []
-    for row in old:
-        found += anew.pop(row["case"], []) if row["case"] in anew else []
-        if not any(row["case"] == new["case"] for new in rows):
-            found.append(row)
-    return found + [row for new in anew.values() for row in new]
+    new = {row["case"] for row in rows}
+    return [row for row in old if row["case"] not in new] + rows
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
+    allowed = ("quick", "full", *dict.fromkeys((*FULL, *OTHERS)))
+    parser.add_argument(
+        "groups", nargs="*", help=f"{', '.join(allowed)}; card [-h]. quick is the default, of 10 minutes on 2 cores"
+    )
+    parser.add_argument("--n", type=int, help="observations at most, instead of each case's own")
+    parser.add_argument("--peers", help="comma-separated; all that are installed by default")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for every program")
+    parser.add_argument("--only", metavar="TEXT", help="cases with this in their name; the other results stay")
+    asked = parser.parse_args()
+    unknown = set(asked.groups) - set(allowed)
+    if unknown:
+        parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(allowed)}")
+    return asked
 
 
 def main() -> None:
@@ -116,44 +203,35 @@ def main() -> None:
 
         card(sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Check, then time.")
-    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)} (the default); gpu; card [-h]")
-    parser.add_argument("--n", type=int, help="observations, instead of each case's own")
-    parser.add_argument("--peers", help="comma-separated; all that are installed by default")
-    parser.add_argument("--threads", type=int, help="threads gpuclust may use")
-    parser.add_argument("--only", metavar="TEXT", help="cases with this in their name; the other results stay")
-    asked = parser.parse_args()
-    unknown = set(asked.groups) - {*GROUPS, *ON_REQUEST}
-    if unknown:
-        parser.error(f"unknown group {', '.join(unknown)}; allowed: {', '.join(GROUPS + ON_REQUEST)}")
+    asked, started = parsed(), time.monotonic()
     os.environ["GPUCLUST_COMPILE"] = "always"  # what is measured is compiled code; see startup.py
-    if asked.threads:
-        os.environ["GPUCLUST_NUM_THREADS"] = str(asked.threads)
+    os.environ |= dict.fromkeys(machine.THREADS, str(asked.threads))
     peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
-    console = Console()
-
-    def chosen(cases: Iterable[Case]) -> list[Case]:
-        return [case for case in cases if (asked.only or "") in case.name]
-
-    for group in asked.groups or GROUPS:
-        if group in ("startup", "million"):
-            rows = {"startup": startup, "million": million}[group](console)
-        elif group == "scale":
-            rows = run(chosen(SCALE.values()), asked.n, peers, console)
-        elif group == "gpu":
-            rows = gpu(console, asked.n)
+    console = stdout()
+    about = machine.facts(asked.threads)
+    console.print(about)
+    named = [group for group in asked.groups if group not in ("quick", "full")]
+    quick = "full" not in asked.groups
+    for group in named or (QUICK if quick else FULL):
+        if group in OTHERS:
+            rows = OTHERS[group](console)
         else:
-            rows = run(chosen(case for case in CASES.values() if case.group == group), asked.n, peers, console)
+            cases = (case for case in CASES.values() if case.group == group and (case.quick or not quick or named))
+            chosen = [case for case in cases if (asked.only or "") in case.name]
+            rows = run(chosen, asked.n, peers, quick, about["rates"], console)
         if not rows:  # emulated, or none is meant: nothing was measured
             continue
         if asked.only:
             rows = _among(rows, RESULTS / f"{group}.json")
         if group == "scale":
             rows = [row for row in rows if "peer" in row]
-            rows += compare(rows, console)
+            rows += scale.compare(rows, console)
         RESULTS.mkdir(exist_ok=True)
-        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
-        (RESULTS / f"{group}.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        text = json.dumps({"mode": "quick" if quick else "full", "machine": about, "rows": rows}, indent=1)
+        (RESULTS / f"{group}.json").write_text(text + "\n")
+    console.print(
+        f"{time.monotonic() - started:.0f} s; python -m benchmarks.tables writes the tables of the documentation"
+    )
 
 
 if __name__ == "__main__":

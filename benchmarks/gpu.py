@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import model
-from benchmarks.cases import gaussian
+from benchmarks.data import gaussian
 from gpuclust.core import devices
 from gpuclust.distance import pdist
 from gpuclust.linkage import Linkage, compute

@@ -10,18 +10,14 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from treegen import balanced, caterpillar, random_linkage
 
 from gpuclust import hierarchy
-
-# Under the name by which the tests import it: its compiled code is kept on disk with that name in it.
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from treegen import balanced, caterpillar, random_linkage
 
 N, WARM_UP = 1_000_000, 2000
 ALLOWED = 2.0
@@ -68,9 +64,7 @@ def calls(Z: np.ndarray) -> dict[str, tuple[Call, Call | None]]:
 
 def million(console: Console) -> list[dict[str, Any]]:
     """Run the group ``million``: print a table for each tree, and return its rows."""
-    peer = None
-    if importlib.util.find_spec("scipy"):
-        from scipy.cluster import hierarchy as peer
+    peer = importlib.import_module("scipy.cluster.hierarchy") if importlib.util.find_spec("scipy") else None
     rows: list[dict[str, Any]] = []
     for tree, make in TREES.items():
         for call, _ in calls(make(WARM_UP)).values():

@@ -8,23 +8,42 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import NO_PROGRAM, PRODUCT
+from benchmarks.pairs import OVERWRITE
+from gpuclust.core.memory import format_bytes
+
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
 FILES = ("README.md", "docs/performance.md")
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 #: Linkages in the order of the tables.
 LINKAGES = ("average", "complete", "weighted", "ward", "centroid", "median", "single")
-#: What is compared with, where that is no other program.
-NO_PROGRAM = "numpy, sum of squares"
-OTHER_NAMES = {"gpuclust.stored": "gpuclust with a stored matrix"}
+#: Names of programs in the tables, where they are others.
+NAMES = {
+    "gpuclust.stored": "gpuclust with a stored matrix",
+    "scipy": "SciPy",
+    "sklearn": "scikit-learn",
+    "fastcluster.linkage_vector": "its linkage_vector",
+    OVERWRITE: "with overwrite",
+}
+#: Programs that compute spanning trees.
+TREES = ("quitefastmst", "genieclust", "fast_hdbscan")
+
+
+def results(group: str) -> dict[str, Any]:
+    """What a results file holds; nothing if there is none."""
+    path = RESULTS / f"{group}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    return found
 
 
 def rows(group: str) -> list[dict[str, Any]]:
     """Measurements of a group of benchmarks."""
-    found: list[dict[str, Any]] = json.loads((ROOT / f"benchmarks/results/{group}.json").read_text())["rows"]
-    return found
+    return list(results(group)["rows"])
 
 
 def cases(group: str) -> dict[str, dict[str, dict[str, Any]]]:
@@ -49,85 +68,183 @@ def times(value: float) -> str:
     return f"{value:.1f}x" if value < 20 else f"{value:.0f}x"
 
 
+def timed(row: dict[str, Any] | None) -> str:
+    """Median seconds, half the range of the repeats, and the ratio to ours; ``~``: of fewer observations."""
+    if row is None:
+        return ""
+    text = ("~" if row.get("measured_n", row["n"]) < row["n"] else "") + seconds(row["seconds"])
+    if row.get("repeats", 1) > 1:
+        text += f" ±{50 * (row['most'] - row['least']) / row['seconds']:.0f}%"
+    return text if row["peer"] == "gpuclust" else f"{text} ({times(row['ratio'])})"
+
+
+def row_points(method: str, peer: str) -> list[list[float]]:
+    """For a curve: numbers of points, seconds, and how far those of the repeats go below and above."""
+    found = [by[peer] for case, by in cases("sizes").items() if case.split()[0] == method]
+    found.append(cases("linkage")[f"linkage {method}"][peer])
+    ranges = [(row.get("least", row["seconds"]), row.get("most", row["seconds"])) for row in found]
+    points = [
+        (row["n"], row["seconds"], row["seconds"] - least, most - row["seconds"])
+        for row, (least, most) in zip(found, ranges, strict=True)
+    ]
+    return [list(column) for column in zip(*sorted(points), strict=True)]
+
+
 def sized(case: str) -> str:
     """Name of a case, with commas in its numbers."""
-    return re.sub(r"\d{5,}", lambda match: f"{int(match[0]):,}", case)
+    return re.sub(r"\d{4,}", lambda match: f"{int(match[0]):,}", case)
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines]) + "\n"
+    """A table without its empty columns."""
+    if not lines:
+        return "Not measured yet.\n"
+    kept = [place for place in range(len(head)) if any(line[place] for line in lines)]
+    shown = [[line[place] for place in kept] for line in [head, ["---"] * len(head), *lines]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in shown) + "\n"
+
+
+def bounds(row: dict[str, Any]) -> str:
+    """Our seconds, as a multiple of what the machine needs for the work."""
+    return f"{row['seconds'] / row['bound']:.1f}" if row.get("bound") else ""
+
+
+def beside(group: str, *peers: str) -> list[list[str]]:
+    """For each case of a group its name, our time, that of other programs, and the multiple of the bound."""
+    lines = []
+    for case, by in cases(group).items():
+        ours = by["gpuclust"]
+        name = sized(case) if re.search(r"\d{3,}", case) else f"{case}, n={ours['n']:,}"
+        lines.append([name, timed(ours), *(timed(by.get(peer)) for peer in peers), bounds(ours)])
+    return lines
+
+
+def heads(*peers: str) -> list[str]:
+    return ["", "gpuclust", *(NAMES.get(peer, peer) for peer in peers), "times the bound"]
+
+
+def beside_peers(group: str, *peers: str) -> Callable[[], str]:
+    return lambda: table(heads(*peers), beside(group, *peers))
 
 
 def linkage() -> str:
-    """All linkages beside SciPy and fastcluster."""
+    """All linkages beside SciPy, fastcluster and scikit-learn."""
+    peers = ("scipy", "fastcluster", "fastcluster.linkage_vector", "sklearn")
+    found = {line[0].removeprefix("linkage ").partition(",")[0]: line[1:] for line in beside("linkage", *peers)}
+    by = cases("linkage")
     lines = []
     for name in LINKAGES:
-        by = cases("linkage")[f"linkage {name}"]
-        ours, others = by["gpuclust"], [by["scipy"], by["fastcluster"]]
-        vector = by.get("fastcluster.linkage_vector")
-        shown = [
-            f"{seconds(other['seconds'])} ({times(other['ratio'])})"
-            for other in [*others, *([vector] if vector else [])]
-        ]
-        memory = f"{ours['memory'] / by['scipy']['memory']:.2f}"
-        lines.append([name, seconds(ours["seconds"]), *shown, *([] if vector else [""]), memory])
-    return table(["linkage", "gpuclust", "SciPy", "fastcluster", "its linkage_vector", "memory, of SciPy's"], lines)
+        ours, other = (by[f"linkage {name}"][peer]["memory"] for peer in ("gpuclust", "scipy"))
+        lines.append([name, *found[name], f"{ours / max(other, 1):.2f}"])
+    return table(["linkage", *heads(*peers)[1:], "memory, of SciPy's"], lines)
 
 
 def scale() -> str:
-    """Larger data, for which SciPy's memory does not suffice."""
+    """Larger data, for which SciPy's memory does not suffice, and spanning trees of fewer points."""
+    single = {peer: row for peer, row in cases("linkage")["linkage single"].items() if peer in ("gpuclust", *TREES)}
+    found = {f"single {single['gpuclust']['n']} x 16, gaussian": single} if len(single) > 1 else {}
     lines = []
-    for case, by in cases("scale").items():
+    for case, by in {**found, **cases("scale")}.items():
         if case.rpartition(", ")[2] not in ("uniform", "gaussian"):
             continue
+        others = "; ".join(
+            f"{peer if '.l' in peer else NAMES.get(peer, peer)} {timed(row)}"
+            for peer, row in by.items()
+            if peer not in ("gpuclust", NO_PROGRAM)
+        )
         ours = by["gpuclust"]
-        others = [row for peer, row in by.items() if peer not in ("gpuclust", NO_PROGRAM)]
-        other = [
-            f"{seconds(o['seconds'])}, {OTHER_NAMES.get(o['peer'], o['peer'])} ({times(o['ratio'])})" for o in others
-        ]
-        lines.append([sized(case), seconds(ours["seconds"]), f"{ours['memory'] / 1e9:.1f} GB", *(other or [""])])
-    return table(["", "gpuclust", "memory", "other program"], lines)
+        lines.append([sized(case), timed(ours), format_bytes(ours["memory"]), others, bounds(ours)])
+    return table(["", "gpuclust", "memory", "other programs", "times the bound"], lines)
 
 
 def growth() -> str:
     """Ten times as many points, and points that are not uniform."""
     shown = [(row["case"], row["times"]) for row in rows("scale") if "times" in row]
     grown = [[case.replace(": beside a tenth of the points", ""), times(t)] for case, t in shown if "tenth" in case]
-    worst = max((t, case) for case, t in shown if "tenth" not in case)
     lines = [[f"{sized(case)}, beside a tenth of its points", t] for case, t in grown]
-    lines.append(
-        [
-            f"the slowest shape, {sized(worst[1]).replace(': beside uniform points', '')}, beside uniform points",
-            times(worst[0]),
-        ]
-    )
+    shapes = [(t, case) for case, t in shown if "tenth" not in case]
+    if shapes:
+        worst = max(shapes)
+        case = sized(worst[1]).replace(": beside uniform points", "")
+        lines.append([f"the slowest shape, {case}, beside uniform points", times(worst[0])])
     return table(["", "times as long"], lines)
 
 
-def beside_scipy(group: str) -> str:
-    """Every case of a group beside SciPy."""
+def wide() -> str:
+    """Many features and bits: candidates of the search, and asked ratios."""
+    peers = ("fastcluster", "fastcluster.linkage_vector")
     lines = []
-    for case, by in cases(group).items():
-        ours, other = by["gpuclust"], by["scipy"]
-        size = "" if "n=" in case else f", n={ours['n']:,}"
+    for line, by in zip(beside("wide", *peers), cases("wide").values(), strict=True):
+        ours, product = by["gpuclust"], by.get(PRODUCT)
+        searched = ours.get("searched")
         lines.append(
-            [f"{case}{size}", seconds(ours["seconds"]), f"{seconds(other['seconds'])} ({times(other['ratio'])})"]
+            [
+                *line[:2],
+                "" if product is None else f"{1 / product['ratio']:.1f}",
+                *line[2:4],
+                ", ".join(f"{row['asked']:.3g}x" for row in by.values() if row["asked"] and row is not product),
+                "" if not searched else f"{searched[1] / searched[0]:.1f}",
+            ]
         )
-    return table(["", "gpuclust", "SciPy"], lines)
+    return table(["", "gpuclust", "products", *heads(*peers)[2:4], "asked", "candidates a row"], lines)
+
+
+def given() -> str:
+    """Condensed dissimilarities, with memory beside the input."""
+    peers = (OVERWRITE, "fastcluster", "scipy")
+    lines = []
+    for line, by in zip(beside("given", *peers), cases("given").values(), strict=True):
+        memory = ", ".join(
+            f"{by[peer]['memory'] / by[peer]['input']:.2f}"
+            for peer in ("gpuclust", OVERWRITE, "fastcluster")
+            if peer in by
+        )
+        lines.append([*line, memory])
+    return table([*heads(*peers), "memory / input: gpuclust, with overwrite, fastcluster"], lines)
 
 
 def startup() -> str:
     return table(["", "seconds"], [[row["case"], seconds(row["seconds"])] for row in rows("startup")])
 
 
-TABLES = {
+def machine() -> str:
+    """Where and when the results were measured; a line for each run."""
+    runs: dict[str, list[str]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        found = results(path.stem)
+        runs.setdefault(_described(found["machine"], found.get("mode", "")), []).append(path.stem)
+    lines = [text if len(runs) == 1 else f"{', '.join(groups)}: {text}" for text, groups in runs.items()]
+    return "\n\n".join(lines) + "\n"
+
+
+def _described(about: dict[str, Any], mode: str) -> str:
+    if "rates" not in about:
+        return f"Python {about['python']}, {about['cores']} cores, {about['machine']}."
+    versions = about["programs"]
+    there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    absent = ", ".join(name for name, version in versions.items() if not version)
+    rate = {name: f"{value / 1e9:.1f}" for name, value in about["rates"].items()}
+    return (
+        f"`python -m benchmarks {mode}` at {about['commit']}, {about['date'][:10]}: {about['cpu']}, "
+        f"{about['threads']} threads on {about['cores']} cores, {about['memory'] / 1e9:.0f} GB, "
+        f"load {about['load']:.1f} at the start. A copy moves {rate['bytes']} GB/s, products make "
+        f"{rate['float32']} (float32) and {rate['float64']} (float64) GFLOP/s. Python {about['python']}, {there}."
+        + (f" Not installed: {absent}." if absent else "")
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
     "linkage": linkage,
     "scale": scale,
     "growth": growth,
-    "hierarchy": lambda: beside_scipy("hierarchy"),
-    "distance": lambda: beside_scipy("distance"),
-    "small": lambda: beside_scipy("small"),
+    "hierarchy": beside_peers("hierarchy", "scipy"),
+    "distance": beside_peers("distance", "scipy"),
+    "small": beside_peers("small", "scipy"),
+    "data": beside_peers("data", "fastcluster", "scipy"),
+    "wide": wide,
+    "given": given,
     "startup": startup,
+    "machine": machine,
 }
 
 

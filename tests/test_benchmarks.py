@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,24 +10,65 @@ import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as program
-from benchmarks import bits, cases, million, model, scale, startup, wide, worker
+from benchmarks import cases, machine, million, model, startup, tables, worker
 
 ROOT = Path(__file__).parents[1]
-CASES = {**cases.CASES, **scale.CASES}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_case(name, tmp_path, monkeypatch, capsys):
-    """Each peer that is installed, on few points; results agree."""
-    case = CASES[name]
-    results = {}
-    for peer in case.peers:
-        if importlib.util.find_spec(program._package(peer)):
-            worker.main(name, peer, 60, min(case.m, 20), str(tmp_path / "digest.npy"))
-            results[peer] = {**json.loads(capsys.readouterr().out), "digest": np.load(tmp_path / "digest.npy")}
-            assert results[peer]["seconds"] > 0
-    assert "gpuclust" in results
-    program.check(case, results)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Results of all cases with few points, measured in this process; the groups that are no lists are left out."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("results")
+
+    def measured(case, peer, n, budget, place):
+        found = worker.measured(case.name, peer, n, min(case.m, 100), 0.0)
+        return found | {"n": n}
+
+    patch.setattr(program, "RESULTS", folder)
+    patch.setattr(program, "measure", measured)
+    patch.setattr(worker, "LEAST", 1)
+    patch.setattr(machine, "apart", machine.rates)
+    patch.setattr(machine, "COPIED", 2**16)
+    patch.setattr(machine, "SIDE", 16)
+    patch.setattr(program, "OTHERS", {})
+    groups = dict.fromkeys(case.group for case in worker.CASES.values())
+    patch.setattr("sys.argv", ["benchmarks", "full", *groups, "--n", "60", "--threads", "2"])
+    patch.setenv("GPUCLUST_COMPILE", "always")
+    for name in machine.THREADS:
+        patch.setenv(name, "2")
+    patch.chdir(ROOT)
+    program.main()
+    patch.undo()
+    return folder
+
+
+def test_every_case_of_every_peer_that_is_installed(run):
+    """Results agree, or main would have ended; a row holds the median and the range, and the bound."""
+    rows = [row for path in run.glob("*.json") for row in json.loads(path.read_text())["rows"] if "peer" in row]
+    expected = {(case.name, peer) for case in worker.CASES.values() for peer in case.peers if program.installed(peer)}
+    assert {(row["case"], row["peer"]) for row in rows} == expected
+    for row in rows:
+        assert 0 < row["least"] <= row["seconds"] <= row["most"]
+        assert row["memory"] >= 0
+
+
+def test_results_say_where_they_were_measured(run):
+    about = json.loads((run / "linkage.json").read_text())["machine"]
+    assert about["threads"] == 2
+    assert about["programs"]["scipy"]
+    assert all(rate > 0 for rate in about["rates"].values())
+    assert machine.bound({"bytes": 2.0, "float32": 6.0}, {"bytes": 1.0, "float32": 2.0}) == 3.0
+
+
+def test_tables_are_made_of_any_results(run, monkeypatch):
+    """Those of the documentation are compared with the recorded results in test_docs.py."""
+    monkeypatch.setattr(tables, "RESULTS", run)
+    for name in tables.FILES:
+        text = tables.renewed((ROOT / name).read_text(encoding="utf-8"))
+        assert "linkage | gpuclust" in text
+    assert "products" in tables.wide()
+    assert tables.machine().startswith("`python -m benchmarks full` at ")
 
 
 def test_a_wrong_result_stops_a_run():
@@ -38,12 +78,34 @@ def test_a_wrong_result_stops_a_run():
         program.check(case, results)
 
 
-def test_a_group_as_a_command(tmp_path, monkeypatch, capsys):
+def test_peers_that_are_measured_with_fewer_points(monkeypatch):
+    """Their seconds grow with the number of pairs, and they are checked with a result of ours of that size."""
+    case = worker.CASES["ward euclidean 10000 x 768, spheres"]
+    asked = []
+
+    def measured(case, peer, n, budget, place):
+        asked.append((peer, n))
+        digest = None if peer == cases.PRODUCT else np.ones(n)
+        return {"n": n, "seconds": [1.0, 2.0], "memory": 5, "input": 1, "searched": None, "digest": digest}
+
+    monkeypatch.setattr(program, "measure", measured)
+    rows = program.rows_of(case, 4000, list(case.peers), True, {"bytes": 1e9, "float32": 1e9})
+    assert asked[:2] == [("gpuclust", 2000), ("fastcluster.linkage_vector", 2000)]
+    assert set(asked[2:]) == {("gpuclust", 4000), (cases.PRODUCT, 4000)}
+    assert [row["seconds"] for row in rows] == [1.5, 6.0, 1.5]
+    assert tables.timed(rows[1]) == "~6.0 s ±33% (4.0x)"
+    assert rows[0]["bound"] == pytest.approx(4000 * 4000 * 768 / 1e9)
+
+
+def test_a_process_for_each_peer(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(program, "RESULTS", tmp_path)
+    monkeypatch.setattr(machine, "facts", lambda threads: {"rates": {"bytes": 1e9, "float64": 1e9}})
     monkeypatch.setattr(
         "sys.argv", ["benchmarks", "linkage", "--n", "50", "--only", "linkage ward", "--peers", "gpuclust,scipy"]
     )
     monkeypatch.chdir(ROOT)
+    for name in ("GPUCLUST_COMPILE", *machine.THREADS):
+        monkeypatch.setenv(name, "always" if name == "GPUCLUST_COMPILE" else "2")
     program.main()
     rows = json.loads((tmp_path / "linkage.json").read_text())["rows"]
     assert [(row["case"], row["n"], row["peer"]) for row in rows] == [
@@ -58,13 +120,6 @@ def test_functions_of_trees(monkeypatch):
     monkeypatch.setattr(million, "WARM_UP", 300)
     rows = million.million(Console(quiet=True))
     assert {row["n"] for row in rows} == {3000}
-
-
-def test_bits_and_many_features(monkeypatch):
-    monkeypatch.setattr(wide, "KINDS", ("near-copies",))
-    console = Console(quiet=True)
-    bits.bits(console, 300, 128, 100)
-    wide.wide(console, 2200, 128)  # more than are stored in a square array
 
 
 def test_programs_of_the_startup_benchmark():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import gaussian
+from benchmarks.data import gaussian
 from gpuclust.core import devices, preparation
 
 #: Numbers of a copy, side of a matrix product, bytes of a transfer; points and rows of distances, nodes of a tree.

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.card.costs import terms
-from benchmarks.cases import gaussian
+from benchmarks.data import gaussian
 from gpuclust.core import devices
 from gpuclust.linkage import compute
 

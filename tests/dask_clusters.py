@@ -126,6 +126,32 @@ def divided(x, y):
     return (np.array(x / y),)
 
 
+class Deadly:
+    """A number, of which the first worker dies that receives it; the scheduler, in this process, does not."""
+
+    def __init__(self, folder, home=None):
+        self.folder, self.home = str(folder), home or os.getpid()
+
+    def __reduce__(self):
+        return received, (self.folder, self.home)
+
+
+def received(folder, home):
+    """What another process makes of a `Deadly`."""
+    if os.getpid() == home:
+        return Deadly(folder, home)
+    first = Path(folder) / "first"
+    if not first.exists():
+        first.touch()
+        os._exit(1)
+    return 3.0
+
+
+def value_of(shared):
+    """A task that takes the value of a `gpuclust.dask.shared.Shared`."""
+    return (np.array(shared.values[0]),)
+
+
 def too_large(folder):
     """A task that takes all memory of the worker that runs it first, and then waits for its end."""
     first = Path(folder) / "first"

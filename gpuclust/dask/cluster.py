@@ -103,6 +103,12 @@ class Share:
     def __init__(self, cluster: Cluster, what: str, values: tuple[Any, ...]) -> None:
         self._cluster, self._what, self._values = cluster, what, values
         self._future: Any = None
+        self._keys: set[str] = set()
+
+    def renew(self, key: str) -> None:
+        """Send the values again when they are next needed, if workers died of the task ``key`` that makes them."""
+        if key in self._keys:
+            self._future, self._keys = None, set()
 
     @property
     def future(self) -> Any:
@@ -126,6 +132,7 @@ class Share:
                     places.append(place)
                     part = flat[begin : begin + length]
                     pieces.append(cluster.submit(f"gpuclust-piece-{key[9:]}-{len(pieces)}", tasks.piece, part))
+        self._keys = {key, *(piece.key for piece in pieces)}
         if pieces:
             arguments = tuple(template), shapes, places, *pieces
             self._future = cluster.submit(key, tasks.assembled, *arguments)
@@ -204,6 +211,9 @@ class _Batch:
         if not isinstance(error, KilledWorker):
             raise error
         place = self.running.pop(future)
+        for argument in self.parts[place]:
+            if isinstance(argument, Share):
+                argument.renew(str(error.task))
         self.again[place] += 1
         if self.again[place] > RESUBMITTED:
             raise ClusterFailed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from gpuclust.errors import ClusterFailed
 
 #: Bytes of an array in the definition of one task.
 PIECE = 2**25
-#: Times that a task is submitted again after Dask gave it up since workers died that ran it.
+#: Times that a task is submitted again, with no answer of another one in between, after Dask gave it up since workers
+#: died that ran it.
 RESUBMITTED = 3
 
 
@@ -155,7 +157,7 @@ class _Batch:
         self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
         self.left = places
         self.running: dict[Any, int] = {}
-        self.again = dict.fromkeys(places, 0)
+        self.again, self.given_up = dict.fromkeys(places, 0), Counter[int]()
         self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
 
     def run(self, take: Callable[[int, Any], Any], report: Callable[[int], None]) -> None:
@@ -167,6 +169,7 @@ class _Batch:
                     self._submit(self.left.pop(0))
                 for place, answer in self._finished():
                     self.watch.came()
+                    self.given_up.clear()
                     self.cluster.received += _bytes_of(answer)
                     take(place, answer)
                 report(len(self.left) + len(self.running))
@@ -215,7 +218,8 @@ class _Batch:
             if isinstance(argument, Share):
                 argument.renew(str(error.task))
         self.again[place] += 1
-        if self.again[place] > RESUBMITTED:
+        self.given_up[place] += 1
+        if self.given_up[place] > RESUBMITTED:
             raise ClusterFailed(
                 f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
             ) from error

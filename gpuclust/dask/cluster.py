@@ -13,7 +13,7 @@ from gpuclust.core.progress import passing
 from gpuclust.core.version import __version__
 from gpuclust.dask import tasks
 from gpuclust.dask.checkpoint import Checkpoint
-from gpuclust.dask.connection import Watch, reaching, thread_counts, usable, wait_for_one
+from gpuclust.dask.connection import UNDER_WAY, Watch, reaching, thread_counts, usable, wait_for_one
 from gpuclust.errors import ClusterFailed
 
 #: Bytes of an array in the definition of one task.
@@ -184,7 +184,7 @@ class _Batch:
         """Answers that have come, after at most a second."""
         client, timeout = self.cluster.client, self.cluster.timeout
         wait_for_one(client, list(self.running))
-        over = [future for future in self.running if future.status != "pending"]
+        over = [future for future in self.running if future.status not in UNDER_WAY]
         good = [future for future in over if future.status == "finished"]
         for future in over:
             if future.status == "error":

@@ -17,6 +17,8 @@ OUT_OF_REACH = 60.0
 POLL = 1.0
 #: Seconds without an answer after which the scheduler is asked whether it is there.
 SILENCE = 10.0
+#: Status of a future that is awaited; of a lost one Dask makes the result again.
+UNDER_WAY = ("pending", "lost")
 #: Two classes before Python 3.11.
 TIMED_OUT = (TimeoutError, asyncio.TimeoutError)
 
@@ -101,7 +103,7 @@ def result(client: Any, future: Any, timeout: float | None) -> Any:
         try:
             return future.result(timeout)
         except TIMED_OUT as error:
-            if timeout is not None and future.status == "pending" and client.status == "running":
+            if timeout is not None and future.status in UNDER_WAY and client.status == "running":
                 raise ClusterFailed(f"There is no result within {timeout:g} s.") from error
             raise
 

@@ -134,6 +134,11 @@ class Killer(threading.Thread):
         self.patch.undo()
 
 
+def divided(x, y):
+    """A task for `gpuclust.dask.cluster.Cluster.each`, that may fail."""
+    return (np.array(x / y),)
+
+
 class Deadly:
     """A number, of which the first worker dies that receives it; the scheduler, in this process, does not."""
 

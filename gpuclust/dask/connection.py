@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,14 +25,16 @@ TIMED_OUT = (TimeoutError, asyncio.TimeoutError)
 
 
 def connect(address: str, **options: Any) -> Any:
-    """A client of the scheduler at an address that a user has given.
+    """A client for a command, of the scheduler at an address that a user has given.
 
-    It becomes the current one, as one that is not would wait for a minute in its ``__del__`` if it cannot connect.
+    It becomes the current one, as one that is not would wait for a minute in its ``__del__`` if it cannot connect. It
+    does not log tracebacks of its lost connection: the command prints the error.
     """
     try:
         from distributed import Client
     except ImportError as error:
         raise BackendUnavailable(f"--scheduler needs Dask: pip install 'gpuclust[dask]' ({error})") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # here: importing distributed sets levels
     try:
         return Client(address, **options)
     except (OSError, ValueError, *TIMED_OUT) as error:

@@ -1,12 +1,13 @@
 """Counts of jobs on a Dask cluster, and a model of large ones made from them; ``python -m benchmarks.cluster``.
 
-The work of a task is scaled with n², so that a job of some thousand points is divided as one of `LARGE` would be.
-Rounds, tasks, rows that are searched and bytes are counted as they are submitted and received.
-docs/scale.md describes the model, and what it omits.
+Counted are rounds, the rows that are searched in each, and the bytes that are submitted and received. The client does
+what is too little for a task: the limit is scaled with n², as if the job were one of `LARGE` points. docs/scale.md
+describes the model, and what it omits.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -15,12 +16,11 @@ from unittest.mock import patch
 import numpy as np
 from distributed import Client, LocalCluster
 from rich.console import Console
-from rich.table import Table
 
 import gpuclust.dask
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.text import format_seconds
-from gpuclust.dask import backend, planning, searches
+from gpuclust.dask import planning, searches
 from gpuclust.dask.cluster import Cluster
 from gpuclust.plan import plan_for
 
@@ -33,13 +33,18 @@ RATE, PRICE = 33.5e12, (11, 2.61)
 
 
 class Counts(NamedTuple):
-    """Of one job: rounds of tasks, tasks, rows searched, and bytes."""
+    """Of one job: rows searched in each round of tasks, and bytes."""
 
-    rounds: int
-    tasks: int
-    rows: int
+    rows: list[int]
     sent: int
     received: int
+
+    def tasks(self, n: int, m: int, unit: float) -> int:
+        """Tasks of a job of `LARGE` points and m features with the same rounds, each of ``unit`` work at most."""
+        larger = LARGE / n
+        return sum(
+            len(searches.parts_of(int(rows * larger), rows * larger * LARGE * (m + 6.0), unit)) for rows in self.rows
+        )
 
 
 def points(kind: str, n: int, m: int) -> np.ndarray:
@@ -50,49 +55,45 @@ def points(kind: str, n: int, m: int) -> np.ndarray:
 
 
 def count(client: Client, X: np.ndarray, method: str, metric: str, **options: Any) -> Counts:
-    """Run a job, divided as one of `LARGE` points."""
+    """Run a job."""
     clusters: list[Cluster] = []
-    rounds = rows = 0
-    each, small = Cluster.each, (len(X) / LARGE) ** 2
+    rows: list[int] = []
+    each, (n, m) = Cluster.each, X.shape
 
     def counted(self: Cluster, what: str, function: Any, parts: Any, take: Any) -> None:
-        nonlocal rounds
         clusters.append(self)
-        rounds += 1
+        rows.append(0)
 
         def and_count(place: int, answer: tuple[np.ndarray, ...]) -> None:
-            nonlocal rows
-            rows += len(answer[0])
+            rows[-1] += len(answer[0])
             take(place, answer)
 
         each(self, what, function, parts, and_count)
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(Cluster, "each", counted))
-        for module, name in ((searches, "SCREENED"), (searches, "COMPUTED"), (backend, "COMPUTED")):
-            stack.enter_context(patch.object(module, name, getattr(module, name) * small))
-        for module in (searches, backend):
-            stack.enter_context(patch.object(module, "ALONE", module.ALONE * small))
+        for name in ("SCREENED", "COMPUTED"):
+            stack.enter_context(patch.object(searches, name, n * n * (m + 6) / 8))
+        stack.enter_context(patch.object(searches, "ALONE", searches.ALONE * (n / LARGE) ** 2))
         gpuclust.dask.linkage(X, method, metric, client=client, dtype="float32", **options)
-    cluster = clusters[-1]
-    return Counts(rounds, cluster.tasks, rows, cluster.sent, cluster.received)
+    return Counts([found for found in rows if found > 1], clusters[-1].sent, clusters[-1].received)
 
 
-def count_all(console: Console, sizes: tuple[int, ...]) -> None:
+def count_all(console: Console, sizes: tuple[int, ...], m: int = 64) -> None:
     """Print the counts of jobs of several sizes, per point where they grow with n."""
-    table = Table("linkage", "points", "n", "rounds", "tasks", "rows searched / n", "sent / n", "received / n")
-    cluster = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0")
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
     with cluster, Client(cluster) as client:
-        for method, metric, device in (("single", "euclidean", "cuda"), ("ward", "euclidean", "cpu")):
+        for method, device in (("single", "cuda"), ("ward", "cpu")):
+            unit = searches.COMPUTED if device == "cuda" else searches.SCREENED
             for kind in ("normal", "clusters"):
                 for n in sizes:
-                    X = points(kind, n, 64)
-                    found = count(client, X, method, metric, device=device)
-                    own = (found.rows, found.sent - X.size * 4, found.received)
-                    per = [f"{value / n:.3g}" for value in own]
-                    where = f"{method}, {'GPU' if device == 'cuda' else 'CPU'} workers"
-                    table.add_row(where, kind, f"{n:,}", str(found.rounds), f"{found.tasks:,}", *per)
-    console.print(table)
+                    X = points(kind, n, m)
+                    found = count(client, X, method, "euclidean", device=device)
+                    rows, sent, received = sum(found.rows), found.sent - 4 * X.size, found.received
+                    console.print(
+                        f"| {method} | {kind} | {n:,} | {len(found.rows)} | {found.tasks(n, m, unit):,} "
+                        f"| {rows / n:.2f} | {sent / n:.0f} | {received / n:.0f} |"
+                    )
 
 
 def on_gpus(gpus: int, n: int, m: int, searched: float, rounds: int, tasks: int) -> dict[str, float]:
@@ -108,8 +109,8 @@ def on_gpus(gpus: int, n: int, m: int, searched: float, rounds: int, tasks: int)
 
 
 def model(console: Console) -> None:
-    """Print what `gpuclust.dask.plan` estimates for large jobs on large machines."""
-    table = Table("job", "workers x threads", "tasks", "traffic", "a worker", "client", "time", "one machine")
+    """Print what `gpuclust.dask.plan` estimates for large jobs on large machines, of which the client is one."""
+    os.environ["GPUCLUST_NUM_THREADS"] = "64"
     for n, m, method, metric in (
         (10**6, 768, "single", "cosine"),
         (10**6, 768, "average", "cosine"),
@@ -121,16 +122,17 @@ def model(console: Console) -> None:
             job = planning.estimate(local, workers, 64 * workers, 64, 2**40)
             size = [format_bytes(value) for value in (job.traffic, job.worker_memory, local.memory)]
             time = [format_seconds(value) for value in (job.seconds, job.alone)]
-            table.add_row(f"{n:,} x {m}, {method}", f"{workers} x 64", f"{job.tasks:,}", *size, *time)
-    console.print(table)
+            cells = f"{n:,} x {m}, {method}", str(workers), f"{job.tasks:,}", str(job.rounds), *size, *time
+            console.print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:
     console = Console(width=120)
     count_all(console, tuple(map(int, sys.argv[1:])) or SIZES)
     model(console)
-    for gpus in (1, 8):
-        console.print(f"{gpus} GPUs, 1,000,000 x 768, single:", on_gpus(gpus, LARGE, 768, 2.5, 25, 5000))
+    one, eight = (on_gpus(gpus, LARGE, 768, 2.7, 5, 2500) for gpus in (1, 8))
+    for part in one:
+        console.print(f"| {part} | {one[part]:.1f} s | {eight[part]:.1f} s |")
 
 
 if __name__ == "__main__":

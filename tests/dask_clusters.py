@@ -14,9 +14,11 @@ from pathlib import Path
 import children
 import dask
 import numpy as np
+import pytest
 from distributed import LocalCluster
 
 from gpuclust.dask import backend, searches
+from gpuclust.dask.connection import Watch
 
 #: Deadline of a job, seconds without a finished task: with compilation, on a loaded machine.
 TIMEOUT = children.PATIENCE
@@ -92,13 +94,15 @@ def same(Z, expected):
 class Killer(threading.Thread):
     """Kills a random worker now and then by SIGKILL; its nanny starts another one.
 
-    Only workers that run: a nanny gives up where a worker dies while it starts.
+    Only workers that run, as a nanny gives up where a worker dies while it starts, and only after an answer has come
+    since the last kill: on a loaded machine nothing would be finished otherwise.
     """
 
     def __init__(self, cluster, every, most, seed=0):
         super().__init__(daemon=True)
         self.cluster, self.every, self.most, self.killed = cluster, every, most, 0
         self.rng, self.over = np.random.default_rng(seed), threading.Event()
+        self.answers, self.patch = 1, pytest.MonkeyPatch()
 
     def run(self):
         while self.killed < self.most and not self.over.wait(self.rng.uniform(0.2, 1.8) * self.every):
@@ -107,23 +111,58 @@ class Killer(threading.Thread):
                 process.pid for process in processes if process is not None and process.status.name == "running"
             ]
             pids = [pid for pid in running if pid is not None]  # which a process loses as it ends
-            if pids:
+            if pids and self.answers:
+                self.answers = 0
                 with suppress(ProcessLookupError):
                     os.kill(int(self.rng.choice(pids)), signal.SIGKILL)
                     self.killed += 1
 
     def __enter__(self):
+        came = Watch.came
+
+        def counted(watch):
+            self.answers += 1
+            came(watch)
+
+        self.patch.setattr(Watch, "came", counted)
         self.start()
         return self
 
     def __exit__(self, *error):
         self.over.set()
         self.join()
+        self.patch.undo()
 
 
 def divided(x, y):
     """A task for `gpuclust.dask.cluster.Cluster.each`, that may fail."""
     return (np.array(x / y),)
+
+
+class Deadly:
+    """A number, of which the first worker dies that receives it; the scheduler, in this process, does not."""
+
+    def __init__(self, folder, home=None):
+        self.folder, self.home = str(folder), home or os.getpid()
+
+    def __reduce__(self):
+        return received, (self.folder, self.home)
+
+
+def received(folder, home):
+    """What another process makes of a `Deadly`."""
+    if os.getpid() == home:
+        return Deadly(folder, home)
+    first = Path(folder) / "first"
+    if not first.exists():
+        first.touch()
+        os._exit(1)
+    return 3.0
+
+
+def value_of(shared):
+    """A task that takes the value of a `gpuclust.dask.shared.Shared`."""
+    return (np.array(shared.values[0]),)
 
 
 def too_large(folder):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 pytest.importorskip("distributed")
-from dask_clusters import TIMEOUT, Killer, data, local_cluster, make_tasks_small, same, too_large
+from dask_clusters import TIMEOUT, Deadly, Killer, data, local_cluster, make_tasks_small, same, too_large, value_of
 from distributed import Client
 from distributed.chaos import KillWorker
 
@@ -77,14 +77,18 @@ class Replenisher(threading.Thread):
 @pytest.mark.sweep
 @pytest.mark.parametrize("mode", ["sys.exit", "graceful", "segfault"])
 def test_chaos(mode):
-    """`KillWorker` ends each worker some seconds after its start, perhaps during it, and often with its nanny.
+    """`KillWorker` ends each worker some time after its start, perhaps during it, and often with its nanny.
 
-    So without new workers there is soon none left, and a job fails after its timeout.
+    So without new workers there is soon none left, and a job fails after its timeout. Workers live as long as they
+    take to start and to do both jobs, on average: where they live shorter, nothing can be finished.
     """
+    began = time.monotonic()
     X = data(3000, 60)
     jobs = [(method, gpuclust.linkage(X, method, device="cpu")) for method in ("single", "ward")]
     with local_cluster(3) as cluster, Client(cluster) as client, Replenisher(cluster, 3):
-        client.register_plugin(KillWorker("8 s", mode))
+        for method, expected in jobs:
+            same(on_cluster.linkage(X, method, client=client, timeout=TIMEOUT), expected)
+        client.register_plugin(KillWorker(f"{time.monotonic() - began} s", mode))
         before = set(client.nthreads())
         while before & set(client.nthreads()):  # until all of the first workers are gone
             for method, expected in jobs:
@@ -122,6 +126,17 @@ def test_a_task_that_kills_workers():
         cluster.scheduler.allowed_failures = 0
         with pytest.raises(ClusterFailed, match="died"):
             Cluster(own, TIMEOUT).each("deadly", os._exit, [(1,)], ignore)
+
+
+def test_what_tasks_share_kills_a_worker(tmp_path):
+    """The task that makes it is given up, and so all that need it: they are submitted again with another one."""
+    answers = []
+    with local_cluster(1) as cluster, Client(cluster) as own:
+        cluster.scheduler.allowed_failures = 0
+        job = Cluster(own, TIMEOUT)
+        shared = job.share("deadly", Deadly(tmp_path))
+        job.each("value", value_of, [(shared,)] * 20, lambda place, answer: answers.append(float(answer[0])))
+    assert answers == [3.0] * 20
 
 
 @pytest.mark.sweep

@@ -15,7 +15,6 @@ import dask.array as da
 import distributed
 from dask_clusters import TIMEOUT, data, divided, local_cluster
 from distributed import CancelledError, Client
-from distributed.client import FuturesCancelledError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -32,7 +31,7 @@ from gpuclust.errors import ClusterFailed
 LOST = {
     "cancelled": CancelledError,
     "cancelled by asyncio": asyncio.CancelledError,
-    "cancelled futures": lambda: FuturesCancelledError([]),
+    "cancelled futures": lambda: getattr(distributed.client, "FuturesCancelledError", CancelledError)([]),
     "closed connection": CommClosedError,
     "no connection": lambda: OSError("Timed out trying to connect"),
     "deadline": distributed.TimeoutError,
@@ -152,6 +151,23 @@ def test_an_error_that_is_gone_again(shared, monkeypatch):
     monkeypatch.setattr(distributed.Future, "exception", lambda *_, **__: None)
     with pytest.raises(ClusterFailed, match="lost"):
         Cluster(shared, TIMEOUT).each("broken", divided, [(1, 0)], ignore)
+
+
+def test_a_result_that_is_lost_and_made_again(shared, monkeypatch):
+    """Since its worker left before it was fetched."""
+    wait, lost, answers = cluster_module.wait_for_one, [], []
+
+    def and_lose(client, futures):
+        if lost:
+            lost[0]._state.finish()
+        wait(client, futures)
+        if not lost:
+            lost.append(futures[0])
+            lost[0]._state.lose()
+
+    monkeypatch.setattr(cluster_module, "wait_for_one", and_lose)
+    Cluster(shared, TIMEOUT).each("lost", divided, [(6, 2)], lambda place, answer: answers.append(float(answer[0])))
+    assert answers == [3.0]
 
 
 def test_a_result_that_is_lost_and_then_fails(shared, monkeypatch):

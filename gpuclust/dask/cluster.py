@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,12 +13,13 @@ from gpuclust.core.progress import passing
 from gpuclust.core.version import __version__
 from gpuclust.dask import tasks
 from gpuclust.dask.checkpoint import Checkpoint
-from gpuclust.dask.connection import Watch, reaching, thread_counts, usable, wait_for_one
+from gpuclust.dask.connection import UNDER_WAY, Watch, reaching, thread_counts, usable, wait_for_one
 from gpuclust.errors import ClusterFailed
 
 #: Bytes of an array in the definition of one task.
 PIECE = 2**25
-#: Times that a task is submitted again after Dask gave it up since workers died that ran it.
+#: Times that a task is submitted again, with no answer of another one in between, after Dask gave it up since workers
+#: died that ran it.
 RESUBMITTED = 3
 
 
@@ -103,6 +105,12 @@ class Share:
     def __init__(self, cluster: Cluster, what: str, values: tuple[Any, ...]) -> None:
         self._cluster, self._what, self._values = cluster, what, values
         self._future: Any = None
+        self._keys: set[str] = set()
+
+    def renew(self, key: str) -> None:
+        """Send the values again when they are next needed, if workers died of the task ``key`` that makes them."""
+        if key in self._keys:
+            self._future, self._keys = None, set()
 
     @property
     def future(self) -> Any:
@@ -126,6 +134,7 @@ class Share:
                     places.append(place)
                     part = flat[begin : begin + length]
                     pieces.append(cluster.submit(f"gpuclust-piece-{key[9:]}-{len(pieces)}", tasks.piece, part))
+        self._keys = {key, *(piece.key for piece in pieces)}
         if pieces:
             arguments = tuple(template), shapes, places, *pieces
             self._future = cluster.submit(key, tasks.assembled, *arguments)
@@ -148,7 +157,7 @@ class _Batch:
         self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
         self.left = places
         self.running: dict[Any, int] = {}
-        self.again = dict.fromkeys(places, 0)
+        self.again, self.given_up = dict.fromkeys(places, 0), Counter[int]()
         self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
 
     def run(self, take: Callable[[int, Any], Any], report: Callable[[int], None]) -> None:
@@ -160,6 +169,7 @@ class _Batch:
                     self._submit(self.left.pop(0))
                 for place, answer in self._finished():
                     self.watch.came()
+                    self.given_up.clear()
                     self.cluster.received += _bytes_of(answer)
                     take(place, answer)
                 report(len(self.left) + len(self.running))
@@ -174,7 +184,7 @@ class _Batch:
         """Answers that have come, after at most a second."""
         client, timeout = self.cluster.client, self.cluster.timeout
         wait_for_one(client, list(self.running))
-        over = [future for future in self.running if future.status != "pending"]
+        over = [future for future in self.running if future.status not in UNDER_WAY]
         good = [future for future in over if future.status == "finished"]
         for future in over:
             if future.status == "error":
@@ -204,8 +214,12 @@ class _Batch:
         if not isinstance(error, KilledWorker):
             raise error
         place = self.running.pop(future)
+        for argument in self.parts[place]:
+            if isinstance(argument, Share):
+                argument.renew(str(error.task))
         self.again[place] += 1
-        if self.again[place] > RESUBMITTED:
+        self.given_up[place] += 1
+        if self.given_up[place] > RESUBMITTED:
             raise ClusterFailed(
                 f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
             ) from error

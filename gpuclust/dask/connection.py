@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,19 +18,23 @@ OUT_OF_REACH = 60.0
 POLL = 1.0
 #: Seconds without an answer after which the scheduler is asked whether it is there.
 SILENCE = 10.0
+#: Status of a future that is awaited; of a lost one Dask makes the result again.
+UNDER_WAY = ("pending", "lost")
 #: Two classes before Python 3.11.
 TIMED_OUT = (TimeoutError, asyncio.TimeoutError)
 
 
 def connect(address: str, **options: Any) -> Any:
-    """A client of the scheduler at an address that a user has given.
+    """A client for a command, of the scheduler at an address that a user has given.
 
-    It becomes the current one, as one that is not would wait for a minute in its ``__del__`` if it cannot connect.
+    It becomes the current one, as one that is not would wait for a minute in its ``__del__`` if it cannot connect. It
+    does not log tracebacks of its lost connection: the command prints the error.
     """
     try:
         from distributed import Client
     except ImportError as error:
         raise BackendUnavailable(f"--scheduler needs Dask: pip install 'gpuclust[dask]' ({error})") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # here: importing distributed sets levels
     try:
         return Client(address, **options)
     except (OSError, ValueError, *TIMED_OUT) as error:
@@ -101,7 +106,7 @@ def result(client: Any, future: Any, timeout: float | None) -> Any:
         try:
             return future.result(timeout)
         except TIMED_OUT as error:
-            if timeout is not None and future.status == "pending" and client.status == "running":
+            if timeout is not None and future.status in UNDER_WAY and client.status == "running":
                 raise ClusterFailed(f"There is no result within {timeout:g} s.") from error
             raise
 

@@ -197,7 +197,7 @@ def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None
     )
     sides = searches.sides_of(1 << 20, pairs)
     first = sides * (sides + 1) // 2 if unit == searches.SCREENED else len(searches.parts_of(n, 2 * pairs, unit))
-    tasks = first + (max(later, int(rows * n * (m + 6) / unit)) if later else 0)
+    tasks = first + min(max(later, int(rows * n * (m + 6) / unit)), later * searches.MOST)
     entry = 4 + width
     points = problem.feature_bytes * (workers + 1)  # to the scheduler, and to each worker
     lists = int(n * listed * entry * (sides if unit == searches.SCREENED else 1) + 2 * rows * listed * entry)

@@ -25,7 +25,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import square_merges, tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
-from gpuclust.kernels.cpu.matrix.square_merges import STRIP, nearest_of
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
 from gpuclust.kernels.cpu.matrix.stored import Stored
 from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, write_row
 from gpuclust.kernels.cpu.space import pairwise, rounded, simd
@@ -196,7 +196,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
-    infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
+    infinity, zero, one, strip = dtype.type(np.inf), dtype.type(0), dtype.type(1), square_merges.STRIP
     stamp = jit.stamp(rounded, simd, square_merges, tiles, *source.modules)
 
     @uncounted
@@ -246,7 +246,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     def search_rows(state, search_state, begin, end, m):
         stamp  # noqa: B018
         gone = search_state[5]
-        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
+        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
         for x in range(begin, end):
             search(state, x, search_state, out, least, m)
 
@@ -257,7 +257,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         stamp  # noqa: B018
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
-        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
+        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
         factors = factors_of(m)
         scans = 0
         for done in range(wanted):

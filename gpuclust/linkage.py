@@ -35,7 +35,7 @@ from gpuclust.core.observations import (
 )
 from gpuclust.core.progress import Progress, check_progress, reporter
 from gpuclust.core.rounded import not_negative
-from gpuclust.core.sizes import BY_TREE, FUSED
+from gpuclust.core.sizes import BY_TREE
 from gpuclust.core.text import documented, format_seconds
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning, NotFinite, overflow
@@ -122,7 +122,8 @@ def linkage(
         - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
         - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
         - complete, average and weighted from points, where a distance takes a logarithm or a power for each feature
-          (jensenshannon, minkowski): ``"stored, all pairs"``
+          (jensenshannon, minkowski), and average and weighted of 1,025 to 2,048 points of six features or more:
+          ``"stored, all pairs"``
         - complete, average, weighted and ward: ``"stored"``; from points (not ward) ``"hybrid"``: with a matrix half
           as large as is expected to be needed, or what ``memory_limit`` leaves if that is less; and from points of
           up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)
@@ -325,7 +326,8 @@ def _merges(given: _Input, backend: Backend | None, progress: Progress, limited:
     """The merges by the algorithm of a plan, with heights that are checked."""
     problem, algorithm = job.problem, ALGORITHMS[job.algorithm]
     n, few = job.n, 0 < (job.m or 0) <= BY_TREE
-    kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, given.keep, n > FUSED, few, job.bits)
+    more = n > algorithm.other_kernels
+    kind = ("linkage", job.method, job.metric, job.dtype, job.algorithm, given.keep, more, few, job.bits)
 
     def pairs() -> int:
         return n * n if algorithm.reproduced(problem) else 0

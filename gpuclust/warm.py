@@ -18,6 +18,8 @@ from gpuclust.linkage import linkage
 #: Points: few for one matrix of all, and enough for every part of an algorithm to run; features: few enough for a
 #: kd-tree, and more.
 SHAPES = ((400, 8), (4000, 2), (4000, 8))
+#: Observations of condensed dissimilarities: enough for single linkage to contract components.
+CONDENSED = 600
 
 
 def warm(
@@ -72,7 +74,7 @@ def warm(
             for n, m in SHAPES:
                 X = np.random.default_rng(0).random((n, m)) + 0.1
                 Z = linkage(X, name, used, dtype=dtype, device=place)
-            linkage(pdist(X[: SHAPES[0][0]], used, dtype=dtype, device=place), name, dtype=dtype, device=place)
+            linkage(pdist(X[:CONDENSED], used, dtype=dtype, device=place), name, dtype=dtype, device=place)
         T, R = hierarchy.fcluster(Z, 5, "maxclust"), hierarchy.inconsistent(Z)
         calls: dict[str, dict[str, Any]] = {
             "cophenet": {},

@@ -42,6 +42,21 @@ def test_algorithms(method, m, algorithm):
     assert gpuclust.plan(5000, m, method).algorithm == algorithm
 
 
+@pytest.mark.parametrize(
+    ("method", "m", "few", "many"),
+    [
+        ("ward", 32, "stored", "summaries"),
+        ("centroid", 32, "generic, stored", "generic"),
+        ("average", 6, "stored, all pairs", "stored"),
+    ],
+)
+def test_few_points_of_many_features_are_merged_by_updates(method, m, few, many):
+    assert [gpuclust.plan(n, m, method).algorithm for n in (2048, 2049)] == [few, many]
+    assert gpuclust.plan(2048, m - 1, method).algorithm == ("cluster tree" if method == "average" else many)
+    assert gpuclust.plan(1024, 6, "average").algorithm == gpuclust.plan(1024, 12, "ward").algorithm == "stored"
+    assert [gpuclust.plan(n, 12, "median").algorithm for n in (512, 513)] == ["generic, stored", "generic"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_linkage_follows_the_plan(method):
     X = [[0.0, 1.0], [1.0, 3.0], [5.0, 2.0]]
@@ -54,7 +69,7 @@ def test_predicted_memory_is_not_exceeded_and_not_far_off(method, source):
     """Peak of what is allocated; from points the matrix is of the clusters that the first rounds leave."""
     n, m = 3000, 16
     y = np.random.default_rng(0).normal(size=(n, m) if source == "points" else n * (n - 1) // 2) ** 2
-    few = 2000 if source == "points" else 2100 * 2099 // 2  # condensed: more than a square matrix is made of
+    few = 2100 if source == "points" else 2100 * 2099 // 2  # more than a square matrix is made of
     gpuclust.linkage(y[:few], method)  # compiled
     tracemalloc.start()
     gpuclust.linkage(y, method)

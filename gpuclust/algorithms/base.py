@@ -15,7 +15,7 @@ from gpuclust.core import metrics, preparation
 from gpuclust.core.bits import words_of
 from gpuclust.core.device import Device
 from gpuclust.core.methods import Method
-from gpuclust.core.sizes import SQUARE, UPDATED, square_bytes, stored_bytes
+from gpuclust.core.sizes import FUSED, SQUARE, UPDATED, square_bytes, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.backend import Backend, Square
@@ -81,10 +81,9 @@ class Problem:
         """Bytes of the condensed dissimilarities of all pairs."""
         return self.n * (self.n - 1) // 2 * self.width
 
-    @property
-    def updated(self) -> bool:
-        """Whether updates of a matrix of all observations take less time than dissimilarities from points."""
-        return self.n <= SQUARE and self.features >= UPDATED
+    def updated(self, few: int) -> bool:
+        """Whether updates of a matrix take less time than centroids; up to ``few`` points with fewer features."""
+        return self.n <= SQUARE and self.features >= UPDATED[self.n > few]
 
     @property
     def input_bytes(self) -> int:
@@ -195,6 +194,8 @@ class Algorithm(ABC):
         Whether its matrix is stored only when few enough clusters are left.
     overwrites : bool
         Whether on the CPU it can store the matrix over condensed dissimilarities.
+    other_kernels : int
+        More observations take other kernels.
     host, gpu : pair of numbers
         Number of copies of the points, and bytes for each observation (ids, sizes, neighbours, merges, Z, and buffers
         for sorting), on the host and on a GPU.
@@ -204,6 +205,7 @@ class Algorithm(ABC):
     adjustable: ClassVar[bool] = False
     deferred: ClassVar[bool] = False
     overwrites: ClassVar[bool] = False
+    other_kernels: ClassVar[int] = FUSED
     host: ClassVar[tuple[float, int]] = (1, 150)
     gpu: ClassVar[tuple[float, int]] = (2, 100)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Largest number of features at which comparing centroids costs less than updating a row of a stored matrix.
 NARROW = 96
+#: Number of points up to which fewer features (`sizes.UPDATED`) are enough for that.
+FEW = 512
 #: Up to this number, clusters are finished without moving them together again.
 TAIL = 384
 #: Merges between two reports are bounded by rows times clusters, so that Ctrl-C takes effect.
@@ -71,7 +73,7 @@ class StoredGeneric(Algorithm):
         return not problem.method.reducible
 
     def rank(self, problem: Problem, device: Device) -> float:
-        return 0 if problem.features > NARROW or problem.updated else 2
+        return 0 if problem.features > NARROW or problem.updated(FEW) else 2
 
     def reason(self, problem: Problem) -> str:
         if problem.condensed:

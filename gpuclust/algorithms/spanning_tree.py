@@ -12,7 +12,7 @@ from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work, box_bytes, screened
 from gpuclust.core.clusters import Merges
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, LISTED, SQUARE, TREE_FEATURES
+from gpuclust.core.sizes import BY_TREE, CONTRACTED, LISTED, TREE_FEATURES
 from gpuclust.errors import overflow
 
 #: Up to this number of points all distances are computed and stored first: cheaper than rounds of searches.
@@ -31,6 +31,7 @@ class SpanningTree(Algorithm):
     """Borůvka's algorithm on points; on condensed dissimilarities its first round, and Prim's on what that leaves."""
 
     name = "spanning tree"
+    other_kernels = CONTRACTED
     host = (1, 180)
     gpu = (3, 164)
 
@@ -41,16 +42,15 @@ class SpanningTree(Algorithm):
         return 1
 
     def reason(self, problem: Problem) -> str:
-        if problem.condensed and problem.n > SQUARE:
+        if problem.condensed and problem.n > CONTRACTED:
             return _GIVEN
         if not problem.condensed and problem.features <= TREE_FEATURES and problem.facts.euclidean_like:
             return f"{_REASON} A kd-tree finds it on the CPU if a search of some points shows that its boxes prune."
         return _REASON
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
-        if problem.condensed and not device.on_gpu and problem.n > SQUARE:
-            matrix = int((COMPONENTS * problem.n) ** 2) * problem.width
-            return Footprint(self.fixed(problem, device, on_device), matrix)
+        if problem.condensed and not device.on_gpu:
+            return Footprint(self.fixed(problem, device, on_device), _component_bytes(problem))
         if device.on_gpu or problem.condensed:
             return Footprint(self.fixed(problem, device, on_device))
         n, m, width = problem.n, problem.features, problem.width
@@ -78,6 +78,11 @@ class SpanningTree(Algorithm):
         return boruvka(run.backend, run.points, run.report)
 
 
+def _component_bytes(problem: Problem) -> int:
+    """Bytes of the matrix of components of condensed dissimilarities on the CPU."""
+    return int((COMPONENTS * problem.n) ** 2) * problem.width if problem.n > CONTRACTED else 0
+
+
 def _of_condensed(run: Run, condensed: np.ndarray, room: int = 0) -> Merges:
     """The tree of condensed dissimilarities: O(n²) time, O(n) memory and ``room`` for a matrix of components."""
     n = run.problem.n
@@ -89,6 +94,7 @@ class StoredSpanningTree(Algorithm):
     """Prim's algorithm on the stored distances of all pairs of points."""
 
     name = "spanning tree, stored"
+    other_kernels = CONTRACTED
     host = (1, 110)
 
     def applies(self, problem: Problem) -> bool:
@@ -102,7 +108,8 @@ class StoredSpanningTree(Algorithm):
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         matrix = problem.pair_bytes
-        return Footprint(self.fixed(problem, device, on_device), matrix, matrix)
+        room = 0 if device.on_gpu else _component_bytes(problem)
+        return Footprint(self.fixed(problem, device, on_device), matrix + room, matrix)
 
     def work(self, problem: Problem) -> Work:
         return Work(3.0, 0.10, 0.6, 0.5, 0, 1)
@@ -115,4 +122,4 @@ class StoredSpanningTree(Algorithm):
         run.backend.condensed(run.points, distances)
         if not all_finite(distances):
             raise overflow(problem.dtype)
-        return _of_condensed(run, distances)
+        return _of_condensed(run, distances, run.matrix - problem.pair_bytes)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuclust.algorithms.base import Algorithm, Problem, Run
+from gpuclust.algorithms.cluster_tree import FEW_FEATURES
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import FUSED, NEIGHBOURS, fused, stored_bytes
+from gpuclust.core.sizes import FUSED, NEIGHBOURS, SQUARE, fused, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -95,7 +96,8 @@ class StoredAllPairs(Stored):
 
     def few(self, problem: Problem) -> bool:
         """Whether lists of neighbours, which `Stored` would begin with, take longer than the matrix."""
-        return problem.updated and problem.n > fused(problem.method.pairs) and not problem.facts.squared
+        few = fused(problem.method.pairs) < problem.n <= SQUARE
+        return few and problem.features > FEW_FEATURES and not problem.facts.squared
 
     def rank(self, problem: Problem, device: Device) -> float:
         return 0

@@ -40,7 +40,7 @@ class Summaries(Algorithm):
 
     def rank(self, problem: Problem, device: Device) -> float:
         if problem.method.geometric is not None:
-            return 2.5 if problem.updated else 1
+            return 2.5 if problem.updated(FUSED) else 1
         return 1 if not device.on_gpu or problem.features <= ON_GPU else 2.5
 
     def reason(self, problem: Problem) -> str:

@@ -16,6 +16,9 @@ FUSED = 1024
 #: Up to here the matrix of all observations is one square array on the CPU, where memory suffices: rows are
 #: contiguous, and all merges are made in one call.
 SQUARE = 2048
+#: From here on the CPU finds the spanning tree of condensed dissimilarities in two passes. Up to here Prim's
+#: algorithm is as fast, and needs fewer kernels.
+CONTRACTED = 512
 #: Neighbours on a list. More prove more merges, and cost more to find.
 NEIGHBOURS = 32
 #: Largest number of features at which a kd-tree is tried: one of a million points is 15 levels deep.
@@ -27,9 +30,9 @@ LAST = 2048
 BY_TREE = 4
 #: Below this number of points screening by boxes does not pay.
 FEWEST = 1024
-#: Number of features from which on up to `SQUARE` points are merged by updates of a matrix, like condensed
-#: dissimilarities: computing those of unions from centroids takes longer. Measured on the CPU.
-UPDATED = 12
+#: Number of features from which on few points, and up to `SQUARE` points, are merged by updates of a matrix, like
+#: condensed dissimilarities: computing those of unions from centroids takes longer. Measured on the CPU.
+UPDATED = 12, 32
 #: Bytes of a number.
 _WIDTHS = {"float64": 8, "float32": 4}
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.

@@ -14,7 +14,7 @@ from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import SQUARE
+from gpuclust.core.sizes import CONTRACTED
 from gpuclust.kernels.cpu.clusters import candidates, cluster_search, cluster_tree, greedy, greedy_tree
 from gpuclust.kernels.cpu.clusters.greedy_square import SquareGeneric
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
@@ -89,7 +89,7 @@ class CpuBackend:
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        found = components.spanning_tree(condensed, n, report, room) if n > SQUARE else None
+        found = components.spanning_tree(condensed, n, report, room) if n > CONTRACTED else None
         return found or prim.spanning_tree(condensed, n, report)
 
     def generic_points(self, points: Points, method: Method) -> greedy.Generic | greedy_tree.TreeGeneric:

@@ -23,11 +23,12 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
-from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.kernels.cpu.matrix import square_merges, tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
 from gpuclust.kernels.cpu.matrix.stored import Stored
-from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, tile_rows, write_row
-from gpuclust.kernels.cpu.space import pairwise, rounded
+from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, write_row
+from gpuclust.kernels.cpu.space import pairwise, rounded, simd
 from gpuclust.kernels.cpu.space.rounded import bounds
 
 #: Clusters in a block when a row of distances is computed from centroids.
@@ -195,15 +196,15 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
-    infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
-    stamp = jit.stamp(rounded, tiles, *source.modules)
+    infinity, zero, one, strip = dtype.type(np.inf), dtype.type(0), dtype.type(1), square_merges.STRIP
+    stamp = jit.stamp(rounded, simd, square_merges, tiles, *source.modules)
 
     @uncounted
     @named(source.name)
-    def nearest(state, x, out, order, m):
+    def nearest(state, x, out, gone, order, least, m):
         """The nearest later row of x, and its distance; ``out`` holds the distances of rounded centroids."""
         first = x + 1
-        found, _, place = nearest_in(out[first:], order, infinity, -1, -1)
+        found, place = nearest_of(out[first : gone.size], gone[first:], order, least)
         if rounds and place >= 0:
             error = error_of(state, x)
             if error > zero:
@@ -229,7 +230,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
 
     @uncounted
     @named(source.name)
-    def search(state, x, search_state, out, m):
+    def search(state, x, search_state, out, least, m):
         """Find the nearest later row of x."""
         _, _, near, bound, exact, gone, order = search_state
         distances(state, x, x + 1, out)
@@ -237,16 +238,17 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         away = gone[x + 1 :]
         for k in range(values.size):
             values[k] += away[k]
-        bound[x], near[x] = nearest(state, x, out, order, m)
+        bound[x], near[x] = nearest(state, x, out, gone, order, least, m)
         exact[x] = True
 
     @compiled
     @named(source.name)
     def search_rows(state, search_state, begin, end, m):
         stamp  # noqa: B018
-        out = np.full(search_state[5].size, np.inf, search_state[5].dtype)
+        gone = search_state[5]
+        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
         for x in range(begin, end):
-            search(state, x, search_state, out, m)
+            search(state, x, search_state, out, least, m)
 
     @compiled
     @named(source.name)
@@ -255,17 +257,17 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         stamp  # noqa: B018
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
-        other = np.empty(gone.size, gone.dtype)
+        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
         factors = factors_of(m)
         scans = 0
         for done in range(wanted):
             while True:
-                _, _, a = nearest_in(bound, order, infinity, -1, -1)
+                _, a = nearest_of(bound, gone, order, least)
                 if a < 0:
                     return -1  # every distance has overflowed
                 if exact[a]:
                     break
-                search(state, a, search_state, out, m)
+                search(state, a, search_state, out, least, m)
                 scans += 1
             b = near[a]
             d = bound[a]
@@ -312,7 +314,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
                             near[x] = b
                         elif value == bounds[k] and exact[x] and b < nears[k]:
                             near[x] = b
-            bound[b], near[b] = nearest(state, b, out, order, m)
+            bound[b], near[b] = nearest(state, b, out, gone, order, least, m)
             exact[b] = True
         return scans
 

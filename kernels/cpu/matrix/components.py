@@ -131,5 +131,5 @@ def _contracted(condensed: np.ndarray, component: np.ndarray, members: np.ndarra
         least = np.minimum(shortest[rows, columns], shortest[columns, rows].T)
         shortest[rows, columns], shortest[columns, rows] = least, least.T
 
-    run(mirror, mirrored_blocks(count))
+    run(mirror, mirrored_blocks(count), threads=count > fill.SMALL)
     return shortest

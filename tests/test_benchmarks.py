@@ -68,6 +68,7 @@ def test_tables_are_made_of_any_results(run, monkeypatch):
         text = tables.renewed((ROOT / name).read_text(encoding="utf-8"))
         assert "linkage | gpuclust" in text
     assert "products" in tables.wide()
+    assert tables.row_points("ward", "scipy")[0] == [60, 60, 60]  # two of the group sizes, and one of linkage
     assert tables.machine().startswith("`python -m benchmarks full` at ")
 
 

@@ -37,7 +37,7 @@ OTHERS: dict[str, Callable[[Console], list[dict[str, Any]]]] = {
     "million": million,
     "gpu": gpu,
 }
-QUICK = ("linkage", "small", "distance", "hierarchy", "sizes", "data", "wide", "given", "scale", "startup")
+QUICK = ("linkage", "wide", "given", "scale", "data", "sizes", "hierarchy", "distance", "small", "startup")
 FULL = (*QUICK, "warm", "million")
 #: Seconds of calls after which a program is not called again, and how many times that gpuclust gets: see worker.py.
 BUDGET, OURS = {"quick": 1.0, "full": 20.0}, 5

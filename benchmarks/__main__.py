@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,13 +37,17 @@ OTHERS: dict[str, Callable[[Console], list[dict[str, Any]]]] = {
     "million": million,
     "gpu": gpu,
 }
-QUICK = ("linkage", "small", "distance", "hierarchy", "sizes", "data", "wide", "given", "scale", "startup")
+QUICK = ("linkage", "wide", "given", "scale", "data", "sizes", "hierarchy", "distance", "small", "startup")
 FULL = (*QUICK, "warm", "million")
 #: Seconds of calls after which a program is not called again, and how many times that gpuclust gets: see worker.py.
 BUDGET, OURS = {"quick": 1.0, "full": 20.0}, 5
 #: Tolerances relative to the largest height of peers that compute in float32.
 SINGLE_PRECISION = {"fast_hdbscan": 1e-6}
 PACKAGES = {NO_PROGRAM: "numpy", PRODUCT: "numpy"}
+
+
+class Failed(Exception):
+    """A program failed, or its result is another one: nothing of the case is recorded."""
 
 
 def measure(case: Case, peer: str, n: int, budget: float, folder: Path) -> dict[str, Any]:
@@ -61,13 +66,13 @@ def measure(case: Case, peer: str, n: int, budget: float, folder: Path) -> dict[
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"{case.name}: {peer} failed\n{done.stderr}")
+        raise Failed(f"{case.name}: {peer} failed\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found | {"n": n, "digest": None if peer == PRODUCT else np.load(digest)}
 
 
 def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
-    """Return the largest relative difference from SciPy's result, or the first; stop if it exceeds the tolerance."""
+    """Return the largest relative difference from SciPy's result, or the first; Failed if that is above rtol."""
     results = {peer: result for peer, result in results.items() if result["digest"] is not None}
     if case.tied:  # each was verified by itself
         return 0.0
@@ -82,9 +87,7 @@ def check(case: Case, results: dict[str, dict[str, Any]]) -> float:
         excess = np.maximum(difference - case.atol - loose * np.abs(expected).max(initial=0.0), 0.0)
         relative = float(np.max(excess / np.maximum(np.abs(expected), 1e-300), initial=0.0))
         if not relative <= case.rtol:
-            raise SystemExit(
-                f"{case.name}: {peer} differs from {reference} by {relative:.2e}, allowed {case.rtol:.0e}"
-            )
+            raise Failed(f"{case.name}: {peer} differs from {reference} by {relative:.2e}, allowed {case.rtol:.0e}")
         worst = max(worst, relative)
     return worst
 
@@ -153,24 +156,37 @@ def shown(case: Case, rows: list[dict[str, Any]]) -> Table:
     return lines
 
 
-def run(
-    cases: Iterable[Case],
-    size: int | None,
-    peers: set[str] | None,
-    quick: bool,
-    rates: dict[str, float],
-    console: Console,
-) -> list[dict[str, Any]]:
-    rows = []
-    for case in cases:
-        names = [
-            p for p in case.peers if (not peers or p in peers) and installed(p) and not (quick and p in case.slow)
-        ]
-        with console.status(f"{case.name}: {', '.join(names)}"):
-            found = rows_of(case, min(size or case.n, case.n), names, quick, rates)
-        console.print(shown(case, found))
-        rows += found
-    return rows
+@dataclass
+class Run:
+    """How cases are measured, and what has failed."""
+
+    size: int | None
+    peers: set[str] | None
+    quick: bool
+    rates: dict[str, float]
+    console: Console
+    failures: list[str] = field(default_factory=list)
+
+    def rows(self, cases: Iterable[Case]) -> list[dict[str, Any]]:
+        """Print a table for each case that succeeds, and return its rows."""
+        rows = []
+        for case in cases:
+            names = [peer for peer in case.peers if self.takes(case, peer)]
+            try:
+                with self.console.status(f"{case.name}: {', '.join(names)}"):
+                    found = rows_of(case, min(self.size or case.n, case.n), names, self.quick, self.rates)
+            except Failed as error:
+                self.failures.append(str(error))
+                self.console.print(str(error), style="bold red", markup=False)
+                continue
+            self.console.print(shown(case, found))
+            rows += found
+        return rows
+
+    def takes(self, case: Case, peer: str) -> bool:
+        """Whether a peer of a case is installed, and asked for."""
+        asked = not self.peers or peer in self.peers
+        return asked and installed(peer) and not (self.quick and peer in case.slow)
 
 
 def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
@@ -206,32 +222,33 @@ def main() -> None:
     asked, started = parsed(), time.monotonic()
     os.environ["GPUCLUST_COMPILE"] = "always"  # what is measured is compiled code; see startup.py
     os.environ |= dict.fromkeys(machine.THREADS, str(asked.threads))
-    peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
     console = stdout()
     about = machine.facts(asked.threads)
     console.print(about)
     named = [group for group in asked.groups if group not in ("quick", "full")]
     quick = "full" not in asked.groups
+    peers = {"gpuclust", *asked.peers.split(",")} if asked.peers else None
+    run = Run(asked.n, peers, quick, about["rates"], console)
     for group in named or (QUICK if quick else FULL):
         if group in OTHERS:
             rows = OTHERS[group](console)
         else:
             cases = (case for case in CASES.values() if case.group == group and (case.quick or not quick or named))
-            chosen = [case for case in cases if (asked.only or "") in case.name]
-            rows = run(chosen, asked.n, peers, quick, about["rates"], console)
+            rows = run.rows(case for case in cases if (asked.only or "") in case.name)
         if not rows:  # emulated, or none is meant: nothing was measured
             continue
+        path = RESULTS / f"{group}.json"
         if asked.only:
-            rows = _among(rows, RESULTS / f"{group}.json")
+            rows = _among(rows, path)
         if group == "scale":
             rows = [row for row in rows if "peer" in row]
             rows += scale.compare(rows, console)
-        RESULTS.mkdir(exist_ok=True)
-        text = json.dumps({"mode": "quick" if quick else "full", "machine": about, "rows": rows}, indent=1)
-        (RESULTS / f"{group}.json").write_text(text + "\n")
-    console.print(
-        f"{time.monotonic() - started:.0f} s; python -m benchmarks.tables writes the tables of the documentation"
-    )
+        path.parent.mkdir(exist_ok=True)
+        about_run = {"mode": "quick" if quick else "full", "machine": about}
+        path.write_text(json.dumps(about_run | {"rows": rows}, indent=1) + "\n")
+    console.print(f"{time.monotonic() - started:.0f} s. Then: python -m benchmarks.tables")
+    if run.failures:
+        raise SystemExit(f"{len(run.failures)} cases failed and are left out:\n" + "\n".join(run.failures))
 
 
 if __name__ == "__main__":

@@ -47,18 +47,21 @@ def wide(
     asked: dict[str, float] | None = None,
     **given: Any,
 ) -> Case:
-    """Return a case of many features."""
-    vector = method == "ward" or (method == "single" and make is data.fingerprints)
+    """Return a case of many features, or of bits: distances of these are tied."""
+    bits = make is data.fingerprints
+    vector = method == "ward" or (method == "single" and bits)
     other = "fastcluster.linkage_vector" if vector else "fastcluster"
     peers = {"gpuclust": linkage("gpuclust", method, metric)}
     if n <= 20_000:
         peers[other] = lambda: _fastcluster(method, metric, vector)
-    if make is not data.fingerprints:
+    settings: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-12, "few": {other: FEW}, "work": _float32_pairs}
+    if bits:
+        settings |= {"work": _bits, "tied": "" if method == "single" else method}
+    else:
         peers[PRODUCT] = _product
     asked = {other if name == "fastcluster" else name: ratio for name, ratio in (asked or {}).items()}
-    settings: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-12, "few": {other: FEW}, "work": _float32_pairs} | given
     name = f"{method} {metric} {n} x {m}, {make.__name__}"
-    return Case(name, "wide", make, peers, heights, n, m, asked=asked, **settings)
+    return Case(name, "wide", make, peers, heights, n, m, asked=asked, **settings | given)
 
 
 def _asked(fastcluster: float, products: float | None = None) -> dict[str, float]:
@@ -82,17 +85,8 @@ WIDE = (
     wide(
         "complete", "euclidean", data.gaussian, 20_000, 128, _asked(10), work=all_pairs, few={"fastcluster": 10_000}
     ),
-    wide("average", "jaccard", data.fingerprints, 20_000, 2048, _asked(40), work=_bits, few={"fastcluster": 1500}),
-    wide(
-        "single",
-        "jaccard",
-        data.fingerprints,
-        20_000,
-        2048,
-        _asked(40),
-        work=_bits,
-        few={"fastcluster.linkage_vector": 1500},
-    ),
+    wide("average", "jaccard", data.fingerprints, 20_000, 2048, _asked(40)),
+    wide("single", "jaccard", data.fingerprints, 20_000, 2048, _asked(40)),
 )
 
 

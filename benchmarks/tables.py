@@ -130,18 +130,18 @@ def beside_peers(group: str, *peers: str) -> Callable[[], str]:
 def linkage() -> str:
     """All linkages beside SciPy, fastcluster and scikit-learn."""
     peers = ("scipy", "fastcluster", "fastcluster.linkage_vector", "sklearn")
-    found = {line[0].removeprefix("linkage ").partition(",")[0]: line[1:] for line in beside("linkage", *peers)}
-    by = cases("linkage")
     lines = []
-    for name in LINKAGES:
-        ours, other = (by[f"linkage {name}"][peer]["memory"] for peer in ("gpuclust", "scipy"))
-        lines.append([name, *found[name], f"{ours / max(other, 1):.2f}"])
+    for name, line in zip(cases("linkage"), beside("linkage", *peers), strict=True):
+        ours, other = (cases("linkage")[name].get(peer, {}).get("memory") for peer in ("gpuclust", "scipy"))
+        lines.append([name.removeprefix("linkage "), *line[1:], f"{ours / other:.2f}" if ours and other else ""])
+    lines.sort(key=lambda line: LINKAGES.index(line[0]))
     return table(["linkage", *heads(*peers)[1:], "memory, of SciPy's"], lines)
 
 
 def scale() -> str:
     """Larger data, for which SciPy's memory does not suffice, and spanning trees of fewer points."""
-    single = {peer: row for peer, row in cases("linkage")["linkage single"].items() if peer in ("gpuclust", *TREES)}
+    by = cases("linkage").get("linkage single", {})
+    single = {peer: by[peer] for peer in ("gpuclust", *TREES) if peer in by}
     found = {f"single {single['gpuclust']['n']} x 16, gaussian": single} if len(single) > 1 else {}
     lines = []
     for case, by in {**found, **cases("scale")}.items():
@@ -184,9 +184,10 @@ def wide() -> str:
                 *line[2:4],
                 ", ".join(f"{row['asked']:.3g}x" for row in by.values() if row["asked"] and row is not product),
                 "" if not searched else f"{searched[1] / searched[0]:.1f}",
+                format_bytes(ours["memory"]),
             ]
         )
-    return table(["", "gpuclust", "products", *heads(*peers)[2:4], "asked", "candidates a row"], lines)
+    return table(["", "gpuclust", "products", *heads(*peers)[2:4], "asked", "candidates a row", "memory"], lines)
 
 
 def given() -> str:
@@ -194,13 +195,10 @@ def given() -> str:
     peers = (OVERWRITE, "fastcluster", "scipy")
     lines = []
     for line, by in zip(beside("given", *peers), cases("given").values(), strict=True):
-        memory = ", ".join(
-            f"{by[peer]['memory'] / by[peer]['input']:.2f}"
-            for peer in ("gpuclust", OVERWRITE, "fastcluster")
-            if peer in by
-        )
-        lines.append([*line, memory])
-    return table([*heads(*peers), "memory / input: gpuclust, with overwrite, fastcluster"], lines)
+        measured = (by.get(peer) for peer in ("gpuclust", OVERWRITE, "fastcluster"))
+        memory = (f"{row['memory'] / row['input']:.2f}" if row else "" for row in measured)
+        lines.append([line[0].removeprefix("given, "), *line[1:], *memory])
+    return table([*heads(*peers), "memory / input", "with overwrite", "of fastcluster"], lines)
 
 
 def startup() -> str:

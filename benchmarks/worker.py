@@ -81,7 +81,7 @@ def verify(case: cases.Case, call: cases.Call, n: int, m: int) -> None:
     from scipy.spatial.distance import pdist, squareform
 
     X = case.make(min(n, 300), m)
-    replay(call(X), squareform(pdist(X)), case.tied)
+    replay(call(X), squareform(pdist(X, "jaccard" if X.dtype == bool else "euclidean")), case.tied)
 
 
 if __name__ == "__main__":

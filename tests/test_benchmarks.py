@@ -68,14 +68,19 @@ def test_tables_are_made_of_any_results(run, monkeypatch):
         text = tables.renewed((ROOT / name).read_text(encoding="utf-8"))
         assert "linkage | gpuclust" in text
     assert "products" in tables.wide()
+    assert tables.row_points("ward", "scipy")[0] == [60, 60, 60]  # two of the group sizes, and one of linkage
     assert tables.machine().startswith("`python -m benchmarks full` at ")
 
 
-def test_a_wrong_result_stops_a_run():
+def test_a_wrong_result_is_not_recorded(monkeypatch):
     case = cases.CASES["linkage average"]
     results = {"scipy": {"digest": np.ones(3)}, "gpuclust": {"digest": np.array([1, 1, 1 + 1e-9])}}
-    with pytest.raises(SystemExit, match=r"gpuclust differs from scipy by 1\.00e-09"):
+    with pytest.raises(program.Failed, match=r"gpuclust differs from scipy by 1\.00e-09"):
         program.check(case, results)
+    monkeypatch.setattr(program, "measure", lambda case, peer, n, *_: {"n": n, **results[peer]})
+    run = program.Run(50, {"gpuclust", "scipy"}, True, {}, Console(quiet=True))
+    assert run.rows([case]) == []
+    assert len(run.failures) == 1
 
 
 def test_peers_that_are_measured_with_fewer_points(monkeypatch):

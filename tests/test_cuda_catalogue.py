@@ -1,139 +1,44 @@
 """Kernels for CUDA are compiled for every architecture, and obey the rules; no GPU is needed.
 
 ``make test`` compiles representatives: every function in every dtype, every metric; ``make test-sweep`` every kernel.
-The checks of the rules are tested with kernels that break them.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import EMULATED
-
-if EMULATED:
-    pytest.skip("kernels are compiled in the run without emulation", allow_module_level=True)
-if find_spec("numba_cuda") is None:
-    pytest.skip("numba-cuda is not installed", allow_module_level=True)
+from cuda_rules import LIMITED, RULES, needs_assembler
 
 from gpuclust.kernels.cuda import catalogue, inspection
-from gpuclust.kernels.cuda.catalogue import Record, examine, form, kernels
-from gpuclust.kernels.cuda.inspection import ARCHITECTURES, LIMITS, REGISTERS, Facts, assembled, sm
-from gpuclust.kernels.cuda.launch import Kernel, cuda, kernel, types
-
-if not inspection.has_compiler():
-    pytest.skip("NVVM is not installed: pip install gpuclust[ptx]", allow_module_level=True)
+from gpuclust.kernels.cuda.catalogue import Record, form, kernels
+from gpuclust.kernels.cuda.inspection import ARCHITECTURES, LIMITS, Facts, assembled, sm
+from gpuclust.kernels.cuda.launch import kernel, types
 
 ROOT = Path(__file__).resolve().parents[1]
-#: These call log or pow, which NVIDIA's library writes with fused multiply-adds.
-FROM_LIBRARY = ("jensenshannon", "minkowski")
-#: Kernels that may use local memory or a stack, and why.
-ON_STACK: dict[str, str] = {
-    "pairwise_haversine_False_float32": "the inverse sine is too long for the loop over sums to be unrolled",
-}
 #: Assembled for all architectures; the others for sm_90 only, to save time: ptxas takes longest.
 THOROUGHLY = ("euclidean", "sqeuclidean", "cosine", "jaccard weighted", "minkowski weighted")
 
 pytestmark = pytest.mark.timeout(1800)
 
-needs_assembler = pytest.mark.skipif(not assembled(), reason="ptxas is not on PATH")
-
 
 @pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.sweep)])
 def records(request) -> Mapping[str, Record]:
-    """The records of each kernel, or of representatives.
-
-    Takes minutes, and seconds when little has changed.
-    """
+    """The records of each kernel for every architecture, or of representatives for sm_90 and one more, in turn."""
+    folder = request.config.cache.mkdir("cuda-catalogue")
     if request.param == "all":
         wanted = {
             name: [cc for cc in assembled() if cc == (9, 0) or form(name).made_for in ("", *THOROUGHLY)]
             for name in kernels()
         }
-    else:  # one more architecture, in turn
-        others = itertools.cycle(cc for cc in assembled() if cc != (9, 0))
-        wanted = {name: [(9, 0), next(others)] for name in catalogue.representatives()} if assembled() else {}
-    names = None if request.param == "all" else catalogue.representatives()
-    return catalogue.survey(wanted, request.config.cache.mkdir("cuda-catalogue"), names)
-
-
-# -------------------------------------------------------------------------------------------------------- rules
-
-Rule = Callable[[Kernel, Facts], object]
-#: Name -> what is wrong with a kernel by its PTX: nothing, or what to say.
-RULES: dict[str, Rule] = {}
-#: The same, by what ptxas makes of it.
-LIMITED: dict[str, Callable[[Kernel, inspection.Resources], object]] = {}
-
-
-def rule(table: dict) -> Callable:
-    return lambda function: table.setdefault(function.__name__, function)
-
-
-def works_in(kernel: Kernel, dtype: str) -> bool:
-    """Whether a type occurs among a kernel's arguments, by itself or in an array."""
-    return any(dtype in str(kind) for kind in kernel.signature)
-
-
-@rule(RULES)
-def no_local_memory(kernel: Kernel, found: Facts):
-    return found.local and kernel.name not in ON_STACK and f"{found.local} bytes of arrays are not in registers"
-
-
-@rule(RULES)
-def float32_stays_float32(kernel: Kernel, found: Facts):
-    return found.doubles and not works_in(kernel, "float64") and f"{found.doubles} instructions in float64"
-
-
-@rule(RULES)
-def float64_is_not_contracted(kernel: Kernel, found: Facts):
-    library = any(name in kernel.name for name in FROM_LIBRARY)
-    return found.fused and not library and f"{found.fused} fused multiply-adds in float64"
-
-
-@rule(RULES)
-def atomics_in_any_order(kernel: Kernel, found: Facts):
-    """Sums and minima of integers are the same in any order; a compare-and-swap may be anything."""
-    allowed = re.compile(r"(atom|red)\.[\w.]*\b(add|min|max|and|or)\.([us]|b)(32|64)")
-    return [name for name in found.atomics if not allowed.fullmatch(name)]
-
-
-@rule(RULES)
-def indices_do_not_wrap_around(kernel: Kernel, found: Facts):
-    """Up to 2^31 points: what depends on a block's number has 64 bits before it is more than that."""
-    return found.wrapped
-
-
-@rule(RULES)
-def launch_bounds_are_declared(kernel: Kernel, found: Facts):
-    declared, asked = (found.threads, found.resident), (kernel.threads, kernel.resident)
-    return declared != asked and f"declares (threads, resident blocks) {declared}, not {asked}"
-
-
-@rule(RULES)
-def shared_memory_fits(kernel: Kernel, found: Facts):
-    return found.shared > 48 * 1024 and f"{found.shared} bytes of shared memory"
-
-
-@rule(LIMITED)
-def no_spills(kernel: Kernel, used: inspection.Resources):
-    return used.spills and f"{used.spills} bytes are spilt, at {used.registers} registers"
-
-
-@rule(LIMITED)
-def no_stack(kernel: Kernel, used: inspection.Resources):
-    return used.stack and kernel.name not in ON_STACK and f"{used.stack} bytes of stack"
-
-
-@rule(LIMITED)
-def registers_for_all_resident_blocks(kernel: Kernel, used: inspection.Resources):
-    budget = min(255, REGISTERS // (kernel.threads * kernel.resident))
-    return used.registers > budget and f"{used.registers} registers, {budget} are there"
+        return catalogue.survey(wanted, folder)
+    others = itertools.cycle(cc for cc in ARCHITECTURES if cc != (9, 0))
+    targets = {name: [(9, 0), next(others)] for name in catalogue.representatives()}
+    wanted = {name: [cc for cc in two if cc in assembled()] for name, two in targets.items()}
+    return catalogue.survey(wanted, folder, targets, targets)
 
 
 @pytest.mark.parametrize("target", [sm(cc) for cc in ARCHITECTURES])
@@ -169,7 +74,9 @@ def fail_for(what: str, broken: Mapping[str, object]) -> None:
 def test_every_kernel_compiles_for_every_architecture(records):
     assert len(records) in (len(kernels()), len(catalogue.representatives()))
     fail_for("compiles", {name: record.errors for name, record in records.items()})
-    assert all(record.facts.keys() == set(map(sm, ARCHITECTURES)) for record in records.values())
+    seen = [record.facts.keys() for record in records.values()]
+    assert set().union(*seen) == set(map(sm, ARCHITECTURES))
+    assert all("sm_90" in each and len(each) in (2, len(ARCHITECTURES)) for each in seen)
 
 
 @needs_assembler
@@ -187,12 +94,12 @@ def test_representatives_are_of_all_kinds():
     """Every function in every dtype, every metric with and without weights, and both dtypes of every metric."""
     every, some = ([form(name) for name in names] for names in (kernels(), catalogue.representatives()))
     assert len(every) > 300
-    assert len(some) < len(every) / 4
+    assert len(some) < 0.3 * len(every)
     assert {each[::2] for each in some} == {each[::2] for each in every}
     assert {each.made_for for each in some} == {each.made_for for each in every}
 
     def metrics(forms):
-        return {(each.made_for.split()[0], each.dtype) for each in forms if each.function == "pairwise.pairwise"}
+        return {(each.made_for.split()[0], each.dtype) for each in forms if each.function == catalogue.SHORTEST}
 
     assert metrics(some) == metrics(every)
 
@@ -200,178 +107,6 @@ def test_representatives_are_of_all_kinds():
 def test_kernels_have_names_of_their_own():
     names = [kernel.name for kernel in kernels().values()]
     assert not {name for name in names if names.count(name) > 1}
-
-
-# ----------------------------------------------------------------------------------------- kernels that break them
-
-F32, F64 = types.float32, types.float64
-
-
-def planted(*signature, **options):
-    return kernel(*signature, threads=128, **options)
-
-
-def faults(kernel: Kernel) -> set[str]:
-    record = examine(kernel, assembled())
-    assert not record.errors
-    assert record.facts.keys() == set(map(sm, ARCHITECTURES))
-    broken = [{name for name, rule in RULES.items() if rule(kernel, found)} for found in record.facts.values()]
-    assert all(found == broken[0] for found in broken), broken
-    limited = {name for name, rule in LIMITED.items() for used in record.resources.values() if rule(kernel, used)}
-    return broken[0] | limited
-
-
-def test_a_kernel_that_keeps_the_rules():
-    @planted(F64[::1], F64)
-    def scaled(x, factor):
-        i = cuda.grid(1)
-        if i < x.size:
-            x[i] = x[i] * factor
-
-    assert faults(scaled) == set()
-
-
-def test_an_array_that_is_indexed_at_run_time_is_noticed():
-    @planted(F64[::1], types.int64)
-    def shuffled(x, shift):
-        values = cuda.local.array(16, F64)
-        i = cuda.grid(1)
-        for k in range(16):
-            values[k] = x[i + k]
-        x[i] = values[(i + shift) % 16]
-
-    assert faults(shuffled) == {"no_local_memory", "no_stack"} if assembled() else {"no_local_memory"}
-
-
-def test_a_float64_constant_in_float32_is_noticed():
-    @planted(F32[::1])
-    def halved(x):
-        i = cuda.grid(1)
-        x[i] = x[i] * 0.3
-
-    assert faults(halved) == {"float32_stays_float32"}
-
-
-def test_a_contracted_product_is_noticed():
-    @planted(F64[::1], F64, F64)
-    def contracted(x, a, b):
-        i = cuda.grid(1)
-        x[i] = x[i] * a + b
-
-    assert faults(contracted) == {"float64_is_not_contracted"}
-
-
-def test_a_sum_in_no_order_is_noticed():
-    @planted(F64[::1], types.int64[::1])
-    def summed(x, counts):
-        cuda.atomic.add(counts, 0, 1)
-        cuda.atomic.max(counts, 1, 7)
-        cuda.atomic.add(x, 0, x[cuda.grid(1)])
-
-    assert faults(summed) == {"atomics_in_any_order"}
-    (found, *_) = examine(summed).facts.values()
-    assert len(found.atomics) == 3
-
-
-def test_a_compare_and_swap_is_noticed():
-    @planted(F64[::1])
-    def lowest(x):
-        cuda.atomic.min(x, 0, x[cuda.grid(1)])
-
-    assert faults(lowest) == {"atomics_in_any_order"}
-
-
-def test_an_index_that_may_wrap_around_is_noticed():
-    @planted(F64[:, ::1], types.int64)
-    def scattered(x, height):
-        first = np.int32(cuda.blockIdx.x * height)
-        x[first, cuda.threadIdx.x] = 0
-
-    @planted(F64[::1])
-    def spread(x):
-        x[np.int32(cuda.grid(1) * 3)] = 0
-
-    assert faults(scattered) == faults(spread) == {"indices_do_not_wrap_around"}
-
-
-def test_32_bits_that_are_no_index_are_not():
-    """A number that is stored; one whose lower bits are all that counts; a division that 32 bits are enough for."""
-
-    @planted(types.int32[::1], F64[::1], types.int64)
-    def labelled(labels, x, across):
-        place = cuda.grid(1)
-        x[place % across] = x[place // across] + x[np.int32(place * 3) & 63]
-        labels[place] = np.int32(place * 3)
-
-    assert faults(labelled) == set()
-
-
-def test_other_launch_bounds_are_noticed():
-    @planted(F64[::1])
-    def plain(x):
-        x[0] = 0
-
-    (found, *_) = examine(plain).facts.values()
-    check = RULES["launch_bounds_are_declared"]
-    assert not check(plain, found)
-    assert check(Kernel(plain.function, plain.signature, threads=256), found)
-    assert check(plain, inspection.facts(re.sub(r"\.maxntid.*", "", inspection.compile(plain)[9, 0])))
-
-
-def test_too_much_shared_memory_is_noticed():
-    @planted(F64[::1])
-    def large(x):
-        held = cuda.shared.array(7000, F64)
-        held[cuda.threadIdx.x] = x[cuda.grid(1)]
-        cuda.syncthreads()
-        x[cuda.grid(1)] = held[127 - cuda.threadIdx.x]
-
-    record = examine(large)
-    assert all(RULES["shared_memory_fits"](large, found) for found in record.facts.values())
-    assert {found.shared for found in record.facts.values()} == {56000}
-
-
-@needs_assembler
-def test_spills_are_noticed():
-    @planted(F64[:, ::1], F64[::1], resident=16)  # 32 registers a thread
-    def crowded(x, y):
-        held = cuda.local.array(32, F64)
-        for k in range(32):
-            held[k] = x[k, cuda.grid(1)]
-        for k in range(x.shape[0]):
-            for i in range(32):
-                held[i] = held[i] + held[(i + 5) % 32] / y[k]
-        total = 0.0
-        for k in range(32):
-            total += held[k]
-        y[cuda.grid(1)] = total
-
-    assert "no_spills" in faults(crowded)
-
-
-@needs_assembler
-def test_registers_are_counted():
-    check = LIMITED["registers_for_all_resident_blocks"]
-
-    def wide(resident: int) -> Kernel:
-        return Kernel(lambda: None, (), threads=256, resident=resident)
-
-    assert not check(wide(2), inspection.Resources(128, 0, 0))
-    assert check(wide(2), inspection.Resources(129, 0, 0))
-    assert not check(wide(1), inspection.Resources(255, 0, 0))
-
-
-def test_what_does_not_compile_is_said():
-    @planted(F64[::1])
-    def wrong(x):
-        x[0] = x.nothing_of_the_kind
-
-    record = examine(wrong)
-    assert not record.facts
-    assert "nothing_of_the_kind" in record.errors["all"]
-
-
-# -------------------------------------------------------------------------------------------- the catalogue itself
 
 
 @pytest.mark.parametrize(
@@ -417,7 +152,7 @@ def test_occupancy_is_the_programming_guides():
 
 @needs_assembler
 def test_newer_ptx_than_ptxas_reads_is_taken():
-    @planted(F64[::1])
+    @kernel(types.float64[::1], threads=128)
     def nothing(x):
         x[0] = 0
 
@@ -431,7 +166,7 @@ def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch):
     """Only kernels whose module imports it; and a second run finds everything on disk."""
     some = {name: kernels()[name] for name in ("tiles.fold_float64", "candidates.nearest_of_pairs_float64")}
     monkeypatch.setattr(catalogue, "kernels", lambda: some)
-    looked_at = []
+    looked_at, targets = [], {name: [(9, 0)] for name in some}
 
     class Pool:
         def __init__(self, *_, **__): ...
@@ -451,16 +186,19 @@ def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "ProcessPoolExecutor", Pool)
     keys = {"tiles.fold_float64": "a", "candidates.nearest_of_pairs_float64": "b"}
     monkeypatch.setattr(catalogue, "_keys", lambda: keys)
-    first = catalogue.survey({}, tmp_path)
+    first = catalogue.survey({}, tmp_path, targets=targets)
     assert sorted(looked_at) == sorted(some)
     looked_at.clear()
-    assert catalogue.survey({}, tmp_path) == first
+    assert catalogue.survey({}, tmp_path, targets=targets) == first
     assert looked_at == []
     keys["tiles.fold_float64"] = "c"
-    catalogue.survey({}, tmp_path)
+    catalogue.survey({}, tmp_path, targets=targets)
     assert looked_at == ["tiles.fold_float64"]
     looked_at.clear()
-    catalogue.survey({name: [(9, 0)] for name in some}, tmp_path)  # what was not assembled before is
+    catalogue.survey(targets, tmp_path, targets=targets)  # what was not assembled before is
+    assert sorted(looked_at) == sorted(some)
+    looked_at.clear()
+    catalogue.survey({}, tmp_path)  # and what was not compiled for all architectures
     assert sorted(looked_at) == sorted(some)
 
 

@@ -44,6 +44,7 @@ def library(tmp_path_factory) -> Path:
 def run(library: Path, program: Path | str, *arguments: str, **environment: str) -> str:
     """The output of a program on a machine with the driver for tests; warnings are errors there."""
     given = {**os.environ, "LD_LIBRARY_PATH": str(library), "DRIVER_ARENA": str(library / "memory"), **environment}
+    given["GPUCLUST_COMPILE"] = "auto"  # the CPU's results without its kernels: they have the same bits
     given["PYTHONPATH"] = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
     start = [program] if isinstance(program, Path) else ["-c", program]
     done = subprocess.run(
@@ -65,14 +66,19 @@ def launched(library) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_results_are_the_cpus(launched, scenario):
     """And no launch warned, was on another stream than CuPy's, or read memory that is not allocated."""
     assert launched[scenario]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.sweep
+def test_results_of_the_other_linkages_are_the_cpus(library):
+    assert json.loads(run(library, HERE / "scenarios.py", "other_linkages"))["other_linkages"]
+
+
+@pytest.mark.timeout(1800)
 def test_most_families_of_kernels_were_launched(launched):
     """Spatial boxes need many points: `test_cuda_boxes.py` has them, in the simulator."""
     modules = {name.split(".")[0] for names in launched.values() for name in names}

@@ -64,7 +64,7 @@ def test_an_option_takes_one_entry(tmp_path):
     table.write_text(text.replace(ANCHOR, ADDED + ANCHOR))
     X = np.random.default_rng(0).normal(size=(30, 2))
     np.save(tmp_path / "points.npy", X)
-    environment = os.environ | {"PYTHONPATH": str(copy)}
+    environment = os.environ | {"PYTHONPATH": str(copy), "GPUCLUST_COMPILE": "auto"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
         cwd=copy,

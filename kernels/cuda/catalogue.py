@@ -30,6 +30,7 @@ from typing import NamedTuple
 from gpuclust.core.methods import METHODS
 from gpuclust.core.metrics import BIT_FORMS, METRICS, WIDE_FORMS
 from gpuclust.kernels.cuda.inspection import (
+    ARCHITECTURES,
     Capability,
     Facts,
     Resources,
@@ -45,6 +46,8 @@ from gpuclust.kernels.cuda.launch import Kernel
 
 #: Kernels in a piece of work.
 CHUNK = 8
+#: The function of a metric that compiles fastest.
+SHORTEST = "fill.between"
 #: Architectures in the table.
 SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
 
@@ -105,11 +108,13 @@ class Record(NamedTuple):
     errors: dict[str, str]
 
 
-def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
-    """Compile a kernel for all architectures, and assemble it for some."""
+def examine(
+    kernel: Kernel, assemble: Sequence[Capability] = (), targets: Sequence[Capability] = ARCHITECTURES
+) -> Record:
+    """Compile a kernel for architectures, all by default, and assemble it for some of them."""
     record = Record({}, {}, {})
     try:
-        compiled = compile(kernel)
+        compiled = compile(kernel, targets)
     except Exception as error:
         return record._replace(errors={"all": f"{type(error).__name__}: {error}"})
     for cc, ptx in compiled.items():
@@ -123,17 +128,18 @@ def examine(kernel: Kernel, assemble: Sequence[Capability] = ()) -> Record:
 
 
 def representatives() -> list[str]:
-    """A sample of the kernels that takes a quarter of the time of all.
+    """A sample of the kernels that takes a tenth of the time of all.
 
     One for each function and dtype, in turn for another metric or linkage; and two for each metric, without weights
-    in one dtype and with weights in the other.
+    in one dtype and with weights in the other, of the function that compiles fastest.
     """
     families: dict[tuple[str, str], list[str]] = {}
     metrics: dict[str, dict[str, str]] = {}
     for name in kernels():
         function, made_for, dtype = form(name)
-        families.setdefault((function, dtype), []).append(name)
-        if function == "pairwise.pairwise":
+        if function != SHORTEST:
+            families.setdefault((function, dtype), []).append(name)
+        else:
             metrics.setdefault(made_for.split()[0], {})[f"{made_for} {dtype}"] = name
     chosen = [names[place % len(names)] for place, names in enumerate(families.values())]
     for place, (metric, forms) in enumerate(metrics.items()):
@@ -152,6 +158,7 @@ def survey(
     assemble: Mapping[str, Sequence[Capability]] | None = None,
     folder: Path | None = None,
     names: Iterable[str] | None = None,
+    targets: Mapping[str, Sequence[Capability]] | None = None,
 ) -> dict[str, Record]:
     """`examine` kernels of the catalogue.
 
@@ -163,14 +170,23 @@ def survey(
         Folder in which results are kept.
     names : optional
         Which kernels. Default: all.
+    targets : optional
+        Architectures to compile for, by kernel name. Default: all.
     """
     which = kernels() if names is None else names
-    wanted = {name: tuple(assembled() if assemble is None else assemble.get(name, ())) for name in which}
+    wanted = {
+        name: (
+            tuple(assembled() if assemble is None else assemble.get(name, ())),
+            ARCHITECTURES if targets is None else tuple(targets[name]),
+        )
+        for name in which
+    }
     keys = _keys() if folder else {}
     found: dict[str, Record] = {}
-    for name, capabilities in wanted.items():
+    for name, needed in wanted.items():
         known = _load(folder / f"{name}.json", keys[name]) if folder else None
-        if known is not None and {sm(cc) for cc in capabilities} <= known.resources.keys():
+        there = () if known is None else (known.resources.keys(), known.facts.keys())
+        if known is not None and all(set(map(sm, some)) <= kept for some, kept in zip(needed, there, strict=True)):
             found[name] = known
     # Kernels for one metric share functions, which a process compiles once: they go to the same worker.
     missing = sorted(wanted.keys() - found.keys(), key=lambda name: form(name)[::-1])
@@ -186,13 +202,13 @@ def survey(
     return {name: found[name] for name in wanted}
 
 
-def _examine_some(work: Mapping[str, Sequence[Capability]]) -> dict[str, Record]:
+def _examine_some(work: Mapping[str, tuple[Sequence[Capability], Sequence[Capability]]]) -> dict[str, Record]:
     """Compile and inspect kernels in a worker process.
 
     Numba allocates many objects and keeps most of them, so the garbage collector would take half of the time. It runs
     once after each chunk, and the objects left are then frozen.
     """
-    records = {name: examine(kernels()[name], capabilities) for name, capabilities in work.items()}
+    records = {name: examine(kernels()[name], *needed) for name, needed in work.items()}
     gc.collect()
     gc.freeze()
     return records
@@ -284,11 +300,11 @@ Five, of which only the last needs a GPU:
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
-   function in every dtype and every metric, and with `make test-sweep` every kernel. It checks the PTX: no array in
-   local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of the CPU are required, no
-   atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM comes from PyPI. If
-   `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel requires. Repeated runs
-   check only kernels whose source has changed.
+   function in every dtype and every metric for two of these, and with `make test-sweep` every kernel for all. It
+   checks the PTX: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of
+   the CPU are required, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM
+   comes from PyPI. If `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel
+   requires. Repeated runs check only kernels whose source has changed.
 3. **Executed without a GPU.** With `GPUCLUST_CUDA_EMULATION=1` arrays on the device are NumPy's, and kernels are
    launched through `numba.cuda` as on a device. An emulator of PTX in place of `numba.cuda` runs the same tests, and
    may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py tests/test_cuda_*.py`.

@@ -136,6 +136,7 @@ def test_any_number_of_workers(workers):
                     same(on_cluster.linkage(X, method, metric, client=client, timeout=TIMEOUT), expected)
 
 
+@pytest.mark.sweep
 def test_three_workers():
     X = data(2500, 60)
     with local_cluster(3) as cluster, Client(cluster) as client:

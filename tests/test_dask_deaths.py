@@ -24,7 +24,9 @@ def small_tasks(monkeypatch):
     make_tasks_small(monkeypatch)
 
 
-@pytest.mark.parametrize("method", ["single", "ward", pytest.param("average", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize(
+    "method", ["single", *(pytest.param(method, marks=pytest.mark.sweep) for method in ("ward", "average"))]
+)
 def test_workers_are_killed(method):
     """Also all of them at a time: the data are in the definitions of tasks."""
     X = data(3000, 60)

@@ -227,7 +227,7 @@ def test_an_error_in_progress_stops_the_work():
 
 def test_compute_says_what_it_did():
     result = compute(points_for("euclidean", 1100, 6), "average")
-    assert result.plan.algorithm == "stored"
+    assert result.plan.algorithm == "stored, all pairs"
     assert set(result.seconds) == {"validate", "merge", "assemble"}
     assert 1100 <= result.scans < 12 * 1100
 

@@ -18,7 +18,7 @@ from gpuclust.core.memory import forget_peak, peak_memory
 
 CASES = {**cases.CASES, **scale.CASES, **pairs.CASES}
 #: Observations of the warm-up call: gpuclust loads its kernels, other programs only import.
-WARM_OURS, WARM = 4000, 200
+WARM_OURS, WARM = 6000, 200
 MOST, LEAST = 5, 3
 #: Bytes of an input from which memory is touched before anything is timed.
 LARGE = 2**28
@@ -35,15 +35,18 @@ def measured(name: str, peer: str, n: int, m: int, budget: float) -> dict[str, A
     if size > LARGE:
         np.ones(size * 5 // 32)  # a virtual machine gets its memory from the host before, not while, it is timed
     taken: list[float] = []
-    memory = 0
+    memory, compiled = 0, _compiled()
     while not _enough(taken, budget):
         given, result = (data.copy() if peer in case.copied else data), None
         counts.clear()
+        compiled.clear()
         forget_peak()
         before = peak_memory() or 0
         started = time.perf_counter()
         for _ in range(case.calls):
             result = call(given)
+        if compiled:  # kernels that the warm-up did not need
+            continue
         taken.append(time.perf_counter() - started)
         memory = max(memory, (peak_memory() or 0) - before)
     if case.tied:
@@ -64,6 +67,17 @@ def _enough(taken: list[float], budget: float) -> bool:
     if not taken or len(taken) == MOST:
         return bool(taken)
     return sum(taken) >= budget and (len(taken) >= LEAST or taken[-1] >= budget)
+
+
+def _compiled() -> list[Any]:
+    """The list to which Numba's compilations in this process are appended."""
+    if "numba" not in sys.modules:
+        return []
+    from numba.core import event
+
+    recorder = event.RecordingListener()
+    event.register("numba:compile", recorder)
+    return recorder.buffer
 
 
 def _counted() -> list[Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -85,9 +86,22 @@ FORMS = ("euclidean", "cityblock", "minkowski", "cosine", "jaccard", "canberra",
 FORMS += ("nan_euclidean",)
 
 
-def one_of_each_form(metrics: Iterable[str]) -> list[Any]:
+def one_of_each_form(metrics: Iterable[str], forms: Sequence[str] = FORMS) -> list[Any]:
     """Parameters of a test of what metrics share; those whose form another one has are for the sweep."""
-    return [metric if metric in FORMS else pytest.param(metric, marks=pytest.mark.sweep) for metric in metrics]
+    return [metric if metric in forms else pytest.param(metric, marks=pytest.mark.sweep) for metric in metrics]
+
+
+#: Linkages with the formula of another one: weighted is average, and median is centroid, of clusters of size one.
+SAME_FORMULA = ("weighted", "median")
+
+
+def typed(methods: Iterable[str]) -> list[Any]:
+    """Parameters of a test, linkage and dtype; float32 of those with the formula of another one is for the sweep."""
+    single = [
+        pytest.param(method, "float32", marks=[pytest.mark.sweep] if method in SAME_FORMULA else [])
+        for method in methods
+    ]
+    return [*((method, "float64") for method in methods), *single]
 
 
 def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
@@ -118,6 +132,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("emulated")
             if EMULATED and find_spec("numba_cuda") is None:
                 item.add_marker(pytest.mark.skip(reason="numba-cuda is not installed: it comes with gpuclust[ptx]"))
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage seldom: Numba keeps most objects of a kernel, and collections are a fifth of compile time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=EMULATED)

@@ -15,6 +15,7 @@ from conftest import (
     SIMULATED,
     one_of_each_form,
     points_for,
+    typed,
 )
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
@@ -78,9 +79,8 @@ def test_condensed_matrix(backend, n, squared, dtype):
     np.testing.assert_array_equal(ours.distance, reference.distance)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("method", REDUCIBLE)
+@pytest.mark.parametrize(("method", "dtype"), typed(REDUCIBLE))
 def test_rounds_and_chains(backend, method, n, dtype):
     """The same pairs united in both, then a chain to the end: same ids, same bits."""
     rule = methods.METHODS[method]
@@ -123,7 +123,9 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
     return clusters
 
 
-@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
+@pytest.mark.parametrize(
+    "metric", one_of_each_form((*METRICS, *OWN_METRICS), ("minkowski", "cosine", "jaccard", "nan_euclidean"))
+)
 def test_clusters_of_points_of_every_metric(backend, metric):
     clusters_of_points(backend, "average", metric)
 
@@ -155,8 +157,7 @@ def clusters_of_points(backend, method, metric):
             np.testing.assert_array_equal(near[0], ours.nearest[rows])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize(("method", "dtype"), typed(PAIRWISE))
 def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
     points = tied_points(131, 3, dtype, "cityblock")
     rule = methods.METHODS[method]
@@ -174,8 +175,7 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
     np.testing.assert_array_equal(near[1], reference.distance)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize(("method", "dtype"), typed(PAIRWISE))
 def test_clusters_searched_by_bounds(backend, method, dtype):
     """The state of a stored matrix of the reference: for clusters, after a round, and after a chain."""
     points = preparation.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
@@ -238,7 +238,7 @@ def test_knn_of_tied_points(backend, n, dtype):
             np.testing.assert_array_equal(ours, reference)
 
 
-@pytest.mark.parametrize("metric", [*METRICS, *OWN_METRICS])
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
 def test_knn_of_every_metric(backend, metric):
     points = preparation.prepare(points_for(metric, 40 if SIMULATED else 140, 6), metric)
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
@@ -320,9 +320,8 @@ def test_spanning_tree(backend, n):
     np.testing.assert_array_equal(ours[1], reference[1])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("method", ["centroid", "median"])
+@pytest.mark.parametrize(("method", "dtype"), typed(("centroid", "median")))
 def test_generic(backend, method, n, dtype):
     """Merges in two parts with a compaction between, on tied data: same ids, same bits."""
     rule = methods.METHODS[method]

@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import children
 import numba
 import pytest
 
@@ -262,7 +263,7 @@ def test_many_processes_may_compile_at_once(tmp_path):
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     for _ in range(3):
         started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-        said = [process.communicate(timeout=300)[0] for process in started]
+        said = [process.communicate(timeout=children.PATIENCE)[0] for process in started]
         assert [process.returncode for process in started] == [0, 0, 0]
     assert said == ["5\n"] * 3
 

@@ -410,7 +410,7 @@ def test_a_signal_stops_the_work_and_leaves_no_half_files(tmp_path, work, number
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_is_stopped_while_it_works(tmp_path, number, code):
     """With SIGTERM as in the background of a shell, where Ctrl-C is ignored."""
-    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(40_000, 16)))
+    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(200_000, 16)))
     out = tmp_path / "o"
     command = [
         sys.executable,

@@ -15,6 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 
@@ -48,8 +49,8 @@ def command(*arguments, prefix=(), without=(), **options):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **options.pop("env", {})}
     environment = {name: value for name, value in environment.items() if name not in without}
     words = [*prefix, sys.executable, "-m", "gpuclust.app.cli", *map(str, arguments)]
-    options = {"capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL, **options}
-    return subprocess.run(words, env=environment, check=False, **options)
+    options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **options}
+    return subprocess.run(words, env=environment, check=False, timeout=children.PATIENCE, **options)
 
 
 def mounted(folder, *options):
@@ -350,12 +351,15 @@ def test_two_hundred_calls_take_no_more_memory_than_twenty():
 
 
 def test_jobs_leave_no_file_open(tmp_path, points):
-    run(a_job(points, tmp_path / "o"))
-    before = len(os.listdir("/proc/self/fd"))
-    for place in range(20):
+    def jobs(place):
         run(a_job(points, tmp_path / "o", 2 + place))
         (tmp_path / "t.csv").write_text(f"1,2\n3,{place}\n")
         run(a_job(tmp_path / "t.csv", tmp_path / "p", 2))
+
+    jobs(20)  # a file for the locks of each folder of kernels stays open
+    before = len(os.listdir("/proc/self/fd"))
+    for place in range(20):
+        jobs(place)
     assert len(os.listdir("/proc/self/fd")) <= before
 
 

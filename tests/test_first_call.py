@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import METHODS, METRICS, points_for
+from conftest import METHODS, METRICS, one_of_each_form, points_for, typed
 
 import gpuclust
 from gpuclust.core import first_call, metrics
@@ -102,9 +102,8 @@ def data(kind: str, n: int, m: int = 3) -> np.ndarray:
     return rng.normal(size=(n, m)) * (1e-3 if kind == "small" else 1.0)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", [2, 3, 150, 1100])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "dtype"), typed(METHODS))
 def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
     for kind in ("normal", "lattice"):
         X = data(kind, n)
@@ -123,9 +122,18 @@ def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
         first_call._compiled.clear()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_same_distances(metric, dtype, uncompiled, monkeypatch):
+def test_the_same_distances(metric, uncompiled, monkeypatch):
+    the_same_distances(metric, "float64", False, uncompiled, monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("metric", one_of_each_form(METRICS))
+def test_the_same_distances_and_neighbors(metric, dtype, uncompiled, monkeypatch):
+    the_same_distances(metric, dtype, True, uncompiled, monkeypatch)
+
+
+def the_same_distances(metric, dtype, neighbors, uncompiled, monkeypatch):
     X = points_for(metric, 60, 7)
     w = {} if metric in ("mahalanobis", "seuclidean", "jensenshannon") else {"w": np.linspace(0.5, 2, 7)}
     found = {}
@@ -135,7 +143,7 @@ def test_the_same_distances(metric, dtype, uncompiled, monkeypatch):
             pdist(X, metric, dtype=dtype, device="cpu"),
             pdist(X, metric, dtype=dtype, device="cpu", **w),
             cdist(X, X[:9], metric, dtype=dtype, device="cpu"),
-            *nearest_neighbors(X, 5, metric, dtype=dtype, device="cpu"),
+            *(nearest_neighbors(X, 5, metric, dtype=dtype, device="cpu") if neighbors else ()),
             gpuclust.linkage(X, "average", metric, dtype=dtype, device="cpu"),
         ]
     for ours, compiled in zip(found["auto"], found["always"], strict=True):

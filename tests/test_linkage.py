@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import BOOLEAN, METHODS, METRICS, points_for
+from conftest import BOOLEAN, METHODS, METRICS, points_for, typed
 from hypothesis import given
 from hypothesis import strategies as st
 from replay import replay
@@ -116,10 +116,10 @@ def test_large_ties_give_single_linkage_heights_and_valid_trees(method, n):
         assert (np.diff(Z[:, 2]) >= 0).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_float32(method):
+@pytest.mark.parametrize(("method", "dtype"), typed(METHODS))
+def test_either_dtype(method, dtype):
     X = points_for("euclidean", 1200, 6, seed=9)
-    Z = gpuclust.linkage(X, method, dtype="float32")
+    Z = gpuclust.linkage(X, method, dtype=dtype)
     expected = hierarchy.linkage(X, method)
     if methods.METHODS[method].reducible:
         np.testing.assert_allclose(Z[:, 2], expected[:, 2], atol=1e-5 * expected[-1, 2])

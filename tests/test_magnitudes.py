@@ -7,7 +7,7 @@ from decimal import Decimal
 import exact
 import numpy as np
 import pytest
-from conftest import METHODS
+from conftest import METHODS, typed
 
 import gpuclust
 from gpuclust.core import metrics, preparation
@@ -179,8 +179,7 @@ def test_minkowski_of_a_large_exponent():
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "dtype"), typed(METHODS))
 def test_heights_of_every_scale(method, dtype, device):
     """From points and from distances; of float32 also what is no number of that type."""
     X = points(8, 2, seed=8)

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import METHODS
+from conftest import METHODS, SAME_FORMULA
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
@@ -140,11 +140,11 @@ def small(kind: str, n: int) -> np.ndarray:
 
 
 #: Of the linkages that do the same with other coefficients, one is tried in float32 too, and with more metrics.
-LIKE_AVERAGE = ("complete", "weighted")
+LIKE_OTHERS = ("complete", *SAME_FORMULA)
 TYPED = [
     *((method, "float64") for method in METHODS),
-    *((method, "float32") for method in METHODS if method not in LIKE_AVERAGE),
-    *(pytest.param(method, "float32", marks=pytest.mark.sweep) for method in LIKE_AVERAGE),
+    *((method, "float32") for method in METHODS if method not in LIKE_OTHERS),
+    *(pytest.param(method, "float32", marks=pytest.mark.sweep) for method in LIKE_OTHERS),
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuclust.app.data import tables
 from gpuclust.app.data.files import read_points
 from gpuclust.errors import InputFileError
 
@@ -104,26 +105,27 @@ def test_texts_that_repeat_name_no_rows(tmp_path, kind):
     assert read("of", [*"abcdd"]).names == [*"abcdd"]
 
 
-def test_what_the_first_lines_do_not_show(tmp_path):
+def test_what_the_first_lines_do_not_show(tmp_path, monkeypatch):
     """Missing values, numbers and decimal commas below the lines that the layout is found from."""
+    monkeypatch.setattr(tables, "_SAMPLE", 20_000)
 
     def late(cell: str, other: str = "7", first: str = "2.5", separator: str = ",") -> Path:
-        rows = [f"{first}{separator}{cell if i == 79_000 else other}" for i in range(80_000)]
+        rows = [f"{first}{separator}{cell if i == 7_900 else other}" for i in range(8_000)]
         return write(tmp_path / "t.csv", f"a{separator}b\n" + "\n".join(rows))
 
-    with pytest.raises(InputFileError, match=r"line 79002, column 2: the cell is empty .*--missing"):
+    with pytest.raises(InputFileError, match=r"line 7902, column 2: the cell is empty .*--missing"):
         read_points(late(""), missing="error")
     assert read_points(late("")).rows is not None
-    assert read_points(late(""), missing="drop").values.shape == (79_999, 2)
-    assert read_points(late("NA"), missing="mean").values[79_000].tolist() == [2.5, 7]
+    assert read_points(late(""), missing="drop").values.shape == (7_999, 2)
+    assert read_points(late("NA"), missing="mean").values[7_900].tolist() == [2.5, 7]
     found = read_points(late("5", other=""), missing="mean")
     assert found.columns == ["a", "b"]
     assert found.values[0].tolist() == [2.5, 5]
-    assert read_points(late("1,5", first="2", separator=";")).values[79_000].tolist() == [2, 1.5]
-    assert read_points(late("1.234", first="2,5", separator=";")).values[79_000].tolist() == [2.5, 1234]
+    assert read_points(late("1,5", first="2", separator=";")).values[7_900].tolist() == [2, 1.5]
+    assert read_points(late("1.234", first="2,5", separator=";")).values[7_900].tolist() == [2.5, 1234]
     with pytest.raises(InputFileError, match=r"line 2, column 1: '2,5' is not a number \(decimal points, decimal"):
         read_points(late("1.5", first="2,5", separator=";"))
-    with pytest.raises(InputFileError, match=r"line 79002, column 2: '1,5' is not a number"):
+    with pytest.raises(InputFileError, match=r"line 7902, column 2: '1,5' is not a number"):
         read_points(late("1,5", separator=";"))
-    with pytest.raises(InputFileError, match=r"line 79002, column 2: 'x' is not a number .*--exclude b"):
+    with pytest.raises(InputFileError, match=r"line 7902, column 2: 'x' is not a number .*--exclude b"):
         read_points(late("x"))

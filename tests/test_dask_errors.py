@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 
@@ -270,3 +271,22 @@ def test_timeouts(shared, paths, tmp_path, timeout):
 
 def test_no_deadline(shared):
     on_cluster.linkage(data(1500, 6), client=shared, timeout=float("inf"))
+
+
+def test_commands_log_no_tracebacks():
+    """Of a connection that is lost, whichever part of Dask notices it."""
+    program = """
+import logging, sys
+import distributed.client, distributed.batched
+from gpuclust.dask import connection
+connection._log_nothing()
+for name in ("distributed.batched", "distributed.client", "distributed.new", "tornado.application"):
+    logger = logging.getLogger(name)
+    try:
+        raise OSError("closed")
+    except OSError:
+        logger.info("closed", exc_info=True)
+        logger.exception("closed")
+"""
+    done = children.run([sys.executable, "-c", program])
+    assert (done.returncode, done.stderr) == (0, "")

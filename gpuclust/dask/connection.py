@@ -34,11 +34,21 @@ def connect(address: str, **options: Any) -> Any:
         from distributed import Client
     except ImportError as error:
         raise BackendUnavailable(f"--scheduler needs Dask: pip install 'gpuclust[dask]' ({error})") from None
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # here: importing distributed sets levels
+    _log_nothing()
     try:
         return Client(address, **options)
     except (OSError, ValueError, *TIMED_OUT) as error:
         raise BackendUnavailable(f"--scheduler {address}: cannot be reached: {error}") from None
+
+
+def _log_nothing() -> None:
+    """Let Dask, and what it is built on, log in this process what is critical only.
+
+    To be called after distributed was imported, which sets levels of single loggers.
+    """
+    for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def seconds(timeout: Any) -> float:

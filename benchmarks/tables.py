@@ -171,7 +171,7 @@ def growth() -> str:
 
 
 def wide() -> str:
-    """Many features and bits: candidates of the search, and asked ratios."""
+    """Many features and bits: candidates of the search, and memory."""
     peers = ("fastcluster", "fastcluster.linkage_vector")
     lines = []
     for line, by in zip(beside("wide", *peers), cases("wide").values(), strict=True):
@@ -182,12 +182,11 @@ def wide() -> str:
                 *line[:2],
                 "" if product is None else f"{1 / product['ratio']:.1f}",
                 *line[2:4],
-                ", ".join(f"{row['asked']:.3g}x" for row in by.values() if row["asked"] and row is not product),
                 "" if not searched else f"{searched[1] / searched[0]:.1f}",
                 format_bytes(ours["memory"]),
             ]
         )
-    return table(["", "gpuclust", "products", *heads(*peers)[2:4], "asked", "candidates a row", "memory"], lines)
+    return table(["", "gpuclust", "products", *heads(*peers)[2:4], "candidates a row", "memory"], lines)
 
 
 def given() -> str:

@@ -49,7 +49,7 @@ def check_metric(metric: Any, p: float | None, *sets: np.ndarray) -> None:
     found = metrics.simplest(metrics.named(metric), p)
     if found.name in OTHERS or (found.heavy and threads() < 4):
         raise Declined("this metric")
-    of_counts = found.boolean or found.signed  # as is a formula of counts for other numbers, which may cancel
+    of_counts = found.boolean or found.signed  # signed: dice, whose formula cancels for numbers
     if of_counts and found.name not in ("hamming", "jaccard") and any(X.dtype != np.bool_ for X in sets):
         raise Declined("numbers for a metric of booleans")
 

@@ -286,7 +286,7 @@ def _prepare(
 
 
 def _few(X: Array, metric: Metric, work: np.dtype, power: int) -> Points | None:
-    """Points of a small job that only have to be transposed; None: they are others."""
+    """Prepared points of a small job, if they need only be transposed; otherwise None."""
     if not (_plain(metric) and type(X) is np.ndarray and X.dtype == work == np.float64):
         return None
     n, m = X.shape

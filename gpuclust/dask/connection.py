@@ -136,7 +136,7 @@ def ask(client: Any, function: Any, *arguments: Any, timeout: float | None = Non
 
 
 def workers_of(client: Any) -> dict[str, Any]:
-    """What the scheduler knows of each worker: ``nthreads``, ``memory_limit`` (0: none), ..."""
+    """Facts that the scheduler has of each worker: ``nthreads``, ``memory_limit`` (0: none), ..."""
     return dict(ask(client, client.scheduler.identity)["workers"])
 
 
@@ -146,7 +146,7 @@ def thread_counts(client: Any) -> dict[str, int]:
 
 
 class Watch:
-    """Looks at a cluster from which something is expected.
+    """Deadline of an answer from a cluster, and of its scheduler.
 
     Parameters
     ----------
@@ -161,11 +161,11 @@ class Watch:
         self._came = self._reached = self._asked = time.monotonic()
 
     def came(self) -> None:
-        """What was expected has come."""
+        """Start the deadline again, since an answer has come."""
         self._came = self._reached = self._asked = time.monotonic()
 
     def check(self) -> None:
-        """Raise `ClusterFailed` where nothing is to be expected any more."""
+        """Raise `ClusterFailed` if no answer can be expected any more."""
         client, now = self._client, time.monotonic()
         if client.status == "running":
             self._reached = now

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from benchmarks import model
 from benchmarks.data import gaussian
+from gpuclust.compute import Linkage, compute
 from gpuclust.core import devices
 from gpuclust.distance import pdist
-from gpuclust.linkage import Linkage, compute
 from gpuclust.plan import format_bytes
 
 #: Number of points of a comparison with the CPU, and of any case where CUDA is emulated.

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trace import Call, TracedBackend
+from gpuclust.compute import compute
 from gpuclust.core.backend import select
 from gpuclust.core.first_call import compiling
-from gpuclust.linkage import compute
 
 #: Number of points of a traced run.
 MOST = 20_000

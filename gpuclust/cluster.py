@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.table import AUTO
 from gpuclust.clustering import Clustering, cuts_of
+from gpuclust.compute import compute
 from gpuclust.core import metrics
 from gpuclust.core.arguments import label_list, one_of
 from gpuclust.core.gower import gower
-from gpuclust.core.names import MethodName
+from gpuclust.core.names import MethodName, MetricLike
 from gpuclust.core.observations import count
 from gpuclust.core.progress import Progress
 from gpuclust.core.real_arrays import to_host
@@ -20,13 +21,12 @@ from gpuclust.core.rounded import condense
 from gpuclust.core.scaling import FILLED_BY, STANDARDIZE
 from gpuclust.core.tables import Table, completed, read_table, standardized
 from gpuclust.errors import ClusterWarning, warn
-from gpuclust.linkage import Metric, compute
 
 
 def cluster(
     X: Any,
     method: MethodName | str = "average",
-    metric: Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     k: Any = None,
     distance: Any = None,
     *,

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.compute import compute
 from gpuclust.core import methods, metrics
 from gpuclust.core.arguments import real_number, real_numbers
 from gpuclust.core.devices import is_device_array
+from gpuclust.core.names import MetricLike
 from gpuclust.core.observations import check_observations
 from gpuclust.core.preparation import table_arguments
 from gpuclust.core.real_arrays import real_array, to_host
-from gpuclust.linkage import compute
 
 try:
     from sklearn.base import BaseEstimator, ClusterMixin
@@ -34,9 +35,6 @@ except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator: Any, X: Any, **options: Any) -> Any:
         return estimator._validate_data(X, **options)
-
-
-Metric = str | Callable[..., Any]
 
 
 class AgglomerativeClustering(ClusterMixin, BaseEstimator):
@@ -119,7 +117,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
         self,
         n_clusters: int | None = 2,
         *,
-        metric: Metric = "euclidean",
+        metric: MetricLike = "euclidean",
         memory: Any = None,
         connectivity: None = None,
         compute_full_tree: str | bool = "auto",
@@ -312,7 +310,7 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):
 def _tree(
     X: Any,
     linkage: str,
-    metric: Metric,
+    metric: MetricLike,
     device: str,
     dtype: str,
     memory_limit: int | str | None,

@@ -420,8 +420,8 @@ def check(case: Case) -> None:
 
 
 def _result(case: Case) -> tuple[np.ndarray, ...]:
+    from gpuclust.compute import compute
     from gpuclust.distance import nearest_neighbors, pdist
-    from gpuclust.linkage import compute
 
     if case.method == "neighbours":
         return nearest_neighbors(case.X, case.k, case.metric, device="cpu", dtype=case.dtype, **case.given)

@@ -19,7 +19,7 @@ import sklearn.cluster
 from accel_cases import X, Y, outcome
 from scipy.cluster.hierarchy import linkage as imported_before
 
-import gpuclust.linkage  # noqa: F401 - as an entry of sys.modules
+import gpuclust.compute  # noqa: F401 - as an entry of sys.modules
 from gpuclust import accel
 from gpuclust.accel import ledger, patching, routing
 from gpuclust.accel.ledger import Ledger
@@ -171,7 +171,7 @@ def test_what_fails_is_left_to_the_original(error: type[Exception], monkeypatch:
         raise error("no")
 
     expected = hierarchy.linkage(Y, "ward")
-    monkeypatch.setattr(sys.modules["gpuclust.linkage"], "compute", fail)
+    monkeypatch.setattr(sys.modules["gpuclust.compute"], "compute", fail)
     accel.install(always=True)
     np.testing.assert_array_equal(hierarchy.linkage(Y, "ward"), expected)
     assert outcomes() == [f"linkage: original (gpuclust: {error.__name__})"]
@@ -181,7 +181,7 @@ def test_a_stop_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*arguments: Any, **named: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["gpuclust.linkage"], "compute", stop)
+    monkeypatch.setattr(sys.modules["gpuclust.compute"], "compute", stop)
     accel.install(always=True)
     with pytest.raises(KeyboardInterrupt):
         hierarchy.linkage(Y, "ward")

@@ -15,10 +15,10 @@ from scipy.spatial.distance import pdist, squareform
 from gpuclust.algorithms import base
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import options
+from gpuclust.compute import compute
 from gpuclust.core import methods, metrics
 from gpuclust.core.sizes import FUSED
 from gpuclust.kernels.cpu.points import index
-from gpuclust.linkage import compute
 
 #: Points of the sweep.
 MANY = 1100

@@ -10,10 +10,10 @@ import pytest
 import scipy.spatial.distance as scipy_distance
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.core import bits, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.distance import cdist, nearest_neighbors, pdist
-from gpuclust.linkage import compute
 
 NAMES = sorted(name for name, metric in metrics.METRICS.items() if metric.bits is not None)
 KINDS = {

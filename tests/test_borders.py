@@ -11,6 +11,7 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial import ConvexHull
 
 from gpuclust import distance, hierarchy
+from gpuclust.compute import compute
 from gpuclust.core import preparation
 from gpuclust.core.clusters import Merges
 from gpuclust.core.methods import METHODS
@@ -23,7 +24,6 @@ from gpuclust.kernels.cpu.matrix import fill, prim, rounds
 from gpuclust.kernels.cpu.matrix.cophenetic_rows import write_rows
 from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.kernels.cpu.space import kdtree, pairwise
-from gpuclust.linkage import compute
 from gpuclust.plan import plan
 
 BORDERS = (46_340, 46_341, 46_342, 65_535, 65_536, 65_537)

@@ -23,7 +23,7 @@ import json, sys, numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 import gpuclust
-from gpuclust.linkage import compute
+from gpuclust.compute import compute
 X = np.random.default_rng(0).random((60, 5))
 wrong = []
 for call in sys.argv[1:]:

@@ -12,9 +12,9 @@ from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
 from gpuclust.algorithms.cluster_tree import FEW_FEATURES
+from gpuclust.compute import compute
 from gpuclust.core import jit, methods, preparation
 from gpuclust.kernels.cpu.clusters.hull import keep_corners
-from gpuclust.linkage import compute
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

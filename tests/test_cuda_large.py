@@ -16,9 +16,9 @@ import pytest
 from conftest import EMULATED, METHODS, ON_DEVICE, SIMULATED, points_for
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.distance import pdist
 from gpuclust.errors import DoesNotFit, FallbackWarning
-from gpuclust.linkage import compute
 
 pytestmark = [pytest.mark.skip(reason="test_cuda_linkage.py has small data")] if SIMULATED else ON_DEVICE
 

@@ -10,8 +10,8 @@ from conftest import EMULATED, METHODS, SIMULATED, points_for
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
+from gpuclust.compute import compute
 from gpuclust.core import methods
-from gpuclust.linkage import compute
 
 pytestmark = [] if EMULATED else [pytest.mark.gpu]
 

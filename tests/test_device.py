@@ -25,6 +25,7 @@ import gpuclust
 from gpuclust.algorithms import costs
 from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import ALGORITHMS
+from gpuclust.compute import compute
 from gpuclust.core import devices, methods, metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.device import Device
@@ -33,7 +34,6 @@ from gpuclust.core.sizes import stored_bytes
 from gpuclust.distance import cdist, pdist
 from gpuclust.errors import BackendUnavailable, DoesNotFit, FallbackWarning
 from gpuclust.hierarchy import cophenetic_correlation
-from gpuclust.linkage import compute
 
 plans = importlib.import_module("gpuclust.plan")
 

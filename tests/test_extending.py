@@ -47,7 +47,7 @@ import json, sys
 import numpy as np
 import gpuclust
 from gpuclust.distance import pdist
-from gpuclust.linkage import compute
+from gpuclust.compute import compute
 
 X = np.random.default_rng(3).random((60, 3)) + 0.1
 large = gpuclust.plan(20_000, 2, "quadratic", memory_limit="8GB")

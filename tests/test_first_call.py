@@ -14,9 +14,9 @@ import pytest
 from conftest import METHODS, METRICS, one_of_each_form, points_for, typed
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.core import first_call, metrics
 from gpuclust.distance import cdist, nearest_neighbors, pdist
-from gpuclust.linkage import compute
 
 COUNT = """
 import json, sys

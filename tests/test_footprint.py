@@ -20,7 +20,7 @@ PROGRAM = """
 import ctypes, gc, json, os, re, sys
 import numpy as np
 from numba.core import event
-from gpuclust.linkage import compute
+from gpuclust.compute import compute
 
 def resident(name):
     with open("/proc/self/status") as status:

@@ -8,12 +8,12 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.core import methods
 from gpuclust.core.backend import select
 from gpuclust.core.sizes import SQUARE, stored_bytes
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix import components, prim, rounds, stored, tiles
-from gpuclust.linkage import compute
 
 N = SQUARE + 52
 DATA = ("gaussian", "independent", "rounded", "copies", "star", "clipped")

@@ -12,13 +12,13 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust.algorithms.rounds import from_points
+from gpuclust.compute import compute
 from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.matrix_free import MatrixFree
 from gpuclust.errors import DoesNotFit
 from gpuclust.hierarchy.assemble import assemble
-from gpuclust.linkage import compute
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 

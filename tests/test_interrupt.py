@@ -11,10 +11,10 @@ import children
 import numpy as np
 import pytest
 
+from gpuclust.compute import compute
 from gpuclust.core import progress
 from gpuclust.core.jit import compiled, run
 from gpuclust.distance import pdist
-from gpuclust.linkage import compute
 
 #: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
 #: how long after the signal KeyboardInterrupt came; None if the work was over before. That is in seconds by the clock
@@ -26,7 +26,7 @@ from gpuclust.distance import nearest_neighbors, pdist
 from gpuclust.hierarchy import cophenet, cophenetic_correlation, inconsistent, optimal_leaf_ordering
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.core.clusters import Merges
-from gpuclust.linkage import compute
+from gpuclust.compute import compute
 
 rng = np.random.default_rng(0)
 

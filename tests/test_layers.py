@@ -22,6 +22,7 @@ ALLOWED: dict[str, tuple[str, ...] | None] = {
     "report": None,
     "cluster": None,
     "clustering": None,
+    "compute": None,
     "linkage": None,
     "plan": None,
     "estimator": None,

@@ -14,8 +14,8 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.core import methods
-from gpuclust.linkage import compute
 
 EUCLIDEAN = ("centroid", "median", "ward")
 

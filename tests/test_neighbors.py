@@ -11,13 +11,13 @@ from sklearn.neighbors import NearestNeighbors
 
 import gpuclust
 from gpuclust.algorithms.costs import selection_slab_bytes
+from gpuclust.compute import compute
 from gpuclust.core import metrics, preparation
 from gpuclust.core.device import Device
 from gpuclust.distance import nearest_neighbors, pdist, squareform
 from gpuclust.distance.neighbors import memory_needed
 from gpuclust.kernels.cpu.points import tree_knn
 from gpuclust.kernels.reference.pairwise import pairwise
-from gpuclust.linkage import compute
 
 
 def from_all_distances(X, k, metric, **arguments):

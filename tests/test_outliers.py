@@ -11,6 +11,7 @@ import pytest
 from test_summaries_exact import WARD, Reference, judge, stored_module, tree
 
 from gpuclust.algorithms.candidates import merge_equal
+from gpuclust.compute import compute
 from gpuclust.core import preparation
 from gpuclust.core.clusters import Merging
 from gpuclust.core.methods import METHODS
@@ -20,7 +21,6 @@ from gpuclust.kernels.cpu.points.index import Screened
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves
 from gpuclust.kernels.reference.pairwise import pairwise
-from gpuclust.linkage import compute
 
 
 def test_margins_go_by_the_coordinates_of_a_cluster():

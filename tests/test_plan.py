@@ -13,10 +13,10 @@ from scipy.spatial.distance import pdist
 
 import gpuclust
 from gpuclust.algorithms.table import ALGORITHMS
+from gpuclust.compute import compute
 from gpuclust.core.sizes import stored_bytes
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix import tiles
-from gpuclust.linkage import compute
 from gpuclust.plan import TILE, format_bytes, parse_bytes, plan
 
 

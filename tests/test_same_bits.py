@@ -15,11 +15,11 @@ from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
 from gpuclust.algorithms import base
+from gpuclust.compute import compute
 from gpuclust.distance import nearest_neighbors
 from gpuclust.kernels.cpu.clusters import greedy, screen_pairs, summaries, summary_chain
 from gpuclust.kernels.cpu.points import boruvka, index
 from gpuclust.kernels.cpu.space import boxes, kdtree, screen
-from gpuclust.linkage import compute
 from gpuclust.plan import small_plan
 
 #: Constants that may be chosen freely: modules, names and values.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gpuclust.algorithms import rounds as stored_module
+from gpuclust.compute import compute
 from gpuclust.core import methods
 from gpuclust.core.backend import select
-from gpuclust.linkage import compute
 
 
 def hub(n: int) -> np.ndarray:

@@ -14,13 +14,13 @@ from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
+from gpuclust.compute import compute
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.core.clusters import Merges
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.reference.summaries import Summaries as Reference
-from gpuclust.linkage import compute
 
 WARD = methods.resolve("ward")
 stored_module = import_module("gpuclust.algorithms.rounds")

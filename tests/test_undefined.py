@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 import gpuclust
 from gpuclust.app.cli import app
+from gpuclust.compute import compute
 from gpuclust.distance import cdist, nearest_neighbors, pdist, squareform
-from gpuclust.linkage import compute
 
 DEVICES = ["cpu", "reference"]
 CONSTANT = [0.1, 0.3, 1 / 3, 1e-200, 1e200, -7.7, 0.0, 5e-324]

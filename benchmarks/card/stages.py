@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.card.costs import terms
 from benchmarks.data import gaussian
+from gpuclust.compute import compute
 from gpuclust.core import devices
-from gpuclust.linkage import compute
 
 #: Heights at this many ranks are kept of each case, to compare those of a GPU with.
 RANKS = 1000

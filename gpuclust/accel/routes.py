@@ -152,9 +152,9 @@ def _linkage(y: np.ndarray, method: Any, metric: Any, same_rows: bool = False, v
         estimate += distance_seconds(n * n / 2, m)
 
     def compute(compile: bool) -> tuple[Any, str]:
+        from gpuclust.compute import compute as clustered
         from gpuclust.core.first_call import compiled_only, compiling
         from gpuclust.distance import pdist
-        from gpuclust.linkage import compute as clustered
 
         if not same_rows and routing.settings.ties == "original":
             _decline_ties(y, metric)

@@ -18,12 +18,12 @@ from gpuclust.app.data.files import read_points
 from gpuclust.app.data.output import check_output_folder, save_figure, staging
 from gpuclust.app.data.ownership import OutputFolder, check_folder
 from gpuclust.app.terminal import ProgressBar, console
+from gpuclust.compute import compute
 from gpuclust.core.jit import thread_count
 from gpuclust.core.text import displayed
 from gpuclust.errors import InputFileError
 from gpuclust.hierarchy.correspondence import adjusted_rand_index
 from gpuclust.hierarchy.cut import fcluster
-from gpuclust.linkage import compute
 from gpuclust.plan import available_memory, format_bytes
 from gpuclust.plotting import fancy_dendrogram
 from gpuclust.plotting.scatter import plot_clusters

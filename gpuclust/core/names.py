@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 MethodName = Literal["single", "complete", "average", "weighted", "ward", "centroid", "median"]
@@ -30,3 +31,5 @@ MetricName = Literal[
     "sqeuclidean",
     "yule",
 ]
+#: A metric as it is given: a name, also one that is not listed, or a function of two points.
+MetricLike = MetricName | str | Callable[..., float]

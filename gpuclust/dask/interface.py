@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpuclust.algorithms.table import AUTO
+from gpuclust.compute import compute
 from gpuclust.core import metrics
 from gpuclust.core.backend import Backend
 from gpuclust.core.names import MethodName, MetricName
@@ -23,7 +24,6 @@ from gpuclust.dask.connection import seconds, usable
 from gpuclust.dask.reading import read
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
-from gpuclust.linkage import compute
 from gpuclust.plan import working_type
 
 _log = logging.getLogger("gpuclust")

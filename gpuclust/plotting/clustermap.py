@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gpuclust.compute import compute
 from gpuclust.core.arguments import one_of, whole_number
+from gpuclust.core.names import MetricLike
 from gpuclust.core.real_arrays import to_host
 from gpuclust.core.tables import Table, completed, read_table
 from gpuclust.core.text import displayed
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.hierarchy.ordering import leaf_positions, leaves_list
-from gpuclust.linkage import Metric, compute
 from gpuclust.plotting.style import GREY, cluster_colors, link_colors
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class ClusterMap(NamedTuple):
 def clustermap(
     X: Any,
     method: str = "average",
-    metric: Metric = "euclidean",
+    metric: MetricLike = "euclidean",
     *,
     k: int | None = None,
     scale: str | None = None,
@@ -132,7 +133,7 @@ def draw_clustermap(
     labels: np.ndarray | None,
     method: str,
     *,
-    metric: Metric | None = "euclidean",
+    metric: MetricLike | None = "euclidean",
     scaled: bool = False,
     figsize: tuple[float, float] | None = None,
     cmap: Any = None,

@@ -98,7 +98,7 @@ class Peer:
 
 
 def _gpuclust(task: Task) -> Call:
-    from gpuclust.linkage import compute
+    from gpuclust.compute import compute
 
     options: dict[str, Any] = {"dtype": task.dtype, "device": task.device, "memory_limit": task.memory_limit}
     options |= {} if task.p is None else {"p": task.p}

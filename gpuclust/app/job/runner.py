@@ -37,9 +37,9 @@ from gpuclust.app.job.results import (
     write_linkage,
 )
 from gpuclust.app.terminal import ProgressBar
+from gpuclust.compute import Linkage, compute
 from gpuclust.core.memory import peak_memory
 from gpuclust.errors import PictureWarning, warn
-from gpuclust.linkage import Linkage, compute
 from gpuclust.report.page import suggested_clusters
 
 

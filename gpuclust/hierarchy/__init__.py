@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from gpuclust.hierarchy.inconsistent import maxinconsts as maxinconsts
     from gpuclust.hierarchy.inconsistent import maxRstat as maxRstat
     from gpuclust.hierarchy.leaders import leaders as leaders
-    from gpuclust.hierarchy.newick import from_newick as from_newick
     from gpuclust.hierarchy.newick import to_newick as to_newick
+    from gpuclust.hierarchy.newick_reader import from_newick as from_newick
     from gpuclust.hierarchy.ordering import leaf_positions as leaf_positions
     from gpuclust.hierarchy.ordering import leaves_list as leaves_list
     from gpuclust.hierarchy.ordering import optimal_leaf_ordering as optimal_leaf_ordering
@@ -83,7 +83,8 @@ __all__ = export(
         "gpuclust.hierarchy.disjoint_set": "DisjointSet",
         "gpuclust.hierarchy.inconsistent": "inconsistent maxRstat maxdists maxinconsts",
         "gpuclust.hierarchy.leaders": "leaders",
-        "gpuclust.hierarchy.newick": "from_newick to_newick",
+        "gpuclust.hierarchy.newick": "to_newick",
+        "gpuclust.hierarchy.newick_reader": "from_newick",
         "gpuclust.hierarchy.ordering": "leaf_positions leaves_list optimal_leaf_ordering",
         "gpuclust.hierarchy.suggest": "Acceleration Suggestion acceleration suggest_k",
         "gpuclust.hierarchy.tree": "ClusterNode to_tree",

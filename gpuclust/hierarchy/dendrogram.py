@@ -179,35 +179,19 @@ def dendrogram(
     >>> [float(height) for height in drawn["dcoord"][0]]
     [0.0, 1.0, 1.0, 0.0]
     """
-    if not isinstance(orientation, str) or orientation not in _ORIENTATIONS:
-        raise ValueError(f"orientation must be one of 'top', 'left', 'bottom', or 'right', got {orientation!r}")
-    axes(ax)
-    for name, function in (("leaf_label_func", leaf_label_func), ("link_color_func", link_color_func)):
-        function_or_none(function, name)
-    for name, number, words, least in (
-        ("leaf_font_size", leaf_font_size, _SIZES, 0.0),
-        ("leaf_rotation", leaf_rotation, _TURNS, None),
-    ):
-        if isinstance(number, str):
-            one_of(number, name, words)
-        elif number is not None:
-            real_number(number, name, least, finite=True)
-    if not isinstance(above_threshold_color, str):
-        raise TypeError(f"above_threshold_color must be a Matplotlib color string, got {above_threshold_color!r}.")
+    _check_style(orientation, ax, leaf_font_size, leaf_rotation, above_threshold_color)
+    function_or_none(leaf_label_func, "leaf_label_func")
+    function_or_none(link_color_func, "link_color_func")
     rows = _rows(Z)
     # Before Z itself, as in SciPy.
     names = None if labels is None or rows is None else label_list(labels, rows + 1)
     Z = as_linkage(Z, "Z", cast=False)
     n = Z.shape[0] + 1
     highest = Z[:, 2].max()
-    if color_threshold is None or (isinstance(color_threshold, str) and color_threshold == "default"):
-        color_threshold = highest * 0.7
-    if isinstance(color_threshold, str):
-        raise TypeError(f"color_threshold must be a number, None or 'default', got {color_threshold!r}")
-    color_threshold = real_number(color_threshold, "color_threshold")
-
+    threshold = _threshold(color_threshold, highest)
+    colors = _palette if palette is None else _checked_palette(palette)
     tree = Layout(Z, _contraction(p, truncate_mode, n), _child_order(Z, count_sort, distance_sort))
-    tree.walk(color_threshold, above_threshold_color, _palette if palette is None else _checked_palette(palette))
+    tree.walk(threshold, above_threshold_color, colors)
     if link_color_func is not None:
         tree.colors = [_checked_color(link_color_func(node)) for node in tree.links]
 
@@ -239,6 +223,34 @@ def dendrogram(
         )
     result["leaves_color_list"] = _leaf_colors(result, len(tree.leaves))
     return result
+
+
+def _check_style(
+    orientation: Any, ax: Any, font_size: float | str | None, rotation: float | str | None, color: Any
+) -> None:
+    """Raise an error for an argument of `dendrogram` that says how it is drawn."""
+    if not isinstance(orientation, str) or orientation not in _ORIENTATIONS:
+        raise ValueError(f"orientation must be one of 'top', 'left', 'bottom', or 'right', got {orientation!r}")
+    axes(ax)
+    for name, number, words, least in (
+        ("leaf_font_size", font_size, _SIZES, 0.0),
+        ("leaf_rotation", rotation, _TURNS, None),
+    ):
+        if isinstance(number, str):
+            one_of(number, name, words)
+        elif number is not None:
+            real_number(number, name, least, finite=True)
+    if not isinstance(color, str):
+        raise TypeError(f"above_threshold_color must be a Matplotlib color string, got {color!r}.")
+
+
+def _threshold(color_threshold: float | str | None, highest: float) -> float:
+    """The height below which links have the colour of their cluster."""
+    if color_threshold is None or (isinstance(color_threshold, str) and color_threshold == "default"):
+        color_threshold = highest * 0.7
+    if isinstance(color_threshold, str):
+        raise TypeError(f"color_threshold must be a number, None or 'default', got {color_threshold!r}")
+    return real_number(color_threshold, "color_threshold")
 
 
 def _rows(Z: Any) -> int | None:

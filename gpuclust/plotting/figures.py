@@ -99,23 +99,7 @@ def fancy_dendrogram(
     Z = as_linkage(Z, cast=False)
     if dendrogram_kwargs.get("labels") is not None:  # an iterator can be read once
         dendrogram_kwargs["labels"] = label_list(dendrogram_kwargs["labels"], len(Z) + 1)
-    merges = len(Z)
-    options = dict(dendrogram_kwargs)
-    if merges >= _FULL_UP_TO and "truncate_mode" not in options:
-        options["truncate_mode"] = "lastp"
-        options.setdefault("p", _LEAVES)
-    options.setdefault("show_contracted", True)
-    options.setdefault("above_threshold_color", GREY)
-    own_colors = {"palette", "color_threshold", "link_color_func"} & set(dendrogram_kwargs)
-    if clusters is None and max_d is not None and palette_is_default() and not own_colors:
-        clusters = fcluster(Z, max_d, "distance")  # so that a scatter plot of these labels has the same colours
-    if clusters is not None:
-        options.setdefault("link_color_func", link_colors(Z, clusters, options["above_threshold_color"]))
-    if palette_is_default():
-        options.setdefault("palette", PALETTE)
-    if max_d is not None:
-        # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
-        options.setdefault("color_threshold", np.nextafter(max_d, np.inf))
+    options = _with_defaults(dendrogram_kwargs, Z, max_d, clusters)
     if options.get("no_plot"):
         return dendrogram(Z, **options)
     if "no_labels" not in options:
@@ -130,6 +114,42 @@ def fancy_dendrogram(
             drawn.set(facecolor="0.6", alpha=0.4, zorder=1.5, linewidth=0)
             _explain_marks(ax)
 
+    _name_axes(ax, tree, len(Z), options, title)
+    orientation = options.get("orientation", "top")
+    upright = orientation in ("top", "bottom")
+    if max_d is not None and max_d > max((ax.yaxis if upright else ax.xaxis).get_view_interval()):
+        low, high = (0.0, 1.05 * max_d) if orientation in ("top", "right") else (1.05 * max_d, 0.0)
+        (ax.set_ylim if upright else ax.set_xlim)(low, high)
+    annotate_heights(ax, tree, Z, orientation, max_d, annotate_above)
+    return tree
+
+
+def _with_defaults(
+    options: dict[str, Any], Z: np.ndarray, max_d: float | None, clusters: npt.ArrayLike | None
+) -> dict[str, Any]:
+    """Arguments of `dendrogram`, with the defaults of `fancy_dendrogram` for those that are not given."""
+    given = set(options)
+    options = dict(options)
+    if len(Z) >= _FULL_UP_TO and "truncate_mode" not in options:
+        options["truncate_mode"] = "lastp"
+        options.setdefault("p", _LEAVES)
+    options.setdefault("show_contracted", True)
+    options.setdefault("above_threshold_color", GREY)
+    own_colors = {"palette", "color_threshold", "link_color_func"} & given
+    if clusters is None and max_d is not None and palette_is_default() and not own_colors:
+        clusters = fcluster(Z, max_d, "distance")  # so that a scatter plot of these labels has the same colours
+    if clusters is not None:
+        options.setdefault("link_color_func", link_colors(Z, clusters, options["above_threshold_color"]))
+    if palette_is_default():
+        options.setdefault("palette", PALETTE)
+    if max_d is not None:
+        # A merge exactly at the cut stays together, in fcluster too; a link exactly at the threshold is above it.
+        options.setdefault("color_threshold", np.nextafter(max_d, np.inf))
+    return options
+
+
+def _name_axes(ax: Axes, tree: dict[str, Any], merges: int, options: dict[str, Any], title: str | None) -> None:
+    """Label the axes of a dendrogram, and set its title."""
     orientation = options.get("orientation", "top")
     upright = orientation in ("top", "bottom")
     tidy(ax, "y" if upright else "x")
@@ -151,11 +171,6 @@ def fancy_dendrogram(
         shown = f"{which}{len(tree['icoord']):,} of {merges:,} merges" if contracted else f"{merges:,} merges"
         title = f"Dendrogram of {merges + 1:,} samples: {shown}"
     ax.set_title(title)
-    if max_d is not None and max_d > max(height_axis.get_view_interval()):
-        low, high = (0.0, 1.05 * max_d) if orientation in ("top", "right") else (1.05 * max_d, 0.0)
-        (ax.set_ylim if upright else ax.set_xlim)(low, high)
-    annotate_heights(ax, tree, Z, orientation, max_d, annotate_above)
-    return tree
 
 
 def _explain_marks(ax: Axes) -> None:

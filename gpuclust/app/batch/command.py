@@ -37,74 +37,79 @@ _UNWIND_SECONDS = 10.0
 _LISTED = 10
 
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files (.npy, .npz, .csv, .tsv, .txt, .parquet, .feather), patterns, folders (with all folders in "
+        "them), and manifests: .toml, or .csv with a column named path.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel="Output")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Processes on the CPU; one a core unless given.", rich_help_panel="Machine", min=1
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler (tcp://host:8786): the workers of its cluster do the data sets.",
+        rich_help_panel="Machine",
+    ),
+]
+ClusterTimeout = Annotated[
+    float,
+    typer.Option(
+        "--cluster-timeout",
+        metavar="SECONDS",
+        help="With --scheduler: end the batch if the cluster is without workers for this long.",
+        rich_help_panel="Machine",
+    ),
+]
+Plots = Annotated[
+    str,
+    typer.Option(
+        "--plots",
+        help="Pictures as .png: all, none, or auto: for up to 200 data sets. Reports have drawings anyway.",
+        rich_help_panel="Output",
+    ),
+]
+NoReports = Annotated[bool, typer.Option("--no-reports", help="Write no report.html.", rich_help_panel="Output")]
+LogFormat = Annotated[
+    str, typer.Option("--log-format", help="text, or json: one object a line on stdout.", rich_help_panel="Output")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan of every data set, and do nothing.")]
+Verify = Annotated[
+    Path | None,
+    typer.Option(
+        "--verify",
+        metavar="OUT",
+        help="Compute nothing: check that all files of a finished batch are as they were written.",
+    ),
+]
+
+
 @accepts()
 @documented(options=NAMES)
 def batch(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT...",
-            help="Files (.npy, .npz, .csv, .tsv, .txt, .parquet, .feather), patterns, folders (with all folders in "
-            "them), and manifests: .toml, or .csv with a column named path.",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: Inputs = None,
     *,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel="Output")
-    ] = None,
+    out: Out = None,
     memory_limit: options.MemoryLimit = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", help="Processes on the CPU; one a core unless given.", rich_help_panel="Machine", min=1
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="Dask scheduler (tcp://host:8786): the workers of its cluster do the data sets.",
-            rich_help_panel="Machine",
-        ),
-    ] = None,
-    cluster_timeout: Annotated[
-        float,
-        typer.Option(
-            "--cluster-timeout",
-            metavar="SECONDS",
-            help="With --scheduler: end the batch if the cluster is without workers for this long.",
-            rich_help_panel="Machine",
-        ),
-    ] = 600.0,
-    plots: Annotated[
-        str,
-        typer.Option(
-            "--plots",
-            help="Pictures as .png: all, none, or auto: for up to 200 data sets. Reports have drawings anyway.",
-            rich_help_panel="Output",
-        ),
-    ] = "auto",
-    no_reports: Annotated[
-        bool, typer.Option("--no-reports", help="Write no report.html.", rich_help_panel="Output")
-    ] = False,
-    log_format: Annotated[
-        str,
-        typer.Option("--log-format", help="text, or json: one object a line on stdout.", rich_help_panel="Output"),
-    ] = "text",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan of every data set, and do nothing.")
-    ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cluster_timeout: ClusterTimeout = 600.0,
+    plots: Plots = "auto",
+    no_reports: NoReports = False,
+    log_format: LogFormat = "text",
+    dry_run: DryRun = False,
     overwrite: options.Overwrite = False,
-    verify: Annotated[
-        Path | None,
-        typer.Option(
-            "--verify",
-            metavar="OUT",
-            help="Compute nothing: check that all files of a finished batch are as they were written.",
-        ),
-    ] = None,
+    verify: Verify = None,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
     **given: Any,
@@ -123,55 +128,69 @@ def batch(
     the columns or keys path, name, key (of an .npz file), and
     {options}
     """
-    if verify is not None:
-        with plain_errors(debug):
-            well = _verify(verify, inputs, out)
-        if not well:
-            raise typer.Exit(FAILED)
-        return
     with plain_errors(debug):
-        if not inputs or out is None:
+        if verify is not None:
+            well = _verify(verify, inputs, out)
+        elif not inputs or out is None:
             raise ValueError(f"{'a data set' if out else '--out'} is missing; see gpuclust batch --help")
-        from gpuclust.app.batch.engine import iterate
-        from gpuclust.app.batch.entry import Entry
-        from gpuclust.app.batch.log import listener_for
-        from gpuclust.app.batch.prepare import Settings
-        from gpuclust.dask.connection import connect
-
-        device = str(given.pop("device"))
-        defaults = from_command_line(given)
-        Entry("", defaults, "").job(out).check()
-        settings = Settings(workers, memory_limit, device, plots, not no_reports, overwrite, defaults)
-        if dry_run:
-            well = _print_plan(inputs, out, settings, log_format)
         else:
-            listener = listener_for(log_format, quiet)
-            allow_unwinding(_UNWIND_SECONDS)
-            if not quiet:
-                say_how_to_stop()
-            client = None if scheduler is None else connect(scheduler)
-            outcomes = sorted(
-                iterate(
-                    inputs,
-                    out,
-                    workers=workers,
-                    memory_limit=memory_limit,
-                    device=device,
-                    plots=plots,
-                    reports=not no_reports,
-                    overwrite=overwrite,
-                    listener=listener,
-                    client=client,
-                    timeout=cluster_timeout,
-                    **defaults,
-                ),
-                key=lambda outcome: outcome.index,
-            )
-            well = all(outcome.ok for outcome in outcomes)
-            if log_format == "text":
-                _print_errors(outcomes) if quiet else _print_summary(outcomes, out)
+            from gpuclust.app.batch.prepare import Settings
+
+            device = str(given.pop("device"))
+            defaults = from_command_line(given)
+            settings = Settings(workers, memory_limit, device, plots, not no_reports, overwrite, defaults)
+            _check_defaults(settings, out)
+            if dry_run:
+                well = _print_plan(inputs, out, settings, log_format)
+            else:
+                well = _run(inputs, out, settings, scheduler, cluster_timeout, log_format, quiet)
     if not well:
         raise typer.Exit(FAILED)
+
+
+def _check_defaults(settings: Settings, out: Path) -> None:
+    from gpuclust.app.batch.entry import Entry
+
+    Entry("", settings.defaults, "").job(out).check()
+
+
+def _run(
+    inputs: list[str],
+    out: Path,
+    settings: Settings,
+    scheduler: str | None,
+    timeout: float,
+    log_format: str,
+    quiet: bool,
+) -> bool:
+    """Run a batch and print its summary; return whether no data set failed."""
+    from gpuclust.app.batch.engine import iterate
+    from gpuclust.app.batch.log import listener_for
+    from gpuclust.dask.connection import connect
+
+    listener = listener_for(log_format, quiet)
+    allow_unwinding(_UNWIND_SECONDS)
+    if not quiet:
+        say_how_to_stop()
+    client = None if scheduler is None else connect(scheduler)
+    finished = iterate(
+        inputs,
+        out,
+        workers=settings.workers,
+        memory_limit=settings.memory_limit,
+        device=settings.device,
+        plots=settings.plots,
+        reports=settings.reports,
+        overwrite=settings.overwrite,
+        listener=listener,
+        client=client,
+        timeout=timeout,
+        **settings.defaults,
+    )
+    outcomes = sorted(finished, key=lambda outcome: outcome.index)
+    if log_format == "text":
+        _print_errors(outcomes) if quiet else _print_summary(outcomes, out)
+    return all(outcome.ok for outcome in outcomes)
 
 
 def _verify(out: Path, inputs: list[str] | None, other: Path | None) -> bool:

@@ -129,12 +129,7 @@ def run(
         discard_left_behind(folder)
         with clock("reading"):
             source = source or Source.of(job)
-            data = load(job)
-            check_fits(job, data)
-            warn_of_degrees(job, data)
-            warn_of_scales(job, data)
-            if ";" in data.how:  # more than the shape: an array is read as it is
-                observer.read(data.how)
+            data = _read(job, observer)
             source.check_unchanged()
             mapped = isinstance(data.values, np.memmap)
             if not mapped:
@@ -157,23 +152,8 @@ def run(
             cuts, height = cut(job, linkage.Z)
             labels = next(iter(cuts.values()), None)
             result = Result(linkage, labels, height, suggested_clusters(linkage.Z), cuts=cuts)
-        result.record = {
-            "gpuclust": version("gpuclust"),
-            "identity": identity(job, source),
-            "started": started.isoformat(timespec="seconds"),
-            "input": describe(data, job.data, len(linkage.Z) + 1, source),
-            "parameters": {**asdict(job), "data": origin(job.data) or job.data, "out": str(job.out)},
-            "device": linkage.plan.device,
-            "algorithm": linkage.plan.algorithm,
-            "reason": linkage.plan.reason,
-            "result": summary(result),
-            "warnings": [" ".join(str(warning.message).split()) for warning in warned or ()],
-            "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
-            "row_scans": linkage.scans,
-            "predicted_memory_bytes": linkage.plan.memory,
-            "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
-            "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-        }
+        result.record = _record(job, source, data, result, started)
+        result.record["warnings"] = [" ".join(str(warning.message).split()) for warning in warned or ()]
         failed: dict[str, str] = {}
         if job.report:
             from gpuclust.app.report.report import assess
@@ -189,6 +169,38 @@ def run(
     for text in _lost(failed):
         warn(text, PictureWarning)
     return result
+
+
+def _read(job: Job, observer: Observer) -> DataSet:
+    """The data of a job, with warnings of what is likely a mistake."""
+    data = load(job)
+    check_fits(job, data)
+    warn_of_degrees(job, data)
+    warn_of_scales(job, data)
+    if ";" in data.how:  # more than the shape: an array is read as it is
+        observer.read(data.how)
+    return data
+
+
+def _record(job: Job, source: Source, data: DataSet, result: Result, started: datetime) -> dict[str, Any]:
+    """What run.json tells of the input, the options, the result and the machine."""
+    linkage = result.linkage
+    return {
+        "gpuclust": version("gpuclust"),
+        "identity": identity(job, source),
+        "started": started.isoformat(timespec="seconds"),
+        "input": describe(data, job.data, len(linkage.Z) + 1, source),
+        "parameters": {**asdict(job), "data": origin(job.data) or job.data, "out": str(job.out)},
+        "device": linkage.plan.device,
+        "algorithm": linkage.plan.algorithm,
+        "reason": linkage.plan.reason,
+        "result": summary(result),
+        "seconds_of_linkage": {phase: round(spent, 4) for phase, spent in linkage.seconds.items()},
+        "row_scans": linkage.scans,
+        "predicted_memory_bytes": linkage.plan.memory,
+        "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := version(p))}},
+        "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
+    }
 
 
 def _results(job: Job, folder: Path, own_folder: bool) -> OutputFolder:

@@ -17,9 +17,11 @@ import children
 import numpy as np
 import pytest
 from browser import Browser, browser
+from covering import covering
 from hypothesis import HealthCheck, settings
 from lockstep import install
 
+from gpuclust.core import devices
 from gpuclust.plan import small_plan
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell
@@ -47,6 +49,8 @@ if SIMULATED:
     install()
 #: The mark of tests that launch kernels, where there is none to run them on: they are selected with ``-m gpu``.
 ON_DEVICE = [] if EMULATED else [pytest.mark.gpu]
+#: Not where modules of the CUDA backend have been imported as emulated ones.
+plainly = pytest.mark.skipif(EMULATED, reason="CUDA is emulated")
 #: Backends to hold against the reference.
 BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=ON_DEVICE)]
 #: Tests of what runs on CUDA: with ``-m emulated`` these only.
@@ -91,17 +95,21 @@ def one_of_each_form(metrics: Iterable[str], forms: Sequence[str] = FORMS) -> li
     return [metric if metric in forms else pytest.param(metric, marks=pytest.mark.sweep) for metric in metrics]
 
 
+#: Of these, those that differ in more than the terms that are summed: an exponent, summaries of rows, bits, NaN.
+FEW_FORMS = ("euclidean", "minkowski", "cosine", "jaccard", "nan_euclidean")
 #: Linkages with the formula of another one: weighted is average, and median is centroid, of clusters of size one.
 SAME_FORMULA = ("weighted", "median")
+DTYPES = ("float64", "float32")
+
+
+def rarely_float32(method: str, dtype: str, *_: Any) -> bool:
+    """Whether float32 of a linkage is for the sweep: its kernels are another linkage's with other coefficients."""
+    return dtype == "float32" and method in ("complete", *SAME_FORMULA)
 
 
 def typed(methods: Iterable[str]) -> list[Any]:
-    """Parameters of a test, linkage and dtype; float32 of those with the formula of another one is for the sweep."""
-    single = [
-        pytest.param(method, "float32", marks=[pytest.mark.sweep] if method in SAME_FORMULA else [])
-        for method in methods
-    ]
-    return [*((method, "float64") for method in methods), *single]
+    """Parameters of a test, linkage and dtype; see `rarely_float32`."""
+    return covering(methods, DTYPES, rare=rarely_float32)
 
 
 def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
@@ -188,6 +196,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Of pytest-xdist, when a worker process has ended."""
     LAUNCHED.update(getattr(node, "workeroutput", {}).get("launched", ()))
+
+
+def on_cuda(function: Any) -> Any:
+    """Mark a test that launches kernels."""
+    for mark in ON_DEVICE:
+        function = mark(function)
+    return function
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A fake machine with GPUs."""
+    pytest.importorskip("numba_cuda")
+    return import_module("fake_cuda").install(monkeypatch)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """No emulation, and nothing remembered of the driver; afterwards too."""
+    for name in ("NUMBA_ENABLE_CUDASIM", "GPUCLUST_CUDA_EMULATION"):
+        monkeypatch.delenv(name, raising=False)
+    devices._first_lack.cache_clear()
+    yield monkeypatch
+    devices._first_lack.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import children
 import dask
 import numpy as np
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from gpuclust.dask import backend, searches
 from gpuclust.dask.connection import Watch
@@ -74,6 +74,18 @@ def make_tasks_small(monkeypatch):
         monkeypatch.setattr(module, "ALONE", 1e5)
         monkeypatch.setattr(module, "COMPUTED", 4e7)
     monkeypatch.setattr(searches, "SCREENED", 4e7)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A client of two workers in processes of their own."""
+    with local_cluster(2) as cluster, Client(cluster) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch):
+    make_tasks_small(monkeypatch)
 
 
 def data(n, m, seed=0):

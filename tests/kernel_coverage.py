@@ -96,15 +96,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=300, help="seeds of each method")
     parser.add_argument("--method", help="of one method only")
     chosen = parser.parse_args(arguments)
+    import fuzz_cases
     import fuzzing
     import interpreted
 
     interpreted.install()
     reached = Reached()
     reached.start()
-    for method in [chosen.method] if chosen.method else (*fuzzing.METHODS, "neighbours", "clusters"):
+    for method in [chosen.method] if chosen.method else (*fuzz_cases.METHODS, "neighbours", "clusters"):
         for seed in range(chosen.first, chosen.first + chosen.count):
-            fuzzing.failure(fuzzing.draw(seed, True, {"method": method}))
+            fuzzing.failure(fuzz_cases.draw(seed, True, {"method": method}))
     missed = 0
     for name, path in watched():
         there, here = lines_of(path), reached.lines.get(name, set())

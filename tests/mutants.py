@@ -175,6 +175,7 @@ def failures(
     """The cases that fail, (method, kind, seed) and what is wrong; only the first with ``stop``. In this process."""
     if mutant is not None:
         sys.meta_path.insert(0, Finder(mutant))
+    import fuzz_cases
     import fuzzing
     import interpreted
 
@@ -190,7 +191,7 @@ def failures(
                 continue
             signal.setitimer(signal.ITIMER_PROF, A_CASE)
             signal.alarm(100 * A_CASE)  # where it waits for ever
-            case = fuzzing.draw(seed, True, {"method": method, "kind": kind})
+            case = fuzz_cases.draw(seed, True, {"method": method, "kind": kind})
             wrong = fuzzing.failure(case)
             if wrong is not None:
                 found.append(((method, kind, seed), f"{case}: {wrong.splitlines()[-1].strip()}"))

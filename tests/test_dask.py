@@ -13,8 +13,10 @@ import pytest
 
 pytest.importorskip("distributed")
 import dask.array as da
+import dask_clusters
 import distributed
-from dask_clusters import TIMEOUT, data, local_cluster, make_tasks_small, same
+from covering import covering
+from dask_clusters import TIMEOUT, data, local_cluster, same
 from distributed import Client
 
 import gpuclust
@@ -40,20 +42,12 @@ JOBS = (
 )
 
 
-@pytest.fixture(scope="module")
-def client():
-    with local_cluster(2) as cluster, Client(cluster) as found:
-        yield found
+client, small_tasks = dask_clusters.client, dask_clusters.small_tasks
 
 
-@pytest.fixture(autouse=True)
-def small_tasks(monkeypatch):
-    make_tasks_small(monkeypatch)
-
-
-@pytest.mark.parametrize("m", [8, 60])
-@pytest.mark.parametrize(("method", "metric"), JOBS)
-def test_same_bits(client, method, metric, m):
+@pytest.mark.parametrize(("job", "m"), covering(JOBS, [8, 60], together=1))
+def test_same_bits(client, job, m):
+    method, metric = job
     X = data(1800 if method in ("centroid", "median") else 2500, m)
     expected = gpuclust.linkage(X, method, metric, device="cpu")
     same(on_cluster.linkage(X, method, metric, client=client, timeout=TIMEOUT), expected)

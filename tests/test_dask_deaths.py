@@ -9,7 +9,8 @@ import time
 import pytest
 
 pytest.importorskip("distributed")
-from dask_clusters import TIMEOUT, Deadly, Killer, data, local_cluster, make_tasks_small, same, too_large, value_of
+import dask_clusters
+from dask_clusters import TIMEOUT, Deadly, Killer, data, local_cluster, same, too_large, value_of
 from distributed import Client
 from distributed.chaos import KillWorker
 
@@ -18,10 +19,7 @@ import gpuclust.dask as on_cluster
 from gpuclust.dask.cluster import Cluster
 from gpuclust.errors import ClusterFailed
 
-
-@pytest.fixture(autouse=True)
-def small_tasks(monkeypatch):
-    make_tasks_small(monkeypatch)
+small_tasks = dask_clusters.small_tasks
 
 
 @pytest.mark.parametrize(

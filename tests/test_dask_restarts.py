@@ -9,7 +9,8 @@ import children
 import pytest
 
 pytest.importorskip("distributed")
-from dask_clusters import TIMEOUT, data, local_cluster, make_tasks_small, same, start, start_scheduler
+import dask_clusters
+from dask_clusters import TIMEOUT, data, same, start, start_scheduler
 from distributed import Client
 
 import gpuclust
@@ -19,16 +20,7 @@ from gpuclust.dask.checkpoint import Checkpoint
 from gpuclust.dask.cluster import Cluster
 from gpuclust.errors import ClusterFailed
 
-
-@pytest.fixture(scope="module")
-def client():
-    with local_cluster(2) as cluster, Client(cluster) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def small_tasks(monkeypatch):
-    make_tasks_small(monkeypatch)
+client, small_tasks = dask_clusters.client, dask_clusters.small_tasks
 
 
 class Death(Exception):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fuzz_cases
 import fuzzing
 import numpy as np
 import pytest
@@ -33,17 +34,17 @@ def by_program(*arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("method", [*fuzzing.METHODS, "neighbours", "clusters"])
+@pytest.mark.parametrize("method", [*fuzz_cases.METHODS, "neighbours", "clusters"])
 def test_kernels_as_plain_python(method):
     """In small blocks, so that every state is reached with few points; all metrics and both types."""
     assert "0 of 60 cases failed" in by_program("--interpreted", "--method", method, "--count", 60)
 
 
-@pytest.mark.parametrize("method", [*fuzzing.METHODS, "neighbours", "clusters"])
+@pytest.mark.parametrize("method", [*fuzz_cases.METHODS, "neighbours", "clusters"])
 def test_compiled_kernels(method):
     """Of one metric, so that little is compiled for this test alone."""
     for seed in range(25):
-        case = fuzzing.draw(seed, only={"method": method, "metric": "euclidean"})
+        case = fuzz_cases.draw(seed, only={"method": method, "metric": "euclidean"})
         if case.dtype == "float64":
             wrong = fuzzing.failure(case)
             assert wrong is None, f"{case}\n{wrong}"
@@ -60,7 +61,7 @@ def test_many_compiled_cases():
 
 
 def test_a_seed_determines_its_case():
-    one, other = fuzzing.draw(5), fuzzing.draw(5)
+    one, other = fuzz_cases.draw(5), fuzz_cases.draw(5)
     assert one.in_full() == other.in_full()
     np.testing.assert_array_equal(one.X, other.X)
 
@@ -74,9 +75,9 @@ def test_one_seed_is_repeated_and_printed_in_full():
 
 def test_every_constant_that_is_drawn_exists_and_is_put_back():
     """A constant that was renamed would no longer be drawn."""
-    case = fuzzing.draw(0, only={"method": "single"})
+    case = fuzz_cases.draw(0, only={"method": "single"})
     case.settings = {
-        (module, name): values[0] for module, names in fuzzing.SETTINGS.items() for name, values in names.items()
+        (module, name): values[0] for module, names in fuzz_cases.SETTINGS.items() for name, values in names.items()
     }
     before = dict(np.geterr())
     with fuzzing.constants(case):
@@ -84,13 +85,13 @@ def test_every_constant_that_is_drawn_exists_and_is_put_back():
     assert np.geterr() == before
     with (
         pytest.raises(AttributeError),
-        fuzzing.constants(fuzzing.Case(**vars(case) | {"settings": {("gpuclust.core.sizes", "NO_SUCH"): 1}})),
+        fuzzing.constants(fuzz_cases.Case(**vars(case) | {"settings": {("gpuclust.core.sizes", "NO_SUCH"): 1}})),
     ):
         pass
 
 
 def test_a_failing_case_is_told():
-    case = fuzzing.draw(0, only={"method": "single", "metric": "euclidean"})
+    case = fuzz_cases.draw(0, only={"method": "single", "metric": "euclidean"})
     case.settings |= {("gpuclust.algorithms.rounds", "FUSED"): 3, ("gpuclust.core.sizes", "NO_SUCH"): 1}
     assert "NO_SUCH" in str(fuzzing.failure(case))
     assert rounds.FUSED == sizes.FUSED  # constants that were set before are put back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import os
 import signal
@@ -77,6 +78,26 @@ def _lock_file(folder: str) -> int | None:
         return os.open(os.path.join(folder, LOCK), flags, file_mode())
     except OSError:
         return None
+
+
+def without_collections(compile: Callable[..., Any]) -> Callable[..., Any]:
+    """``compile`` with Python's garbage collector paused, which takes a twentieth to a seventh of the time.
+
+    Numba allocates some hundred thousand objects for a kernel, most of which live as long as the kernel. Of several
+    threads that compile at once, the first that is done lets the collector run again.
+    """
+
+    @wraps(compile)
+    def compile_without(*arguments: Any, **options: Any) -> Any:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return compile(*arguments, **options)
+        finally:
+            if collects:
+                gc.enable()
+
+    return compile_without
 
 
 def heeding_ctrl_c(compile: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from numba.core import event
 from numba.extending import register_jitable
 
 from gpuclust.core.closures import named, stamp
-from gpuclust.core.compiling import heeding_ctrl_c, in_turn
+from gpuclust.core.compiling import heeding_ctrl_c, in_turn, without_collections
 from gpuclust.core.disk_cache import has_place, protect
 from gpuclust.core.progress import compiling, passing
 from gpuclust.core.threads import thread_count
@@ -49,7 +49,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     are not cached.
     """
     kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
-    kernel.compile = in_turn(kernel, heeding_ctrl_c(kernel.compile))
+    kernel.compile = in_turn(kernel, without_collections(heeding_ctrl_c(kernel.compile)))
     with suppress(RuntimeError):  # "no locator available"
         if has_place(function.__code__.co_filename):
             kernel.enable_caching()

@@ -15,7 +15,7 @@ SKLEARN = [["sklearn.cluster.tests.test_hierarchical", "sklearn.cluster.tests.te
     ("places", "at_least", "used"),
     [
         (HIERARCHY, 110, {"linkage": 100, "fcluster": 20, "inconsistent": 20, "cut_tree": 5, "dendrogram": 5}),
-        (DISTANCE, 420, {"pdist": 300, "cdist": 200}),
+        pytest.param(DISTANCE, 420, {"pdist": 300, "cdist": 200}, marks=pytest.mark.sweep),
         (SKLEARN, 60, {"linkage": 80}),
     ],
     ids=["scipy hierarchy", "scipy distance", "scikit-learn"],

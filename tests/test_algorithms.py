@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import METHODS, METRICS, SAME_FORMULA, points_for
+from conftest import FEW_FORMS, METHODS, METRICS, one_of_each_form, points_for, rarely_float32
 from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
@@ -82,7 +82,7 @@ def check_float32(X: np.ndarray, method: str, metric: str, algorithm: str) -> No
 
 @pytest.mark.parametrize(("method", "metric", "algorithm", "m"), CASES)
 def test_the_tree_is_scipys(method, metric, algorithm, m):
-    check(method, metric, algorithm, 130, m, single=method not in SAME_FORMULA)
+    check(method, metric, algorithm, 130, m, single=not rarely_float32(method, "float32"))
 
 
 @pytest.mark.sweep
@@ -120,11 +120,7 @@ def test_condensed_float32(method):
     np.testing.assert_allclose(np.sort(single.Z[:, 2]), np.sort(theirs[:, 2]), rtol=0, atol=1e-6 * theirs[:, 2].max())
 
 
-OFTEN = ("cityblock", "minkowski", "correlation", "hamming", "jensenshannon")
-SELDOM = [pytest.param(name, marks=pytest.mark.sweep) for name in METRICS if name not in (*OFTEN, "matching")]
-
-
-@pytest.mark.parametrize("metric", [*OFTEN, *SELDOM])
+@pytest.mark.parametrize("metric", one_of_each_form([name for name in METRICS if name != "matching"], FEW_FORMS))
 def test_float32_of_every_metric(metric):
     """Against float64 of the same, rounded points; boolean and counted metrics too."""
     X = points_for(metric, 60, 6)

@@ -8,15 +8,19 @@ import pytest
 from conftest import (
     BACKENDS,
     BOOLEAN,
+    DTYPES,
     EMULATED,
+    FEW_FORMS,
     METHODS,
     METRICS,
     OWN_METRICS,
     SIMULATED,
     one_of_each_form,
     points_for,
+    rarely_float32,
     typed,
 )
+from covering import covering
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 from searches import nearest, nearest_cluster, nearest_outside
@@ -79,8 +83,7 @@ def test_condensed_matrix(backend, n, squared, dtype):
     np.testing.assert_array_equal(ours.distance, reference.distance)
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize(("method", "dtype"), typed(REDUCIBLE))
+@pytest.mark.parametrize(("method", "dtype", "n"), covering(REDUCIBLE, DTYPES, SIZES, rare=rarely_float32))
 def test_rounds_and_chains(backend, method, n, dtype):
     """The same pairs united in both, then a chain to the end: same ids, same bits."""
     rule = methods.METHODS[method]
@@ -123,9 +126,7 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
     return clusters
 
 
-@pytest.mark.parametrize(
-    "metric", one_of_each_form((*METRICS, *OWN_METRICS), ("minkowski", "cosine", "jaccard", "nan_euclidean"))
-)
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS), FEW_FORMS[1:]))
 def test_clusters_of_points_of_every_metric(backend, metric):
     clusters_of_points(backend, "average", metric)
 
@@ -244,7 +245,7 @@ def test_knn_of_every_metric(backend, metric):
     np.testing.assert_allclose(backend.knn(points, 8)[1], REFERENCE.knn(points, 8)[1], rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS), FEW_FORMS))
 def test_knn_of_weighted_metrics(backend, metric):
     """Some metrics have another form when features have weights."""
     if not metrics.METRICS["hamming" if metric == "matching" else metric].accepts_weights:
@@ -262,7 +263,7 @@ def test_nearest(backend, n, dtype):
         np.testing.assert_array_equal(ours, reference)
 
 
-@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS)))
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS), FEW_FORMS))
 def test_nearest_of_every_metric(backend, metric):
     points = preparation.prepare(points_for(metric, 50 if SIMULATED else 200, 7), metric)
     ours, reference = nearest(backend, points), nearest(REFERENCE, points)
@@ -320,8 +321,9 @@ def test_spanning_tree(backend, n):
     np.testing.assert_array_equal(ours[1], reference[1])
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize(("method", "dtype"), typed(("centroid", "median")))
+@pytest.mark.parametrize(
+    ("method", "dtype", "n"), covering(("centroid", "median"), DTYPES, SIZES, rare=rarely_float32)
+)
 def test_generic(backend, method, n, dtype):
     """Merges in two parts with a compaction between, on tied data: same ids, same bits."""
     rule = methods.METHODS[method]

@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 import pytest
 import scipy.spatial.distance as scipy_distance
+from conftest import one_of_each_form
+from covering import covering
 
 import gpuclust
 from gpuclust.compute import compute
@@ -16,6 +18,8 @@ from gpuclust.core.backend import select
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 
 NAMES = sorted(name for name, metric in metrics.METRICS.items() if metric.bits is not None)
+#: For the others test_metrics.py compiles the same two functions, with weights that are left out.
+COMPILED = ("dice", "jaccard")
 KINDS = {
     "bool": lambda X: (X, {}),
     "uint8": lambda X: (X.astype(np.uint8), {}),
@@ -47,9 +51,16 @@ def test_metrics_of_counts():
         assert metrics.METRICS[name].bits.finish is metrics.METRICS[name].finish
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("m", [1, 7, 63, 64, 65, 2048])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "m", "backend"),
+    covering(
+        NAMES,
+        [1, 7, 63, 64, 65, 2048],
+        ["reference", "cpu"],
+        together=3,
+        rare=lambda name, m, backend: backend == "cpu" and name not in COMPILED,
+    ),
+)
 def test_distances_are_scipys(name, m, backend):
     X = features(40, m)
     expected = scipys("pdist", X, name)
@@ -67,7 +78,7 @@ def test_distances_are_scipys(name, m, backend):
             np.testing.assert_array_equal(found, select(backend).condensed(single, out.copy()), err_msg=kind)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_of_each_form(NAMES, COMPILED))
 def test_functions_of_points_take_packed_bits(name):
     X, other = features(60, 70), features(9, 70, seed=1)
     Y, packed = np.packbits(X, axis=1), {"packed": 70}

@@ -9,6 +9,7 @@ from types import CodeType, FunctionType
 import numpy as np
 import pytest
 from conftest import EMULATED, SIMULATED, points_for
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -170,8 +171,7 @@ def step_kernel(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool) ->
 
 
 @on_ptx
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize(("name", "weighted"), covering(TABLE, [False, True], together=1))
 def test_ptx_has_the_products_that_were_asked_for(name, weighted):
     """Each product rounded by itself (``.rn`` says so: it is never contracted), each ``fma`` one that was spelt."""
     metric = TABLE[name]

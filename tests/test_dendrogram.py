@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as scipy_hierarchy
+from covering import covering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -211,9 +212,12 @@ def test_deep_tree_in_full():
     assert sum(len(c.get_segments()) for c in ax.collections) == n - 1
 
 
-@pytest.mark.parametrize("tree", [caterpillar, balanced, lambda n: random_linkage(n, 0)])
-@pytest.mark.parametrize("kwargs", [{"truncate_mode": "lastp", "p": 30}, {"truncate_mode": "level", "p": 4}])
-def test_truncated_dendrogram_of_a_million_merges(tree, kwargs):
+@pytest.mark.parametrize(
+    ("tree", "mode"),
+    covering([caterpillar, balanced, lambda n: random_linkage(n, 0)], [("lastp", 30), ("level", 4)], together=1),
+)
+def test_truncated_dendrogram_of_a_million_merges(tree, mode):
+    kwargs = {"truncate_mode": mode[0], "p": mode[1]}
     Z = tree(1_000_001)
     ax = new_axes()
     result = dendrogram(Z, ax=ax, show_contracted=True, **kwargs)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import METHODS, METRICS, one_of_each_form, points_for, typed
+from conftest import DTYPES, FEW_FORMS, METHODS, METRICS, one_of_each_form, points_for, rarely_float32
+from covering import covering
 
 import gpuclust
 from gpuclust.compute import compute
@@ -102,8 +103,7 @@ def data(kind: str, n: int, m: int = 3) -> np.ndarray:
     return rng.normal(size=(n, m)) * (1e-3 if kind == "small" else 1.0)
 
 
-@pytest.mark.parametrize("n", [2, 3, 150, 1100])
-@pytest.mark.parametrize(("method", "dtype"), typed(METHODS))
+@pytest.mark.parametrize(("method", "dtype", "n"), covering(METHODS, DTYPES, [2, 3, 150, 1100], rare=rarely_float32))
 def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
     for kind in ("normal", "lattice"):
         X = data(kind, n)
@@ -122,13 +122,13 @@ def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
         first_call._compiled.clear()
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", one_of_each_form(METRICS))
 def test_the_same_distances(metric, uncompiled, monkeypatch):
     the_same_distances(metric, "float64", False, uncompiled, monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("metric", one_of_each_form(METRICS))
+@pytest.mark.parametrize("metric", one_of_each_form(METRICS, FEW_FORMS))
 def test_the_same_distances_and_neighbors(metric, dtype, uncompiled, monkeypatch):
     the_same_distances(metric, dtype, True, uncompiled, monkeypatch)
 

@@ -60,14 +60,10 @@ for n, m, options in json.loads(sys.argv[1]):
 
 #: Points or condensed dissimilarities (m is None), and options of linkage; large enough to measure, quickly done.
 JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
-    (1000, 4000, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (150_000, 2, {"method": "single", "algorithm": "spanning tree"}),
     (3000, 2, {"method": "single", "algorithm": "spanning tree, stored"}),
-    (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
     (5000, 256, {"method": "average", "metric": "cosine", "algorithm": "summaries"}),
-    (8000, 64, {"method": "single", "metric": "cosine", "algorithm": "spanning tree"}),
     (4500, None, {"method": "ward", "algorithm": "stored", "star": True}),
-    (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (4000, 2, {"method": "average", "metric": "minkowski", "p": 3, "algorithm": "stored, all pairs"}),
     (6000, 16, {"method": "average", "algorithm": "hybrid"}),
     (60000, 2, {"method": "complete", "algorithm": "cluster tree"}),
@@ -76,8 +72,12 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (60_000, 16, {"method": "ward", "algorithm": "summaries"}),
 ]
-#: The same algorithms in the other type, in other shapes; for the sweep.
+#: The same algorithms in the other type, in other shapes, of other metrics; for the sweep.
 MORE_JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
+    (1000, 4000, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
+    (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
+    (8000, 64, {"method": "single", "metric": "cosine", "algorithm": "spanning tree"}),
+    (6000, 16, {"method": "average", "algorithm": "stored", "dtype": "float32"}),
     (1000, 4000, {"method": "single", "algorithm": "spanning tree"}),
     (100_000, 3, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries", "dtype": "float32"}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import DTYPES
+from covering import covering
 from exact_replay import exact_replay
 from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial.distance import pdist
@@ -107,9 +109,7 @@ def test_float32_to_its_own_digits(kind, method):
         exact_replay(tree_of(points, method, path), points.features.T.astype(np.float64), method, 2e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", LINKAGES)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("path", "method", "dtype"), covering(PATHS, LINKAGES, DTYPES))
 def test_copies_merge_at_zero(path, method, dtype):
     """As many flat clusters at 0 as there are places; three or more copies of most."""
     rng = np.random.default_rng(1)

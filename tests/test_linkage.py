@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import BOOLEAN, METHODS, METRICS, points_for, typed
+from conftest import BOOLEAN, FORMS, METHODS, METRICS, SAME_FORMULA, points_for, typed
+from covering import covering
 from hypothesis import given
 from hypothesis import strategies as st
 from replay import replay
@@ -25,8 +26,10 @@ def agree(ours: np.ndarray, scipys: np.ndarray, rtol: float = 1e-12) -> None:
     np.testing.assert_allclose(ours[:, 2], scipys[:, 2], rtol=rtol)
 
 
-@pytest.mark.parametrize("metric", [m for m in METRICS if m not in BOOLEAN])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "metric"),
+    covering(METHODS, [m for m in METRICS if m not in BOOLEAN], rare=lambda method, metric: metric not in FORMS),
+)
 def test_heights_and_ids_are_scipys(method, metric):
     X = points_for(metric, 140, 5)
     Y = pdist(X, metric)
@@ -38,8 +41,9 @@ def test_heights_and_ids_are_scipys(method, metric):
         agree(gpuclust.linkage(X, method), expected)
 
 
-@pytest.mark.parametrize("metric", BOOLEAN)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "metric"), covering(METHODS, BOOLEAN, rare=lambda method, metric: metric not in FORMS)
+)
 def test_boolean_metrics_have_ties_and_replay(method, metric):
     X = points_for(metric, 40, 9)
     Y = pdist(X, metric)
@@ -48,9 +52,10 @@ def test_boolean_metrics_have_ties_and_replay(method, metric):
         replay(gpuclust.linkage(X, method, metric), squareform(Y), method)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev"])
-@pytest.mark.parametrize("method", ["single", "complete"])
-@pytest.mark.parametrize("n", [90, 700, 1300])
+@pytest.mark.parametrize(
+    ("n", "method", "metric"),
+    covering([90, 700, 1300], ["single", "complete"], ["euclidean", "sqeuclidean", "cityblock", "chebyshev"]),
+)
 def test_single_and_complete_have_scipys_bits(method, metric, n):
     X = points_for(metric, n, 7, seed=3)
     Y = pdist(X, metric)
@@ -68,8 +73,9 @@ def test_sizes_around_every_border(method, n):
     agree(gpuclust.linkage(pdist(X), method), expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("m", [1, 2, 17, 40, 130])
+@pytest.mark.parametrize(
+    ("method", "m"), covering(METHODS, [1, 2, 17, 40, 130], rare=lambda method, m: method in SAME_FORMULA and m > 2)
+)
 def test_any_number_of_features(method, m):
     X = points_for("euclidean", 150, m, seed=m)
     agree(gpuclust.linkage(X, method), hierarchy.linkage(X, method))

@@ -7,7 +7,8 @@ from decimal import Decimal
 import exact
 import numpy as np
 import pytest
-from conftest import METHODS, typed
+from conftest import DTYPES, FEW_FORMS, METHODS, rarely_float32
+from covering import covering
 
 import gpuclust
 from gpuclust.core import metrics, preparation
@@ -20,6 +21,11 @@ SCALES = [-1000, -680, -520, -300, 0, 300, 520, 680, 1000]
 NORMS = ["chebyshev", "cityblock", "euclidean", "minkowski", "sqeuclidean"]
 #: Metrics that do not depend on the scale, of all points or of each.
 FREE = ["braycurtis", "canberra", "correlation", "cosine", "jensenshannon", "mahalanobis", "seuclidean"]
+
+
+def rarely_compiled(metric: str, dtype: str, device: str = "cpu") -> bool:
+    """Whether a case is for the sweep: a kernel for float32 that differs from others in the terms that are summed."""
+    return device == "cpu" and dtype == "float32" and metric not in FEW_FORMS
 
 
 def points(n: int = 9, m: int = 3, seed: int = 0) -> np.ndarray:
@@ -40,9 +46,9 @@ def close(found: np.ndarray, right: list[Decimal], tolerance: float) -> None:
             )
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("metric", NORMS)
+@pytest.mark.parametrize(
+    ("metric", "dtype", "device"), covering(NORMS, DTYPES, DEVICES, together=3, rare=rarely_compiled)
+)
 def test_norms_of_every_scale(metric, dtype, device):
     X = points()
     arguments = {"p": 3.5} if metric == "minkowski" else {}
@@ -61,9 +67,9 @@ def test_norms_of_every_scale(metric, dtype, device):
             assert set(at[0]) <= set(range(1, 9))
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("metric", FREE)
+@pytest.mark.parametrize(
+    ("metric", "dtype", "device"), covering(FREE, DTYPES, DEVICES, together=3, rare=rarely_compiled)
+)
 def test_metrics_that_do_not_depend_on_the_scale(metric, dtype, device):
     X = points(seed=1)
     base = pdist(X, metric, device="reference")
@@ -93,8 +99,9 @@ def test_metrics_that_do_not_depend_on_the_scale_against_exact_numbers(name, exp
     close(pdist(X, name), exact.condensed(X, exact.DISTANCES[name]), tolerance)
 
 
-@pytest.mark.parametrize("metric", ["correlation", "cosine", "jensenshannon"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("metric", "dtype"), covering(["correlation", "cosine", "jensenshannon"], DTYPES, rare=rarely_compiled)
+)
 def test_rows_of_different_scale(metric, dtype):
     X = points(6, seed=3)
     Y = np.ldexp(X, np.array([-1000, -600, 0, 40, 600, 1000])[:, None])
@@ -178,8 +185,10 @@ def test_minkowski_of_a_large_exponent():
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("method", "dtype"), typed(METHODS))
+@pytest.mark.parametrize(
+    ("method", "dtype", "device"),
+    covering(METHODS, DTYPES, DEVICES, together=3, rare=lambda *case: case[2] == "cpu" and rarely_float32(*case)),
+)
 def test_heights_of_every_scale(method, dtype, device):
     """From points and from distances; of float32 also what is no number of that type."""
     X = points(8, 2, seed=8)

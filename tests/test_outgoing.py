@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from covering import covering
 from scipy.cluster import hierarchy
 
 import gpuclust
@@ -21,6 +22,9 @@ from gpuclust.kernels.cpu.space import screen
 
 CPU, REFERENCE = select("cpu"), select("reference")
 TREE_METRICS = [name for name, metric in metrics.METRICS.items() if metric.euclidean_like]
+#: A metric with a bound of its own in boxes, one of a sum, and one with an exponent; a search compiles for each.
+OFTEN = ("euclidean", "cityblock", "minkowski", "haversine")
+DIMENSIONS = (1, 2, 3, 4, 5, 7, 8, 16, 33, 64, 130)
 KINDS = ("uniform", "clustered", "duplicated", "heap", "equal", "grid", "collinear", "cauchy")
 
 
@@ -80,8 +84,9 @@ def parameters(metric: str, m: int) -> dict:
     return {}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("metric", TREE_METRICS)
+@pytest.mark.parametrize(
+    ("metric", "kind"), covering(TREE_METRICS, KINDS, rare=lambda metric, kind: metric not in OFTEN)
+)
 def test_same_edges(metric, kind):
     if metric == "seuclidean" and kind == "equal":
         pytest.skip("no variance")
@@ -96,15 +101,21 @@ def test_same_edges(metric, kind):
         assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 7, 8, 16, 33, 64, 130])
+@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, ["float64", "float32"], together=1))
 def test_same_edges_in_any_dimension(m, dtype):
     for kind in ("clustered", "cauchy", "duplicated"):
         points = preparation.prepare(kind_of_points(kind, 300, m), "euclidean", dtype=dtype)
         assert edges(Only("tree"), points) == edges(REFERENCE, points)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cityblock", "chebyshev", "minkowski"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "euclidean",
+        "minkowski",
+        *(pytest.param(metric, marks=pytest.mark.sweep) for metric in ("cityblock", "chebyshev")),
+    ],
+)
 def test_weights_and_one_of_them_zero(metric):
     X = kind_of_points("grid", 200, 3)
     points = preparation.prepare(X, metric, w=[2.0, 0.0, 0.5], **parameters(metric, 3))
@@ -130,8 +141,7 @@ def test_threads_do_not_matter(kind, monkeypatch):
     np.testing.assert_array_equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 7, 8, 16, 33, 64, 130])
+@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, ["float64", "float32"], together=1))
 def test_same_edges_of_screened_points(m, dtype, monkeypatch):
     """Of boxes that are many and small, too; on a grid and a heap lists say little, and much is searched."""
     monkeypatch.setattr(screen, "MOST", 64)

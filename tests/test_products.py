@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import DTYPES
+from covering import covering
 
 import gpuclust
 from gpuclust.core import preparation
@@ -39,8 +41,7 @@ def points(kind: str, n: int, m: int, dtype: str = "float64") -> np.ndarray:
     return X.astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "dtype"), covering(KINDS, DTYPES, together=1))
 def test_lists(kind, dtype):
     """The lists of the reference, to the last bit, equal distances by index included."""
     for n, m, k in ((1100, WIDE, 1), (1100, 70, 7), (1030, 130, 40)):
@@ -53,9 +54,10 @@ def test_lists(kind, dtype):
         assert np.array_equal(found[finite], expected[finite])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("metric", ["cosine", "correlation"])
-@pytest.mark.parametrize("kind", ["normal", "near-copies", "lattice", "offset", "mixed"])
+@pytest.mark.parametrize(
+    ("kind", "metric", "dtype"),
+    covering(["normal", "near-copies", "lattice", "offset", "mixed"], ["cosine", "correlation"], DTYPES),
+)
 def test_lists_of_angles(kind, metric, dtype):
     """The same for distances that are squares on a sphere but for rounding."""
     for n, m, k in ((1100, WIDE, 1), (1030, 130, 40)):
@@ -87,26 +89,36 @@ def by_differences(monkeypatch, *arguments, **options):
         return gpuclust.linkage(*arguments, **options)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("large", "small", "denormal")])
-def test_linkages(kind, dtype, monkeypatch):
-    """The same bits as by differences, for every client."""
+#: Linkages whose searches are made by products.
+JOBS = (
+    ("ward", "euclidean", "summaries"),
+    ("average", "sqeuclidean", "summaries"),
+    ("weighted", "cosine", "summaries"),
+    ("single", "euclidean", "spanning tree"),
+    ("single", "cosine", "spanning tree"),
+    ("complete", "euclidean", "stored"),
+    ("average", "correlation", "stored"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "job", "dtype"),
+    covering(
+        [kind for kind in KINDS if kind not in ("large", "small", "denormal")],
+        JOBS,
+        DTYPES,
+        rare=lambda kind, job, dtype: dtype == "float32" and job[0] not in ("single", "ward"),
+    ),
+)
+def test_linkages(kind, job, dtype, monkeypatch):
+    """The same bits as by differences."""
     X = points(kind, 1200, 64, "float64" if kind == "offset" else dtype)
     if kind == "outlier" and dtype == "float32":
         X = X.clip(-1e9, 1e9)
-    jobs = [
-        ("ward", "euclidean", "summaries"),
-        ("average", "sqeuclidean", "summaries"),
-        ("weighted", "cosine", "summaries"),
-        ("single", "euclidean", "spanning tree"),
-        ("single", "cosine", "spanning tree"),
-        ("complete", "euclidean", "stored"),
-        ("average", "correlation", "stored"),
-    ]
-    for method, metric, algorithm in jobs:
-        options = {"dtype": dtype, "algorithm": algorithm, "device": "cpu"}
-        found = gpuclust.linkage(X, method, metric, **options)
-        assert np.array_equal(found, by_differences(monkeypatch, X, method, metric, **options)), (method, metric)
+    method, metric, algorithm = job
+    options = {"dtype": dtype, "algorithm": algorithm, "device": "cpu"}
+    found = gpuclust.linkage(X, method, metric, **options)
+    assert np.array_equal(found, by_differences(monkeypatch, X, method, metric, **options))
 
 
 def test_counts(monkeypatch):

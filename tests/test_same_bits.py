@@ -10,7 +10,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import METHODS, SAME_FORMULA
+from conftest import DTYPES, METHODS, rarely_float32
+from covering import covering
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
 
@@ -103,26 +104,22 @@ def usual(kind: str, method: str, metric: str) -> np.ndarray:
         return found(kind, method, metric)
 
 
-@pytest.mark.parametrize("threads", ["2", "5"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_any_number_of_threads(kind, threads, monkeypatch):
-    expected = [usual(kind, *linkage) for linkage in LINKAGES]
+@pytest.mark.parametrize(("kind", "linkage", "threads"), covering(KINDS, LINKAGES, ["2", "5"]))
+def test_any_number_of_threads(kind, linkage, threads, monkeypatch):
+    expected = usual(kind, *linkage)
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)
-    for linkage, Z in zip(LINKAGES, expected, strict=True):
-        np.testing.assert_array_equal(found(kind, *linkage), Z, err_msg=str(linkage))
+    np.testing.assert_array_equal(found(kind, *linkage), expected)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_any_size_of_boxes_lists_and_pieces(kind, setting, monkeypatch):
-    expected = [usual(kind, *linkage) for linkage in LINKAGES]
+@pytest.mark.parametrize(("kind", "setting", "linkage"), covering(KINDS, SETTINGS, LINKAGES))
+def test_any_size_of_boxes_lists_and_pieces(kind, setting, linkage, monkeypatch):
+    expected = usual(kind, *linkage)
     lists = nearest_neighbors(points(kind), 9, device="cpu")
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "3")
     for module, name, value in SETTINGS[setting]:
         assert hasattr(module, name)
         monkeypatch.setattr(module, name, value)
-    for linkage, Z in zip(LINKAGES, expected, strict=True):
-        np.testing.assert_array_equal(found(kind, *linkage), Z, err_msg=str(linkage))
+    np.testing.assert_array_equal(found(kind, *linkage), expected)
     for ours, theirs in zip(nearest_neighbors(points(kind), 9, device="cpu"), lists, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -139,18 +136,16 @@ def small(kind: str, n: int) -> np.ndarray:
     return np.cumsum(1 + np.arange(n) * 1e-3)[:, None]
 
 
-#: Of the linkages that do the same with other coefficients, one is tried in float32 too, and with more metrics.
-LIKE_OTHERS = ("complete", *SAME_FORMULA)
-TYPED = [
-    *((method, "float64") for method in METHODS),
-    *((method, "float32") for method in METHODS if method not in LIKE_OTHERS),
-    *(pytest.param(method, "float32", marks=pytest.mark.sweep) for method in LIKE_OTHERS),
-]
-
-
-@pytest.mark.parametrize("n", [2, 3, 31, 130, 390, 900])
-@pytest.mark.parametrize("kind", ["gaussian", "grid", "lines", "growing gaps"])
-@pytest.mark.parametrize(("method", "dtype"), TYPED)
+@pytest.mark.parametrize(
+    ("method", "dtype", "kind", "n"),
+    covering(
+        METHODS,
+        DTYPES,
+        ["gaussian", "grid", "lines", "growing gaps"],
+        [2, 3, 31, 130, 390, 900],
+        rare=rarely_float32,
+    ),
+)
 def test_a_square_array_or_tiles(method, kind, n, dtype, monkeypatch):
     """From points, whose metric may have a closed form or not, and condensed."""
     X = small(kind, n)

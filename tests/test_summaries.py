@@ -262,7 +262,7 @@ def simplex(n: int) -> np.ndarray:
     return np.linalg.qr(np.random.default_rng(n).normal(size=(n, n)))[0]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.sweep)])
 def test_rounding_brings_new_clusters_nearer(monkeypatch, dtype):
     """The case that the search guards against occurs, in rounds as in chains."""
     monkeypatch.setattr(Checked, "newcomers", 0)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.cluster.hierarchy as scipy_hierarchy
+from covering import covering
 from hypothesis import given
 from hypothesis import strategies as st
 from treegen import balanced, caterpillar, random_linkage
@@ -130,9 +131,16 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("tree", [caterpillar(5_000), caterpillar(5_000)[:, [1, 0, 2, 3]], balanced(500)])
-def test_deep_trees_are_pickled_and_copied(how: str, tree: np.ndarray) -> None:
+TREES = {
+    "caterpillar": lambda: caterpillar(5_000),
+    "mirrored": lambda: caterpillar(5_000)[:, [1, 0, 2, 3]],
+    "balanced": lambda: balanced(500),
+}
+
+
+@pytest.mark.parametrize(("how", "kind"), covering(COPIES, TREES, together=1))
+def test_deep_trees_are_pickled_and_copied(how: str, kind: str) -> None:
+    tree = TREES[kind]()
     """A node anywhere in the tree carries what is below it, and nothing else; identities stay."""
     root, nodes = to_tree(tree, rd=True)
     for node in (root, nodes[0], root.left, root.right, nodes[len(nodes) * 3 // 4]):

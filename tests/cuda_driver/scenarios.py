@@ -39,25 +39,20 @@ def same(ours: object, expected: object) -> None:
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
-def linkages(points=("single", "complete", "average", "centroid", "ward"), given=("single", "average", "centroid")):
+def linkages(points=("single", "average", "centroid", "ward"), given=("single", "average")):
     for data, methods in ((X, points), (Y, given)):
         for method in methods:
             same(gpuclust.linkage(data, method, device="cuda"), gpuclust.linkage(data, method, device="cpu"))
 
 
 def other_linkages() -> None:
-    linkages(("weighted", "median"), ("complete", "weighted", "median", "ward"))
+    linkages(("complete", "weighted", "median"), ("complete", "weighted", "centroid", "median", "ward"))
 
 
 def algorithms() -> None:
     for method, algorithm in (("average", "hybrid"), ("average", "stored"), ("centroid", "generic, stored")):
-        ours = gpuclust.linkage(
-            X, method, "cityblock" if method == "average" else "euclidean", device="cuda", algorithm=algorithm
-        )
-        same(
-            ours[:, 2],
-            gpuclust.linkage(X, method, "cityblock" if method == "average" else "euclidean", device="cpu")[:, 2],
-        )
+        ours = gpuclust.linkage(X, method, device="cuda", algorithm=algorithm)
+        same(ours[:, 2], gpuclust.linkage(X, method, device="cpu")[:, 2])
 
 
 def distances() -> None:

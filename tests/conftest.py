@@ -55,6 +55,24 @@ plainly = pytest.mark.skipif(EMULATED, reason="CUDA is emulated")
 BACKENDS = ["cuda"] if EMULATED else ["cpu", pytest.param("cuda", marks=ON_DEVICE)]
 #: Tests of what runs on CUDA: with ``-m emulated`` these only.
 EMULATED_TESTS = ("test_backends.py", "test_cuda_*.py", "test_device*.py")
+#: Files that take longest: begun first, the processes of pytest-xdist end together.
+LONGEST = (
+    "test_cuda_catalogue.py",
+    "test_footprint.py",
+    "test_backends.py",
+    "test_same_bits.py",
+    "test_driver.py",
+    "test_dask.py",
+    "test_linkage.py",
+    "test_estimator.py",
+    "test_interrupt.py",
+    "test_cache.py",
+    "test_conditions.py",
+    "test_accel_suites.py",
+    "test_batch_kill.py",
+    "test_batch_cluster.py",
+    "test_docker.py",
+)
 #: Seconds for a test of the long sweeps; for all others see pyproject.toml.
 SWEEP_TIMEOUT = 3600
 
@@ -107,6 +125,15 @@ def rarely_float32(method: str, dtype: str, *_: Any) -> bool:
     return dtype == "float32" and method in ("complete", *SAME_FORMULA)
 
 
+def once(values: Iterable[Any], rare: Iterable[Any] = SAME_FORMULA) -> list[Any]:
+    """Parameters of a test, some of them for the sweep: linkages with the formula of another one if none is named.
+
+    Their kernels are another linkage's with all sizes one. `make test` runs them as plain Python (test_fuzz.py), and
+    compiled against SciPy where most others are compiled anyway (test_linkage.py, test_backends.py).
+    """
+    return [pytest.param(value, marks=[pytest.mark.sweep] if value in rare else []) for value in values]
+
+
 def typed(methods: Iterable[str]) -> list[Any]:
     """Parameters of a test, linkage and dtype; see `rarely_float32`."""
     return covering(methods, DTYPES, rare=rarely_float32)
@@ -131,8 +158,14 @@ def points_for(metric: str, n: int, m: int, seed: int = 0) -> np.ndarray:
     return rng.normal(size=(n, m))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist start files in the order of collection, instead of those with the most tests first."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what to run when emulated, and how long sweeps may take."""
+    """Mark what to run when emulated, and how long sweeps may take; the longest files come first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if item.get_closest_marker("sweep") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SWEEP_TIMEOUT))

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from conftest import SAME_FORMULA
+from conftest import SAME_FORMULA, once
 from covering import covering
 from replay import replay
 from scipy.cluster import hierarchy
@@ -54,7 +54,10 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize(("kind", "m", "method"), covering(KINDS, range(1, FEW_FEATURES + 1), PAIRWISE))
+@pytest.mark.parametrize(
+    ("kind", "m", "method"),
+    covering(KINDS, range(1, FEW_FEATURES + 1), PAIRWISE, rare=lambda *case: case[2] in SAME_FORMULA),
+)
 def test_heights_are_scipys(kind, m, method):
     X = data(kind, 1500, m)
     found = compute(X, method, algorithm="cluster tree")
@@ -68,12 +71,12 @@ def test_heights_are_scipys(kind, m, method):
 
 def test_four_thousand_points():
     X = data("clustered", 4000, 3)
-    for method in PAIRWISE:
+    for method in ("complete", "average"):
         Z = gpuclust.linkage(X, method, algorithm="cluster tree")
         np.testing.assert_allclose(Z[:, 2], hierarchy.linkage(X, method)[:, 2], rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("method", once(PAIRWISE))
 @pytest.mark.parametrize("kind", ["grid", "all equal", "half equal", "a line"])
 def test_trees_of_tied_data_are_right(monkeypatch, kind, method):
     """Every merge joins a closest pair: replayed, with nearly all merges made by searches."""
@@ -86,7 +89,7 @@ def test_trees_of_tied_data_are_right(monkeypatch, kind, method):
 
 @pytest.mark.parametrize(
     ("metric", "weights", "linkages"),
-    [("cityblock", None, PAIRWISE), ("chebyshev", None, ["complete"]), ("euclidean", [1.0, 0, 30], ["complete"])],
+    [("cityblock", None, PAIRWISE[:2]), ("chebyshev", None, ["complete"]), ("euclidean", [1.0, 0, 30], ["complete"])],
 )
 @pytest.mark.parametrize("m", [2, 3])
 def test_other_metrics(metric, weights, linkages, m):
@@ -111,7 +114,7 @@ def test_float32(method, m):
     np.testing.assert_allclose(Z[:, 2], expected[:, 2], atol=1e-6 * expected[-1, 2])
 
 
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("method", once(PAIRWISE))
 def test_threads_and_pieces_do_not_matter(monkeypatch, method):
     module = importlib.import_module("gpuclust.kernels.cpu.clusters.cluster_tree")
     X = np.concatenate((data("heavy tails", 1500, 2), data("grid", 900, 2)))

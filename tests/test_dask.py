@@ -15,6 +15,7 @@ pytest.importorskip("distributed")
 import dask.array as da
 import dask_clusters
 import distributed
+from conftest import SAME_FORMULA
 from covering import covering
 from dask_clusters import TIMEOUT, data, local_cluster, same
 from distributed import Client
@@ -45,7 +46,9 @@ JOBS = (
 client, small_tasks = dask_clusters.client, dask_clusters.small_tasks
 
 
-@pytest.mark.parametrize(("job", "m"), covering(JOBS, [8, 60], together=1))
+@pytest.mark.parametrize(
+    ("job", "m"), covering(JOBS, [8, 60], together=1, rare=lambda job, m: job[0] in SAME_FORMULA)
+)
 def test_same_bits(client, job, m):
     method, metric = job
     X = data(1800 if method in ("centroid", "median") else 2500, m)

@@ -14,6 +14,7 @@ import fuzz_cases
 import fuzzing
 import numpy as np
 import pytest
+from conftest import once
 from mutants import methods_for
 from mutants_list import MUTANTS
 
@@ -40,7 +41,7 @@ def test_kernels_as_plain_python(method):
     assert "0 of 60 cases failed" in by_program("--interpreted", "--method", method, "--count", 60)
 
 
-@pytest.mark.parametrize("method", [*fuzz_cases.METHODS, "neighbours", "clusters"])
+@pytest.mark.parametrize("method", once([*fuzz_cases.METHODS, "neighbours", "clusters"]))
 def test_compiled_kernels(method):
     """Of one metric, so that little is compiled for this test alone."""
     for seed in range(25):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import DTYPES, rarely_float32
+from covering import covering
 from scipy.cluster import hierarchy
 
 import gpuclust
@@ -56,9 +58,10 @@ def merges(engine, n):
     return found.pairs, found.heights
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", ["centroid", "median"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "method", "dtype"),
+    covering(KINDS, ["centroid", "median"], DTYPES, rare=lambda *case: rarely_float32(*case[1:])),
+)
 def test_the_bits_of_passes_over_all_clusters(kind, method, dtype):
     rule = methods.METHODS[method]
     for n, m in ((2, 1), (3, 2), (16, 1), (17, 2), (900, 1), (900, 2), (700, 3), (500, 5), (300, 8), (100, 33)):

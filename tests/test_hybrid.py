@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from conftest import one_of_each_form, points_for
+from conftest import once, one_of_each_form, points_for
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
@@ -30,7 +30,7 @@ def hybrid(X: np.ndarray, method: str, metric: str = "euclidean", most: int = 40
 
 
 @pytest.mark.parametrize("most", [2, 40, 700])
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("method", once(PAIRWISE))
 def test_the_tree_is_scipys(method, most):
     X = np.random.default_rng(most).normal(size=(1500, 4))
     Z, scans = hybrid(X, method, most=most)
@@ -56,7 +56,7 @@ def test_other_metrics(metric):
         np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-10)
 
 
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("method", once(PAIRWISE))
 @pytest.mark.parametrize("kind", ["all equal", "half equal", "line of growing gaps", "star", "grid"])
 def test_hard_data(method, kind):
     """Few pairs a round: rows are searched only as chains reach them."""
@@ -77,7 +77,7 @@ def test_hard_data(method, kind):
         np.testing.assert_allclose(Z[:, 2], hierarchy.linkage(X, method)[:, 2], rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize("method", once(PAIRWISE))
 def test_a_reference_run_gives_the_same(monkeypatch, method):
     stored = importlib.import_module("gpuclust.algorithms.rounds")
     monkeypatch.setattr(stored, "FUSED", 8)

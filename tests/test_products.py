@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import DTYPES
+from conftest import DTYPES, SAME_FORMULA
 from covering import covering
 
 import gpuclust
@@ -107,7 +107,9 @@ JOBS = (
         [kind for kind in KINDS if kind not in ("large", "small", "denormal")],
         JOBS,
         DTYPES,
-        rare=lambda kind, job, dtype: dtype == "float32" and job[0] not in ("single", "ward"),
+        rare=lambda kind, job, dtype: (
+            job[0] in SAME_FORMULA or (dtype == "float32" and job[0] not in ("single", "ward"))
+        ),
     ),
 )
 def test_linkages(kind, job, dtype, monkeypatch):

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import DTYPES, METHODS, rarely_float32
+from conftest import DTYPES, METHODS, SAME_FORMULA, rarely_float32
 from covering import covering
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
@@ -104,14 +104,19 @@ def usual(kind: str, method: str, metric: str) -> np.ndarray:
         return found(kind, method, metric)
 
 
-@pytest.mark.parametrize(("kind", "linkage", "threads"), covering(KINDS, LINKAGES, ["2", "5"]))
+@pytest.mark.parametrize(
+    ("kind", "linkage", "threads"),
+    covering(KINDS, LINKAGES, ["2", "5"], rare=lambda *case: case[1][0] in SAME_FORMULA),
+)
 def test_any_number_of_threads(kind, linkage, threads, monkeypatch):
     expected = usual(kind, *linkage)
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", threads)
     np.testing.assert_array_equal(found(kind, *linkage), expected)
 
 
-@pytest.mark.parametrize(("kind", "setting", "linkage"), covering(KINDS, SETTINGS, LINKAGES))
+@pytest.mark.parametrize(
+    ("kind", "setting", "linkage"), covering(KINDS, SETTINGS, LINKAGES, rare=lambda *case: case[2][0] in SAME_FORMULA)
+)
 def test_any_size_of_boxes_lists_and_pieces(kind, setting, linkage, monkeypatch):
     expected = usual(kind, *linkage)
     lists = nearest_neighbors(points(kind), 9, device="cpu")
@@ -136,37 +141,48 @@ def small(kind: str, n: int) -> np.ndarray:
     return np.cumsum(1 + np.arange(n) * 1e-3)[:, None]
 
 
+#: Linkages, of points whose metric may have a closed form or not, and of condensed dissimilarities.
+GIVEN = [
+    *((method, metric) for method in METHODS for metric in ("euclidean", "condensed")),
+    *((method, "sqeuclidean") for method in ("average", "weighted")),
+    ("average", "minkowski"),
+]
+
+
+def rarely_compiled(given: tuple[str, str], dtype: str, *_: object) -> bool:
+    method, metric = given
+    return rarely_float32(method, dtype) or (metric not in ("euclidean", "condensed") and (method, dtype) != SQUARES)
+
+
+#: The linkage and dtype of which `make test` takes all metrics.
+SQUARES = ("average", "float64")
+
+
 @pytest.mark.parametrize(
-    ("method", "dtype", "kind", "n"),
+    ("given", "dtype", "kind", "n"),
     covering(
-        METHODS,
+        GIVEN,
         DTYPES,
         ["gaussian", "grid", "lines", "growing gaps"],
         [2, 3, 31, 130, 390, 900],
-        rare=rarely_float32,
+        rare=rarely_compiled,
     ),
 )
-def test_a_square_array_or_tiles(method, kind, n, dtype, monkeypatch):
-    """From points, whose metric may have a closed form or not, and condensed."""
-    X = small(kind, n)
-    closed = ("euclidean", "sqeuclidean") if method in ("average", "weighted") else ("euclidean",)
-    metrics = (*closed, "minkowski") if method == "average" and dtype == "float64" else closed
-    jobs = [(X, metric, {"p": 3} if metric == "minkowski" else {}) for metric in metrics]
-    jobs.append((pdist(X), "euclidean", {}))
-
-    def run() -> list[np.ndarray]:
-        results = [compute(given, method, metric, device="cpu", dtype=dtype, **p) for given, metric, p in jobs]
-        return [result.Z for result in results]
-
-    squares = run()
+def test_a_square_array_or_tiles(given, kind, n, dtype, monkeypatch):
+    (method, metric), X = given, small(kind, n)
+    y, metric = (pdist(X), "euclidean") if metric == "condensed" else (X, metric)
+    options = {"p": 3} if metric == "minkowski" else {}
+    square = compute(y, method, metric, device="cpu", dtype=dtype, **options)
     monkeypatch.setattr(base, "SQUARE", 0)
     monkeypatch.setattr(greedy, "SMALL", 0)
     small_plan.cache_clear()
-    for square, tiled in zip(squares, run(), strict=True):
-        np.testing.assert_array_equal(square, tiled)
+    np.testing.assert_array_equal(square.Z, compute(y, method, metric, device="cpu", dtype=dtype, **options).Z)
 
 
-@pytest.mark.parametrize(("method", "metric"), LINKAGES)
+@pytest.mark.parametrize(
+    ("method", "metric"),
+    [pytest.param(*linkage, marks=[pytest.mark.sweep] if linkage[0] in SAME_FORMULA else []) for linkage in LINKAGES],
+)
 def test_ties_replay(method, metric):
     """The result with which all others are compared is correct."""
     replay(usual("fine grid", method, metric), squareform(pdist(points("fine grid"), metric)), method)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import SAME_FORMULA
+from covering import covering
 
 from gpuclust.algorithms import rounds as stored_module
 from gpuclust.compute import compute
 from gpuclust.core import methods
 from gpuclust.core.backend import select
+
+METHODS = ("complete", "average", "weighted", "ward")
 
 
 def hub(n: int) -> np.ndarray:
@@ -51,10 +55,10 @@ def all_equal(n: int) -> np.ndarray:
     return np.ones(n * (n - 1) // 2)
 
 
-@pytest.mark.parametrize("tail", [2, 384])
-@pytest.mark.parametrize("n", [500, 1500])
-@pytest.mark.parametrize("data", [hub, star, growing_gaps, duplicates, no_metric, gaussian, all_equal])
-@pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
+@pytest.mark.parametrize(
+    ("method", "data", "n", "tail"),
+    covering(METHODS, [hub, star, growing_gaps, duplicates, no_metric, gaussian, all_equal], [500, 1500], [2, 384]),
+)
 def test_scans_stay_below_12_n(monkeypatch, method, data, n, tail):
     monkeypatch.setattr(stored_module, "TAIL", tail)
     Y = data(n)
@@ -63,9 +67,15 @@ def test_scans_stay_below_12_n(monkeypatch, method, data, n, tail):
     assert (np.diff(result.Z[:, 2]) >= 0).all()
 
 
-@pytest.mark.parametrize("n", [900, 1100, 2200])
-@pytest.mark.parametrize("kind", ["gaussian", "line", "duplicates", "star"])
-@pytest.mark.parametrize("method", ["complete", "average", "weighted", "ward"])
+@pytest.mark.parametrize(
+    ("method", "kind", "n"),
+    covering(
+        METHODS,
+        ["gaussian", "line", "duplicates", "star"],
+        [900, 1100, 2200],
+        rare=lambda *case: case[0] in SAME_FORMULA,
+    ),
+)
 def test_scans_stay_below_12_n_from_points(method, kind, n):
     """With the first rounds made from neighbour lists, and with all dissimilarities stored."""
     rng = np.random.default_rng(6)

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from conftest import once
 
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
@@ -77,7 +78,7 @@ def tight(seed: int, sigma: float = 1e-12, n: int = 200, m: int = 2) -> np.ndarr
     return rng.normal(size=(5, m))[rng.integers(0, 5, n)] + sigma * rng.normal(size=(n, m))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS))
 @pytest.mark.parametrize("tail", [2, 384])
 def test_clusters_within_the_last_bits_of_their_coordinates(method, tail, monkeypatch):
     monkeypatch.setattr(stored_module, "TAIL", tail)
@@ -95,7 +96,7 @@ def test_the_pair_that_is_nearer_by_two_hundredths():
 
 
 @pytest.mark.parametrize("sigma", [1e-10, 1e-12, 1e-13])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS))
 def test_tight_groups(method, sigma):
     for seed in range(10):
         X = tight(seed, sigma)
@@ -124,7 +125,7 @@ def test_walked_or_screened(m, walks, tail, monkeypatch):
 
 @pytest.mark.parametrize("walks", [True, False])
 @pytest.mark.parametrize("listed", [1, 2, 6])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS))
 def test_ties_are_decided_as_in_the_reference(method, listed, walks, monkeypatch):
     """Of equally near clusters the one with the smallest id is nearest, also where a list has no room for all."""
     monkeypatch.setattr(summaries, "LISTED", listed)
@@ -146,7 +147,7 @@ def test_ties_are_decided_as_in_the_reference(method, listed, walks, monkeypatch
 
 
 @pytest.mark.parametrize("listed", [1, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS))
 def test_screening_passes_over_nothing_that_rounding_moves_away(method, listed, monkeypatch):
     """By short lists, which every search narrows. Groups are as wide as what single precision rounds in a box, or
     clusters differ by nothing but their second parts.
@@ -287,7 +288,7 @@ def set_nearest(state: summaries.Summaries, P: np.ndarray, ids: np.ndarray) -> N
     state.nearest[state.outer], state.distance[state.outer] = state.outer[near], P.min(axis=1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS))
 def test_a_limit_allows_for_the_rounding_of_second_parts(method):
     """Centroids that differ by less than a hundredth of a last bit: the union's second part is rounded by as much.
 

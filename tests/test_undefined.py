@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import DTYPES
+from covering import covering
 from typer.testing import CliRunner
 
 import gpuclust
@@ -28,9 +30,7 @@ def is_undefined_at(D: np.ndarray, at: int) -> None:
     assert wrong.sum() == 2 * len(D) - 1
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("value", CONSTANT)
+@pytest.mark.parametrize(("value", "dtype", "device"), covering(CONSTANT, DTYPES, DEVICES))
 def test_a_constant_row_has_no_correlation(value, dtype, device):
     """Whatever rounding leaves of it."""
     X = with_row(value)
@@ -73,10 +73,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "row", "text"), ROWS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("device", DEVICES)
-def test_such_a_row_is_refused_with_its_number(metric, row, text, dtype, device):
+@pytest.mark.parametrize(("place", "dtype", "device"), covering(range(len(ROWS)), DTYPES, DEVICES))
+def test_such_a_row_is_refused_with_its_number(place, dtype, device):
+    metric, row, text = ROWS[place]
     X = with_row(row)
     options = {"dtype": dtype, "device": device}
     for method in ("single", "complete", "average", "weighted"):

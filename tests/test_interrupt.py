@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import signal
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from gpuclust.compute import compute
 from gpuclust.core import progress
+from gpuclust.core.compiling import without_collections
 from gpuclust.core.jit import compiled, run
 from gpuclust.distance import pdist
 
@@ -154,6 +156,30 @@ def test_ctrl_c_while_llvm_calls_back_is_not_lost(monkeypatch, after):
         finally:
             signal.signal(signal.SIGINT, before)
     assert compiled(lambda x: x + 1)(1) == 2
+
+
+def test_no_garbage_is_collected_while_a_kernel_compiles():
+    """It is afterwards, also after an error; unless the caller has turned that off."""
+    seen = []
+
+    def compile(fails: bool) -> None:
+        seen.append(gc.isenabled())
+        if fails:
+            raise RuntimeError("a kernel that cannot be compiled")
+
+    assert gc.isenabled()
+    without_collections(compile)(False)
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="cannot be compiled"):
+        without_collections(compile)(True)
+    assert gc.isenabled()
+    assert seen == [False, False]
+    gc.disable()
+    try:
+        without_collections(compile)(False)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_pass_is_told_of(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import combinations, product
 from typing import Any
@@ -13,7 +14,8 @@ def covering(*factors: Iterable[Any], together: int = 2, rare: Callable[..., boo
     """The product of factors as parameters of a test, most of them with the mark ``sweep``.
 
     Without the mark are sets of values in which every two values of different factors occur together: faults depend
-    on one value or on two far more often than on three. They are chosen greedily, the set with most new pairs first.
+    on one value or on two far more often than on three. They are chosen greedily: the set with most new pairs, and
+    of several the one whose values were chosen least often.
 
     Parameters
     ----------
@@ -31,13 +33,14 @@ def covering(*factors: Iterable[Any], together: int = 2, rare: Callable[..., boo
     """
     every = list(product(*map(list, factors)))
     left = {values: set(combinations(enumerate(values), together)) for values in every if not rare(*values)}
-    chosen = set()
+    chosen, often = set(), Counter[Any]()
     while left:
-        values = max(left, key=lambda values: len(left[values]))
+        values = max(left, key=lambda values: (len(left[values]), -sum(often[each] for each in enumerate(values))))
         covered = left.pop(values)
         if not covered:
             break
         chosen.add(values)
+        often.update(enumerate(values))
         for others in left.values():
             others -= covered
     return [pytest.param(*values, marks=[] if values in chosen else [pytest.mark.sweep]) for values in every]

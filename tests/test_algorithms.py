@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FEW_FORMS, METHODS, METRICS, SAME_FORMULA, one_of_each_form, points_for, rarely_float32
+from conftest import FEW_FORMS, METHODS, METRICS, SAME_FORMULA, once, one_of_each_form, points_for, rarely_float32
 from replay import replay
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
@@ -119,7 +119,7 @@ def test_the_tree_of_4000_points_is_scipys(method, m):
         check(method, "euclidean", option.algorithm.name, 4000, m)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", once(METHODS, ("complete", *SAME_FORMULA)))
 def test_condensed_float32(method):
     Y = pdist(points_for("euclidean", 200, 5))
     single = compute(Y.astype(np.float32), method, dtype="float32")

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from conftest import SAME_FORMULA, once
+from conftest import SAME_FORMULA, once, rarely_float32
 from covering import covering
 from replay import replay
 from scipy.cluster import hierarchy
@@ -89,7 +89,11 @@ def test_trees_of_tied_data_are_right(monkeypatch, kind, method):
 
 @pytest.mark.parametrize(
     ("metric", "weights", "linkages"),
-    [("cityblock", None, PAIRWISE[:2]), ("chebyshev", None, ["complete"]), ("euclidean", [1.0, 0, 30], ["complete"])],
+    [
+        ("cityblock", None, PAIRWISE[:2]),
+        pytest.param("chebyshev", None, ["complete"], marks=pytest.mark.sweep),
+        ("euclidean", [1.0, 0, 30], ["complete"]),
+    ],
 )
 @pytest.mark.parametrize("m", [2, 3])
 def test_other_metrics(metric, weights, linkages, m):
@@ -105,7 +109,7 @@ def test_other_metrics(metric, weights, linkages, m):
 
 
 @pytest.mark.parametrize(
-    ("method", "m"), covering(PAIRWISE, [1, 2, 5], rare=lambda method, m: method in SAME_FORMULA)
+    ("method", "m"), covering(PAIRWISE, [1, 2, 5], rare=lambda method, m: rarely_float32(method, "float32"))
 )
 def test_float32(method, m):
     X = data("normal", 1500, m).astype(np.float32).astype(float)

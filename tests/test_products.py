@@ -56,7 +56,12 @@ def test_lists(kind, dtype):
 
 @pytest.mark.parametrize(
     ("kind", "metric", "dtype"),
-    covering(["normal", "near-copies", "lattice", "offset", "mixed"], ["cosine", "correlation"], DTYPES),
+    covering(
+        ["normal", "near-copies", "lattice", "offset", "mixed"],
+        ["cosine", "correlation"],
+        DTYPES,
+        rare=lambda kind, metric, dtype: metric == "correlation" and dtype == "float32",
+    ),
 )
 def test_lists_of_angles(kind, metric, dtype):
     """The same for distances that are squares on a sphere but for rounding."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import DTYPES
+from conftest import DTYPES, rarely_float32
 from covering import covering
 from exact_replay import exact_replay
 from scipy.cluster import hierarchy as scipy_hierarchy
@@ -109,7 +109,10 @@ def test_float32_to_its_own_digits(kind, method):
         exact_replay(tree_of(points, method, path), points.features.T.astype(np.float64), method, 2e-6)
 
 
-@pytest.mark.parametrize(("path", "method", "dtype"), covering(PATHS, LINKAGES, DTYPES))
+@pytest.mark.parametrize(
+    ("path", "method", "dtype"),
+    covering(PATHS, LINKAGES, DTYPES, rare=lambda path, method, dtype: rarely_float32(method, dtype)),
+)
 def test_copies_merge_at_zero(path, method, dtype):
     """As many flat clusters at 0 as there are places; three or more copies of most."""
     rng = np.random.default_rng(1)

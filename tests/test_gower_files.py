@@ -150,10 +150,10 @@ def test_a_run_and_its_report(tmp_path):
 
 def test_profiles_of_a_data_frame():
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"kind": ["b", "a", None, "a"], "x": [1.0, 2.0, 3.0, 4.0]})
+    frame = pd.DataFrame({"kind": [None, "b", "a", "a"], "x": [1.0, 2.0, 3.0, 4.0]})
     values, heads = indicators(read_table(frame))
     assert heads == ["x", "kind = a", "kind = b"]
-    np.testing.assert_array_equal(values[:, 1], [0, 1, np.nan, 1])
+    np.testing.assert_array_equal(values[:, 1], [np.nan, 0, 1, 1])
     assert gpuclust.cluster(frame, metric="gower")._page("t").columns == heads
 
 

@@ -86,7 +86,7 @@ def indicators(table: Table) -> tuple[np.ndarray, list[str]]:
     for head, cells in table.categories():
         codes = _codes(cells)
         counts = np.bincount(codes[codes >= 0])
-        for code in np.argsort(-counts, kind="stable")[:_LISTED].tolist():
+        for code in np.argsort(-counts, kind="stable")[: min(_LISTED, np.count_nonzero(counts))].tolist():
             heads.append(f"{head} = {cells[int((codes == code).argmax())]}")
             columns.append(np.where(codes < 0, np.nan, codes == code))
     return np.column_stack([np.empty((len(numbers), 0)), *columns]), heads

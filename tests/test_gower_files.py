@@ -115,6 +115,8 @@ def test_text_only_numbers_only_and_text_below_many_numbers(tmp_path):
     file = tmp_path / "text.csv"
     file.write_text("a,b\nx,y\nx,z\nu,y\nu,y\n")
     assert distances(file).values.tolist() == [0.5, 0.5, 0.5, 1.0, 1.0, 0.0]
+    file.write_text("1,x,2\n3,x,2\n5,y,4\n5,z,4\n")
+    assert distances(file).columns == ["0", "2", "1"], "without a header"
     np.save(tmp_path / "t.npy", np.array([[0, 5], [2, 5], [4, 5]]))
     assert distances(tmp_path / "t.npy").values.tolist() == [0.25, 0.5, 0.25]
     late = tmp_path / "late.csv"  # the first lines, from which the layout is detected, show numbers only

@@ -106,6 +106,8 @@ def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
     for doubt in doubts:
         warn(f"{text}: {doubt}", ClusterWarning)
     heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in cells]
+    if heads is None and categories:  # which have numbers among all columns of the file for names
+        heads = [layout.name(cell) for cell in cells]
     named = None if layout.named is None else layout.heading(layout.named)
     how = describe(text.path, values.shape, heads, _dialect(text, separator, layout), named, left_out, categories)
     return Table(values, names, heads, how, partial(_cells, text, layout), categories)

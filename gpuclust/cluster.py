@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from gpuclust.clustering import Clustering, cuts_of
 from gpuclust.compute import compute
 from gpuclust.core import metrics
 from gpuclust.core.arguments import label_list, one_of
-from gpuclust.core.gower import gower
+from gpuclust.core.gower import gower, indicators
 from gpuclust.core.names import MethodName, MetricLike
 from gpuclust.core.observations import count
 from gpuclust.core.progress import Progress
@@ -169,7 +170,13 @@ def _by_gower(table: Table) -> Table:
     left_out = {head: kind for head, kind in table.left_out.items() if head not in used}
     if table.values.ndim != 2 or len(table.values) < 2:
         raise ValueError(f"X must have shape (n, m) with at least two rows, got {table.values.shape}.")
-    return replace(table, values=gower(table), columns=[*(table.columns or ()), *used] or None, left_out=left_out)
+    return replace(
+        table,
+        values=gower(table),
+        columns=[*(table.columns or ()), *used] or None,
+        left_out=left_out,
+        profiled=partial(indicators, table),
+    )
 
 
 def _distances(table: Table) -> Table:

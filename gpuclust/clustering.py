@@ -366,6 +366,7 @@ class Clustering:
         points = self._points
         condensed = to_host(self.table.values) if points is None else None
         drawn, view = self._to_scatter()
+        profiled = None if self.table.profiled is None else self.table.profiled()
         return Page(
             title=title,
             method=self.method,
@@ -384,7 +385,8 @@ class Clustering:
             distances=lambda chosen: distances_among(
                 condensed if points is None else points, chosen, self.metric, self.arguments
             ),
-            columns=self.columns,
+            columns=self.columns if profiled is None else profiled[1],
+            values=None if profiled is None else profiled[0],
             min_size=1 if self._first is None else self._first.min_size,
             rows=self.rows,
         )

@@ -201,3 +201,14 @@ def test_without_scripts_the_drawings_remain(page, tmp_path):
         assert page.value("getComputedStyle(document.getElementById('interactive')).display") == "none"
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_profiles_of_numbers_and_categories(page, tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"size": [1.0, 1.5, 1.2, 8.0, 9.0, 8.5], "kind": list("aab") + [None] * 3, "ok": [True] * 6})
+    found = gpuclust.cluster(frame, metric="gower", k=2)
+    page.open(found.report(tmp_path / "page.html"), READY)
+    assert each(page, "#profile th[scope=row]", "e.textContent") == ["size", "ok", "kind = a", "kind = b"]
+    rows = each(page, "#clusters tbody tr", "[...e.cells].map(c => c.textContent)")
+    assert {row[0]: row[5] for row in rows} == {"1": "5", "2": "0"}, "the medoids"
+    assert page.value(WRONG) is None

@@ -171,7 +171,14 @@ def plan(
         with spooled(what) as path:
             n, m, how = plan_report.size_of(path, features, **chosen.arguments_of("read_points"))
         found = planned(
-            n, m, chosen.method, chosen.metric, chosen.dtype, chosen.device, memory_limit, algorithm=algorithm
+            n,
+            m,
+            chosen.method,
+            chosen.metric_of_linkage,
+            chosen.dtype,
+            chosen.device,
+            memory_limit,
+            algorithm=algorithm,
         )
         plan_report.show(found, as_json, how)
     if not found.fits:
@@ -258,7 +265,7 @@ def compare(
         names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
         most = None if memory_limit is None else parse_bytes(memory_limit)
         chosen = Options(**from_command_line(given))
-        task = comparison.Task(chosen.method, chosen.metric, chosen.p, chosen.dtype, chosen.device, most)
+        task = comparison.Task(chosen.method, chosen.metric_of_linkage, chosen.p, chosen.dtype, chosen.device, most)
         if isinstance(chosen.clusters, tuple):
             raise ValueError("--clusters must be one number for compare")
         clusters = None if chosen.clusters is None else int(chosen.clusters)

@@ -29,7 +29,10 @@ class Options:
         "average", parsers.text, "single, complete, average, weighted, ward, centroid or median.", short="-m"
     )
     metric: str = option(
-        "euclidean", parsers.text, "Any metric of scipy.spatial.distance.pdist, by name.", short="-d"
+        "euclidean",
+        parsers.text,
+        "Any metric of scipy.spatial.distance.pdist, by name; gower for columns of numbers and of text.",
+        short="-d",
     )
     p: float | None = option(None, parsers.exponent, "Exponent, for metric minkowski.", shown=float)
     weights: tuple[float, ...] | None = option(
@@ -77,7 +80,7 @@ class Options:
         "auto",
         parsers.one_of("auto", "error", "drop", "mean", "median"),
         "Missing values: error, drop (leave such rows out), or fill in the mean or median of the column; auto drops "
-        "rows unless they are more than half.",
+        "rows unless they are more than half (metric gower: compares rows by the columns that both have).",
         call="read_points",
         argument="missing",
     )
@@ -196,6 +199,16 @@ class Options:
             return dict(zip(titles, made, strict=True))
         return {}
 
+    @property
+    def gower(self) -> bool:
+        """Whether Gower's dissimilarities are computed from columns of numbers and of categories."""
+        return str(self.metric).lower() == GOWER
+
+    @property
+    def metric_of_linkage(self) -> str:
+        """The metric that `linkage` takes: the default for Gower's dissimilarities, which it gets condensed."""
+        return TABLE["metric"][1] if self.gower else self.metric
+
     def given(self) -> dict[str, Any]:
         """The options that are not as by default."""
         return {name: value for name, (_, default) in TABLE.items() if (value := getattr(self, name)) != default}
@@ -203,7 +216,8 @@ class Options:
     def arguments_of(self, call: str) -> dict[str, Any]:
         """What is passed to `read_points`, `linkage` or `fcluster` by name, where it is not as by default."""
         given = self.given().items()
-        return {OPTIONS[name].argument: value for name, value in given if OPTIONS[name].call == call}
+        found = {OPTIONS[name].argument: value for name, value in given if OPTIONS[name].call == call}
+        return found | {"mixed": True} if self.gower and call == "read_points" else found
 
     def check(self) -> None:
         """Refuse options that can't be right, before anything is read.
@@ -217,7 +231,9 @@ class Options:
         from gpuclust.errors import unknown_name
         from gpuclust.plan import check_euclidean, working_type
 
-        method, metric = methods.resolve(self.method), metrics.resolve(self.metric, self.p)
+        if self.gower:
+            self._refuse(NOT_OF_GOWER, "metric gower")
+        method, metric = methods.resolve(self.method), metrics.resolve(self.metric_of_linkage, self.p)
         if not isinstance(metric, metrics.Metric):
             raise ValueError(f"metric must be a name, got {self.metric!r}")
         minkowski = metrics.METRICS["minkowski"]
@@ -228,10 +244,8 @@ class Options:
         check_euclidean(method, metric.name)
         if self.weights is not None and not all(0 <= weight < math.inf for weight in self.weights):
             raise ValueError(f"weights must be numbers >= 0, got {', '.join(f'{w:g}' for w in self.weights)}")
-        given = self.given()
-        if self.precomputed and any(name in given for name in NOT_OF_DISTANCES):
-            listed = f"{', '.join(NOT_OF_DISTANCES[:-1])} and {NOT_OF_DISTANCES[-1]}"
-            raise ValueError(f"{listed} mean nothing to precomputed distances")
+        if self.precomputed:
+            self._refuse(NOT_OF_DISTANCES, "precomputed distances")
         if (self.columns is not None and not self.columns) or (self.exclude is not None and not self.exclude):
             raise ValueError("columns and exclude must name at least one column")
         if self.pca is not None and self.pca < 1:
@@ -240,6 +254,10 @@ class Options:
         self._check_cut()
         if self.labels_format not in LABELS_FORMATS:
             raise unknown_name("format of labels", self.labels_format, LABELS_FORMATS)
+
+    def _refuse(self, names: tuple[str, ...], what: str) -> None:
+        if any(name in self.given() for name in names):
+            raise ValueError(f"{', '.join(names[:-1])} and {names[-1]} mean nothing to {what}")
 
     def _check_cut(self) -> None:
         if sum(getattr(self, name) is not None for name in CUTS) > 1:
@@ -269,6 +287,9 @@ OPTIONS: dict[str, Option] = {name: known for name, (known, _) in TABLE.items()}
 NAMES = textwrap.fill(", ".join(OPTIONS), 72)
 #: Options of points, which mean nothing to precomputed distances.
 NOT_OF_DISTANCES = ("p", "weights", "columns", "exclude", "missing", "transpose", "standardize", "pca", "heatmap")
+#: The metric of columns of numbers and of categories, and options that mean nothing to it.
+GOWER = "gower"
+NOT_OF_GOWER = ("p", "weights", "transpose", "standardize", "pca", "precomputed", "heatmap")
 #: Options of reading a file.
 READING = tuple(name for name, known in OPTIONS.items() if known.call == "read_points")
 

@@ -32,7 +32,7 @@ def size_of(what: str, features: int | None, **reading: Any) -> tuple[int, int |
     """
     number = _whole(what)
     if number is not None:
-        return number, features, ""
+        return number, None if reading.get("mixed") else features, ""
     if features is not None:
         raise ValueError(f"features are read from {what}; give their number only after a number of observations")
     try:
@@ -41,7 +41,7 @@ def size_of(what: str, features: int | None, **reading: Any) -> tuple[int, int |
         looks_like_a_file = any(mark in what for mark in "./\\:") or Path(what).exists()
         hint = "" if looks_like_a_file else "; give a whole number of observations, or a file"
         raise InputFileError(f"{error}{hint}") from None
-    if len(shape) == 2 and reading.get("distances"):
+    if len(shape) == 2 and (reading.get("distances") or reading.get("mixed")):
         return shape[0], None, how
     return (shape[0], shape[1], how) if len(shape) == 2 else (observations_of(shape[0]), None, how)
 

@@ -40,6 +40,8 @@ class Table:
         Converts labels to a Series or the like with the index of the input.
     categories : callable
         Returns the columns of text and of categories, as headings and cells.
+    profiled : callable or None
+        Returns values of shape (n, columns) and headings, for profiles of clusters beside dissimilarities.
     """
 
     values: Any
@@ -49,6 +51,7 @@ class Table:
     rows: np.ndarray | None = None
     wrap: Wrap = lambda labels, rows: _plain(labels, rows)
     categories: Callable[[], list[tuple[str, list[Any]]]] = list
+    profiled: Callable[[], tuple[np.ndarray, list[str]]] | None = None
 
 
 def read_table(X: Any, name: str = "X", mixed: bool = False) -> Table:

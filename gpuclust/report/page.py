@@ -53,7 +53,9 @@ class Page:
     distances : callable
         The condensed distances among observations, given their indices; for silhouettes.
     columns : sequence of str or None
-        Names of the features.
+        Names of the features, or of the columns of ``values``.
+    values : ndarray of shape (n, columns) or None
+        Beside distances: columns that heat map and profiles show.
     min_size : int
         Smallest size of a cluster.
     rows : ndarray of shape (n,) or None
@@ -71,6 +73,7 @@ class Page:
     points: NDArray[Any]
     distances: Callable[[NDArray[np.int64]], NDArray[np.float64]]
     columns: Sequence[str] | None = None
+    values: NDArray[Any] | None = None
     min_size: int = 1
     rows: NDArray[Any] | None = None
     p: float | None = None

@@ -106,8 +106,11 @@ def _add_points(page: Page, sample: NDArray[np.int64], header: dict[str, Any], a
     place, axes = in_the_plane(page.view.change(points), clusters, page.view.columns)
     header["axes"], header["strip"] = axes, points.shape[1] == 1
     arrays["place"] = (place, _precision(place))
+    header["measured"] = page.features is None
     if page.features is None:
-        return
+        if page.values is None:
+            return
+        points = np.asarray(page.values[sample], dtype=np.float64)
     with np.errstate(all="ignore"):
         spread = np.nan_to_num(np.nanstd(points, axis=0))
     shown = np.sort(np.argsort(-spread, kind="stable")[:_COLUMNS])

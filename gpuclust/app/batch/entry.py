@@ -10,7 +10,7 @@ from typing import Any
 from gpuclust.app import option
 from gpuclust.app.cut import CUTS
 from gpuclust.app.job.job import Job
-from gpuclust.app.options import NOT_OF_DISTANCES, OPTIONS
+from gpuclust.app.options import GOWER, NOT_OF_DISTANCES, NOT_OF_GOWER, OPTIONS
 from gpuclust.errors import unknown_name
 
 #: Keys of a data set: `gpuclust.app.options.OPTIONS`, its name, and the array of an .npz file.
@@ -38,6 +38,9 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
             left.pop(key, None)
     if "metric" in own or own.get("precomputed"):
         left.pop("p", None)
+    if str(own.get("metric")).lower() == GOWER:
+        for key in NOT_OF_GOWER:
+            left.pop(key, None)
     if own.get("precomputed"):
         for key in (*NOT_OF_DISTANCES, "metric"):
             left.pop(key, None)

@@ -53,8 +53,9 @@ def estimate(job: Job, limit: int) -> Estimate:
         shape, held = _shape(job)
     except Exception:  # of many kinds; reading the file raises an error with a better message
         return UNKNOWN
-    if len(shape) == 1 or job.precomputed:
+    if len(shape) == 1 or job.precomputed or job.gower:
         n, m = shape[0] if len(shape) == 2 else count_of(shape[0]), None
+        held += 4 * n * (n - 1) if job.gower else 0
     else:
         n, m = shape[::-1] if job.transpose else shape
         m = m if job.pca is None else job.pca
@@ -63,10 +64,10 @@ def estimate(job: Job, limit: int) -> Estimate:
     try:
         chosen = None
         if job.device != "cpu" and devices.cards():
-            chosen = plan(n, m, job.method, job.metric, job.dtype, job.device)
+            chosen = plan(n, m, job.method, job.metric_of_linkage, job.dtype, job.device)
         if chosen is None or chosen.device == "cpu":
             device = job.device if chosen is None else "cpu"
-            chosen = plan(n, m, job.method, job.metric, job.dtype, device, max(1, limit - held))
+            chosen = plan(n, m, job.method, job.metric_of_linkage, job.dtype, device, max(1, limit - held))
     except (GpuclustError, ValueError):
         return UNKNOWN
     cost = float(n) * n * (12 + (m or 0))
@@ -98,6 +99,8 @@ def _shape(job: Job) -> tuple[tuple[int, ...], int]:
         shape = columnar_shape(path)
     else:
         separator = "," if name.endswith(OTHERS) else TABLES[table_ending(path) or ""]
-        reading = Reading(job.columns, job.exclude, job.header, job.index, job.decimal, distances=job.precomputed)
+        reading = Reading(
+            job.columns, job.exclude, job.header, job.index, job.decimal, distances=job.precomputed, mixed=job.gower
+        )
         shape = table_shape(path, separator, reading)
     return shape, int(np.prod(shape)) * 8

@@ -44,7 +44,7 @@ def row_of(outcome: Outcome) -> dict[str, Any]:
         n=given["n"],
         features=given["shape"][1] if len(given["shape"]) == 2 else None,
         method=options["method"],
-        metric=options["metric"] if given["kind"] == "points" else None,
+        metric=options["metric"] if given["kind"] != "condensed distances" else None,
         cut=", ".join(map(str, cuts.values())) or None,
         clusters=found["clusters"],
         largest_cluster=max(sizes) if sizes else None,

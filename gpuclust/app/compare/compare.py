@@ -17,6 +17,7 @@ from gpuclust.app.compare.comparison import Comparison, Run, show
 from gpuclust.app.compare.peers import PEERS, Size, Task, part_of
 from gpuclust.app.compare.process import measure
 from gpuclust.app.data.files import read_points
+from gpuclust.app.data.mixed import as_gower
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.terminal import ProgressBar, console
@@ -104,6 +105,8 @@ def run(
     read = read_points(data, **reading)
     if reading.get("distances"):
         read = as_distances(read)
+    elif reading.get("mixed"):
+        read = as_gower(read, task.memory_limit)
     values = read.values
     with ProgressBar(quiet=as_json) as bar:
         try:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.arrow_sizes import batch_size
 from gpuclust.app.data.column_types import is_numeric, name_of, numbers
 from gpuclust.app.data.opening import check_size, damage_of, open_regular
-from gpuclust.app.data.reading import Reading, Table, describe
+from gpuclust.app.data.reading import Category, Reading, Table, describe
 from gpuclust.app.data.table_cells import names_rows, repeats
 from gpuclust.app.data.table_columns import identifiers, place_of_index, select_columns
 from gpuclust.errors import ClusterWarning, InputFileError, warn
@@ -77,14 +77,19 @@ def read_columnar(path: Path, reading: Reading = Reading()) -> Table:  # noqa: B
     named = None if reading.columns is not None and found in chosen else found
     chosen = tuple(place for place in chosen if place != named)
     left_out: dict[str, list[str]] = {}
-    places = []
+    places: list[int] = []
+    categories: list[Category] = []
     for place in chosen:
         kind = table.schema.field(place).type
-        if reading.columns is None and not is_numeric(arrow, kind):
+        text = name_of(arrow, kind) == "text"
+        if reading.mixed and (text or arrow.types.is_dictionary(kind)):
+            cells = table.column(place).to_pylist()
+            categories.append((heads[place], [None if cell is None else str(cell) for cell in cells]))
+        elif reading.columns is None and not is_numeric(arrow, kind):
             left_out.setdefault(name_of(arrow, kind), []).append(heads[place])
         else:
             places.append(place)
-    if not places or not table.num_rows:
+    if not (places or categories) or not table.num_rows:
         raise InputFileError(f"{path}: is empty ({table.num_rows} rows of {len(places)} columns of numbers)")
     names = None if named is None else [str(name) for name in table.column(named).to_pylist()]
     blocks: list[NDArray[Any]] = []
@@ -95,20 +100,21 @@ def read_columnar(path: Path, reading: Reading = Reading()) -> Table:  # noqa: B
         whole += [len(titles)] if _is_whole(arrow, table, place) else []
         titles += [heads[place]] if block.ndim == 1 else [f"{heads[place]}[{i}]" for i in range(block.shape[1])]
         blocks.append(block if block.ndim == 2 else block[:, None])
-    values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+    values = blocks[0] if len(blocks) == 1 else np.hstack([np.empty((table.num_rows, 0), bool), *blocks])
     if reading.automatic:
-        identified = identifiers(values, titles, whole)
+        identified = identifiers(values, titles, whole, categories if reading.mixed else None)
+        categories = [categories[place] for place in identified.texts]
+        left_out |= identified.left_out
         for doubt in identified.doubts:
             warn(f"{path}: {doubt}", ClusterWarning)
         if identified.kept is not None:
             kept = identified.kept
-            left_out |= identified.left_out
             titles = [title for title, stays in zip(titles, kept, strict=True) if stays]
             values = values[:, kept]
     values = np.ascontiguousarray(values)
     index = None if named is None else repr(heads[named])
-    how = describe(path, values.shape, titles, "", index, left_out)
-    return Table(values, names, titles, how, partial(_cells, table))
+    how = describe(path, values.shape, titles, "", index, left_out, categories)
+    return Table(values, names, titles, how, partial(_cells, table), categories)
 
 
 def _cells(table: Any) -> Iterator[Sequence[object]]:

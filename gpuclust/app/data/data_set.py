@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from gpuclust.app.data.reading import Original
+from gpuclust.app.data.reading import Category, Original
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class DataSet:
         Numbers of the rows in the file, from 0, where some were left out.
     original : callable or None
         Returns an iterator of the headings, and then of the cells of each row of the file.
+    categories : sequence of (str, list of str or None)
+        Headings and cells of the columns of categories.
+    numbers : ndarray of shape (n, m) or None
+        The columns of numbers, where `values` are Gower's dissimilarities of these and of the categories.
     """
 
     values: NDArray[Any]
@@ -41,3 +46,5 @@ class DataSet:
     how: str = ""
     rows: NDArray[Any] | None = None
     original: Original | None = None
+    categories: Sequence[Category] = ()
+    numbers: NDArray[Any] | None = None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gpuclust.app.data.arrays import npy_header, npz_header, read_npy, read_npz
 from gpuclust.app.data.data_set import DataSet
+from gpuclust.app.data.mixed import completed
 from gpuclust.app.data.opening import ALLOWED, check_is_file, damage_of
 from gpuclust.app.data.reading import Reading, Table, describe, rows_of_values
 from gpuclust.app.data.table_columns import select_columns
@@ -52,6 +53,7 @@ def read_points(
     index: str | int | None = None,
     decimal: str | None = None,
     distances: bool = False,
+    mixed: bool = False,
     missing: str = "auto",
     transpose: bool = False,
     standardize: str | None = None,
@@ -82,6 +84,9 @@ def read_points(
         Decimal mark of a text table; detected by default.
     distances : bool
         Whether a table holds distances: a square matrix, a triangle of one, or PHYLIP's form.
+    mixed : bool
+        Whether columns of text are read too, as categories, and missing values kept unless ``missing`` says otherwise
+        (`gpuclust.app.data.mixed`).
     missing, transpose, standardize, pca
         See `gpuclust.app.data.transform.transform`.
 
@@ -97,9 +102,13 @@ def read_points(
     check_is_file(file)
     if distances and missing == "auto":
         missing = "error"
-    reading = Reading(columns, exclude, header, index, decimal, missing not in ("error", "auto"), distances, limit)
+    gaps = missing != "error" if mixed else missing not in ("error", "auto")
+    reading = Reading(columns, exclude, header, index, decimal, gaps, distances, mixed, limit)
     with damage_of(file, "cannot be read"):
-        data = _read_with_gaps(file, key, reading, transpose) if missing == "auto" else _read(file, key, reading)
+        kept_out = missing == "auto" and not mixed
+        data = _read_with_gaps(file, key, reading, transpose) if kept_out else _read(file, key, reading)
+    if mixed:
+        return completed(data, missing)
     return transform(data, missing=missing, transpose=transpose, standardize=standardize, pca=pca)
 
 
@@ -159,7 +168,8 @@ def _array(file: Path, values: NDArray[Any]) -> DataSet:
 
 
 def _data_set(table: Table, file: Path) -> DataSet:
-    return DataSet(table.values, table.names, table.columns, file, table.how, original=table.original)
+    values, names, columns, how, original, categories = table
+    return DataSet(values, names, columns, file, how, original=original, categories=categories)
 
 
 def _only(file: Path, values: NDArray[Any], reading: Reading) -> NDArray[Any]:

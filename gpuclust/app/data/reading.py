@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 #: Iterates over the headings and the rows of a file.
 Original = Callable[[], Iterator[Sequence[object]]]
+#: Heading and cells of a column of categories; None for a missing value.
+Category = tuple[str, list["str | None"]]
 #: Number of column names that are listed.
 _LISTED = 8
 
@@ -33,6 +35,8 @@ class Reading:
         Whether missing values are read as NaN; by default they are errors.
     distances : bool
         Whether the table holds distances, which shows whether it has a header and row names.
+    mixed : bool
+        Whether columns of text are read, as categories.
     limit : int, optional
         Largest size of the values in bytes, by default the available memory.
     """
@@ -44,6 +48,7 @@ class Reading:
     decimal: str | None = None
     missing: bool = False
     distances: bool = False
+    mixed: bool = False
     limit: int | None = None
 
     @property
@@ -67,6 +72,8 @@ class Table(NamedTuple):
     original : callable
         Returns an iterator of the headings, and then of the cells of each row, as the file has them; None for a
         triangle of distances.
+    categories : list of (str, list of str or None)
+        Headings and cells of columns of categories; None for a missing value.
     """
 
     values: NDArray[Any]
@@ -74,6 +81,7 @@ class Table(NamedTuple):
     columns: list[str] | None
     how: str
     original: Original | None = None
+    categories: Sequence[Category] = ()
 
 
 def rows_of_values(
@@ -93,6 +101,7 @@ def describe(
     first: str = "",
     named: str | None = None,
     left_out: dict[str, list[str]] | None = None,
+    categories: Sequence[Category] = (),
 ) -> str:
     """Describe in one line how a file was read.
 
@@ -108,16 +117,21 @@ def describe(
         The column of row names: its heading in quotation marks, or its number.
     left_out : dict, optional
         Columns that were left out, by reason.
+    categories : sequence of (str, list), optional
+        Columns of categories, which are not among the others.
     """
-    rows, width = shape
+    rows, width = shape[0], shape[1] + len(categories)
+    heads = [head for head, _ in categories]
     size = f"{rows:,} row{'s' * (rows != 1)} x {width:,} column{'s' * (width != 1)}"
-    if columns:
-        size += f" ({listed(columns)})"
+    if columns or heads:
+        size += f" ({listed([*(columns or ()), *heads])})"
     said = [f"{path.name}: {size}", first]
     if named is not None:
         said.append(f"row names from column {named}")
     elif first:
         said.append("no row names")
+    if heads:
+        said.append(f"categories: {listed(heads)}")
     said += [f"left out ({why}): {listed(names)}" for why, names in (left_out or {}).items()]
     return "; ".join(filter(None, said))
 

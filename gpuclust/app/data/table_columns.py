@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuclust.app.data.reading import Reading
+from gpuclust.app.data.reading import Category, Reading
 from gpuclust.app.data.table_cells import is_class, may_name_rows, names_rows
 from gpuclust.errors import ClusterWarning, InputFileError, unknown_name, warn
 
@@ -90,18 +90,25 @@ class Identifiers(NamedTuple):
         Headings of the others, by reason.
     doubts : list of str
         Warnings about columns that are used although they may be none.
+    texts : list of int
+        Columns of categories that are features.
     """
 
     kept: NDArray[np.bool_] | None
     left_out: dict[str, list[str]]
     doubts: list[str]
+    texts: list[int]
 
 
-def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]) -> Identifiers:
+def identifiers(
+    values: NDArray[Any], heads: Sequence[str], whole: Sequence[int], categories: Sequence[Category] | None = None
+) -> Identifiers:
     """Find columns that number, identify or classify the rows.
 
     Integers under a heading such as ``gene_id`` that are all different, or all equal, are no features. Nor are those
-    of few different values under a heading such as ``class``. What is less certain is used with a warning.
+    of few different values under a heading such as ``class``. What is less certain is used with a warning. Where
+    columns of categories are read, known classes are used with a warning too, and texts that are all different are
+    left out: they add the same to the dissimilarity of every pair.
 
     Parameters
     ----------
@@ -110,11 +117,15 @@ def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]
         Headings of the columns, or their numbers.
     whole : list of int
         Columns of integers.
+    categories : sequence of (str, list of str or None), optional
+        Columns of categories; None where they are not read.
     """
-    kept, doubts = np.ones(len(heads), dtype=bool), []
+    kept: NDArray[np.bool_] = np.ones(len(heads), dtype=bool)
+    doubts: list[str] = []
     left_out: dict[str, list[str]] = {}
-    if values.shape[1] < 2 or len(values) < 2 or _are_distances(values):
-        return Identifiers(None, {}, [])
+    texts = _groupings(categories or (), left_out, doubts)
+    if values.shape[1] + len(texts) < 2 or len(values) < 2 or _are_distances(values):
+        return Identifiers(None, left_out, doubts, texts)
     for column in whole:
         numbers, heading = values[:, column], heads[column]
         different = len(np.unique(numbers))
@@ -133,17 +144,36 @@ def identifiers(values: NDArray[Any], heads: Sequence[str], whole: Sequence[int]
             )
         elif not _may_classify(different, len(numbers)):
             continue
-        elif is_class(heading):
+        elif is_class(heading) and categories is None:
             kept[column] = False
             left_out.setdefault("known classes", []).append(heading)
-        elif column in (0, len(heads) - 1) and _numbers_runs(numbers, different):
-            doubts.append(
-                f"column {which} may hold known classes of the rows ({different} different numbers), and is used as "
-                f"a feature: leave it out by --exclude {heading}"
-            )
-    if not kept.any():
-        return Identifiers(None, {}, doubts)
-    return Identifiers(None if kept.all() else kept, left_out, doubts)
+        elif is_class(heading) or (column in (0, len(heads) - 1) and _numbers_runs(numbers, different)):
+            doubts.append(_may_be_classes(heading, f"{different} different numbers"))
+    if not kept.any() and not texts:
+        return Identifiers(None, {}, doubts, texts)
+    return Identifiers(None if kept.all() else kept, left_out, doubts, texts)
+
+
+def _groupings(categories: Sequence[Category], left_out: dict[str, list[str]], doubts: list[str]) -> list[int]:
+    """The columns of categories in which texts repeat; the others are added to ``left_out``, doubts to ``doubts``."""
+    kept = []
+    for place, (heading, cells) in enumerate(categories):
+        different = len(set(cells))
+        if different == len(cells) > 2:
+            left_out.setdefault("texts that are all different", []).append(heading)
+            continue
+        kept.append(place)
+        if is_class(heading) and _may_classify(different, len(cells)):
+            doubts.append(_may_be_classes(heading, f"{different} different texts"))
+    return kept
+
+
+def _may_be_classes(heading: str, what: str) -> str:
+    which = heading if heading.isdigit() else repr(heading)
+    return (
+        f"column {which} may hold known classes of the rows ({what}), and is used as a feature: leave it out by "
+        f"--exclude {heading}"
+    )
 
 
 def _may_classify(different: int, rows: int) -> bool:

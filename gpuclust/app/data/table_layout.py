@@ -57,6 +57,8 @@ class Layout:
         Columns of cells that consist of digits only.
     gaps : tuple of int
         Columns in which values are missing.
+    texts : tuple of int
+        Columns of text that are read as categories.
     left_out : dict
         Why columns are left out (``"text"``, ``"no values"``), by number.
     style : Style
@@ -65,6 +67,8 @@ class Layout:
         Warning about an ambiguous style.
     sampled : bool
         Whether the columns' kinds are those of the first lines of a longer file.
+    mixed : bool
+        Whether columns of text are read as categories.
     """
 
     separator: str
@@ -83,14 +87,26 @@ class Layout:
     booleans: tuple[int, ...] = ()
     whole: tuple[int, ...] = ()
     gaps: tuple[int, ...] = ()
+    texts: tuple[int, ...] = ()
     left_out: dict[int, str] = field(default_factory=dict)
     style: Style = PLAIN
     style_doubt: str | None = None
     sampled: bool = False
+    mixed: bool = False
 
     @property
     def cells(self) -> tuple[int, ...]:
         """Columns that are read as numbers."""
+        return tuple(cell for cell in self.used if cell not in self.texts)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """Columns that are read as categories."""
+        return tuple(cell for cell in self.used if cell in self.texts)
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Columns that are read, but for row names."""
         if self.chosen is not None:
             return self.chosen
         not_read = {self.named, *self.excluded, *self.left_out}
@@ -119,17 +135,19 @@ class Layout:
     def of_kinds(self, columns: Sequence[ColumnKinds], decimal: str | None) -> Layout:
         """Return the layout for columns of these kinds: what is left out, and how the other cells are read.
 
-        Text is left out only where other columns hold numbers.
+        Text is left out only where other columns hold numbers, and read as categories in a `mixed` table.
         """
         free = {i: column for i, column in enumerate(columns) if i != self.named and i not in self.excluded}
+        texts = [i for i, column in free.items() if column.is_text and self.mixed]
         left_out = {
             i: "text" if column.counts[TEXT] else "no values"
             for i, column in free.items()
-            if (column.is_text or column.is_empty) and self.chosen is None
+            if (column.is_text or column.is_empty) and self.chosen is None and i not in texts
         }
         if len(left_out) == len(free):
             left_out = {}
-        numeric = [column for i, column in free.items() if i not in left_out and not column.is_boolean]
+        others = {*left_out, *texts}
+        numeric = [column for i, column in free.items() if i not in others and not column.is_boolean]
         allowed = ALL
         for column in numeric:
             allowed &= column.styles
@@ -140,6 +158,7 @@ class Layout:
             booleans=tuple(i for i, column in enumerate(columns) if column.is_boolean),
             whole=tuple(i for i, column in enumerate(columns) if column.is_whole),
             gaps=tuple(i for i, column in enumerate(columns) if column.missing),
+            texts=tuple(texts),
             left_out=left_out,
             style=style,
             style_doubt=doubt,
@@ -153,11 +172,12 @@ def layout_of(
     index: str | int | None = None,
     decimal: str | None = None,
     ends: bool = True,
+    mixed: bool = False,
 ) -> Layout | None:
     """Detect the layout of a table from its first lines; None if they are blank.
 
     ``header``, ``index`` and ``decimal`` override the detection; ``index`` is a heading, a number from 0, or
-    ``"none"``. ``ends`` says that the table has no other lines.
+    ``"none"``. ``ends`` says that the table has no other lines, ``mixed`` that columns of text are categories.
     """
     skip = 0
     while skip < len(lines) and not lines[skip].strip():
@@ -188,7 +208,7 @@ def layout_of(
         if line.strip("# \t\r\n"):
             last_comment = parse([line.lstrip("#").strip()], separator)[0]
     layout, columns = _layout_of_rows(lines, start, separator, rows, header, index, last_comment)
-    return replace(layout, counted=counted, sampled=not ends).of_kinds(
+    return replace(layout, counted=counted, sampled=not ends, mixed=mixed).of_kinds(
         [ColumnKinds(cells) for cells in columns], decimal
     )
 

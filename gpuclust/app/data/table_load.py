@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gpuclust.app.data.number_style import PLAIN
 from gpuclust.app.data.opening import rows_that_fit
 from gpuclust.app.data.reading import Reading
-from gpuclust.app.data.table_cells import are_names, repeats, to_number
+from gpuclust.app.data.table_cells import EMPTY, MISSING, are_names, kind, repeats, to_number
 from gpuclust.app.data.table_faults import FILL, find_fault, rows_of
 from gpuclust.app.data.table_kinds import ColumnKinds, converter
 from gpuclust.app.data.table_layout import Layout
@@ -30,14 +30,18 @@ from gpuclust.errors import InputFileError
 
 def load(
     text: TextFile, layout: Layout, reading: Reading, surveyed: bool = False
-) -> tuple[NDArray[np.float64], list[str] | None, Layout]:
-    """Load values and row names. The layout is corrected where the rest of the file contradicts its first lines."""
-    if not layout.cells:
+) -> tuple[NDArray[np.float64], list[str] | None, list[list[str | None]], Layout]:
+    """Load numbers, row names, and the cells of columns of categories.
+
+    The layout is corrected where the rest of the file contradicts its first lines.
+    """
+    if not layout.used:
         raise InputFileError(f"{text}: no column of numbers is left to read")
     names: list[str] = []
+    texts: list[list[str]] = [[] for _ in layout.categories]
     error: ValueError | None = None
     try:
-        values = _load_numbers(text, layout, names, reading)
+        values = _load_numbers(text, layout, names, texts, reading)
     except InputFileError:
         raise
     except ValueError as failure:
@@ -52,11 +56,12 @@ def load(
                 return load(text, revised, reading, surveyed=True)
         said = _fault(text, layout, reading, columns) or error or "holds values that are not finite"
         raise InputFileError(f"{text}: {said}") from error
-    if layout.named is None:
-        return values, None, layout
     if layout.tentative and not _identify(names):
         return load(text, replace(layout, named=None, tentative=False), reading)
-    return np.ascontiguousarray(values[:, 1:]), [unguarded(name) for name in names], layout
+    first = 0 if layout.named is None else 1
+    values = np.ascontiguousarray(values[:, first : first + len(layout.cells)])
+    categories = [[None if kind(cell) in (EMPTY, MISSING) else unguarded(cell) for cell in cells] for cells in texts]
+    return values, [unguarded(name) for name in names] if first else None, categories, layout
 
 
 def survey(text: TextFile, layout: Layout) -> list[ColumnKinds] | None:
@@ -72,7 +77,7 @@ def survey(text: TextFile, layout: Layout) -> list[ColumnKinds] | None:
 
 
 def _is_sound(values: NDArray[np.float64], layout: Layout, reading: Reading) -> bool:
-    if values.shape[1] != len(layout.cells) + (layout.named is not None):
+    if values.shape[1] != len(layout.used) + (layout.named is not None):
         return False
     return not np.isinf(values).any() if reading.missing else bool(np.isfinite(values).all())
 
@@ -95,18 +100,23 @@ def _identify(names: Sequence[str]) -> bool:
     return whole and len(set(names)) == len(names)
 
 
-def _load_numbers(text: TextFile, layout: Layout, names: list[str], reading: Reading) -> NDArray[np.float64]:
+def _load_numbers(
+    text: TextFile, layout: Layout, names: list[str], texts: list[list[str]], reading: Reading
+) -> NDArray[np.float64]:
+    """Load row names (as 0), numbers and categories (as 0); the text of the names and categories is appended."""
     first = () if layout.named is None else (layout.named,)
-    wanted: tuple[int, ...] | None = (*first, *layout.cells)
+    wanted: tuple[int, ...] | None = (*first, *layout.cells, *layout.categories)
     if wanted == tuple(range(layout.width)) and not layout.trailing:
         wanted = None
     converters = _converters(layout, reading)
     if layout.named is not None:
         converters[layout.named] = _collector(names)
+    for cell, cells in zip(layout.categories, texts, strict=True):
+        converters[cell] = _collector(cells)
     blanks = layout.separator == BLANKS
     with text.open() as file:
         rows = (line for line in islice(file, layout.skip, None) if not line.isspace())
-        lines = rows_that_fit(rows, text.path, len(layout.cells) + (layout.named is not None), reading.limit)
+        lines = rows_that_fit(rows, text.path, len(layout.used) + (layout.named is not None), reading.limit)
         return np.loadtxt(
             lines if wanted is None and not blanks else _even(lines, layout),
             usecols=wanted,
@@ -149,7 +159,7 @@ def _even(lines: Iterator[str], layout: Layout) -> Iterator[str]:
 
 
 def _collector(names: list[str]) -> Callable[[str], float]:
-    """Return a converter for the column of row names: it stores the text, and returns a number to NumPy."""
+    """Return a converter for a column of text: it stores the text, and returns a number to NumPy."""
 
     def keep(cell: str) -> float:
         names.append(cell.strip())

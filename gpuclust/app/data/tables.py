@@ -80,7 +80,8 @@ def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
     if layout.sampled and "no values" in layout.left_out.values():
         columns = survey(text, layout)
         layout = layout if columns is None else layout.of_kinds(columns, reading.decimal)
-    values, names, layout = load(text, layout, reading)
+    values, names, texts, layout = load(text, layout, reading)
+    categories = [(layout.name(place), found) for place, found in zip(layout.categories, texts, strict=True)]
     if reading.distances and 1 not in values.shape and reading.header is None and reading.index is None:
         better = _squared(values.shape, layout)
         if better:
@@ -94,18 +95,22 @@ def _read(text: TextFile, separator: str | None, reading: Reading) -> Table:
     doubts = [doubt for doubt in (layout.doubt, layout.style_doubt) if doubt is not None]
     if reading.automatic:
         headings = [layout.name(cell) for cell in cells]
-        found = identifiers(values, headings, [i for i, cell in enumerate(cells) if cell in layout.whole])
+        whole = [i for i, cell in enumerate(cells) if cell in layout.whole]
+        found = identifiers(values, headings, whole, categories if reading.mixed else None)
         doubts += found.doubts
+        left_out |= found.left_out
+        categories = [categories[place] for place in found.texts]
         if found.kept is not None:
-            left_out |= found.left_out
             values = np.ascontiguousarray(values[:, found.kept])
             cells = [cell for cell, kept in zip(cells, found.kept, strict=True) if kept]
     for doubt in doubts:
         warn(f"{text}: {doubt}", ClusterWarning)
     heads = None if layout.heads is None else [unguarded(layout.heads[cell]) for cell in cells]
+    if heads is None and categories:  # which have numbers among all columns of the file for names
+        heads = [layout.name(cell) for cell in cells]
     named = None if layout.named is None else layout.heading(layout.named)
-    how = describe(text.path, values.shape, heads, _dialect(text, separator, layout), named, left_out)
-    return Table(values, names, heads, how, partial(_cells, text, layout))
+    how = describe(text.path, values.shape, heads, _dialect(text, separator, layout), named, left_out, categories)
+    return Table(values, names, heads, how, partial(_cells, text, layout), categories)
 
 
 def _cells(text: TextFile, layout: Layout) -> Iterator[Sequence[object]]:
@@ -155,7 +160,7 @@ def table_shape(path: Path, separator: str | None, reading: Reading = Reading())
     )  # text is compressed to about a third
     length = sum(map(len, lines)) / len(lines)
     rows = len(lines) - layout.skip if len(lines) < 200 else int(size / length)
-    return rows, len(layout.cells)
+    return rows, len(layout.used)
 
 
 def _layout_of(text: TextFile, separator: str | None, reading: Reading) -> Layout:
@@ -171,7 +176,7 @@ def _layout_of(text: TextFile, separator: str | None, reading: Reading) -> Layou
                 ends = False
                 break
     try:
-        layout = layout_of(lines, separator, reading.header, reading.index, reading.decimal, ends)
+        layout = layout_of(lines, separator, reading.header, reading.index, reading.decimal, ends, reading.mixed)
     except ValueError as error:
         raise InputFileError(f"{text}: {error}") from error
     if layout is None:

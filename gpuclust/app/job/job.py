@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import read_points
+from gpuclust.app.data.mixed import as_gower
 from gpuclust.app.data.precomputed import as_distances
 from gpuclust.app.job.results import cut_height
 from gpuclust.app.options import Options
@@ -105,6 +106,8 @@ def load(job: Job) -> DataSet:
     """The data of a job: points, or condensed distances."""
     limit = None if job.memory_limit is None else parse_bytes(job.memory_limit)
     data = read_points(job.data, limit=limit, **job.arguments_of("read_points"))
+    if job.gower:
+        return as_gower(data, limit)
     return as_distances(data) if job.precomputed else data
 
 
@@ -139,7 +142,7 @@ def check_fits(job: Job, data: DataSet) -> None:
     if values.ndim == 2 and len(values) < 2:
         raise InputFileError(f"{data.path}: holds {len(values)} row, at least 2 are needed")
     try:
-        check_observations(values, gaps=metrics.allows_gaps(job.metric))
+        check_observations(values, gaps=metrics.allows_gaps(job.metric_of_linkage))
     except ValueError as error:
         raise InputFileError(f"{data.path}: {error}") from error
     if job.weights is not None and len(job.weights) != values.shape[1]:

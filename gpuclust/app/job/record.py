@@ -138,12 +138,13 @@ def list_files(record: dict[str, Any], folder: Path, hashes: dict[str, str]) -> 
 
 def describe(data: DataSet, given: str, n: int, source: Source) -> dict[str, Any]:
     """Describe the input."""
-    values = data.values
+    values, kind = data.values, "points" if data.values.ndim == 2 else "condensed distances"
+    mixed = data.numbers is not None
     return {
         "path": origin(given) or shown(data.path.resolve()),
         "key": split_key(given)[1],
-        "kind": "points" if values.ndim == 2 else "condensed distances",
-        "shape": list(values.shape),
+        "kind": "numbers and categories" if mixed else kind,
+        "shape": [n, len(data.columns or ())] if mixed else list(values.shape),
         "dtype": str(values.dtype),
         "n": n,
         "columns": data.columns,

@@ -139,7 +139,7 @@ def run(
             linkage = compute(
                 points,
                 job.method,
-                job.metric,
+                job.metric_of_linkage,
                 device=job.device,
                 progress=observer,
                 memory_limit=job.memory_limit,

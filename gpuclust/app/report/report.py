@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpuclust.app.data.data_set import DataSet
 from gpuclust.app.data.files import split_key
+from gpuclust.app.data.mixed import profiled
 from gpuclust.app.data.output import atomic_write
 from gpuclust.app.data.remote import origin
 from gpuclust.app.data.standard_input import shown
@@ -37,6 +38,7 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
     """Write the page, and return its name."""
     points, view = to_scatter(job, data)
     clustered = scaled(job, data.values)
+    shown = profiled(data)
     page = Page(
         title=displayed(job.out.resolve().name),
         method=job.method,
@@ -53,7 +55,8 @@ def write_report(folder: Path, job: Job, result: Result, data: DataSet) -> str:
         features=data.values.shape[1] if data.values.ndim == 2 else None,
         view=view,
         distances=lambda chosen: assessment.distances_among(clustered, chosen, job.metric, job.metric_arguments()),
-        columns=data.columns,
+        columns=data.columns if shown is None else shown[1],
+        values=None if shown is None else shown[0],
         min_size=job.min_size,
         rows=data.rows,
         labels_file=None if result.labels is None else f"labels.{job.labels_format}",
@@ -98,9 +101,13 @@ def program(job: Job) -> str:
     if url is not None:
         lines.insert(2, "from gpuclust.app.data.remote import fetched")
         lines.append(f"with fetched({url!r}) as path:")
-    read = f"read_points({'path' if url else repr(place)}{_arguments(job.arguments_of('read_points'))}).values"
+    read = f"read_points({'path' if url else repr(place)}{_arguments(job.arguments_of('read_points'))})"
+    read += "" if job.gower else ".values"
     lines.append(f"{'    ' if url else ''}X = {read}")
-    if job.precomputed:
+    if job.gower:
+        lines.insert(2, "from gpuclust.app.data.mixed import as_gower")
+        lines.append(f"Z = gpuclust.linkage(as_gower(X).values, {job.method!r}{linkage})")
+    elif job.precomputed:
         lines.insert(2, "from gpuclust.distance import squareform")
         lines.append("y = X if X.ndim == 1 else squareform(X)")
         lines.append(f"Z = gpuclust.linkage(y, {job.method!r}{linkage})")

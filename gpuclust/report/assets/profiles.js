@@ -44,7 +44,11 @@ const profiles = {
       rows = Array.from(bySample.slice(from, to));
     for (let column = 0; column < meta.width; column++)
       each.means.push(moments(rows.map((row) => meta.values[row * meta.width + column])));
-    each.representative = rows.length ? meta.sample[this.nearestTo(each.means, rows)] : null;
+    each.representative = meta.measured
+      ? silhouettes.medoid(each.label)
+      : rows.length
+        ? meta.sample[this.nearestTo(each.means, rows)]
+        : null;
     const score = (column) =>
       heatmap.spread[column] > 0 ? (each.means[column].mean - heatmap.mean[column]) / heatmap.spread[column] : 0;
     const order = each.means.map((_, column) => column).filter((column) => Math.abs(score(column)) >= 0.25);

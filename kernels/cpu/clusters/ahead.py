@@ -21,7 +21,7 @@ from gpuclust.core.first_call import compile_elsewhere
 from gpuclust.core.methods import METHODS, Method
 from gpuclust.core.sizes import WIDE
 from gpuclust.core.threads import thread_count
-from gpuclust.kernels.cpu.clusters.summary_chain import chain_kernels
+from gpuclust.kernels.cpu.clusters.summary_chain import Chain, chain_kernels
 
 #: Begins with the parent's path of modules, so that the working directory is not on it.
 PROGRAM = """import sys
@@ -70,7 +70,8 @@ def main(part: str, method: str, kind: str) -> None:
     """Compile one part."""
     from gpuclust.core.preparation import prepare
     from gpuclust.kernels.cpu.clusters import screen_pairs, summaries
-    from gpuclust.kernels.cpu.space.boxes import LEAF
+    from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
+    from gpuclust.kernels.cpu.space.boxes import LEAF, Leaves
     from gpuclust.kernels.cpu.space.screen import screen
 
     class Unsearched(summaries.Summaries):
@@ -84,16 +85,19 @@ def main(part: str, method: str, kind: str) -> None:
     n = 4 * LEAF
     size, ids = np.ones(n, dtype), np.arange(n)
     points = prepare(np.random.default_rng(0).normal(size=(n, int(features))), "sqeuclidean", dtype=dtype)
+    if part == "chain":  # the longest: before what this process and the parent's need both
+        centers = np.ascontiguousarray(points.features.T)
+        empty = np.full((n, 1), -1, np.int32), np.full((n, 1), np.inf, dtype), np.zeros(n, dtype)
+        rows = Rows(centers, np.zeros_like(centers), size.copy(), np.zeros(n, dtype), ids.copy(), *empty)
+        boxes = Leaves(n, LEAF).boxes(centers, size, rows.scatter, LEAF) if walks == "1" else None
+        Chain(rule, rows, ids.copy(), boxes).merge(n, n // 2)
     clusters = Unsearched(points, rule, size)
     clusters.walks = walks == "1"
     if part == "meet":
         centers, scatter = clusters.centers, clusters.scatter
         own = centers, clusters.low, clusters.size, scatter, ids, clusters.near, clusters.held, clusters.limit
-        lists = summaries.Rows(*own)
+        lists = Rows(*own)
         tree = clusters.leaves.boxes(centers, clusters.size, scatter, LEAF)
         screen_pairs.compare_all(rule, lists, screen(tree, rule.scatter is not None), size[0])
         return
-    clusters.chain(rule, size, ids, ids.copy(), n, n // 2)
-    rows = np.flatnonzero(ids >= 0)
-    alone = np.full(rows.size, -1)
-    clusters.merge(rule, rows, alone, np.zeros(rows.size, dtype), size, size[rows], ids[rows])
+    clusters.merge(rule, ids, np.full(n, -1), np.zeros(n, dtype), size, size, ids)

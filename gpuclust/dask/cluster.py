@@ -37,8 +37,8 @@ class Cluster:
 
     Attributes
     ----------
-    tasks, sent, received : int
-        Tasks submitted, bytes of their arguments, and bytes of their answers.
+    tasks, sent, received, exchanged : int
+        Tasks submitted, bytes of their arguments, of their answers, and of what workers send each other.
     """
 
     def __init__(self, client: Any = None, timeout: float = 600.0, checkpoint: Checkpoint | None = None) -> None:
@@ -46,7 +46,7 @@ class Cluster:
         self.checkpoint = checkpoint or Checkpoint(None)
         self._job = f"0{uuid.uuid4().hex[:12]}"
         self._calls = 0
-        self.tasks = self.sent = self.received = 0
+        self.tasks = self.sent = self.received = self.exchanged = 0
 
     def share(self, what: str, *values: Any) -> Share:
         """Values for many tasks, sent when the first of these is submitted."""
@@ -58,10 +58,12 @@ class Cluster:
         function: Callable[..., Any],
         parts: Sequence[tuple[Any, ...]],
         take: Callable[[int, tuple[np.ndarray, ...]], None],
+        kept: bool = True,
     ) -> None:
         """Call ``take(place, answer)`` for the answer of ``function(*part)`` for each part, in any order.
 
-        A `Share` among the arguments is replaced by its value. Answers are tuples of arrays.
+        A `Share` among the arguments is replaced by its value. Answers are tuples of arrays, ``kept`` in the
+        checkpoint.
 
         Raises
         ------
@@ -71,7 +73,7 @@ class Cluster:
             What a task raised, at once.
         """
         self._calls += 1
-        call, waiting = self._calls, list[int]()
+        call, waiting = f"{what}-{self._calls}", list[int]()
         for place in range(len(parts)):
             answer = self.checkpoint.answer(call, place, len(parts))
             if answer is None:
@@ -81,22 +83,23 @@ class Cluster:
         if waiting:
 
             def keep(place: int, answer: tuple[np.ndarray, ...]) -> None:
-                self.checkpoint.keep(call, place, len(parts), answer)
+                if kept:
+                    self.checkpoint.keep(call, place, len(parts), answer)
                 take(place, answer)
 
-            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{call}", function, parts, waiting)
+            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{self._calls}", function, parts, waiting)
             batch.run(keep, lambda left: passing(len(parts) - left, len(parts)))
         self.checkpoint.flush()
 
-    def submit(self, key: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The future of a task."""
+    def submit(self, key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """The future of a task; ``options`` are those of `distributed.Client.submit`."""
         import dask
 
         resolved = [argument.future if isinstance(argument, Share) else argument for argument in arguments]
         self.tasks += 1
         self.sent += _bytes_of(resolved)
         with reaching(self.client), dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
-            return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False)
+            return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False, **options)
 
 
 class Share:
@@ -140,6 +143,30 @@ class Share:
             self._future = cluster.submit(key, tasks.assembled, *arguments)
         else:
             self._future = cluster.submit(key, tasks.given, *values)
+        return self._future
+
+
+class Made(Share):
+    """What a task makes, and keeps on its worker for other tasks; submitted when one of these first is."""
+
+    def __init__(
+        self, cluster: Cluster, what: str, function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> None:
+        super().__init__(cluster, what, arguments)
+        self._function, self._options = function, options
+
+    def renew(self, key: str) -> None:
+        for argument in self._values:
+            if isinstance(argument, Share):
+                argument.renew(key)
+        if self._future is not None and self._future.status == "error":
+            self._future = None
+
+    @property
+    def future(self) -> Any:
+        if self._future is None:
+            key = f"gpuclust-{self._what}-{self._cluster._job}-{uuid.uuid4().hex[:12]}"
+            self._future = self._cluster.submit(key, self._function, *self._values, **self._options)
         return self._future
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
+import distributed
 from dask_clusters import TIMEOUT, Killer, data, local_cluster, make_tasks_small, same
 from distributed import Client
 
@@ -57,6 +58,8 @@ class Here:
         self.rng = None if seed is None else np.random.default_rng(seed)
         monkeypatch.setattr(matrix, "Made", lambda cluster, what, *call, **options: self.call(*call))
         monkeypatch.setattr(matrix, "workers_of", lambda client: {})
+        monkeypatch.setattr(matrix, "thread_counts", lambda client: {})
+        monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="here"))
 
     def share(self, what, *values):
         return Shared(*values)
@@ -67,7 +70,7 @@ class Here:
                 argument.saved.clear()  # as on a worker that did not have it before
         return function(*arguments)
 
-    def each(self, what, function, parts, take, kept=True):
+    def each(self, what, function, parts, take, kept=True, homes=()):
         for place, part in enumerate(parts):
             take(place, self.call(function, *part))
 
@@ -170,7 +173,7 @@ def test_plan(client):
     job = planned(2500, memory_limit=LIMIT)
     assert job.sharded
     assert job.fits
-    assert "hold the matrix" in str(job)
+    assert "Workers hold the matrix" in str(job)
     assert not planned(2500, memory_limit="1GB").sharded
     assert not planned(2500, memory_limit=LIMIT, algorithm="hybrid").sharded
     assert not planned(10**6, memory_limit="3GB").sharded  # the workers have not the memory
@@ -199,3 +202,19 @@ def test_too_little_memory(client, monkeypatch):
     monkeypatch.setattr(matrix, "usable_memory", lambda worker, default: 2**20)
     with pytest.raises(DoesNotFit, match="memory of workers, and"):
         on_cluster.linkage(data(2500, 20), "average", "cityblock", client=client, timeout=TIMEOUT, memory_limit=LIMIT)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+def test_any_number_of_workers_and_kills():
+    """Twenty workers are killed, at random moments of jobs on one to four workers."""
+    X, options = data(3000, 20), {"memory_limit": "8MB", "algorithm": "stored", "timeout": TIMEOUT}
+    jobs = [
+        (method, metric) for method in ("complete", "average", "weighted") for metric in ("chebyshev", "cityblock")
+    ]
+    expected = [gpuclust.linkage(X, *job, device="cpu", algorithm="stored") for job in jobs]
+    for workers in (1, 2, 3, 4):
+        with local_cluster(workers) as cluster, Client(cluster) as client, Killer(cluster, 1.0, 5) as killer:
+            while killer.killed < 5:
+                for job, Z in zip(jobs, expected, strict=True):
+                    same(on_cluster.linkage(X, *job, client=client, **options), Z)

@@ -59,11 +59,12 @@ class Cluster:
         parts: Sequence[tuple[Any, ...]],
         take: Callable[[int, tuple[np.ndarray, ...]], None],
         kept: bool = True,
+        homes: Sequence[str] = (),
     ) -> None:
         """Call ``take(place, answer)`` for the answer of ``function(*part)`` for each part, in any order.
 
         A `Share` among the arguments is replaced by its value. Answers are tuples of arrays, ``kept`` in the
-        checkpoint.
+        checkpoint. ``homes`` are the addresses of workers that the tasks prefer.
 
         Raises
         ------
@@ -87,7 +88,7 @@ class Cluster:
                     self.checkpoint.keep(call, place, len(parts), answer)
                 take(place, answer)
 
-            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{self._calls}", function, parts, waiting)
+            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{self._calls}", function, parts, waiting, homes)
             batch.run(keep, lambda left: passing(len(parts) - left, len(parts)))
         self.checkpoint.flush()
 
@@ -180,9 +181,10 @@ class _Batch:
         function: Callable[..., Any],
         parts: Sequence[tuple[Any, ...]],
         places: list[int],
+        homes: Sequence[str],
     ) -> None:
         self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
-        self.left = places
+        self.left, self.homes = places, homes
         self.running: dict[Any, int] = {}
         self.again, self.given_up = dict.fromkeys(places, 0), Counter[int]()
         self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
@@ -205,7 +207,8 @@ class _Batch:
 
     def _submit(self, place: int) -> None:
         key = f"{self.key}-{place}-{self.again[place]}"
-        self.running[self.cluster.submit(key, self.function, *self.parts[place])] = place
+        options = preferring(self.homes[place]) if self.homes else {}
+        self.running[self.cluster.submit(key, self.function, *self.parts[place], **options)] = place
 
     def _finished(self) -> Iterable[tuple[int, Any]]:
         """Answers that have come, after at most a second."""
@@ -251,6 +254,11 @@ class _Batch:
                 f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
             ) from error
         self._submit(place)
+
+
+def preferring(home: str) -> dict[str, Any]:
+    """Options of `distributed.Client.submit`: on this worker, or if it is gone on any other."""
+    return {"workers": [home], "allow_other_workers": True} if home else {}
 
 
 def _bytes_of(values: Iterable[Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from gpuclust.core.memory import format_bytes
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.dask import tasks
-from gpuclust.dask.cluster import PIECE, Cluster, Made, Share
-from gpuclust.dask.connection import usable_memory, workers_of
+from gpuclust.dask.cluster import PIECE, Cluster, Made, Share, preferring
+from gpuclust.dask.connection import thread_counts, usable_memory, workers_of
 from gpuclust.dask.shared import packed
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix.stored import Stored
@@ -51,15 +52,20 @@ class ShardedRows:
         self._owner = np.arange(self.n) % shards
         partition = clusters.ids, clusters.members, clusters.start, clusters.weight, clusters.total
         self._head = cluster.share("points", *packed(points)), cluster.share("partition", *partition)
-        self._shards = self._placed(shards, default)
+        self._homes = self._placed(shards, default)
+        nbytes = self.n * self.n * self._itemsize // shards
+        self._shards = [
+            Made(cluster, "shard", tasks.shard, number, shards, nbytes, **preferring(self._homes[number]))
+            for number in range(shards)
+        ]
         self._log: list[Share] = []
         self._pairs: list[tuple[tuple[int, ...], tuple[Any, ...]]] = []
         self.nearest, self.distance = np.full(self.n, -1), np.full(self.n, np.inf, points.dtype)
         self._local: Stored | None = None
         self._step({})
 
-    def _placed(self, shards: int, default: int) -> list[Made]:
-        """Shards that prefer the workers with the most memory left; any other may make them."""
+    def _placed(self, shards: int, default: int) -> list[str]:
+        """The workers that shards prefer, those with the most memory left; any other may have them as well."""
         found = workers_of(self._cluster.client)
         left = {address: usable_memory(worker, default) for address, worker in found.items()}
         needed = self.n * self.n * self._itemsize
@@ -69,16 +75,31 @@ class ShardedRows:
                 f"{format_bytes(sum(left.values()))} may be used (60 % of their limits). What would fit: more "
                 'workers, or algorithm="hybrid".'
             )
-        made = []
-        for number in range(shards):
-            options: dict[str, Any] = {}
-            if left:
-                home = max(left, key=lambda address: left[address])
-                left[home] -= needed // shards
-                options = {"workers": [home], "allow_other_workers": True}
-            own = number, shards, needed // shards
-            made.append(Made(self._cluster, "shard", tasks.shard, *own, **options))
-        return made
+        homes = [""] * shards
+        for number in range(shards if left else 0):
+            homes[number] = max(left, key=lambda address: left[address])
+            left[homes[number]] -= needed // shards
+        return homes
+
+    def _each(
+        self, what: str, shards: list[int], parts: list[Any], take: Callable[[int, Any], None], kept: bool = True
+    ) -> None:
+        """Make calls to shards where their rows were last, or else where the fewest are."""
+        alive = dict.fromkeys(thread_counts(self._cluster.client), 0)
+        for home in self._homes:
+            if home in alive:
+                alive[home] += 1
+        for shard, home in enumerate(self._homes):
+            if home not in alive and alive:
+                self._homes[shard] = min(alive, key=lambda address: alive[address])
+                alive[self._homes[shard]] += 1
+
+        def and_follow(place: int, answer: tuple[np.ndarray, ...]) -> None:
+            self._homes[shards[place]] = str(answer[-1])
+            take(place, answer)
+
+        homes = [self._homes[shard] for shard in shards]
+        self._cluster.each(what, tasks.rows_of_shard, parts, and_follow, kept, homes)
 
     def _call(self, shard: int, what: str, argument: Any, pieces: Pieces | None = None) -> tuple[Any, ...]:
         """The arguments of `tasks.rows_of_shard`, at the present end of the log, whose last step takes the pieces."""
@@ -99,7 +120,8 @@ class ShardedRows:
         for there, here in np.unique(np.stack((has, takes), axis=1)[has != takes], axis=0).tolist():
             rows = np.sort(second[(has == there) & (takes == here)])
             made = self._call(there, "rows", rows)
-            found[there, here] = rows, Made(self._cluster, "rows-of-partners", tasks.rows_of_shard, *made)
+            home = preferring(self._homes[there])
+            found[there, here] = rows, Made(self._cluster, "rows-of-partners", tasks.rows_of_shard, *made, **home)
             self._cluster.exchanged += rows.size * self.n * self._itemsize
         return found
 
@@ -111,9 +133,9 @@ class ShardedRows:
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
             own = asked[place]
             own = np.flatnonzero(self._owner == place) if own is None else own
-            self.nearest[own], self.distance[own] = answer
+            self.nearest[own], self.distance[own] = answer[:2]
 
-        self._cluster.each("merges-of-rows", tasks.rows_of_shard, parts, take)
+        self._each("merges-of-rows", list(range(len(parts))), parts, take)
 
     def _search(self, x: int) -> None:
         """Find the nearest of a row."""
@@ -121,8 +143,8 @@ class ShardedRows:
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
             self.nearest[x], self.distance[x] = answer[0][0], answer[1][0]
 
-        part = self._call(int(self._owner[x]), "minima", np.array([x]))
-        self._cluster.each("nearest-cluster", tasks.rows_of_shard, [part], take)
+        shard = int(self._owner[x])
+        self._each("nearest-cluster", [shard], [self._call(shard, "minima", np.array([x]))], take)
 
     def merge(
         self,
@@ -218,6 +240,6 @@ class ShardedRows:
                 at += length
 
         calls = [self._call(shard, "upper", rows) for shard, rows in parts]
-        self._cluster.each("rows-for-the-client", tasks.rows_of_shard, calls, take, kept=False)
+        self._each("rows-for-the-client", [shard for shard, _ in parts], calls, take, kept=False)
         self._shards, self._log = [], []
         return Stored(self.n, matrix, self.nearest, self.distance)

@@ -170,7 +170,9 @@ def with_shards(job: Plan, asked: str, capacity: int) -> Plan | None:
         return job if isinstance(algorithm, Hybrid) and fits else None
     if job.fits or isinstance(algorithm, (Hybrid, StoredAllPairs)):
         return None
-    return plan_for(job.n, job.m, job.method, job.metric, job.dtype, "cpu", job.limit, algorithm=Hybrid.name)
+    return plan_for(
+        job.n, job.m, job.method, job.metric, job.dtype, "cpu", job.limit, algorithm=Hybrid.name, bits=job.bits
+    )
 
 
 def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sharded: bool = False) -> ClusterPlan:
@@ -181,20 +183,14 @@ def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sha
     work = ALGORITHMS[Stored.name if sharded else local.algorithm].work(problem)
     single = costs.on_one_thread(work, n, problem.terms, local.dtype)
     alone = costs.on_cpu(work, n, problem.terms, local.dtype)
-    if counts is None:
+    if counts is None and not sharded:
         return ClusterPlan(local, workers, threads, 0, limit, 0, 0, 0, alone, alone, reason)
-    tasks, rounds, traffic, listed = counts
+    tasks, rounds, traffic, listed = counts or (0, 0, problem.feature_bytes * (workers + 1), 0)
     rows = 0
     if sharded:
-        left, most = clusters_left(problem), local.most_clusters
-        shards = shards_of(left, width)
-        rows = left * left * width * -(-shards // max(1, workers)) // shards
-        more = max(1, ceil(log(left / max(2, most)) / log(1.5)))  # a round reduces the clusters by a third
-        tasks, rounds = tasks + (1 + more) * shards * shards, rounds + more
-        # Rows of partners, what the client takes over, and the log.
-        between = (left * left - most * most) / 2 * width * (1 - 1 / shards)
-        traffic += int(between + most * most / 2 * width + 48 * 3 * left * (workers + 1))
-        reason = "Workers search for neighbour lists, and hold the matrix of clusters; the client decides on merges."
+        reason = "Workers hold the matrix of clusters; the client decides on merges."
+        rows, *more = _of_matrix(local, max(workers, 1))
+        tasks, rounds, traffic = (sum(both) for both in zip((tasks, rounds, traffic), more, strict=True))
     seconds = single * (ALONE / max(1.0, costs.SCALING * costs.threads()) + (1 - ALONE) / max(1.0, 0.9 * threads))
     seconds += tasks * TASK + rounds * ROUND + traffic / NETWORK
     points = n * m * width
@@ -202,6 +198,17 @@ def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sha
     memory = rows + 4 * points + int(4.8 * n * m) + n * (100 + each * listed * (4 + width))
     counted = memory, limit, tasks, rounds, traffic, seconds, alone, reason
     return ClusterPlan(local, workers, threads, *counted, sharded)
+
+
+def _of_matrix(local: Plan, workers: int) -> tuple[int, int, int, int]:
+    """Bytes of a worker for the matrix of clusters, tasks, rounds, and bytes sent until the client takes it over."""
+    width, left = local.problem.width, clusters_left(local.problem)
+    most, shards = min(left, local.most_clusters), shards_of(left, width)
+    rounds = 1 + ceil(log(left / max(2, most)) / log(1.1))  # the first rounds merge one cluster in ten or so
+    partners = (left * left - most * most) / 2 * width * (1 - 1 / shards)
+    log_bytes = 48 * 3 * left * (workers + 1)
+    rows = left * left * width * -(-shards // workers) // shards
+    return rows, rounds * shards * shards, rounds, int(partners + most * most / 2 * width + log_bytes)
 
 
 def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None, str]:

@@ -131,10 +131,16 @@ def nearest_cluster(
 
 
 def rows_of_shard(what: str, argument: Any, shard: Any, *state: Any) -> Any:
-    """Call a method of the rows of a shard, brought up to date by the log of merges."""
+    """Call a method of the rows of a shard, brought up to date by the log of merges.
+
+    To an answer that is a tuple the address of the worker is added, which keeps these rows.
+    """
+    from distributed import get_worker
+
     from gpuclust.dask import shards
 
-    return shards.call(what, argument, shard, *state)
+    found = shards.call(what, argument, shard, *state)
+    return (*found, np.array(get_worker().address)) if isinstance(found, tuple) else found
 
 
 def summary_lists(base: Shared, k: int, sides: int, one: int, other: int) -> tuple[np.ndarray, ...]:

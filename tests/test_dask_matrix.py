@@ -203,6 +203,16 @@ def test_a_worker_is_killed(client, exchanged):
 
 
 @pytest.mark.sweep
+def test_the_only_worker_is_killed():
+    """There is none for a while, and then one of another address, which no task prefers."""
+    X, options = data(2500, 20), {"memory_limit": LIMIT, "algorithm": "stored", "timeout": TIMEOUT}
+    expected = gpuclust.linkage(X, "average", "cityblock", device="cpu", algorithm="stored")
+    with local_cluster(1) as cluster, Client(cluster) as client, Killer(cluster, 0.5, 4) as killer:
+        while killer.killed < 4:
+            same(on_cluster.linkage(X, "average", "cityblock", client=client, **options), expected)
+
+
+@pytest.mark.sweep
 @pytest.mark.timeout(3600)
 def test_any_number_of_workers_and_kills():
     """Twenty workers are killed, at random moments of jobs on one to four workers."""

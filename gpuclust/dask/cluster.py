@@ -116,6 +116,9 @@ class Share:
         if key in self._keys:
             self._future, self._keys = None, set()
 
+    def free(self) -> None:
+        """Make what prefers a worker that is gone on any other."""
+
     @property
     def future(self) -> Any:
         """The future of a `gpuclust.dask.shared.Shared`.
@@ -163,6 +166,10 @@ class Made(Share):
         if self._future is not None and self._future.status == "error":
             self._future = None
 
+    def free(self) -> None:
+        if self._options:
+            self._future, self._options = None, {}
+
     @property
     def future(self) -> Any:
         if self._future is None:
@@ -184,7 +191,7 @@ class _Batch:
         homes: Sequence[str],
     ) -> None:
         self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
-        self.left, self.homes = places, homes
+        self.left, self.homes = places, list(homes)
         self.running: dict[Any, int] = {}
         self.again, self.given_up = dict.fromkeys(places, 0), Counter[int]()
         self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
@@ -223,6 +230,7 @@ class _Batch:
                 raise ClusterFailed(f"Dask has {future.status} a task: the scheduler was restarted, or lost.")
         if not good:
             self.watch.check()
+            self._free()
             return []
         try:
             with reaching(client, good):
@@ -232,6 +240,24 @@ class _Batch:
                 return []
             raise
         return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
+
+    def _free(self) -> None:
+        """Submit tasks again, for any worker, if all that they prefer are gone.
+
+        Dask would let them wait for these if there was no worker at all for a while.
+        """
+        homes = {self.homes[place] for place in self.running.values()} - {""} if self.homes else set()
+        alive = thread_counts(self.cluster.client) if homes else {}
+        if not alive or not homes.isdisjoint(alive):
+            return
+        for future, place in list(self.running.items()):
+            del self.running[future]
+            self.homes[place] = ""
+            for argument in self.parts[place]:
+                if isinstance(argument, Share):
+                    argument.free()
+            self.again[place] += 1
+            self._submit(place)
 
     def _failed(self, future: Any) -> None:
         """Submit a task again that was given up since workers died; raise the error of any other."""

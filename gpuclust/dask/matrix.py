@@ -54,10 +54,7 @@ class ShardedRows:
         self._head = cluster.share("points", *packed(points)), cluster.share("partition", *partition)
         self._homes = self._placed(shards, default)
         nbytes = self.n * self.n * self._itemsize // shards
-        self._shards = [
-            Made(cluster, "shard", tasks.shard, number, shards, nbytes, **preferring(self._homes[number]))
-            for number in range(shards)
-        ]
+        self._shards = [Made(cluster, "shard", tasks.shard, number, shards, nbytes) for number in range(shards)]
         self._log: list[Share] = []
         self._pairs: list[tuple[tuple[int, ...], tuple[Any, ...]]] = []
         self.nearest, self.distance = np.full(self.n, -1), np.full(self.n, np.inf, points.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuclust.core import preparation
 from gpuclust.core.backend import LeafTree, Outgoing, Searched
+from gpuclust.core.backend import Stored as StoredMatrix
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.jit import ranges
@@ -16,6 +17,7 @@ from gpuclust.core.methods import METHODS, Method
 from gpuclust.core.points import Points
 from gpuclust.dask import tasks
 from gpuclust.dask.cluster import Cluster
+from gpuclust.dask.matrix import ShardedRows
 from gpuclust.dask.searches import (
     ALONE,
     COMPUTED,
@@ -34,6 +36,7 @@ from gpuclust.kernels.cpu.matrix.cophenetic import strip_count
 from gpuclust.kernels.cpu.points.boruvka import LISTED, ByBoxes
 from gpuclust.kernels.cpu.points.index import Screened, boxed
 from gpuclust.kernels.cpu.points.knn import SHARE
+from gpuclust.plan import Plan
 
 
 class DaskBackend(CpuBackend):
@@ -47,10 +50,12 @@ class DaskBackend(CpuBackend):
     cluster : Cluster
     on_gpu : bool
         Whether workers that have a GPU search for edges out of components on it.
+    local : Plan, optional
+        Of what the client may take where workers hold the matrix of clusters; by default the client does.
     """
 
-    def __init__(self, cluster: Cluster, on_gpu: bool = False) -> None:
-        self.cluster, self.on_gpu = cluster, on_gpu
+    def __init__(self, cluster: Cluster, on_gpu: bool = False, local: Plan | None = None) -> None:
+        self.cluster, self.on_gpu, self.local = cluster, on_gpu, local
 
     def summarise(self, points: Points, method: Method, size: np.ndarray) -> Summaries:
         if not _known(points, method):
@@ -68,6 +73,12 @@ class DaskBackend(CpuBackend):
         searched = ShardedBoxes(self.cluster, arranged) if isinstance(arranged, Screened) else arranged
         index, distance = searched.knn(k)
         return index, finish(distance)
+
+    def store_clusters(self, points: Points, method: Method, clusters: Clusters) -> StoredMatrix:  # type: ignore[override]
+        local = self.local
+        if local is None or clusters.ids.size <= local.most_clusters or not _known(points, method):
+            return super().store_clusters(points, method, clusters)
+        return ShardedRows(self.cluster, points, method, clusters, local.most_clusters, local.limit)
 
     def search_clusters(
         self,

@@ -72,11 +72,11 @@ class Checkpoint:
                 parts.setdefault(key.rsplit(".", 1)[0], []).append(file[key])
         self._known |= {key: tuple(arrays) for key, arrays in parts.items()}
 
-    def answer(self, call: int, place: int, parts: int) -> tuple[np.ndarray, ...] | None:
+    def answer(self, call: str, place: int, parts: int) -> tuple[np.ndarray, ...] | None:
         """The answer of a part of a call, if it is known."""
         return self._known.pop(f"{call}.{place}.{parts}", None)
 
-    def keep(self, call: int, place: int, parts: int, answer: tuple[np.ndarray, ...]) -> None:
+    def keep(self, call: str, place: int, parts: int, answer: tuple[np.ndarray, ...]) -> None:
         """Keep an answer; a file is written every few seconds."""
         if self.url is None:
             return

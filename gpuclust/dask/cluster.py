@@ -37,8 +37,8 @@ class Cluster:
 
     Attributes
     ----------
-    tasks, sent, received : int
-        Tasks submitted, bytes of their arguments, and bytes of their answers.
+    tasks, sent, received, exchanged : int
+        Tasks submitted, bytes of their arguments, of their answers, and of what workers send each other.
     """
 
     def __init__(self, client: Any = None, timeout: float = 600.0, checkpoint: Checkpoint | None = None) -> None:
@@ -46,7 +46,7 @@ class Cluster:
         self.checkpoint = checkpoint or Checkpoint(None)
         self._job = f"0{uuid.uuid4().hex[:12]}"
         self._calls = 0
-        self.tasks = self.sent = self.received = 0
+        self.tasks = self.sent = self.received = self.exchanged = 0
 
     def share(self, what: str, *values: Any) -> Share:
         """Values for many tasks, sent when the first of these is submitted."""
@@ -58,10 +58,13 @@ class Cluster:
         function: Callable[..., Any],
         parts: Sequence[tuple[Any, ...]],
         take: Callable[[int, tuple[np.ndarray, ...]], None],
+        kept: bool = True,
+        homes: Sequence[str] = (),
     ) -> None:
         """Call ``take(place, answer)`` for the answer of ``function(*part)`` for each part, in any order.
 
-        A `Share` among the arguments is replaced by its value. Answers are tuples of arrays.
+        A `Share` among the arguments is replaced by its value. Answers are tuples of arrays, ``kept`` in the
+        checkpoint. ``homes`` are the addresses of workers that the tasks prefer.
 
         Raises
         ------
@@ -71,7 +74,7 @@ class Cluster:
             What a task raised, at once.
         """
         self._calls += 1
-        call, waiting = self._calls, list[int]()
+        call, waiting = f"{what}-{self._calls}", list[int]()
         for place in range(len(parts)):
             answer = self.checkpoint.answer(call, place, len(parts))
             if answer is None:
@@ -81,22 +84,23 @@ class Cluster:
         if waiting:
 
             def keep(place: int, answer: tuple[np.ndarray, ...]) -> None:
-                self.checkpoint.keep(call, place, len(parts), answer)
+                if kept:
+                    self.checkpoint.keep(call, place, len(parts), answer)
                 take(place, answer)
 
-            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{call}", function, parts, waiting)
+            batch = _Batch(self, f"gpuclust-{what}-{self._job}-{self._calls}", function, parts, waiting, homes)
             batch.run(keep, lambda left: passing(len(parts) - left, len(parts)))
         self.checkpoint.flush()
 
-    def submit(self, key: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The future of a task."""
+    def submit(self, key: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """The future of a task; ``options`` are those of `distributed.Client.submit`."""
         import dask
 
         resolved = [argument.future if isinstance(argument, Share) else argument for argument in arguments]
         self.tasks += 1
         self.sent += _bytes_of(resolved)
         with reaching(self.client), dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
-            return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False)
+            return self.client.submit(tasks.call, __version__, function, *resolved, key=key, pure=False, **options)
 
 
 class Share:
@@ -111,6 +115,9 @@ class Share:
         """Send the values again when they are next needed, if workers died of the task ``key`` that makes them."""
         if key in self._keys:
             self._future, self._keys = None, set()
+
+    def free(self) -> None:
+        """Make what prefers a worker that is gone on any other."""
 
     @property
     def future(self) -> Any:
@@ -143,6 +150,34 @@ class Share:
         return self._future
 
 
+class Made(Share):
+    """What a task makes, and keeps on its worker for other tasks; submitted when one of these first is."""
+
+    def __init__(
+        self, cluster: Cluster, what: str, function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> None:
+        super().__init__(cluster, what, arguments)
+        self._function, self._options = function, options
+
+    def renew(self, key: str) -> None:
+        for argument in self._values:
+            if isinstance(argument, Share):
+                argument.renew(key)
+        if self._future is not None and self._future.status == "error":
+            self._future = None
+
+    def free(self) -> None:
+        if self._options:
+            self._future, self._options = None, {}
+
+    @property
+    def future(self) -> Any:
+        if self._future is None:
+            key = f"gpuclust-{self._what}-{self._cluster._job}-{uuid.uuid4().hex[:12]}"
+            self._future = self._cluster.submit(key, self._function, *self._values, **self._options)
+        return self._future
+
+
 class _Batch:
     """The tasks of one call, of which some are under way at a time."""
 
@@ -153,9 +188,10 @@ class _Batch:
         function: Callable[..., Any],
         parts: Sequence[tuple[Any, ...]],
         places: list[int],
+        homes: Sequence[str],
     ) -> None:
         self.cluster, self.key, self.function, self.parts = cluster, key, function, parts
-        self.left = places
+        self.left, self.homes = places, list(homes)
         self.running: dict[Any, int] = {}
         self.again, self.given_up = dict.fromkeys(places, 0), Counter[int]()
         self.watch = Watch(cluster.client, "No task finished for {timeout}, with {workers} workers.", cluster.timeout)
@@ -178,7 +214,8 @@ class _Batch:
 
     def _submit(self, place: int) -> None:
         key = f"{self.key}-{place}-{self.again[place]}"
-        self.running[self.cluster.submit(key, self.function, *self.parts[place])] = place
+        options = preferring(self.homes[place]) if self.homes else {}
+        self.running[self.cluster.submit(key, self.function, *self.parts[place], **options)] = place
 
     def _finished(self) -> Iterable[tuple[int, Any]]:
         """Answers that have come, after at most a second."""
@@ -193,6 +230,7 @@ class _Batch:
                 raise ClusterFailed(f"Dask has {future.status} a task: the scheduler was restarted, or lost.")
         if not good:
             self.watch.check()
+            self._free()
             return []
         try:
             with reaching(client, good):
@@ -202,6 +240,24 @@ class _Batch:
                 return []
             raise
         return [(self.running.pop(future), answer) for future, answer in zip(good, answers, strict=True)]
+
+    def _free(self) -> None:
+        """Submit tasks again, for any worker, if all that they prefer are gone.
+
+        Dask would let them wait for these if there was no worker at all for a while.
+        """
+        homes = {self.homes[place] for place in self.running.values()} - {""} if self.homes else set()
+        alive = thread_counts(self.cluster.client) if homes else {}
+        if not alive or not homes.isdisjoint(alive):
+            return
+        for future, place in list(self.running.items()):
+            del self.running[future]
+            self.homes[place] = ""
+            for argument in self.parts[place]:
+                if isinstance(argument, Share):
+                    argument.free()
+            self.again[place] += 1
+            self._submit(place)
 
     def _failed(self, future: Any) -> None:
         """Submit a task again that was given up since workers died; raise the error of any other."""
@@ -224,6 +280,11 @@ class _Batch:
                 f"Every worker that ran the task {future.key} died. Out of memory? See gpuclust.dask.plan."
             ) from error
         self._submit(place)
+
+
+def preferring(home: str) -> dict[str, Any]:
+    """Options of `distributed.Client.submit`: on this worker, or if it is gone on any other."""
+    return {"workers": [home], "allow_other_workers": True} if home else {}
 
 
 def _bytes_of(values: Iterable[Any]) -> int:

@@ -20,6 +20,8 @@ POLL = 1.0
 SILENCE = 10.0
 #: Status of a future that is awaited; of a lost one Dask makes the result again.
 UNDER_WAY = ("pending", "lost")
+#: Part of a worker's memory limit that a job may take: Dask spills from 60 % on.
+SHARE = 0.6
 #: Two classes before Python 3.11.
 TIMED_OUT = (TimeoutError, asyncio.TimeoutError)
 
@@ -138,6 +140,11 @@ def ask(client: Any, function: Any, *arguments: Any, timeout: float | None = Non
 def workers_of(client: Any) -> dict[str, Any]:
     """Facts that the scheduler has of each worker: ``nthreads``, ``memory_limit`` (0: none), ..."""
     return dict(ask(client, client.scheduler.identity)["workers"])
+
+
+def usable_memory(worker: dict[str, Any], default: int) -> int:
+    """Bytes of memory that a job may take of a worker; a part of ``default`` where that has no limit."""
+    return int(SHARE * (worker["memory_limit"] or default))
 
 
 def thread_counts(client: Any) -> dict[str, int]:

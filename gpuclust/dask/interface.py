@@ -8,25 +8,32 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpuclust.algorithms.stored import Stored
 from gpuclust.algorithms.table import AUTO
 from gpuclust.compute import compute
 from gpuclust.core import metrics
 from gpuclust.core.backend import Backend
+from gpuclust.core.methods import resolve
 from gpuclust.core.names import MethodName, MetricName
 from gpuclust.core.preparation import table_arguments
 from gpuclust.core.progress import Progress
 from gpuclust.core.real_arrays import real_array, to_host
+from gpuclust.core.sizes import FUSED
 from gpuclust.dask import tasks
 from gpuclust.dask.backend import DaskBackend
 from gpuclust.dask.checkpoint import Checkpoint, digest
 from gpuclust.dask.cluster import Cluster
-from gpuclust.dask.connection import seconds, usable
+from gpuclust.dask.connection import seconds, usable, usable_memory, workers_of
+from gpuclust.dask.planning import with_shards
 from gpuclust.dask.reading import read
 from gpuclust.distance import neighbors
 from gpuclust.hierarchy import cophenetic
-from gpuclust.plan import working_type
+from gpuclust.plan import Plan, plan_for, working_type
 
 _log = logging.getLogger("gpuclust")
+
+#: Memory for a plan that is not the client's.
+UNLIMITED = 2**62
 
 
 def linkage(
@@ -51,7 +58,8 @@ def linkage(
 
     The client makes the merges; workers search for nearest neighbours. The result has the bits of
     ``gpuclust.linkage(X, method, metric, device="cpu")`` on the client's machine, whatever the number of workers, and
-    whichever of them join or die meanwhile.
+    whichever of them join or die meanwhile. Where the client has not the memory for the matrix of complete, average
+    or weighted linkage, workers hold it, if they can; the result has the bits of ``algorithm="stored"`` then.
 
     Parameters
     ----------
@@ -89,7 +97,7 @@ def linkage(
         As for `gpuclust.linkage`; also for X with unknown chunk sizes, if there is no client, or if ``checkpoint`` is
         that of another job.
     DoesNotFit
-        If the client has not enough memory.
+        If the client has not enough memory, or the workers for a matrix that they are to hold.
     TypeError
         If ``metric`` is not a name, or ``client`` is no client.
 
@@ -126,10 +134,21 @@ def linkage(
         }
         kept.open({**job, "algorithm": algorithm, "arguments": digest(*sorted_items(arguments))})
     cluster, backend = _backend(client, timeout, kept, device)
+    local = _with_shards(points, method, metrics.resolve(metric, p), dtype, memory_limit, algorithm, client)
+    if local is not None:
+        local.check()
+        backend.local, algorithm, memory_limit = local, Stored.name, UNLIMITED
     options: dict[str, Any] = {"dtype": dtype, "progress": progress, "memory_limit": memory_limit}
     try:
         found = compute(
-            points, method, metric, device="cpu", algorithm=algorithm, backend=backend, **options, **arguments
+            points,
+            method,
+            metric,
+            device="cpu",
+            algorithm=algorithm,
+            backend=cast(Backend, backend),
+            **options,
+            **arguments,
         )
     finally:
         if checkpoint is not None:
@@ -184,7 +203,9 @@ def nearest_neighbors(
     client = usable(client)
     points = to_host(real_array(read(X, client, timeout), "X"))
     _, backend = _backend(client, timeout, Checkpoint(None), "cpu")
-    return neighbors.by_backend(backend, points, k, metric, working_type(dtype), table_arguments(kwargs))
+    return neighbors.by_backend(
+        cast(Backend, backend), points, k, metric, working_type(dtype), table_arguments(kwargs)
+    )
 
 
 def cophenetic_correlation(
@@ -224,7 +245,7 @@ def cophenetic_correlation(
     client = usable(client)
     tree, rows = cophenetic.in_leaf_order(Z, read(X, client, timeout), metric)
     _, backend = _backend(client, timeout, Checkpoint(None), "cpu")
-    return cophenetic.by_backend(backend, tree, rows, metric, **kwargs)
+    return cophenetic.by_backend(cast(Backend, backend), tree, rows, metric, **kwargs)
 
 
 def sorted_items(arguments: dict[str, Any]) -> list[Any]:
@@ -232,12 +253,23 @@ def sorted_items(arguments: dict[str, Any]) -> list[Any]:
     return [item for name in sorted(arguments) for item in (name, np.asarray(arguments[name]))]
 
 
+def _with_shards(
+    points: Any, method: str, metric: Any, dtype: str, memory_limit: int | str | None, algorithm: str, client: Any
+) -> Plan | None:
+    """The plan of the client if workers are to hold the matrix of clusters."""
+    shape: tuple[int, ...] = getattr(points, "shape", ())
+    if len(shape) != 2 or shape[0] <= FUSED or shape[1] < 1 or resolve(method).pairs is None:
+        return None
+    job = plan_for(shape[0], shape[1], method, metric, dtype, "cpu", memory_limit, algorithm=algorithm)
+    return with_shards(job, algorithm, sum(usable_memory(each, job.limit) for each in workers_of(client).values()))
+
+
 def _named(metric: Any) -> None:
     if not isinstance(metric, str):
         raise TypeError(f"metric must be the name of a metric, got {metric!r}: workers have no Python functions.")
 
 
-def _backend(client: Any, timeout: Any, kept: Checkpoint, device: str) -> tuple[Cluster, Backend]:
+def _backend(client: Any, timeout: Any, kept: Checkpoint, device: str) -> tuple[Cluster, DaskBackend]:
     timeout = seconds(timeout)
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
@@ -245,4 +277,4 @@ def _backend(client: Any, timeout: Any, kept: Checkpoint, device: str) -> tuple[
     found = [device == "cuda"]
     if device == "auto":
         cluster.each("has-gpu", tasks.has_gpu, [()], lambda place, answer: found.append(bool(answer[0])))
-    return cluster, cast(Backend, DaskBackend(cluster, found[-1]))
+    return cluster, DaskBackend(cluster, found[-1])

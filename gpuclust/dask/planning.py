@@ -6,22 +6,23 @@ The model counts what the searches of `gpuclust.dask.searches` do; docs/distribu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, log
 from typing import Any
 
 from gpuclust.algorithms import costs
 from gpuclust.algorithms.cluster_tree import ClusterTree
 from gpuclust.algorithms.costs import ROUNDS, screened
+from gpuclust.algorithms.stored import Hybrid, Stored, StoredAllPairs, clusters_left
 from gpuclust.algorithms.table import ALGORITHMS, AUTO
 from gpuclust.core.memory import format_bytes
 from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, NEIGHBOURS, WIDE
 from gpuclust.core.text import format_seconds
 from gpuclust.dask import searches
-from gpuclust.dask.connection import usable, workers_of
+from gpuclust.dask.connection import usable, usable_memory, workers_of
+from gpuclust.dask.matrix import shards_of
 from gpuclust.errors import DoesNotFit
 from gpuclust.plan import Plan, plan_for
 
-#: Part of a worker's memory limit that a job may take: Dask spills from 60 % on.
-SHARE = 0.6
 #: Seconds of a task, and of a round of tasks, beside its work.
 TASK, ROUND = 0.002, 0.03
 #: Bytes a second between client, scheduler and workers.
@@ -42,6 +43,8 @@ class ClusterPlan:
     ----------
     local : Plan
         The plan of the client, which makes the merges; with its memory.
+    sharded : bool
+        Whether workers hold the matrix of clusters, since the client has not the memory for it.
     workers, threads : int
         Workers, and their threads in all.
     worker_memory, worker_limit : int
@@ -74,6 +77,7 @@ class ClusterPlan:
     seconds: float
     alone: float
     reason: str
+    sharded: bool = False
 
     @property
     def fits(self) -> bool:
@@ -146,28 +150,65 @@ def plan(
     local = plan_for(n, m, method, metric, dtype, "cpu", memory_limit, algorithm=algorithm)
     found = workers_of(usable(client)).values()
     threads = sum(worker["nthreads"] for worker in found)
-    limits = [worker["memory_limit"] or local.limit for worker in found]
+    limits = [usable_memory(worker, local.limit) for worker in found]
     each = max((worker["nthreads"] for worker in found), default=1)
-    return estimate(local, len(limits), threads, each, int(SHARE * min(limits, default=0)))
+    sharing = with_shards(local, algorithm, sum(limits))
+    return estimate(sharing or local, len(limits), threads, each, min(limits, default=0), sharing is not None)
 
 
-def estimate(local: Plan, workers: int, threads: int, each: int, limit: int) -> ClusterPlan:
+def with_shards(job: Plan, asked: str, capacity: int) -> Plan | None:
+    """The plan of the client if workers are to hold the matrix of clusters.
+
+    That is so where "stored" was asked for and does not fit into the client's memory; or where nothing was asked for,
+    the client would have to do without the whole matrix, and that fits into ``capacity`` bytes of workers.
+    """
+    algorithm, problem = ALGORITHMS[job.algorithm], job.problem
+    if not isinstance(algorithm, Stored) or Stored().stores_all(problem):
+        return None
+    if asked == AUTO:
+        fits = clusters_left(problem) ** 2 * problem.width <= capacity
+        return job if isinstance(algorithm, Hybrid) and fits else None
+    if job.fits or isinstance(algorithm, (Hybrid, StoredAllPairs)):
+        return None
+    return plan_for(
+        job.n, job.m, job.method, job.metric, job.dtype, "cpu", job.limit, algorithm=Hybrid.name, bits=job.bits
+    )
+
+
+def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sharded: bool = False) -> ClusterPlan:
     """The plan for a number of workers, of ``each`` threads at most."""
     problem, n = local.problem, local.n
     m, width = problem.features, problem.width
     counts, reason = _counts(local, max(workers, 1))
-    work = ALGORITHMS[local.algorithm].work(problem)
+    work = ALGORITHMS[Stored.name if sharded else local.algorithm].work(problem)
     single = costs.on_one_thread(work, n, problem.terms, local.dtype)
     alone = costs.on_cpu(work, n, problem.terms, local.dtype)
-    if counts is None:
+    if counts is None and not sharded:
         return ClusterPlan(local, workers, threads, 0, limit, 0, 0, 0, alone, alone, reason)
-    tasks, rounds, traffic, listed = counts
+    tasks, rounds, traffic, listed = counts or (0, 0, problem.feature_bytes * (workers + 1), 0)
+    rows = 0
+    if sharded:
+        reason = "Workers hold the matrix of clusters; the client decides on merges."
+        rows, *more = _of_matrix(local, max(workers, 1))
+        tasks, rounds, traffic = (sum(both) for both in zip((tasks, rounds, traffic), more, strict=True))
     seconds = single * (ALONE / max(1.0, costs.SCALING * costs.threads()) + (1 - ALONE) / max(1.0, 0.9 * threads))
     seconds += tasks * TASK + rounds * ROUND + traffic / NETWORK
     points = n * m * width
     # The pieces, the points, their rows in the order of boxes in two parts, the same in single precision; then lists.
-    memory = 4 * points + int(4.8 * n * m) + n * (100 + each * listed * (4 + width))
-    return ClusterPlan(local, workers, threads, memory, limit, tasks, rounds, traffic, seconds, alone, reason)
+    memory = rows + 4 * points + int(4.8 * n * m) + n * (100 + each * listed * (4 + width))
+    counted = memory, limit, tasks, rounds, traffic, seconds, alone, reason
+    return ClusterPlan(local, workers, threads, *counted, sharded)
+
+
+def _of_matrix(local: Plan, workers: int) -> tuple[int, int, int, int]:
+    """Bytes of a worker for the matrix of clusters, tasks, rounds, and bytes sent until the client takes it over."""
+    width, left = local.problem.width, clusters_left(local.problem)
+    most, shards = min(left, local.most_clusters), shards_of(left, width)
+    rounds = 1 + ceil(log(left / max(2, most)) / log(1.1))  # the first rounds merge one cluster in ten or so
+    partners = (left * left - most * most) / 2 * width * (1 - 1 / shards)
+    log_bytes = 48 * 3 * left * (workers + 1)
+    rows = left * left * width * -(-shards // workers) // shards
+    return rows, rounds * shards * shards, rounds, int(partners + most * most / 2 * width + log_bytes)
 
 
 def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None, str]:

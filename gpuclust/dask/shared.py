@@ -35,7 +35,7 @@ class Shared:
             return self.saved[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shared, self.values
+        return type(self), self.values
 
     def __sizeof__(self) -> int:  # the size that Dask plans with
         return 1000 + sum(value.nbytes for value in self.values if isinstance(value, np.ndarray))

@@ -45,6 +45,13 @@ def assembled(
     return Shared(*values)
 
 
+def shard(number: int, shards: int, nbytes: int) -> Shared:
+    """What keeps the rows of a shard of a matrix on the worker that has it."""
+    from gpuclust.dask.shards import Shard
+
+    return Shard(number, shards, nbytes)
+
+
 def has_gpu() -> tuple[np.ndarray]:
     """Whether this worker can use a GPU."""
     from gpuclust.core import devices
@@ -121,6 +128,19 @@ def nearest_cluster(
     from gpuclust.kernels.cpu.clusters.cluster_search import nearest_cluster
 
     return nearest_cluster(unpacked(points), METHODS[method], Clusters(*partition.values), rows)
+
+
+def rows_of_shard(what: str, argument: Any, shard: Any, *state: Any) -> Any:
+    """Call a method of the rows of a shard, brought up to date by the log of merges.
+
+    To an answer that is a tuple the address of the worker is added, which keeps these rows.
+    """
+    from distributed import get_worker
+
+    from gpuclust.dask import shards
+
+    found = shards.call(what, argument, shard, *state)
+    return (*found, np.array(get_worker().address)) if isinstance(found, tuple) else found
 
 
 def summary_lists(base: Shared, k: int, sides: int, one: int, other: int) -> tuple[np.ndarray, ...]:

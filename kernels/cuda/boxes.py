@@ -200,7 +200,7 @@ def search_all(points: Points) -> tuple[np.ndarray, np.ndarray]:
         held = screened(points)
         if held is None:
             return nearest.nearest(points)
-        index, distance = held.search(held.everyone, held.everyone)
+        index, distance = held.search(held.everyone.astype(np.int32), held.everyone)
         return launch.download(index).astype(np.int64), launch.download(distance)
     index, distance, _ = where.search(xp.arange(where.n).astype(np.int32), xp.arange(where.n))
     return _by_index(where, index, distance)
@@ -231,7 +231,7 @@ def search_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> t
         held = screened(points) if rows.size else None
         if held is None:
             return nearest.nearest_outside(points, component, rows)
-        index, distance = held.search(launch.upload(component), launch.upload(rows))
+        index, distance = held.search(launch.upload(component.astype(np.int32)), launch.upload(rows))
         return launch.download(index).astype(np.int64), launch.download(distance)
     by_position = xp.take(launch.upload(component.astype(np.int32)), where.order)
     places = xp.take(where.position, launch.upload(rows))

@@ -111,7 +111,7 @@ class Side(NamedTuple):
     size: Any
     scatter: Any
     rows: Any
-    own: Any
+    own: Any  # of type int32
 
     @classmethod
     def of(cls, screen: Screen, rows: Any, own: Any) -> Side:
@@ -191,4 +191,4 @@ def _screened(points: Points) -> Screened | None:
         return None
     found = Screened(where, scale)
     some = found.everyone[:: max(1, found.n // SAMPLE)].copy()
-    return found if found.screen.pays(found.search(found.everyone, some)[1], some) else None
+    return found if found.screen.pays(found.search(found.everyone.astype(np.int32), some)[1], some) else None

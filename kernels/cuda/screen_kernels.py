@@ -12,7 +12,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, minima, scalar, summary_kernels, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, SIMULATED, THREADS, Kernel, cuda, kernel, named, real, types
-from gpuclust.kernels.cuda.minima import column_minima, fold_lines, nearer, pitches, row_minima
+from gpuclust.kernels.cuda.minima import column_minima, fold_lines, nearer, own_component, pitches, row_minima
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.summary_kernels import squares, unchanged
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
@@ -42,13 +42,14 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
     down, across = geometry(metric, screen)
     rows, columns = SIDE * down, SIDE * across
     of_rows, of_columns = row_minima(screen, down, across), column_minima(screen, down, across)
-    pitch = pitches(dtype, rows, columns)[0]
+    leave_out, pitch = own_component(screen, down, across), pitches(dtype, rows, columns)[0]
     fold = fold_lines(dtype, rows, pitch)
     smaller = nearer(dtype)
     pool = SIDE * max(pitches(screen, rows, columns))
     number, seen, alike, room = real(dtype), real(screen), screen == dtype, SIDE * pitch
     rounded = screen.type if SIMULATED else seen
     one, infinity, exact_infinity = screen.type(1), screen.type(np.inf), dtype.type(np.inf)
+    largest = np.finfo(screen).max
     stamp = launch.stamp(centroids, methods, metrics, minima, points, scalar, summary_kernels, tile)
     kind = [] if closed else ["points"]
     if closed and not alike:
@@ -60,12 +61,12 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
         seen[::1],
         seen[::1],
         INT[::1],
-        INT[::1],
+        types.int32[::1],
         seen[:, ::1],
         seen[::1],
         seen[::1],
         INT[::1],
-        INT[::1],
+        types.int32[::1],
         number[:, ::1],
         number[:, ::1],
         number[::1],
@@ -106,6 +107,7 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
     ):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), seen)
+        others = cuda.local.array(across, types.int32)
         pool_value = cuda.shared.array(pool, seen)
         pool_index = cuda.shared.array(pool, types.int32)
         if alike:
@@ -125,19 +127,22 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
         which = np.int32(-1)
         for column in range(chunk * columns, n, chunks * columns):
             distances(F, size_F, row, count, G, size_G, column, n, size_F, p, values)
-            for i in range(down):
-                x = row + thread // SIDE + SIDE * i
-                last = np.uint64(min(x, count - 1))
-                mine = scatter_F[last] if spread else size_F[last]
-                label = own_F[last]
-                for j in range(across):
-                    y = np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))
-                    if not (x < count and own_G[y] != label):
-                        values[i, j] = infinity
-                    elif spread:
-                        values[i, j] += mine + scatter_G[y]
-                    elif closed:
-                        values[i, j] = mul(screened_form(one, mine, size_G[y]), values[i, j])
+            if closed:
+                for i in range(down):
+                    x = row + thread // SIDE + SIDE * i
+                    last = np.uint64(min(x, count - 1))
+                    mine = scatter_F[last] if spread else size_F[last]
+                    label = own_F[last]
+                    for j in range(across):  # others are read each time: there are no registers for them
+                        y = np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))
+                        if not (x < count and own_G[y] != label):
+                            values[i, j] = infinity
+                        elif spread:
+                            values[i, j] += mine + scatter_G[y]
+                        else:
+                            values[i, j] = mul(screened_form(one, mine, size_G[y]), values[i, j])
+            else:
+                leave_out(values, others, own_F, row, count, own_G, column, n)
             if note:
                 below, at = of_columns(values, pool_value, pool_index)
                 if thread < columns and column + thread < n:
@@ -145,17 +150,20 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
             below, at = of_rows(values, pool_value, pool_index)
             if thread < rows:  # the nearest is no farther than this, and by the screen no farther than that
                 far = min(rounded(best * scale), loosened(below, slack, growth))
-                reached[thread] = loosened(far, slack, growth)
+                reached[thread] = min(loosened(far, slack, growth), largest)
             cuda.syncthreads()
-            hits = np.uint64(
-                0
-            )  # bits of pairs: the loops over their features must not index ``values``, in registers
+            near = False
             for i in range(down):
                 most = reached[thread // SIDE + SIDE * i]
                 for j in range(across):
-                    if values[i, j] <= most and values[i, j] < infinity:
-                        hits |= np.uint64(1) << np.uint64(across * i + j)
-            if cuda.syncthreads_or(np.int32(hits != np.uint64(0))):
+                    near |= values[i, j] <= most
+            if cuda.syncthreads_or(np.int32(near)):
+                hits = np.uint64(0)  # bits of pairs: loops over features must not index ``values``, in registers
+                for i in range(down):
+                    most = reached[thread // SIDE + SIDE * i]
+                    for j in range(across):
+                        if values[i, j] <= most:
+                            hits |= np.uint64(1) << np.uint64(across * i + j)
                 for i in range(down):
                     x = row_F[min(row + thread // SIDE + SIDE * i, count - 1)]
                     nearest = exact_infinity

@@ -158,13 +158,16 @@ class Summaries:
             return least
         run, shape = search_kernel(self.metric, method, self.dtype, seen.dtype), geometry(self.metric, seen.dtype)
         columns = launch.upload(others)
-        right, exact = Side.of(seen, columns, columns), (self.features, self.low, sizes, self.scatter)
+        right, exact = (
+            Side.of(seen, columns, columns.astype(np.int32)),
+            (self.features, self.low, sizes, self.scatter),
+        )
         for which, note in ((rows, False), (noted, True)):
             # As many rows at a time as there is memory for the minima of columns, of each row of tiles.
             step = shape.rows * max(1, _SLAB // (others.size * seen.dtype.itemsize)) if note else max(1, which.size)
             for begin in range(0, which.size, step):
                 part = launch.upload(which[begin : begin + step])
-                left = Side.of(seen, part, part)
+                left = Side.of(seen, part, part.astype(np.int32))
                 at, found, slots = screen.search(run, shape, seen, left, right, exact, self.p, note)
                 if note:
                     least = xp.minimum(least, slots)

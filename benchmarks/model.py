@@ -75,7 +75,7 @@ class Price(NamedTuple):
 PRICES = {
     "nearest": (Price(16.7, 2.68, 2.7), Price(22.4, 4.08, 7.5, 0.66)),  # a pair counts for both of its points
     "outside": (Price(11.5, 2.47, 2.5), Price(16.1, 3.76, 6.9, 0.66)),
-    "search": (Price(48.4, 2.5, 6.6), Price(54.6, 3.87, 26, 0.55)),
+    "search": (Price(43.4, 2.5, 2.6), Price(49.6, 3.87, 22, 0.55)),
     "slab": (Price(5.2, 2.54, 8.5), Price(8.7, 3.67, 17, 0.72)),
     "between": (Price(290, 23, 4), Price(290, 23, 8, 0.13)),
     "merge": (Price(122, 0, 10.4), Price(122, 0, 16.4, 0.04)),
@@ -84,7 +84,7 @@ PRICES = {
 SCREENED = {
     "nearest": Price(32.6, 2.5, 2.5, 0.004),  # of all pairs, not of half of them
     "outside": Price(32.6, 2.5, 2.5, 0.004),
-    "search": Price(48.4, 2.5, 6.6, 0.004),
+    "search": Price(43.4, 2.5, 2.6, 0.004),
     "slab": Price(5.2, 2.54, 8.5),
 }
 

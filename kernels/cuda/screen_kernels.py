@@ -115,6 +115,8 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
         else:
             exact_value = cuda.shared.array(room, number)
         reached = cuda.shared.array(rows, seen)
+        own_there = cuda.shared.array(columns, types.int32)
+        there = cuda.shared.array(columns, seen)
         count = np.int64(F.shape[1])
         n = np.int64(G.shape[1])
         chunks = np.int64(value.shape[0])
@@ -126,21 +128,25 @@ def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen
         best = exact_infinity
         which = np.int32(-1)
         for column in range(chunk * columns, n, chunks * columns):
+            if closed and thread < columns:
+                y = np.uint64(min(column + thread, n - 1))
+                own_there[thread] = own_G[y]
+                there[thread] = scatter_G[y] if spread else size_G[y]
             distances(F, size_F, row, count, G, size_G, column, n, size_F, p, values)
             if closed:
+                cuda.syncthreads()
                 for i in range(down):
-                    x = row + thread // SIDE + SIDE * i
-                    last = np.uint64(min(x, count - 1))
-                    mine = scatter_F[last] if spread else size_F[last]
-                    label = own_F[last]
-                    for j in range(across):  # others are read each time: there are no registers for them
-                        y = np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))
-                        if not (x < count and own_G[y] != label):
+                    x = np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))
+                    mine = scatter_F[x] if spread else size_F[x]
+                    label = own_F[x]
+                    for j in range(across):
+                        place = (thread & (SIDE - 1)) + SIDE * j
+                        if own_there[place] == label:
                             values[i, j] = infinity
                         elif spread:
-                            values[i, j] += mine + scatter_G[y]
+                            values[i, j] += mine + there[place]
                         else:
-                            values[i, j] = mul(screened_form(one, mine, size_G[y]), values[i, j])
+                            values[i, j] = mul(screened_form(one, mine, there[place]), values[i, j])
             else:
                 leave_out(values, others, own_F, row, count, own_G, column, n)
             if note:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from math import log2
+from math import log, log2
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,23 +62,57 @@ CARDS = (
 
 
 class Price(NamedTuple):
-    """Cost of a primitive: instructions per pair, instructions per pair and feature, bytes per pair."""
+    """Cost of a primitive: instructions per pair, per pair and feature; bytes per pair; part of them in float64."""
 
     pair: float
     feature: float
     bytes: float
+    doubles: float = 0.0
 
 
 # Counted, for float32 and float64. Units: pairs of points or clusters whose distance is computed; "merge" is a number
 # of (old² + new²) / 2 entries of a matrix.
 PRICES = {
-    "nearest": (Price(14, 2.62, 0.4), Price(20, 4.09, 0.8)),  # a pair counts for both of its points
-    "outside": (Price(11, 2.61, 0.3), Price(15, 4.05, 0.6)),
-    "search": (Price(31, 2.61, 0.5), Price(38, 4.05, 1.0)),
-    "slab": (Price(6.4, 2.5, 8.5), Price(8.7, 3.81, 17)),
-    "between": (Price(290, 23, 4), Price(290, 23, 8)),
-    "merge": (Price(122, 0, 10.4), Price(122, 0, 16.4)),
+    "nearest": (Price(16.7, 2.68, 2.7), Price(22.4, 4.08, 7.5, 0.66)),  # a pair counts for both of its points
+    "outside": (Price(11.5, 2.47, 2.5), Price(16.1, 3.76, 6.9, 0.66)),
+    "search": (Price(43.4, 2.5, 2.6), Price(49.6, 3.87, 22, 0.55)),
+    "slab": (Price(5.2, 2.54, 8.5), Price(8.7, 3.67, 17, 0.72)),
+    "between": (Price(290, 23, 4), Price(290, 23, 8, 0.13)),
+    "merge": (Price(122, 0, 10.4), Price(122, 0, 16.4, 0.04)),
 }
+#: The same in float64 by a screen in single precision, without what is computed again.
+SCREENED = {
+    "nearest": Price(32.6, 2.5, 2.5, 0.004),  # of all pairs, not of half of them
+    "outside": Price(32.6, 2.5, 2.5, 0.004),
+    "search": Price(43.4, 2.5, 2.6, 0.004),
+    "slab": Price(5.2, 2.54, 8.5),
+}
+
+
+class Again(NamedTuple):
+    """Cost of a pair that is computed again: instructions, and those, float64 and bytes per feature."""
+
+    pair: float
+    feature: float
+    doubles: float
+    bytes: float
+
+
+AGAIN = {"nearest": Again(460, 22, 3.2, 64), "outside": Again(460, 22, 3.2, 64), "search": Again(474, 36, 5.4, 130)}
+#: Neighbours of a row that are computed again: those wanted and the spare ones.
+LISTED = 64
+#: Points of a side of a tile in float32; blocks of a launch, by which chunks of columns are chosen (132 x 16).
+TILE, BLOCKS = 128, 2112
+
+
+def again(rows: float, n: float) -> float:
+    """Return how many pairs a screened search computes again.
+
+    In each chunk of columns a row has a new minimum in the k-th tile with probability 1 / k.
+    """
+    tiles = max(1.0, n / TILE)
+    chunks = min(tiles, max(1.0, BLOCKS * TILE / max(rows, 1.0)))
+    return rows * chunks * (1 + log(tiles / chunks))
 
 
 def selection(n: int) -> float:
@@ -87,38 +121,51 @@ def selection(n: int) -> float:
 
 
 class Work(NamedTuple):
-    """Return the instructions of all lanes, and the bytes."""
+    """Return the instructions of all lanes, those of them in float64, and the bytes."""
 
     instructions: float
+    doubles: float
     bytes: float
 
 
 def work(call: Call, double: bool) -> Work:
     """Return the cost of a call."""
+    screened = double and call.screened and call.name != "store_points"
 
-    def priced(unit: str, count: float) -> Work:
-        price = PRICES[unit][double]
-        return Work(count * (price.pair + price.feature * call.m), count * price.bytes)
+    def priced(unit: str, count: float, rows: float = 0) -> Work:
+        price = SCREENED[unit] if screened and unit in SCREENED else PRICES[unit][double]
+        instructions = count * (price.pair + price.feature * call.m)
+        found = Work(instructions, instructions * price.doubles, count * price.bytes)
+        if unit not in AGAIN or not rows or (double and not screened):
+            return found
+        times, more = again(rows, count / rows), AGAIN[unit]
+        return Work(
+            found.instructions + times * (more.pair + more.feature * call.m),
+            found.doubles + times * more.doubles * call.m * double,
+            found.bytes + times * more.bytes * call.m,
+        )
 
     n, left = call.n, call.left
     if call.name == "nearest":
-        return priced("nearest", n * n / 2)
+        return priced("nearest", n * n, n) if screened else priced("nearest", n * n / 2)
     if call.name == "nearest_outside":
-        return priced("outside", call.rows * n)
+        return priced("outside", call.rows * n, call.rows if screened else 0)
     if call.name == "knn":
-        slab = priced("slab", n * n)
-        return Work(slab.instructions + n * selection(n), slab.bytes)
-    if call.name == "nearest_among":
-        return priced("between", call.pairs)
-    if call.name == "store_clusters":
+        slab, listed = priced("slab", n * n), n * LISTED * call.m if screened else 0
+        if not screened:
+            chosen = n * selection(n)
+            return Work(slab.instructions + chosen, slab.doubles + 0.3 * double * chosen, slab.bytes)
+        instructions = slab.instructions + n * (selection(n) + 1e5) + 23 * listed
+        return Work(instructions, 3 * listed, slab.bytes + 32 * listed)
+    if call.name in ("nearest_among", "store_clusters"):
         return priced("between", call.pairs)
     if call.name == "store_points":
         return priced("slab", n * n)
     if call.name == "stored.merge":
         return priced("merge", (n * n + left * left) / 2)
     if call.name == "summaries.merge":
-        return priced("search", call.rows * left)
-    return Work(0, 0)  # a chain: steps, not work
+        return priced("search", call.rows * left, call.rows)
+    return Work(0, 0, 0)  # a chain: steps, not work
 
 
 class Cost(NamedTuple):
@@ -136,9 +183,8 @@ def cost(calls: Iterable[Call], card: Card, double: bool) -> Cost:
     for call in calls:
         asked = work(call, double)
         launches, waited = CALLS[call.name]
-        # A third of the instructions of float64 kernels are float64: the others run at the full rate.
-        slow = 1 + (card.double - 1) * 0.7 if double and card.double > 2 else 1.5 if double else 1
-        seconds += max(asked.instructions * slow / card.rate, asked.bytes / card.bandwidth)
+        computed = max(asked.instructions, asked.doubles * card.double) / card.rate
+        seconds += max(computed, asked.bytes / card.bandwidth)
         seconds += launches * LAUNCH + waited * WAIT
         if call.name.endswith(".chain"):
             seconds += call.merged * 4 * STEP

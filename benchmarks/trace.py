@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuclust.core import metrics
 from gpuclust.core.backend import Backend
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
@@ -33,6 +34,8 @@ class Call(NamedTuple):
         Dissimilarities of two points that were computed, where that is not rows times n.
     left, merged : int
         Clusters after the call, and how many of them are new.
+    screened : bool
+        Whether a GPU compares them in single precision first, where they are in float64.
     """
 
     name: str
@@ -42,13 +45,20 @@ class Call(NamedTuple):
     pairs: int = 0
     left: int = 0
     merged: int = 0
+    screened: bool = False
+
+
+def screens(points: Points) -> bool:
+    """Return whether `gpuclust.kernels.cuda.screen` applies, if it pays."""
+    squares = metrics.ordering(points.metric).name == "sqeuclidean"
+    return squares and points.weights is None and points.dtype == np.float64
 
 
 class TracedStored:
     """A stored matrix (or summaries) that records the calls of its methods."""
 
-    def __init__(self, stored: Any, name: str, m: int, calls: list[Call]) -> None:
-        self.stored, self.kind, self.m, self.calls = stored, name, m, calls
+    def __init__(self, stored: Any, name: str, m: int, calls: list[Call], screened: bool) -> None:
+        self.stored, self.kind, self.m, self.calls, self.screened = stored, name, m, calls, screened
         self.scanned = stored.scanned
 
     def __getattr__(self, name: str) -> Any:
@@ -63,7 +73,8 @@ class TracedStored:
         self.scanned, merged = self.stored.scanned, int(united.sum())
         if self.kind == "summaries" and merged:  # the CPU has lists, a GPU searches where the nearest has merged
             self.scanned = merged + int(gone[alone].sum())
-        self.calls.append(Call(f"{self.kind}.merge", n, self.m, self.scanned, 0, first.size, merged))
+        call = Call(f"{self.kind}.merge", n, self.m, self.scanned, 0, first.size, merged)
+        self.calls.append(call._replace(screened=self.screened))
 
     def chain(self, *arguments: Any) -> Any:
         result = self.stored.chain(*arguments)
@@ -82,7 +93,8 @@ class TracedBackend:
         return getattr(self.backend, name)
 
     def _note(self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0) -> None:
-        self.calls.append(Call(name, points.n, len(points.features), rows, pairs, left))
+        call = Call(name, points.n, len(points.features), rows, pairs, left, screened=screens(points))
+        self.calls.append(call)
 
     def outgoing(self, points: Points) -> ByPoints:
         """Search all points, as on a GPU, which has no kd-tree."""
@@ -121,7 +133,7 @@ class TracedBackend:
         return self._traced(self.backend.summarise(points, method, size), "summaries", points)
 
     def _traced(self, stored: Any, name: str, points: Points) -> TracedStored:
-        return TracedStored(stored, name, len(points.features), self.calls)
+        return TracedStored(stored, name, len(points.features), self.calls, screens(points))
 
 
 def trace(run: Callable[[Backend], Any], backend: Backend) -> list[Call]:

@@ -16,7 +16,7 @@ if find_spec("numba_cuda") is None:
 import gpuclust
 from gpuclust.core import metrics, preparation
 from gpuclust.core.points import on_arrays
-from gpuclust.kernels.cuda import boxes, launch, nearest, scalar
+from gpuclust.kernels.cuda import boxes, launch, nearest, pairwise, scalar
 from gpuclust.kernels.cuda.tile import geometry
 
 pytestmark = ON_DEVICE
@@ -147,9 +147,9 @@ def test_no_distance_is_below_its_bound(name, weighted, dtype):
             total, other, apart[f], zero, one if points.weights is None else points.weights[f], points.p
         )
     least = finish(total, other, zero, zero, points.p)
-    from gpuclust.kernels.reference.pairwise import pairwise
+    from gpuclust.kernels.reference import pairwise as reference
 
-    distance = pairwise(points, points)
+    distance = reference.pairwise(points, points)
     tile_of = launch.download(where.position) // where.shape.columns
     slack = 1 + 1e-5 if dtype == "float32" else 1 + 1e-12
     assert (least[tile_of[:, None], tile_of[None, :]] <= distance * slack).all()
@@ -185,13 +185,13 @@ def test_distances_that_overflow_are_left_to_the_other_search():
 @pytest.mark.usefixtures("always")
 def test_the_order_is_made_once_and_dies_with_its_points():
     points = points_of("uniform", N)
-    known = set(boxes._located)
+    known = set(pairwise._derived)
     where = boxes.located(points)
     assert boxes.located(points) is where
     assert boxes.located(preparation.by_order(points)[0]) is where
     del points, where
     gc.collect()
-    assert boxes._located.keys() <= known
+    assert pairwise._derived.keys() <= known
 
 
 @pytest.mark.usefixtures("always")

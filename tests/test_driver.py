@@ -54,7 +54,7 @@ def run(library: Path, program: Path | str, *arguments: str, **environment: str)
     return done.stdout
 
 
-SCENARIOS = ("linkages", "algorithms", "distances", "device_arrays", "streams")
+SCENARIOS = ("linkages", "algorithms", "distances", "device_arrays", "streams", "screened")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,10 @@ def test_most_families_of_kernels_were_launched(launched):
         "generic",
         "knn",
         "nearest",
+        "neighbours",
         "pairwise",
         "rounds",
+        "screen_kernels",
         "spanning",
         "summary_chain",
         "summary_kernels",

@@ -11,7 +11,7 @@ from gpuclust.core.jit import compiled
 from gpuclust.core.points import Points
 from gpuclust.errors import overflow
 
-#: Points searched between two reports, so that Ctrl-C takes effect.
+#: Points searched between two reports, so that Ctrl-C takes effect, where a backend does not give their number.
 ROWS_BETWEEN_REPORTS = 8192
 
 #: Index and distance of every point's nearest neighbour.
@@ -30,12 +30,19 @@ class ByPoints:
     O(n m) time for a point searched, O(n) for a round; O(n m) memory.
     """
 
-    def __init__(self, points: Points, nearest: Nearest, nearest_outside: NearestOutside) -> None:
+    def __init__(
+        self,
+        points: Points,
+        nearest: Nearest,
+        nearest_outside: NearestOutside,
+        rows_at_once: Callable[[Points], int] = lambda points: ROWS_BETWEEN_REPORTS,
+    ) -> None:
         self._points, self._nearest_outside = points, nearest_outside
         self.points, self.copies = np.arange(points.n), np.empty((0, 2), np.int64)
         self._index, self._distance = nearest(points)
         if not np.isfinite(self._distance).all():
             raise overflow(self._distance.dtype)
+        self._rows_at_once = rows_at_once(points)
         self.scans = points.n
 
     def shortest(
@@ -43,8 +50,8 @@ class ByPoints:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         limit = np.full(count, np.inf, self._distance.dtype)
         rows = brief(_to_search, component.size)(component, self._index, self._distance, limit)
-        for begin in range(0, rows.size, ROWS_BETWEEN_REPORTS):
-            part = rows[begin : begin + ROWS_BETWEEN_REPORTS]
+        for begin in range(0, rows.size, self._rows_at_once):
+            part = rows[begin : begin + self._rows_at_once]
             found = self._nearest_outside(self._points, component, part)
             self._index[part], self._distance[part] = found
             report()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.algorithms import costs
-from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, selection_slab_bytes
+from gpuclust.algorithms.costs import LISTS_ON_GPU, box_bytes, screened, selection_slab_bytes
 from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import Backend
 from gpuclust.core.bits import words_of
@@ -152,7 +152,8 @@ def memory_needed(n: int, m: int, k: int, metric: str, dtype: str, device: Devic
     width = np.dtype(dtype).itemsize
     lists = n * k * (8 + width)
     if device.on_gpu:
-        return n * m * width + LISTS_ON_GPU * lists + selection_slab_bytes(n, width)
+        rounded = 4 if width == 8 and screened(metric, m) else 0
+        return n * m * (width + rounded) + LISTS_ON_GPU * lists + selection_slab_bytes(n, width)
     boxes = box_bytes(n, m, metric, width, k)
     return n * m * width + max(n * m * width, boxes) + 48 * n + 2 * lists
 

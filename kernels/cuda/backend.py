@@ -22,8 +22,8 @@ from gpuclust.kernels.cuda import (
     cophenetic,
     distances,
     generic,
-    knn,
     launch,
+    neighbours,
     spanning,
 )
 from gpuclust.kernels.cuda.stored import Stored
@@ -74,7 +74,7 @@ class CudaBackend:
         return distances.condensed(points, out)
 
     def knn(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return knn.knn(points, k)
+        return neighbours.knn(points, k)
 
     def nearest_among(
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
@@ -92,7 +92,7 @@ class CudaBackend:
         return MatrixFree(cluster_search.nearest_cluster, points, method, clusters, report)
 
     def outgoing(self, points: Points) -> ByPoints:
-        return ByPoints(points, boxes.search_all, boxes.search_outside)
+        return ByPoints(points, boxes.search_all, boxes.search_outside, boxes.rows_at_once)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0

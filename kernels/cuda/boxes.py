@@ -15,18 +15,19 @@ Bentley 1975, Multidimensional binary search trees used for associative searchin
 
 from __future__ import annotations
 
-import weakref
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpuclust.core.component_search import ROWS_BETWEEN_REPORTS
 from gpuclust.core.points import Points, on_arrays
 from gpuclust.kernels.cuda import launch, nearest
 from gpuclust.kernels.cuda.box_kernels import boxes_kernel
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.nearest import fold
-from gpuclust.kernels.cuda.pairwise import DevicePoints
+from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
+from gpuclust.kernels.cuda.screen import screened
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Tiles of points below which everything is compared at once; and with more features than that, ten times as many.
@@ -37,6 +38,8 @@ CHUNK, BLOCKS = 64, 4
 SAMPLED = 32
 #: They do if no more than this fraction of the pairs is computed; the other search computes each pair once for both.
 PAYS = 0.3
+#: Instructions of a search of some points, about 0.1 to 0.3 seconds, so that Ctrl-C takes effect.
+WORK = 2e12
 
 
 class Boxes(NamedTuple):
@@ -104,6 +107,7 @@ class Located:
         self.summary = xp.take(where.summary, self.order)
         self.label = self.order.astype(np.int32)
         self.boxes = Boxes.of(self.features, self.shape.columns)
+        self.share = 1.0  # of the pairs, that a search computes
 
     @property
     def tiles(self) -> int:
@@ -133,7 +137,8 @@ class Located:
         some = np.concatenate([np.arange(begin, min(begin + rows, self.n)) for begin in begins])
         component = xp.arange(self.n).astype(np.int32)
         *_, computed = self.search(component, launch.upload(some), chunks=1)
-        return bool(launch.download(computed).sum() <= PAYS * self.tiles * -(-some.size // rows))
+        self.share = float(launch.download(computed).sum()) / (self.tiles * -(-some.size // rows))
+        return self.share <= PAYS
 
     def search(self, component: Any, positions: Any, chunks: int | None = None) -> tuple[Any, Any, Any]:
         """The nearest outside the own component, for points at ``positions``, which increase.
@@ -174,32 +179,29 @@ class Located:
         return index, distance, computed
 
 
-_located: dict[tuple[int, int], tuple[weakref.ref[Any], tuple[Any, ...], Located | None]] = {}
-
-
 def located(points: Points) -> Located | None:
     """Points in spatial order; None where boxes do not pay. Computed once a device, while their features exist."""
-    owner = points.features
-    key, form = (id(owner), launch.current_index()), (points.metric.name, points.weights is None, float(points.p))
-    known = _located.get(key)
-    if known is not None and known[0]() is owner and known[1] == form:
-        return known[2]
-    found = None
-    m, n = owner.shape
-    tiles = n // geometry(points.metric, np.dtype(owner.dtype)).columns
+    m, n = points.features.shape
+    tiles = n // geometry(points.metric, np.dtype(points.features.dtype)).columns
     if points.metric.euclidean_like and m > 0 and tiles >= FEWEST * (1 if m <= WIDE else 10):
-        found = Located(DevicePoints(points))
-        if not found.pays:
-            found = None
-    _located[key] = weakref.ref(owner, lambda _: _located.pop(key, None)), form, found
-    return found
+        return derived(points, _located)
+    return None
+
+
+def _located(points: Points) -> Located | None:
+    found = Located(DevicePoints(points))
+    return found if found.pays else None
 
 
 def search_all(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """`gpuclust.kernels.cuda.nearest.nearest`, by boxes where that pays."""
+    """`gpuclust.kernels.cuda.nearest.nearest`, by boxes or a screen where that pays."""
     where = located(points)
     if where is None:
-        return nearest.nearest(points)
+        held = screened(points)
+        if held is None:
+            return nearest.nearest(points)
+        index, distance = held.search(held.everyone.astype(np.int32), held.everyone)
+        return launch.download(index).astype(np.int64), launch.download(distance)
     index, distance, _ = where.search(xp.arange(where.n).astype(np.int32), xp.arange(where.n))
     return _by_index(where, index, distance)
 
@@ -210,11 +212,27 @@ def _by_index(where: Located, index: Any, distance: Any) -> tuple[np.ndarray, np
     return launch.download(found).astype(np.int64), launch.download(lengths)
 
 
+def rows_at_once(points: Points) -> int:
+    """Rows that `search_outside` searches in about `WORK` instructions, and at least `ROWS_BETWEEN_REPORTS`.
+
+    A search of some rows takes the time of some 30 launches besides, and an upload of the components of all points.
+    """
+    where = located(points)
+    if where is None and points.dtype == np.float64 and screened(points) is None:
+        return ROWS_BETWEEN_REPORTS  # one in float64 takes 64 times as long on most GPUs
+    m, n = points.features.shape
+    return max(ROWS_BETWEEN_REPORTS, int(WORK / (n * (32 + 4 * m) * (1 if where is None else where.share))))
+
+
 def search_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`gpuclust.kernels.cuda.nearest.nearest_outside`, by boxes where that pays."""
+    """`gpuclust.kernels.cuda.nearest.nearest_outside`, by boxes or a screen where that pays."""
     where = located(points) if rows.size else None
     if where is None:
-        return nearest.nearest_outside(points, component, rows)
+        held = screened(points) if rows.size else None
+        if held is None:
+            return nearest.nearest_outside(points, component, rows)
+        index, distance = held.search(launch.upload(component.astype(np.int32)), launch.upload(rows))
+        return launch.download(index).astype(np.int64), launch.download(distance)
     by_position = xp.take(launch.upload(component.astype(np.int32)), where.order)
     places = xp.take(where.position, launch.upload(rows))
     turn = xp.argsort(places)

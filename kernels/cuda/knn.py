@@ -10,7 +10,6 @@ all different, so the selection does not depend on the order in the buffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from math import gcd
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import metrics
-from gpuclust.core.points import Metric, Points
+from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, scalar
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.pairwise import DevicePoints, pairwise
@@ -87,7 +86,7 @@ def sort_pairs(dtype: np.dtype) -> Callable[..., Any]:
 
 @cache
 def select_kernel(dtype: np.dtype) -> Kernel:
-    """The nearest of row r of a slab, which is point ``begin + r``, by (distance, index); a block a row.
+    """The nearest of row r of a slab, which is point ``rows[r]``, by (distance, index); a block a row.
 
     ``stride`` is prime to the number of pieces of a row. Row r of ``distance`` and ``index`` is filled, `MOST` places
     at a time. -1 and infinite past the last distance that is below infinity.
@@ -97,9 +96,9 @@ def select_kernel(dtype: np.dtype) -> Kernel:
     infinity = dtype.type(np.inf)
     last = np.int32(2**31 - 1)
 
-    @kernel(number[:, ::1], INT, INT, number[:, ::1], INT32[:, ::1], resident=4)
+    @kernel(number[:, ::1], INT[::1], INT, number[:, ::1], INT32[:, ::1], resident=4)
     @named(dtype)
-    def select(slab, begin, stride, distance, index):
+    def select(slab, rows, stride, distance, index):
         value = cuda.shared.array(CAPACITY, number)
         which = cuda.shared.array(CAPACITY, INT32)
         filled = cuda.shared.array(1, INT32)
@@ -107,7 +106,7 @@ def select_kernel(dtype: np.dtype) -> Kernel:
         thread = cuda.threadIdx.x & (THREADS - 1)
         n = np.int64(slab.shape[1])
         row = np.int64(cuda.blockIdx.x)
-        own = begin + row
+        own = rows[row]
         pieces = (n + PIECE - 1) // PIECE
         low = -infinity  # the last pair that earlier passes found: below all others
         low_at = np.int32(-1)
@@ -206,23 +205,18 @@ def slab_rows(n: int, metric: Metric, dtype: np.dtype) -> int:
     return min(n, max(geometry(metric, dtype).rows, SLAB // (n * dtype.itemsize)))
 
 
-def knn(points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (n, k) of the nearest other points, by (distance, index), and their distances.
+def slabs(some: DevicePoints, where: DevicePoints) -> Iterator[tuple[slice, Any]]:
+    """Distances of points to all others, some rows at a time; one array serves all."""
+    height = min(some.n, slab_rows(where.n, where.metric, where.dtype))
+    slab = launch.empty((height, where.n), where.dtype)
+    for begin in range(0, some.n, height):
+        part = slice(begin, min(begin + height, some.n))
+        held = slab[: part.stop - begin]
+        pairwise(some, where, begin, held)
+        yield part, held
 
-    Of a metric with a monotone form (`Metric.monotone_of`) that form decides. -1 and infinite where a distance is
-    NaN. O(n² m) time; O(n m + n k) memory and a slab.
-    """
-    where = DevicePoints(replace(points, metric=metrics.ordering(points.metric)))
-    n, dtype = where.n, where.dtype
-    rows = slab_rows(n, where.metric, dtype)
-    slab = launch.empty((rows, n), dtype)
-    distance, index = launch.empty((n, k), dtype), launch.empty((n, k), np.int32)
-    stride = _stride(-(-n // PIECE))
-    for begin in range(0, n, rows):
-        end = min(begin + rows, n)
-        held = slab[: end - begin]
-        pairwise(where, where, begin, held)
-        select_kernel(dtype)(len(held), held, begin, stride, distance[begin:end], index[begin:end])
-    if points.metric.monotone_of is not None:
-        finish_kernel(points.metric, dtype)(launch.blocks_for(n * k), distance.reshape(-1), points.p)
-    return launch.download(index).astype(np.int64), launch.download(distance)
+
+def select(slab: Any, rows: Any, distance: Any, index: Any) -> None:
+    """The nearest of the points ``rows`` by a slab of their distances: into all columns of the arrays."""
+    stride = _stride(-(-slab.shape[1] // PIECE))
+    select_kernel(slab.dtype)(len(slab), slab, rows, stride, distance, index)

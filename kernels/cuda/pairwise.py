@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -68,6 +69,21 @@ class DevicePoints:
     @property
     def dtype(self) -> np.dtype:
         return np.dtype(self.summary.dtype)
+
+
+_derived: dict[tuple[Any, ...], tuple[weakref.ref[Any], Any]] = {}
+
+
+def derived(points: Points, make: Callable[[Points], Any]) -> Any:
+    """``make(points)``, computed once for each device, while the features of the points exist."""
+    owner = points.features
+    form = points.metric.name, points.weights is None, float(points.p)
+    key = (id(owner), launch.current_index(), make, *form)
+    known = _derived.get(key)
+    if known is None or known[0]() is not owner:
+        known = weakref.ref(owner, lambda _: _derived.pop(key, None)), make(points)
+        _derived[key] = known
+    return known[1]
 
 
 def pairwise(A: DevicePoints, B: DevicePoints, begin: int, out: Any) -> None:

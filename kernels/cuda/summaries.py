@@ -19,11 +19,13 @@ import numpy as np
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import boxes, launch, nearest
+from gpuclust.kernels.cuda import boxes, launch, screen
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
+from gpuclust.kernels.cuda.screen import Screen, Side
+from gpuclust.kernels.cuda.screen_kernels import search_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
-from gpuclust.kernels.cuda.summary_kernels import search_kernel, unite_kernel
+from gpuclust.kernels.cuda.summary_kernels import unite_kernel
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Bytes of minima of columns that are held at a time.
@@ -47,18 +49,32 @@ class Summaries:
         self.metric, self.p = points.metric, points.p
         self.total = size.sum()
         moved = replace(points, features=centroids.without_offset(points.features))
-        self.features = launch.upload(moved.features)
+        self.features = launch.resident(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # some linkages do not use it
-        if (size == 1).all():
+        self.held = launch.full(self.n, np.inf, self.dtype)
+        self.scale = screen.scale_of(self.features) if self.n >= screen.FEWEST else None
+        points_only, sizes = bool((size == 1).all()), launch.upload(size)
+        rows, near = np.arange(self.n), launch.full(self.n, -1, np.int64)
+        by_boxes = points_only and boxes.located(moved) is not None
+        if self.scale is not None and not by_boxes:
+            some = rows[:: max(1, self.n // screen.SAMPLE)]
+            self._search(method, self._screen(method, sizes), sizes, near, some, rows[:0], rows)
+            self._settle(method, sizes, some)
+        if points_only and (by_boxes or self.scale is None):
             self.nearest, self.distance = boxes.search_all(moved)
             self.held = launch.upload(self.distance)
+            self._settle(method, sizes, rows)
             return
-        rows = np.arange(self.n)
-        self.held = launch.full(self.n, np.inf, self.dtype)
-        sizes, near = launch.upload(size), launch.full(self.n, -1, np.int64)
-        self._search(method, sizes, near, rows, rows[:0], rows)
+        self._search(method, self._screen(method, sizes), sizes, near, rows, rows[:0], rows)
         self._tell(near)
+
+    def _settle(self, method: Method, sizes: Any, rows: np.ndarray) -> None:
+        """Search in the working dtype from now on, if screening does not pay, by the nearest of ``rows``."""
+        if self.scale is not None:
+            some = launch.upload(rows)
+            if not self._screen(method, sizes).pays(xp.take(self.held, some), some):
+                self.scale = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -86,11 +102,11 @@ class Summaries:
         nearest_row = launch.upload(near)
         self.held = xp.where(nearest_row >= 0, xp.take(self.held, launch.upload(first)), np.inf).astype(self.dtype)
         sizes = launch.upload(new_size)
-        least = self._search(method, sizes, nearest_row, empty, fresh, kept)
+        seen = self._screen(method, sizes)
+        least = self._search(method, seen, sizes, nearest_row, empty, fresh, kept)
         rows = launch.upload(kept)
-        reached = centroids.loosened(xp.take(self.held, rows), self._slack(method, rows, sizes), self.growth)
-        again = kept[launch.download(xp.flatnonzero(least <= reached))]
-        self._search(method, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
+        again = kept[launch.download(xp.flatnonzero(least <= seen.loosened(xp.take(self.held, rows), rows)))]
+        self._search(method, seen, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
         self.n, self.scanned = first.size, empty.size + fresh.size
         self._tell(nearest_row)
 
@@ -98,18 +114,10 @@ class Summaries:
         """Copy the nearest cluster of each, and its dissimilarity, to the host."""
         self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
-    def _slack(self, method: Method, rows: Any, sizes: Any) -> Any:
-        """Of some clusters: see `gpuclust.core.centroids.slack`."""
-        kind = np.finfo(self.dtype)
-        reach = method.geometric(1, xp.take(sizes, rows), self.total) if method.geometric is not None else 1
-        length = abs(xp.take(self.features, rows, axis=1)).sum(axis=0)
-        slack = centroids.slack(length, reach, self.width, float(kind.eps), float(kind.smallest_subnormal))
-        return slack.astype(self.dtype)
-
-    @property
-    def growth(self) -> Any:
-        """See `gpuclust.core.centroids.loosened`."""
-        return self.dtype.type(centroids.growth(self.width, float(np.finfo(self.dtype).eps)))
+    def _screen(self, method: Method, sizes: Any) -> Screen:
+        """The clusters as searches compare them first."""
+        reach = method.geometric(1, sizes, self.total) if method.geometric is not None else 1.0
+        return Screen.of(self.features, self.scale, reach, sizes, self.scatter)
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
         """The centroids of the new rows, and their scatter."""
@@ -131,56 +139,38 @@ class Summaries:
         self.features, self.low, self.scatter = features, low, scatter
 
     def _search(
-        self, method: Method, sizes: Any, near: Any, rows: np.ndarray, noted: np.ndarray, others: np.ndarray
+        self,
+        method: Method,
+        seen: Screen,
+        sizes: Any,
+        near: Any,
+        rows: np.ndarray,
+        noted: np.ndarray,
+        others: np.ndarray,
     ) -> Any:
         """Update the nearest clusters of ``rows`` and ``noted`` by those among ``others``.
 
-        Others have increasing ids, larger than those of all nearest clusters so far. Returns the least dissimilarity
-        of each to the noted ones.
+        Others have increasing ids, larger than those of all nearest clusters so far. Returns the least dissimilarity,
+        by the screen, of each to the noted ones.
         """
-        least = launch.full(others.size, np.inf, self.dtype)
+        least = launch.full(others.size, np.inf, seen.dtype)
         if others.size == 0:
             return least
-        run = search_kernel(self.metric, method, self.dtype)
-        shape = geometry(self.metric, self.dtype)
+        run, shape = search_kernel(self.metric, method, self.dtype, seen.dtype), geometry(self.metric, seen.dtype)
         columns = launch.upload(others)
-        G, low_G = (xp.take(part, columns, axis=1) for part in (self.features, self.low))
-        size_G, scatter_G = xp.take(sizes, columns), xp.take(self.scatter, columns)
-        across = -(-others.size // shape.columns)
+        right, exact = (
+            Side.of(seen, columns, columns.astype(np.int32)),
+            (self.features, self.low, sizes, self.scatter),
+        )
         for which, note in ((rows, False), (noted, True)):
             # As many rows at a time as there is memory for the minima of columns, of each row of tiles.
-            step = shape.rows * max(1, _SLAB // (others.size * self.dtype.itemsize)) if note else max(1, which.size)
+            step = shape.rows * max(1, _SLAB // (others.size * seen.dtype.itemsize)) if note else max(1, which.size)
             for begin in range(0, which.size, step):
                 part = launch.upload(which[begin : begin + step])
-                down = -(-part.size // shape.rows)
-                chunks = min(across, max(1, nearest.BLOCKS * launch.current_device().multiprocessors // down))
-                value = launch.empty((chunks, part.size), self.dtype)
-                index = launch.empty((chunks, part.size), np.int32)
-                slots = launch.empty((down if note else 1, others.size if note else 1), self.dtype)
-                run(
-                    down * chunks,
-                    xp.take(self.features, part, axis=1),
-                    xp.take(self.low, part, axis=1),
-                    xp.take(sizes, part),
-                    xp.take(self.scatter, part),
-                    self._slack(method, part, sizes),
-                    part,
-                    G,
-                    low_G,
-                    size_G,
-                    scatter_G,
-                    columns,
-                    self.growth,
-                    self.p,
-                    note,
-                    value,
-                    index,
-                    slots,
-                )
+                left = Side.of(seen, part, part.astype(np.int32))
+                at, found, slots = screen.search(run, shape, seen, left, right, exact, self.p, note)
                 if note:
-                    least = xp.minimum(least, slots.min(axis=0))
-                found, at = launch.full(part.size, np.inf, self.dtype), launch.full(part.size, -1, np.int32)
-                nearest.fold(value, index, 0, part.size, found, at)
+                    least = xp.minimum(least, slots)
                 better = found < xp.take(self.held, part)
                 self.held[part] = xp.where(better, found, xp.take(self.held, part))
                 near[part] = xp.where(better, xp.take(columns, xp.maximum(at, 0)), xp.take(near, part))

@@ -5,8 +5,8 @@ features ``DEPTH`` at a time: the block copies their values of its points to sha
 those of its own points, and adds the step of the metric to its own pairs: ``down`` rows, ``SIDE`` apart, times
 ``across`` columns, ``SIDE`` apart. For 8 x 8 pairs that is 16 reads of shared memory for 128 operations in float32.
 A warp reads two values of the rows (broadcast) and 16 adjacent ones of the columns: no bank conflicts. Sums run in
-the order of the features, as everywhere. Features are filled up with zeros to a multiple of DEPTH: the step of two
-zeros adds nothing in any metric.
+the order of the features, as everywhere. An odd number of features is filled up with zeros: the step of two zeros
+adds nothing in any metric.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from gpuclust.kernels.cuda.scalar import terms
 
 #: Features in a step: the number of values of every point in shared memory.
 DEPTH = 4 if SIMULATED else 8
+#: Features between two tests for the last one.
+PAIR = 2
 
 
 class Geometry(NamedTuple):
@@ -82,7 +84,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     number, given = real(dtype), feature(metric, dtype)
     zero = np.dtype(dtype).type(0)
     nothing = np.uint64(0) if metric.words else zero
-    one, depth = np.uint64(1), np.uint64(DEPTH)
+    depth = np.uint64(DEPTH)
 
     @inlined
     @named(metric.name, weighted, dtype)
@@ -129,21 +131,24 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
                     right[k, c] = G[base + k, source_c] if base + k < features else nothing
             cuda.syncthreads()
             k = np.uint64(0)
-            while k < depth:
-                weight = zero
-                if weighted and base + k < features:
-                    weight = w[base + k]
-                for i in range(down):
-                    xs[i] = left[k, np.uint64(y0 + SIDE * i)]
-                for j in range(across):
-                    ys[j] = right[k, np.uint64(x0 + SIDE * j)]
-                for i in range(down):
+            until = min(depth, features - base)
+            while k < until:
+                for turn in range(PAIR):  # two at a time: a loop of constant length is unrolled
+                    at = k + np.uint64(turn)
+                    weight = zero
+                    if weighted and base + at < features:
+                        weight = w[base + at]
+                    for i in range(down):
+                        xs[i] = left[at, np.uint64(y0 + SIDE * i)]
                     for j in range(across):
-                        if two_sums:
-                            out[i, j], second[i, j] = step(out[i, j], second[i, j], xs[i], ys[j], weight, p)
-                        else:
-                            out[i, j], _ = step(out[i, j], zero, xs[i], ys[j], weight, p)
-                k += one
+                        ys[j] = right[at, np.uint64(x0 + SIDE * j)]
+                    for i in range(down):
+                        for j in range(across):
+                            if two_sums:
+                                out[i, j], second[i, j] = step(out[i, j], second[i, j], xs[i], ys[j], weight, p)
+                            else:
+                                out[i, j], _ = step(out[i, j], zero, xs[i], ys[j], weight, p)
+                k += np.uint64(PAIR)
             base += depth
         for i in range(down):
             sx = sF[min(row + y0 + SIDE * i, row_end - 1)]

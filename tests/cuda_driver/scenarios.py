@@ -97,6 +97,19 @@ def streams() -> None:
     assert all(default in stream.waited for stream in default.waited)
 
 
+def screened() -> None:
+    """Single precision first, which so few points are not worth."""
+    screen, trees = (importlib.import_module(f"gpuclust.{name}") for name in SCREENED)
+    before = screen.FEWEST, trees.SMALL
+    screen.FEWEST, trees.SMALL = 1, 2
+    linkages(("single", "ward"), ())
+    for ours, theirs in zip(*(nearest_neighbors(X, 3, device=name) for name in ("cuda", "cpu")), strict=True):
+        same(ours, theirs)
+    screen.FEWEST, trees.SMALL = before
+
+
+SCREENED = "kernels.cuda.screen", "algorithms.spanning_tree"
+
 for scenario in sys.argv[1:]:
     before = len(driver.launched)
     globals()[scenario]()

@@ -1,0 +1,208 @@
+"""The nearest by tiles in single precision, and the candidates compared in full: the kernel of `screen`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from gpuclust.core import centroids, methods, metrics, points
+from gpuclust.core.methods import Method
+from gpuclust.core.points import Metric
+from gpuclust.kernels.cuda import launch, minima, scalar, summary_kernels, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, SIMULATED, THREADS, Kernel, cuda, kernel, named, real, types
+from gpuclust.kernels.cuda.minima import column_minima, fold_lines, nearer, own_component, pitches, row_minima
+from gpuclust.kernels.cuda.scalar import arithmetic, translated
+from gpuclust.kernels.cuda.summary_kernels import squares, unchanged
+from gpuclust.kernels.cuda.tile import distance_tile, geometry
+
+SINGLE, DOUBLE = np.dtype("float32"), np.dtype("float64")
+
+
+@cache
+def search_kernel(metric: Metric, method: Method | None, dtype: np.dtype, screen: np.dtype) -> Kernel:
+    """Nearest of G for a tile of F, clusters or (``method`` None) points; in one chunk of tile columns a block.
+
+    Tiles are of first parts of centroids in the type ``screen``, multiplied by a power of two, ``scale`` being its
+    square. What may be the nearest of a row by those (``slack_F`` and ``growth`` are those of
+    `gpuclust.core.centroids.loosened`, for ``screen``) is computed again in ``dtype``, from both parts of the
+    centroids in ``features`` and ``low``. The nearest is chosen by that.
+
+    Column x of F stands for column ``row_F[x]`` of ``features``, as those of G do. Where ``own_F[x] == own_G[y]``
+    x and y are not compared. Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... With
+    ``note`` the least dissimilarity of a tile row to each of G, by the screen, goes to its slot of ``least``.
+    """
+    distances = distance_tile(metric, False, screen)
+    spread, closed = method is not None and method.scatter is not None, method is not None
+    form = (method and method.geometric) or unchanged
+    geometric, screened_form = translated(form, dtype), translated(form, screen)
+    square, loosened = squares(metric, dtype, two_parts=closed), translated(centroids.loosened, screen)
+    mul = arithmetic(screen).mul
+    down, across = geometry(metric, screen)
+    rows, columns = SIDE * down, SIDE * across
+    of_rows, of_columns = row_minima(screen, down, across), column_minima(screen, down, across)
+    leave_out, pitch = own_component(screen, down, across), pitches(dtype, rows, columns)[0]
+    fold = fold_lines(dtype, rows, pitch)
+    smaller = nearer(dtype)
+    pool = SIDE * max(pitches(screen, rows, columns))
+    number, seen, alike, room = real(dtype), real(screen), screen == dtype, SIDE * pitch
+    rounded = screen.type if SIMULATED else seen
+    one, infinity, exact_infinity = screen.type(1), screen.type(np.inf), dtype.type(np.inf)
+    largest = np.finfo(screen).max
+    stamp = launch.stamp(centroids, methods, metrics, minima, points, scalar, summary_kernels, tile)
+    kind = [] if closed else ["points"]
+    if closed and not alike:
+        kind = ["screened"]
+
+    @kernel(
+        seen[:, ::1],
+        seen[::1],
+        seen[::1],
+        seen[::1],
+        INT[::1],
+        types.int32[::1],
+        seen[:, ::1],
+        seen[::1],
+        seen[::1],
+        INT[::1],
+        types.int32[::1],
+        number[:, ::1],
+        number[:, ::1],
+        number[::1],
+        number[::1],
+        seen,
+        number,
+        seen,
+        types.boolean,
+        number[:, ::1],
+        types.int32[:, ::1],
+        seen[:, ::1],
+        resident=1 if screen == DOUBLE else 2,  # in float64 two do not fit the registers
+    )
+    @named(*kind, metric.name, *([method.name] if method else []), dtype)
+    def search(
+        F,
+        size_F,
+        scatter_F,
+        slack_F,
+        row_F,
+        own_F,
+        G,
+        size_G,
+        scatter_G,
+        row_G,
+        own_G,
+        features,
+        low,
+        size,
+        scatter,
+        growth,
+        scale,
+        p,
+        note,
+        value,
+        index,
+        least,
+    ):
+        stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
+        values = cuda.local.array((down, across), seen)
+        others = cuda.local.array(across, types.int32)
+        pool_value = cuda.shared.array(pool, seen)
+        pool_index = cuda.shared.array(pool, types.int32)
+        if alike:
+            exact_value = pool_value
+        else:
+            exact_value = cuda.shared.array(room, number)
+        reached = cuda.shared.array(rows, seen)
+        own_there = cuda.shared.array(columns, types.int32)
+        there = cuda.shared.array(columns, seen)
+        count = np.int64(F.shape[1])
+        n = np.int64(G.shape[1])
+        chunks = np.int64(value.shape[0])
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        chunk = np.int64(cuda.blockIdx.x) % chunks
+        tile_row = np.int64(cuda.blockIdx.x) // chunks
+        row = tile_row * rows
+        slack = slack_F[min(row + (thread & (rows - 1)), count - 1)]
+        best = exact_infinity
+        which = np.int32(-1)
+        for column in range(chunk * columns, n, chunks * columns):
+            if closed and thread < columns:
+                y = np.uint64(min(column + thread, n - 1))
+                own_there[thread] = own_G[y]
+                there[thread] = scatter_G[y] if spread else size_G[y]
+            distances(F, size_F, row, count, G, size_G, column, n, size_F, p, values)
+            if closed:
+                cuda.syncthreads()
+                for i in range(down):
+                    x = np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))
+                    mine = scatter_F[x] if spread else size_F[x]
+                    label = own_F[x]
+                    for j in range(across):
+                        place = (thread & (SIDE - 1)) + SIDE * j
+                        if own_there[place] == label:
+                            values[i, j] = infinity
+                        elif spread:
+                            values[i, j] += mine + there[place]
+                        else:
+                            values[i, j] = mul(screened_form(one, mine, there[place]), values[i, j])
+            else:
+                leave_out(values, others, own_F, row, count, own_G, column, n)
+            if note:
+                below, at = of_columns(values, pool_value, pool_index)
+                if thread < columns and column + thread < n:
+                    least[tile_row, column + thread] = below
+            below, at = of_rows(values, pool_value, pool_index)
+            if thread < rows:  # the nearest is no farther than this, and by the screen no farther than that
+                far = min(rounded(best * scale), loosened(below, slack, growth))
+                reached[thread] = min(loosened(far, slack, growth), largest)
+            cuda.syncthreads()
+            near = False
+            for i in range(down):
+                most = reached[thread // SIDE + SIDE * i]
+                for j in range(across):
+                    near |= values[i, j] <= most
+            if cuda.syncthreads_or(np.int32(near)):
+                hits = np.uint64(0)  # bits of pairs: loops over features must not index ``values``, in registers
+                for i in range(down):
+                    most = reached[thread // SIDE + SIDE * i]
+                    for j in range(across):
+                        if values[i, j] <= most:
+                            hits |= np.uint64(1) << np.uint64(across * i + j)
+                for i in range(down):
+                    x = row_F[min(row + thread // SIDE + SIDE * i, count - 1)]
+                    nearest = exact_infinity
+                    at = np.int32(0)
+                    for j in range(across):
+                        if (hits >> np.uint64(across * i + j)) & np.uint64(1):
+                            y = row_G[min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1)]
+                            total = square(features, low, x, features, low, y)
+                            if spread:
+                                total += scatter[x] + scatter[y]
+                            elif closed:
+                                total = geometric(total, size[x], size[y])
+                            if total < nearest:
+                                nearest = total
+                                at = np.int32(SIDE * j)
+                    slot = (thread & (SIDE - 1)) * pitch + thread // SIDE + SIDE * i
+                    exact_value[slot] = nearest
+                    pool_index[slot] = at + np.int32(thread & (SIDE - 1))
+                nearest, at = fold(exact_value, pool_index)
+                if nearest < exact_infinity:
+                    best, which = smaller(best, which, nearest, np.int32(column + at))
+        if thread < rows and row + thread < count:
+            value[chunk, row + thread] = best
+            index[chunk, row + thread] = which
+
+    return search
+
+
+def kernels() -> Iterator[Kernel]:
+    """Every kernel of this module, for the catalogue."""
+    metric = metrics.METRICS["sqeuclidean"]
+    yield search_kernel(metric, None, DOUBLE, SINGLE)
+    for dtype, screen in ((DOUBLE, DOUBLE), (DOUBLE, SINGLE), (SINGLE, SINGLE)):
+        for method in methods.METHODS.values():
+            if method.geometric is not None or method.scatter is not None:
+                yield search_kernel(metric, method, dtype, screen)

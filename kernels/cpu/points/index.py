@@ -155,7 +155,8 @@ class Screened:
         for array in (rows, self._given):
             for start in range(0, array.shape[1] if array.size else 0, PERMUTED):
                 array[:, start : start + PERMUTED] = array[order, start : start + PERMUTED]
-        here, ids, most = here[order], self.order[order], box_size(self.n, m)
+        here, ids = here[order], self.order[order]
+        most = max(box_size(self.n, m), component_edges.ROWS)  # groups of as many rows are compared with a box
         ready = screen.screen(Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most), True)
         angular = self.points.metric.angular
         points = (rows, self._given, self._summary[order]) if angular else (rows, rows, self._zeros)

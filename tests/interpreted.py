@@ -72,6 +72,8 @@ def install() -> None:
         squares,
         squares_of_strip,
         products_of_strip,
+        exact_squares,
+        exact_products,
     ):
         assert hasattr(lanes, function.__name__)
         setattr(lanes, function.__name__, function)
@@ -126,6 +128,18 @@ def squares(features, ours, places, first, out):  # type: ignore[no-untyped-def]
         for row in d:
             total = total + row * row
         out[r, : total.size] = total
+
+
+def exact_squares(features, ours, places, first, out):  # type: ignore[no-untyped-def]
+    squares(features, ours, places, first, out)
+
+
+def exact_products(features, ours, places, first, out):  # type: ignore[no-untyped-def]
+    for r in range(out.shape[0]):
+        total = np.zeros(features.shape[1], features.dtype)
+        for theirs, mine in zip(features, ours[:, places[first + r]], strict=True):
+            total = total + theirs * mine
+        out[r] = total
 
 
 def bit_count(bits):  # type: ignore[no-untyped-def]

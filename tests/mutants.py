@@ -73,6 +73,7 @@ REACHED_BY = {
     "kernels/cpu/matrix/tiles": ("ward", "complete", "centroid"),
     "kernels/cpu/points/tree_knn": ("neighbours", "single"),
     "kernels/cpu/points/tree_boruvka": ("single",),
+    "kernels/cpu/points/component_edges": ("single",),
     "kernels/cpu/points/tree_points": ("neighbours", "single"),
 }
 #: Tests of bounds, without pytest, that are tried before any seed: the beginning of a file's name, and test modules.

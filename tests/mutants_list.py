@@ -228,6 +228,27 @@ MUTANTS = [
         "a point is on its own list",
     ),
     Mutant(
+        "between_tie",
+        "kernels/cpu/points/component_edges.py",
+        "if value <= before:",
+        "if value < before:",
+        "of equal edges between two components the one found first counts",
+    ),
+    Mutant(
+        "between_bound",
+        "kernels/cpu/points/component_edges.py",
+        "if far < 0 or bound[x] > far:",
+        "if far < 0 or bound[x] >= far:",
+        "a row that may have an equal edge is left out",
+    ),
+    Mutant(
+        "between_union",
+        "kernels/cpu/points/component_edges.py",
+        "if label[one] == label[other]:",
+        "if one == other:",
+        "an edge inside a union counts",
+    ),
+    Mutant(
         "outside_tiles_own",
         "kernels/cpu/points/nearest.py",
         "if values[k] < distance[place] and others[k] != own:",

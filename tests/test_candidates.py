@@ -12,6 +12,7 @@ from gpuclust.algorithms.candidates import LARGEST, candidate_rounds, limits_of_
 from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters, Merging
+from gpuclust.kernels.cpu.clusters import candidates
 
 PAIRWISE = [m for m in methods.METHODS if methods.METHODS[m].pairs]
 
@@ -22,6 +23,25 @@ def rounds(X: np.ndarray, method: str, metric: str = "euclidean", dtype: str = "
     alone = Clusters.of_points(len(X), points.features.dtype)
     clusters = candidate_rounds(select("cpu"), points, methods.METHODS[method], alone, merges, lambda done: None)
     return clusters, merges
+
+
+@pytest.mark.parametrize("metric", ["cosine", "cityblock"])
+@pytest.mark.parametrize("method", ["complete", "average"])
+def test_four_pairs_at_a_time_have_the_same_bits(method, metric, monkeypatch):
+    """Of clusters of up to 60 points: one dissimilarity is of more pairs than there is room for at first."""
+    rng = np.random.default_rng(1)
+    points = preparation.prepare(rng.normal(size=(700, 9)), metric)
+    lists = rng.integers(0, 700, (700, 32))
+    sizes = rng.permutation([1] * 300 + [2] * 100 + [5] * 20 + [40, 60])
+    start, count = np.append(0, np.cumsum(sizes)), sizes.size
+    clusters = Clusters(np.arange(count), rng.permutation(700), start, np.ones(700), sizes.astype(float))
+    arguments = points, methods.METHODS[method], clusters, lists, np.arange(clusters.ids.size)
+    found = []
+    for wide in (1, 100):
+        monkeypatch.setattr(candidates, "WIDE", wide)
+        found.append(candidates.nearest_among(*arguments))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("m", [1, 2, 8, 40])

@@ -150,6 +150,29 @@ def test_same_edges_of_screened_points(m, dtype, monkeypatch):
         assert edges(Only("screen"), points) == edges(REFERENCE, points)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_edges_between_all_components(metric, dtype, monkeypatch):
+    """Of many features, found at once as soon as components are few: on a grid most edges tie."""
+    found = []
+    between = index.Screened.between
+
+    def observed(self, here, count, bound):
+        found.append(between(self, here, count, bound))
+        return found[-1]
+
+    monkeypatch.setattr(screen, "MOST", 64)
+    monkeypatch.setattr(boxes_of_lists, "CROWDED", 0.0)
+    monkeypatch.setattr(index.Screened, "between", observed)
+    for kind in KINDS:
+        X = kind_of_points(kind, 500, 50)
+        if kind == "cauchy":
+            X[:100] *= 1e9
+        points = preparation.prepare(X, metric, dtype=dtype)
+        assert edges(Only("screen"), points) == edges(REFERENCE, points)
+    assert sum(edges_between is not None for edges_between in found) >= 4
+
+
 @pytest.mark.parametrize("m", [2, 3, 5, 8])
 @pytest.mark.parametrize("sides", [2, 3, 4])
 def test_ties_of_screened_points_whose_lists_are_short(sides, m, monkeypatch):

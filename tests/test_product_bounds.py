@@ -7,12 +7,35 @@ import pytest
 
 from gpuclust.core.jit import compiled
 from gpuclust.kernels.cpu.space import products, screen
-from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, exact_products, exact_squares, products_of_strip
 
 
 @compiled
 def strip_of(features, ours, places, norms, less, out):
     products_of_strip(features, ours, places, 0, 0, norms, less, out)
+
+
+@compiled
+def exact_sums(features, ours, places, squared, out):
+    if squared:
+        exact_squares(features, ours, places, 0, out)
+    else:
+        exact_products(features, ours, places, 0, out)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("squared", [True, False])
+def test_exact_sums_have_the_order_of_features(squared, dtype):
+    """Each operation is rounded: neither another order nor a fused operation has these bits."""
+    rng = np.random.default_rng(0)
+    for m in (1, 7, 300):
+        theirs, ours = rng.normal(size=(m, LANES)).astype(dtype), rng.normal(size=(m, TOGETHER)).astype(dtype)
+        out, expected = np.empty((TOGETHER, LANES), dtype), np.zeros((TOGETHER, LANES), dtype)
+        exact_sums(theirs, ours, np.arange(TOGETHER), squared, out)
+        for y, x in zip(theirs, ours, strict=True):
+            d = x[:, None] - y
+            expected += d * d if squared else x[:, None] * y
+        np.testing.assert_array_equal(out, expected)
 
 
 def bounds(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,10 +17,13 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, run, uncounted
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
-from gpuclust.kernels.cpu.space import pairwise
+from gpuclust.kernels.cpu.space import pairwise, simd
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
 tile_rows_of = register_jitable(tile_rows)
 
+#: Rows whose distances to the columns of a tile are computed before they are used.
+GROUP = 64
 #: Up to this number of clusters one thread is faster than several.
 SMALL = 512
 
@@ -97,13 +100,108 @@ def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Ca
 
 
 @cache
+def block_function(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Callable[..., None]:
+    """The function ``block(features, summary, weights, p, a0, a1, left, right, buffers)``, for compiled code.
+
+    It writes the dissimilarities of points a0..a1-1, at most `GROUP`, to points left..right-1 into the first buffer
+    (see `_buffers`), a row for each: four rows and `LANES` columns at a time, if the metric has sums for that.
+    """
+    sums, finish = pairwise.exact_sums(metric, weighted), pairwise.jitable(metric.finish)
+    row_of_distances = pairwise.row_kernel(metric, weighted)
+    zero = dtype.type(0)
+
+    @uncounted
+    @named(metric.name, weighted, dtype)
+    def by_rows(features, summary, weights, p, a0, a1, left, right, buffers):
+        values, scratch = buffers[0], buffers[1]
+        for a in range(a0, a1):
+            out = values[a - a0]
+            row_of_distances(features, summary, a, features, summary, left, right, weights, p, out, scratch)
+
+    @uncounted
+    @named(metric.name, weighted, dtype)
+    def by_strips(features, summary, weights, p, a0, a1, left, right, buffers):
+        values, _, strip, panels, four, places = buffers
+        for k in range(features.shape[0]):
+            for a in range(a1 - a0):
+                panels[a // TOGETHER, k, a % TOGETHER] = features[k, a0 + a]
+        for start in range(left, right, LANES):
+            stop = min(start + LANES, right)
+            for k in range(features.shape[0]):
+                source, target = features[k, start:stop], strip[k]
+                for j in range(source.size):
+                    target[j] = source[j]
+            theirs = summary[start:stop]
+            for first in range(0, a1 - a0, TOGETHER):
+                sums(strip, panels[first // TOGETHER], places, 0, four)
+                for side in range(min(TOGETHER, a1 - a0 - first)):
+                    out, mine = values[first + side, start - left : stop - left], summary[a0 + first + side]
+                    total = four[side]
+                    for j in range(out.size):
+                        out[j] = finish(total[j], zero, mine, theirs[j], p)
+
+    return by_rows if sums is None else by_strips
+
+
+@register_jitable
+def _buffers(longest, m, dtype):
+    """Buffers of `block_function` for up to ``longest`` columns of m features; sums are at the end."""
+    values = np.empty((GROUP, longest), dtype)
+    strip, panels = np.zeros((m, LANES), dtype), np.zeros((GROUP // TOGETHER, m, TOGETHER), dtype)
+    return values, np.empty(longest, dtype), strip, panels, np.empty((TOGETHER, LANES), dtype), np.arange(TOGETHER)
+
+
+@uncounted
+def list_columns(begins, begin, end, firsts, rest):
+    """List the first point of each cluster of a tile, and the other points with their clusters; return their number.
+
+    Points and clusters are counted from the first ones of the tile.
+    """
+    more = 0
+    for k in range(end - begin):
+        firsts[k] = begins[begin + k] - begins[begin]
+        for b in range(firsts[k] + 1, begins[begin + k + 1] - begins[begin]):
+            rest[0, more], rest[1, more] = b, k
+            more += 1
+    return more
+
+
+@cache
 def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Fill tiles of one row with dissimilarities of clusters: the largest, or weighted mean, over pairs of points.
 
     Points come cluster after cluster. Of a pair of clusters the earlier one is the outer loop.
     """
-    row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = jit.stamp(metrics, pairwise, tiles)
+    block = block_function(metric, weighted, dtype)
+    stamp = jit.stamp(metrics, pairwise, simd, tiles)
+
+    @uncounted
+    @named(metric.name, weighted, largest, dtype)
+    def add(values, own, others, firsts, rest, inner, out):
+        """Take a point of a cluster into its dissimilarities: its distances ``values`` to the points of others.
+
+        ``firsts`` are the first points of these, ``rest`` the others, in order, with the cluster of each: a loop over
+        clusters would mispredict where the points of each end.
+        """
+        if not largest:
+            for j in range(others.size):
+                values[j] = others[j] * values[j]
+        alone = others.size == out.size
+        if not alone:  # the largest, or the sum, over the points of each column
+            for k in range(out.size):
+                inner[k] = values[firsts[k]]
+            for at in range(rest.shape[1]):
+                k, value = rest[1, at], values[rest[0, at]]
+                if largest:
+                    inner[k] = value if not value <= inner[k] else inner[k]
+                else:
+                    inner[k] += value
+        found = values if alone else inner
+        for k in range(out.size):
+            if largest:
+                out[k] = found[k] if not found[k] <= out[k] else out[k]
+            else:
+                out[k] += own * found[k]
 
     @compiled
     @named(metric.name, weighted, largest, dtype)
@@ -113,51 +211,35 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
         stamp  # noqa: B018
         n = total.size
         rows = tile_rows_of(n)
-        buffer = np.empty(longest, matrix.dtype)
-        scratch = np.empty(longest, matrix.dtype)
+        buffers = _buffers(longest, features.shape[0], matrix.dtype)
+        inner, firsts, rest = np.empty(TILE, matrix.dtype), np.empty(TILE, np.int64), np.empty((2, longest), np.int64)
+        top, bottom = row * TILE, min(row * TILE + TILE, n)
         for column in range(first, last):
             start = tile_start(row, column, rows)
             begin = column * TILE
             end = min(begin + TILE, n)
             left, right = begins[begin], begins[end]
-            alone = right - left == end - begin  # no cluster of more than one point among the columns
-            values = buffer[: right - left]
-            others = weight[left:right]
-            for r in range(min(TILE, n - row * TILE)):
-                out = matrix[start + r * TILE : start + r * TILE + end - begin]
-                i = row * TILE + r
-                out[:] = 0
-                for a in range(begins[i], begins[i + 1]):
-                    row_of_distances(
-                        features, summary, a, features, summary, left, right, weights, p, values, scratch
-                    )
-                    if alone and largest:
+            more = list_columns(begins, begin, end, firsts, rest)
+            i = top
+            for a0 in range(begins[top], begins[bottom], GROUP):
+                a1 = min(a0 + GROUP, begins[bottom])
+                block(features, summary, weights, p, a0, a1, left, right, buffers)
+                for a in range(a0, a1):
+                    place = start + (i - top) * TILE
+                    out = matrix[place : place + end - begin]
+                    if a == begins[i]:
+                        out[:] = 0
+                    values = buffers[0][a - a0, : right - left]
+                    add(values, weight[a], weight[left:right], firsts, rest[:, :more], inner, out)
+                    if a + 1 < begins[i + 1]:
+                        continue
+                    if not largest:
+                        totals, own = total[begin:end], total[i]
                         for k in range(out.size):
-                            out[k] = values[k] if not values[k] <= out[k] else out[k]
-                    elif alone:
-                        for k in range(out.size):
-                            out[k] += weight[a] * (others[k] * values[k])
-                    else:
-                        for k in range(out.size):
-                            lo = begins[begin + k] - left
-                            hi = begins[begin + k + 1] - left
-                            inner = values[lo] if largest else weight[left + lo] * values[lo]
-                            for b in range(lo + 1, hi):
-                                if largest:
-                                    inner = values[b] if not values[b] <= inner else inner
-                                else:
-                                    inner += weight[left + b] * values[b]
-                            if largest:
-                                out[k] = inner if not inner <= out[k] else out[k]
-                            else:
-                                out[k] += weight[a] * inner
-                if not largest:
-                    totals = total[begin:end]
-                    own = total[i]
-                    for k in range(out.size):
-                        out[k] /= own * totals[k]
-                above = max(0, i + 1 - begin)
-                take_pairs(out[above:], i, begin + above, distance, index)
+                            out[k] /= own * totals[k]
+                    above = max(0, i + 1 - begin)
+                    take_pairs(out[above:], i, begin + above, distance, index)
+                    i += 1
             close_tile(matrix, start, row, column, n)
 
     return fill_clusters

@@ -38,8 +38,12 @@ def margin(m: int, dtype: np.dtype) -> float:
 
 
 @cache
-def distance_function(metric: Metric, dtype: np.dtype) -> Callable[..., Any]:
-    """``distance(rows, norms, x, y)``, for compiled code: of two rows, features in order, as everywhere."""
+def distance_function(metric: Metric | None, dtype: np.dtype) -> Callable[..., Any]:
+    """``distance(rows, norms, x, y)``, for compiled code: of two rows, features in order, as everywhere.
+
+    Without a metric it is the squared distance.
+    """
+    metric = metric or metrics.METRICS["sqeuclidean"]
     step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
     one = np.dtype(dtype).type(1)
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.points import Points
-from gpuclust.kernels.cpu.points.index import boxed
+from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
+from gpuclust.kernels.cpu.points.index import Screened, boxed
 from gpuclust.kernels.cpu.points.tree_boruvka import (
     advance,
     join_minima,
@@ -28,6 +29,8 @@ from gpuclust.kernels.cpu.points.tree_boruvka import (
 
 #: Neighbours on the lists from which the first rounds are made.
 LISTED = 6
+#: Points searched in a round, as a fraction of all, from which on the edges between all components are found instead.
+CROWDED = 1 / 16
 #: Points in a piece of work that goes over all lists.
 PIECE = 4096
 
@@ -80,6 +83,7 @@ class ByBoxes:
             arranged = arranged.at(kept)
             self.points = kept[arranged.order]
         self._arranged = arranged
+        self._edges: ComponentEdges | None = None
         self.scans = arranged.n
         if arranged.n > 1:
             self._listed, self._lengths = arranged.lists(min(LISTED, arranged.n - 1))
@@ -90,10 +94,17 @@ class ByBoxes:
         self, component: np.ndarray, count: int, report: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         near, bound = self._near, self._bound
+        if self._edges is not None:
+            return self._edges.shortest(component, count)
         if count == near.size:  # the first round
             return np.arange(count), near.astype(np.int64), bound.copy()
         best, best_at = self._known(component, count)
         searched = to_search(component, near, bound, best)
+        if searched.size > CROWDED * near.size and isinstance(self._arranged, Screened):
+            self._edges = self._arranged.between(component, count, bound)
+            if self._edges is not None:
+                self.scans += near.size
+                return self._edges.shortest(component, count)
         if searched.size:
             waiting = np.empty(0, np.int64)
             if self._arranged.search_dominates:

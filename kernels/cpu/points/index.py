@@ -23,7 +23,8 @@ from gpuclust.kernels.cpu.clusters import product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
-from gpuclust.kernels.cpu.points import angles
+from gpuclust.kernels.cpu.points import angles, component_edges
+from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
@@ -32,6 +33,8 @@ from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, others,
 
 #: Rows in a piece of work.
 ROWS = 64
+#: Features of all points that are moved at a time.
+PERMUTED = 16
 #: Largest fraction of all pairs that a tree may compare to be preferred to screening. Measured on 20,000 to 100,000
 #: points of 4 to 32 features: a tree takes 100 to 150 times that fraction of the time of screening.
 SCREENED = 1 / 128
@@ -138,6 +141,30 @@ class Screened:
         rows = rows_a_piece(self.n, self._rows.shape[1], ROWS)
         run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows)])
 
+    def between(self, here: np.ndarray, count: int, bound: np.ndarray) -> ComponentEdges | None:
+        """The shortest edges between all pairs of components, ``None`` with few features or many components.
+
+        ``bound`` is a lower bound of the distance of each position to other components. The points are moved, so
+        nothing can be searched afterwards.
+        """
+        rows, m = self._rows, self._rows.shape[1]
+        if m < WIDE or count > component_edges.MOST:
+            return None
+        order = np.argsort(here, kind="stable")
+        self._ready = None  # type: ignore[assignment]
+        for array in (rows, self._given):
+            for start in range(0, array.shape[1] if array.size else 0, PERMUTED):
+                array[:, start : start + PERMUTED] = array[order, start : start + PERMUTED]
+        here, ids = here[order], self.order[order]
+        most = max(box_size(self.n, m), component_edges.ROWS)  # groups of as many rows are compared with a box
+        ready = screen.screen(Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most), True)
+        angular = self.points.metric.angular
+        points = (rows, self._given, self._summary[order]) if angular else (rows, rows, self._zeros)
+        metric = self.points.metric if angular else None
+        table = component_edges.find(points, metric, ready, ids, here, bound[order])
+        members = np.searchsorted(here, np.arange(count))
+        return ComponentEdges(table, ids, order, members)
+
 
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:
     """Points arranged for the fastest search for lists of k neighbours; ``None`` if that computes all distances.
@@ -185,16 +212,7 @@ def outside_kernel(angular: Metric | None, dtype: np.dtype) -> Callable[..., Any
     stamp = jit.stamp(*angles.modules(), *screen.modules())
     kind = "square" if angular is None else angular.name
 
-    @uncounted
-    @named(dtype)
-    def square(rows, summary, x, y):
-        total = dtype.type(0)
-        for k in range(rows.shape[1]):
-            d = rows[x, k] - rows[y, k]
-            total += d * d
-        return total
-
-    distance = square if angular is None else angles.distance_function(angular, dtype)
+    distance = angles.distance_function(angular, dtype)
 
     @uncounted
     @named(kind, dtype)

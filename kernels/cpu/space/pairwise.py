@@ -117,6 +117,15 @@ def _row(step: Step, finish: Finish, two_sums: bool, weighted: bool) -> Callable
     return row
 
 
+def exact_sums(metric: Metric, weighted: bool) -> Callable[..., None] | None:
+    """The function of `simd` that makes the sums of a metric for a block of pairs, with the bits of `row_kernel`."""
+    by_step = {"sqeuclidean": simd.exact_squares, "cosine": simd.exact_products}
+    for name, sums in by_step.items():
+        if metric.step is metrics.METRICS[name].step and not weighted:
+            return sums
+    return None
+
+
 def pairwise(A: Points, B: Points, out: np.ndarray | None = None) -> np.ndarray:
     """Distances of every point of A to every point of B, (nA, nB), of their dtype; O(nA nB m) on all threads."""
     if out is None:

@@ -7,6 +7,7 @@ with all sums in registers: a loop over points loads and stores the sums for eve
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import binding, ir
@@ -22,6 +23,7 @@ LANES = 64
 #: Rows whose squared distances are computed together, and to how many others: sums for all of these have to fit the
 #: registers, 32 of 16 numbers with AVX-512 and 16 of 8 or 32 of 4 without.
 TOGETHER = 4
+#: `ACROSS` is for float32; half as many in float64.
 ACROSS = 64 if binding.get_host_cpu_features().get("avx512f") else 16
 #: Numbers of which the least is kept in registers: four of 8 numbers with AVX-512.
 LEAST = 32
@@ -153,7 +155,8 @@ def _four_sums(
     """
     features = signature.args[0]
     number = context.get_value_type(features.dtype)
-    vector, integer = ir.VectorType(number, ACROSS), ir.IntType(64)
+    lanes = ACROSS * 32 // features.dtype.bitwidth
+    vector, integer = ir.VectorType(number, lanes), ir.IntType(64)
     arrays = {
         at: context.make_array(kind)(context, builder, arguments[at])
         for at, kind in enumerate(signature.args)
@@ -173,7 +176,7 @@ def _four_sums(
     rows = [
         builder.load(builder.gep(arrays[2].data, [builder.add(arguments[3], integer(r))])) for r in range(TOGETHER)
     ]
-    with cgutils.for_range_slice(builder, begin, end, integer(ACROSS), integer) as (column, _):
+    with cgutils.for_range_slice(builder, begin, end, integer(lanes), integer) as (column, _):
         before, inside, after = builder.block, *(builder.append_basic_block(name) for name in ("sum", "summed"))
         builder.branch(inside)
         builder.position_at_end(inside)
@@ -181,13 +184,13 @@ def _four_sums(
         sums = [builder.phi(vector) for _ in range(TOGETHER)]
         theirs = builder.load(across(pointer(0, k, column)), align=size)
         new = [
-            term(builder, sums[r], theirs, _spread(builder, builder.load(pointer(1, k, rows[r])), ACROSS))
+            term(builder, sums[r], theirs, _spread(builder, builder.load(pointer(1, k, rows[r])), lanes))
             for r in range(TOGETHER)
         ]
         following = builder.add(k, integer(1))
         for phi, begun, later in (
             (k, integer(0), following),
-            *((s, vector([0.0] * ACROSS), t) for s, t in zip(sums, new, strict=True)),
+            *((s, vector([0.0] * lanes), t) for s, t in zip(sums, new, strict=True)),
         ):
             phi.add_incoming(begun, before)
             phi.add_incoming(later, inside)
@@ -199,17 +202,36 @@ def _four_sums(
     return context.get_dummy_value()
 
 
-def _add_square(builder: Any, total: Any, theirs: Any, mine: Any) -> Any:
-    d = builder.fsub(theirs, mine, flags=LOOSE)
-    return builder.fadd(total, builder.fmul(d, d, flags=LOOSE), flags=LOOSE)
+def _add_square(builder: Any, total: Any, theirs: Any, mine: Any, flags: tuple[str, ...] = LOOSE) -> Any:
+    d = builder.fsub(theirs, mine, flags=flags)
+    return builder.fadd(total, builder.fmul(d, d, flags=flags), flags=flags)
 
 
-def _add_product(builder: Any, total: Any, theirs: Any, mine: Any) -> Any:
-    return builder.fadd(total, builder.fmul(theirs, mine, flags=LOOSE), flags=LOOSE)
+def _add_product(builder: Any, total: Any, theirs: Any, mine: Any, flags: tuple[str, ...] = LOOSE) -> Any:
+    return builder.fadd(total, builder.fmul(theirs, mine, flags=flags), flags=flags)
 
 
 def _as_they_are(pointer: Any, across: Any, sums: Any, rows: Any, column: Any) -> Any:
     return sums
+
+
+def _exact_sums(term: Any) -> Any:
+    """An intrinsic of sums in the order of features, each operation rounded: the bits of any other loop in order."""
+
+    def exact_sums(typing: Any, features: Any, ours: Any, places: Any, first: Any, out: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            integer = ir.IntType(64)
+            strictly = partial(term, flags=())
+            return _four_sums(
+                context, builder, signature, arguments, strictly, _as_they_are, integer(0), integer(LANES)
+            )
+
+        return types.void(features, ours, places, types.int64, out), generate
+
+    return intrinsic(exact_sums)
+
+
+_exact_squares, _exact_products = _exact_sums(_add_square), _exact_sums(_add_product)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -326,6 +348,18 @@ def products_of_strip(features, ours, places, first, start, norms, less, out):
     `squares`, for the `LANES` columns from ``start`` on.
     """
     return _products_of_strip(features, ours, places, first, start, norms, less, out)
+
+
+@uncounted
+def exact_squares(features, ours, places, first, out):
+    """`squares` of a block of `LANES` columns, with the bits of sums in the order of features."""
+    _exact_squares(features, ours, places, first, out)
+
+
+@uncounted
+def exact_products(features, ours, places, first, out):
+    """The same for ``features[k, j] * ours[k, places[first + r]]``."""
+    _exact_products(features, ours, places, first, out)
 
 
 @uncounted

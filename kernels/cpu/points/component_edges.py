@@ -1,0 +1,294 @@
+"""Shortest edges between all pairs of components, by matrix products in single precision (docs/products.md).
+
+In a clustered data set of many features the late rounds of Borůvka's algorithm search most points of each component,
+round after round. With few components one pass over all pairs of points, each compared once, finds the shortest edge
+of each pair of components instead, and later rounds only read these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.core import jit
+from gpuclust.core.jit import compiled, named, run, uncounted
+from gpuclust.core.points import Metric
+from gpuclust.kernels.cpu.points import angles, tree_boruvka
+from gpuclust.kernels.cpu.points.tree_boruvka import comes_before
+from gpuclust.kernels.cpu.space import products
+from gpuclust.kernels.cpu.space.products import FAR, MANY, row_terms
+from gpuclust.kernels.cpu.space.screen import Screen, approach, root_of, threshold
+from gpuclust.kernels.cpu.space.simd import (
+    LANES,
+    TOGETHER,
+    bit_count,
+    lowest_bit,
+    products_at_most_either,
+    products_of_strip,
+    squares_of_strip,
+)
+
+#: Largest number of components; each thread has a table of all pairs.
+MOST = 256
+#: Rows compared with a box at a time.
+ROWS = 64
+
+
+class Table(NamedTuple):
+    """The shortest edge known between components c < d: its length, and the rows of its ends.
+
+    All arrays have the shape (count, count).
+    """
+
+    length: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    def copy(self) -> Table:
+        return Table(*(array.copy() for array in self))
+
+
+class ComponentEdges:
+    """The step of Borůvka's algorithm on the shortest edges between components; O(count²) for each round.
+
+    Parameters
+    ----------
+    table : Table
+    ids : ndarray of shape (n,)
+        The point in each row.
+    order : ndarray of shape (n,)
+        The number by which callers know each row.
+    members : ndarray of shape (count,)
+        A row in each of the components of the table.
+    """
+
+    def __init__(self, table: Table, ids: np.ndarray, order: np.ndarray, members: np.ndarray) -> None:
+        self._table, self._ids, self._order, self._members = table, ids, order, members
+
+    def shortest(self, component: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `gpuclust.core.backend.Outgoing.shortest`."""
+        best, ends, others = np.full(count, np.inf, self._table.length.dtype), np.full(count, -1), np.full(count, -1)
+        label = component[self._order[self._members]]
+        _shortest(tuple(self._table), self._ids, label, best, ends, others)
+        return self._order[ends], self._order[others], best
+
+
+def find(
+    points: tuple[np.ndarray, ...],
+    angular: Metric | None,
+    ready: Screen,
+    ids: np.ndarray,
+    here: np.ndarray,
+    bound: Any,
+) -> Table:
+    """The shortest edge between every two components.
+
+    ``points`` are the rows on which ``ready`` is made, and the rows and summaries that distances are computed from;
+    rows come in the order of their component, ``here``. ``bound`` is a lower bound of a row's distance to all points
+    outside its component.
+    """
+    rows = points[0]
+    kernels = _kernels(angular, rows.dtype)
+    count, m = int(here[-1]) + 1, rows.shape[1]
+    more = angles.margin(m, rows.dtype) if angular else 0.0
+    shape = count, count
+    table = Table(np.full(shape, np.inf, rows.dtype), np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    kernels[0](points, np.searchsorted(here, np.arange(count)), tuple(table))
+    parts: list[Table] = []
+    begun = table.copy()
+
+    def own() -> tuple[Any, ...]:
+        parts.append(begun.copy())
+        return tuple(parts[-1]), _buffers(m, rows.dtype)
+
+    common = points, more, ids, here, bound, ready, products.squared_norms(ready)
+    boxes = ready.starts.size - 1
+    run(kernels[1], [(*common, mine, box) for mine in range(boxes) for box in range(mine, boxes)], own)
+    for part in parts:
+        _join(ids, tuple(table), tuple(part))
+    return table
+
+
+def _buffers(m: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    return (
+        np.empty((m, ROWS), dtype),  # group: rows, feature by feature
+        np.empty((m, ROWS), np.float32),  # ours: the same relative to the middle of a box
+        np.empty(ROWS, np.float32),  # gaps
+        np.empty(ROWS),  # squares: norms of ours
+        np.empty(ROWS, np.float32),  # less
+        np.empty(ROWS),  # spare
+        np.empty((TOGETHER, LANES), np.float32),  # values
+        np.ones(LANES, np.float32),  # factors
+        np.empty(LANES, np.float32),  # there: thresholds of the points of a strip
+        np.empty(ROWS + TOGETHER, np.int64),  # todo
+    )
+
+
+@uncounted
+def _take(table, ids, one, other, x, y, value):
+    """Enter the edge from x in component ``one`` to y in ``other`` if it comes first."""
+    length, first, second = table
+    if one > other:
+        one, other, x, y = other, one, y, x
+    best = length[one, other]
+    if value < best or (
+        value == best and comes_before(ids[x], ids[y], ids[first[one, other]], ids[second[one, other]])
+    ):
+        length[one, other], first[one, other], second[one, other] = value, x, y
+
+
+@compiled
+def _join(ids, table, part):
+    """Enter the edges of another thread."""
+    count = table[0].shape[0]
+    for one in range(count):
+        for other in range(one + 1, count):
+            _take(table, ids, one, other, part[1][one, other], part[2][one, other], part[0][one, other])
+
+
+@compiled
+def _shortest(table, ids, label, best, ends, others):
+    """The first edge out of each union of components; ``label`` is the union of each."""
+    length, first, second = table
+    for one in range(label.size):
+        for other in range(one + 1, label.size):
+            if label[one] == label[other]:
+                continue
+            value, x, y = length[one, other], first[one, other], second[one, other]
+            for side in range(2):
+                own = label[one] if side == 0 else label[other]
+                if value < best[own] or (
+                    value == best[own]
+                    and (ends[own] < 0 or comes_before(ids[x], ids[y], ids[ends[own]], ids[others[own]]))
+                ):
+                    best[own] = value
+                    ends[own], others[own] = (x, y) if side == 0 else (y, x)
+
+
+@cache
+def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The table of one edge for each pair of components; and the function that compares two boxes."""
+    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
+    infinity = np.float32(np.inf)
+    stamp = jit.stamp(tree_boruvka, *angles.modules(), *products.modules())
+    distance = angles.distance_function(angular, dtype)
+    kind = "square" if angular is None else angular.name
+
+    @compiled
+    @named(kind, dtype)
+    def begin_table(points, members, table):
+        stamp  # noqa: B018
+        _, given, summary = points
+        for one in range(members.size):
+            for other in range(one + 1, members.size):
+                x, y = members[one], members[other]
+                table[0][one, other] = distance(given, summary, x, y)
+                table[1][one, other], table[2][one, other] = x, y
+
+    @uncounted
+    @named(kind, dtype)
+    def longest(length, own, low, high):
+        """The longest of the edges from a component to others from ``low`` to ``high``; -1 if there are none."""
+        most = dtype.type(-1)
+        for other in range(low, high + 1):
+            if other != own:
+                most = max(most, length[min(own, other), max(own, other)])
+        return most
+
+    @uncounted
+    @named(kind, dtype)
+    def set_thresholds(length, own, here, left, count, lost, more, scale, zoom, error, m, there):
+        """The largest squares of the points of a strip that a row of component ``own`` may need."""
+        last = -1
+        far = -infinity
+        for k in range(LANES):
+            if k < count and here[left + k] != last:
+                last = here[left + k]
+                far = -infinity
+                if last != own:
+                    most = length[min(own, last), max(own, last)]
+                    far = threshold(root_of(most + more, lost, 0.0, scale) * zoom, error, m)
+            there[k] = far if k < count else -infinity
+
+    @uncounted
+    @named(kind, dtype)
+    def compare(points, more, ids, here, bound, ready, norms, begin, end, box, start, table, buffers):
+        """The rows ``begin`` to ``end``, of the group in the buffers, and the points of a strip of a box."""
+        _, given, summary = points
+        _, ours, gaps, squares, less, _, values, factors, there, todo = buffers
+        m, scale, zoom = ours.shape[0], float(ready[7]), ready[9][box]
+        left = ready[6][box] + start
+        width = min(LANES, ready[6][box + 1] - left)
+        low, high = here[left], here[left + width - 1]
+        error, lost = 2 * eps * ready[5][box], 2 * denormal * (m + 2)
+        count = 0
+        own, far = -1, dtype.type(-1)
+        for place in range(end - begin):
+            x = begin + place
+            if here[x] != own:
+                own = here[x]
+                far = longest(table[0], own, low, high)
+            if far < 0 or bound[x] > far:
+                continue
+            if gaps[place] <= threshold(root_of(far + more, lost, 0.0, scale) * zoom, error, m):
+                todo[count] = place
+                count += 1
+        for again in range(TOGETHER - 1):
+            todo[count + again] = todo[max(count - 1, 0)]
+        own = -1
+        for first in range(0, count, TOGETHER):
+            plain = False
+            for side in range(TOGETHER):
+                plain |= not squares[todo[first + side]] < FAR
+            if plain:
+                squares_of_strip(ready[0][box], ours, todo, first, start, values)
+            else:
+                products_of_strip(ready[0][box], ours, todo, first, start, norms[box], less, values)
+            for side in range(min(TOGETHER, count - first)):
+                x = begin + todo[first + side]
+                if here[x] != own:
+                    own = here[x]
+                    set_thresholds(table[0], own, here, left, width, lost, more, scale, zoom, error, m, there)
+                bits = products_at_most_either(values[side], factors, 0, -infinity, there)
+                if bit_count(bits) > MANY and not plain:
+                    squares_of_strip(ready[0][box], ours, todo, first, start, values)
+                    plain = True
+                    bits = products_at_most_either(values[side], factors, 0, -infinity, there)
+                while bits:
+                    at = lowest_bit(bits)
+                    bits &= bits - np.uint64(1)
+                    if values[side, at] <= there[at]:
+                        y = left + at
+                        before = table[0][min(own, here[y]), max(own, here[y])]
+                        value = distance(given, summary, x, y)
+                        if value <= before:
+                            _take(table, ids, own, here[y], x, y, value)
+                            if value < before:
+                                set_thresholds(
+                                    table[0], own, here, left, width, lost, more, scale, zoom, error, m, there
+                                )
+
+    @compiled
+    @named(kind, dtype)
+    def meet(points, more, ids, here, bound, ready, norms, mine, box, table, buffers):
+        stamp  # noqa: B018
+        rows = points[0]
+        group, ours, gaps, squares, less, spare = buffers[:6]
+        starts = ready[6]
+        for begin in range(starts[mine], starts[mine + 1], ROWS):
+            end = min(begin + ROWS, starts[mine + 1])
+            if here[begin] == here[max(starts[box + 1] - 1, begin)] and here[begin] == here[starts[box]]:
+                continue  # one component
+            for place in range(ROWS):
+                for k in range(rows.shape[1]):
+                    group[k, place] = rows[min(begin + place, end - 1), k]
+            approach(group, ready[3][box], ready[4][box], ready[8][box], ours, gaps)
+            row_terms(ours, ready[5][box], squares, less, spare)
+            first = (begin - starts[box]) // LANES * LANES if mine == box else 0
+            for start in range(first, starts[box + 1] - starts[box], LANES):
+                compare(points, more, ids, here, bound, ready, norms, begin, end, box, start, table, buffers)
+
+    return begin_table, meet

@@ -117,7 +117,7 @@ class Share:
             self._future, self._keys = None, set()
 
     def free(self) -> None:
-        """Make what prefers a worker that is gone on any other."""
+        """Forget the preference for a worker, which is gone."""
 
     @property
     def future(self) -> Any:
@@ -151,7 +151,7 @@ class Share:
 
 
 class Made(Share):
-    """What a task makes, and keeps on its worker for other tasks; submitted when one of these first is."""
+    """The result of a task, kept on its worker for other tasks, and submitted when one of these first is."""
 
     def __init__(
         self, cluster: Cluster, what: str, function: Callable[..., Any], *arguments: Any, **options: Any

@@ -46,7 +46,7 @@ def assembled(
 
 
 def shard(number: int, shards: int, nbytes: int) -> Shared:
-    """What keeps the rows of a shard of a matrix on the worker that has it."""
+    """An object that keeps the rows of a shard of a matrix on the worker that holds it."""
     from gpuclust.dask.shards import Shard
 
     return Shard(number, shards, nbytes)

@@ -70,8 +70,8 @@ def linkage(
         - single linkage: ``"spanning tree"``, or ``"spanning tree, stored"`` (from points: of all distances)
         - ward from points, average and weighted of metrics sqeuclidean, cosine and correlation: ``"summaries"``
         - complete, average and weighted from points, where a distance takes a logarithm or a power for each feature
-          (jensenshannon, minkowski), and average and weighted of 1,025 to 2,048 points of six features or more:
-          ``"stored, all pairs"``
+          (jensenshannon, minkowski), and of few points: average and weighted of 1,025 to 2,048 of six features or
+          more, and all three of up to 4,096 of 48 features or more: ``"stored, all pairs"``
         - complete, average, weighted and ward: ``"stored"``; from points (not ward) ``"hybrid"``: with a matrix half
           as large as is expected to be needed, or what ``memory_limit`` leaves if that is less; and from points of
           up to five features ``"cluster tree"``: searched by bounds, O(n) memory (not minkowski)

@@ -57,6 +57,12 @@ def test_few_points_of_many_features_are_merged_by_updates(method, m, few, many)
     assert [gpuclust.plan(n, 12, "median").algorithm for n in (512, 513)] == ["generic, stored", "generic"]
 
 
+def test_a_matrix_of_few_points_of_many_features_is_of_all_of_them():
+    for method in ("complete", "average", "weighted"):
+        found = [gpuclust.plan(n, m, method).algorithm for n, m in ((4096, 48), (4097, 48), (4096, 47))]
+        assert found == ["stored, all pairs", "stored", "stored"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_linkage_follows_the_plan(method):
     X = [[0.0, 1.0], [1.0, 3.0], [5.0, 2.0]]

@@ -154,16 +154,13 @@ def _linkage(y: np.ndarray, method: Any, metric: Any, same_rows: bool = False, v
     def compute(compile: bool) -> tuple[Any, str]:
         from gpuclust.compute import compute as clustered
         from gpuclust.core.first_call import compiled_only, compiling
-        from gpuclust.distance import pdist
 
         if not same_rows and routing.settings.ties == "original":
             _decline_ties(y, metric)
         with compiling() if compile else compiled_only():
-            found = clustered(pdist(y, metric) if by_distances else y, method, metric)
+            found = clustered(y, method, metric)
         return found.Z, f"{found.plan.device}, {found.plan.algorithm}"
 
-    reducible = method not in ("single", "centroid", "median")
-    by_distances = reducible and (m or 0) > 4 and n <= (5000 if (m or 0) >= 64 else 2000)
     k = min(n, PART)
 
     def sample(function: Callable[..., Any]) -> float:

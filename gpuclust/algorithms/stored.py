@@ -10,7 +10,7 @@ from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.cluster_tree import FEW_FEATURES
 from gpuclust.algorithms.costs import LISTS_ON_GPU, ROUNDS, Footprint, Work, box_bytes
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import FUSED, NEIGHBOURS, SQUARE, fused, stored_bytes
+from gpuclust.core.sizes import FILLED, FUSED, NEIGHBOURS, SQUARE, WIDE, fused, stored_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -96,7 +96,7 @@ class StoredAllPairs(Stored):
 
     def few(self, problem: Problem) -> bool:
         """Whether lists of neighbours, which `Stored` would begin with, take longer than the matrix."""
-        few = fused(problem.method.pairs) < problem.n <= SQUARE
+        few = fused(problem.method.pairs) < problem.n <= (FILLED if problem.features >= WIDE else SQUARE)
         return few and problem.features > FEW_FEATURES and not problem.facts.squared
 
     def rank(self, problem: Problem, device: Device) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
+from gpuclust.algorithms import stored
 from gpuclust.dask import backend, searches
 from gpuclust.dask.connection import Watch
 
@@ -69,7 +70,8 @@ def start_scheduler():
 
 
 def make_tasks_small(monkeypatch):
-    """Searches of a few thousand points are many tasks."""
+    """Searches of a few thousand points are many tasks, also those of many features."""
+    monkeypatch.setattr(stored, "FILLED", 2048)
     for module in (searches, backend):
         monkeypatch.setattr(module, "ALONE", 1e5)
         monkeypatch.setattr(module, "COMPUTED", 4e7)

@@ -428,16 +428,30 @@ MUTANTS = [
     Mutant(
         "among_order",
         "kernels/cpu/clusters/candidates.py",
-        "total, min(c, q), max(c, q))",
-        "total, c, q)",
+        "total, low, high, found, 0)",
+        "total, c, q, found, 0)",
         "a pair is summed in another order from the other side",
+    ),
+    Mutant(
+        "among_order_four",
+        "kernels/cpu/clusters/candidates.py",
+        "list_pairs(members, start, min(c, q), max(c, q),",
+        "list_pairs(members, start, c, q,",
+        "a pair is summed in another order from the other side, where four pairs are computed at a time",
     ),
     Mutant(
         "among_tie",
         "kernels/cpu/clusters/candidates.py",
-        "if value < best or (value == best and q < nearest):",
-        "if value < best:",
+        "found, 0)\n                    if value < best or (value == best and q < nearest):",
+        "found, 0)\n                    if value < best:",
         "of equally near candidates the first found is taken",
+    ),
+    Mutant(
+        "among_tie_four",
+        "kernels/cpu/clusters/candidates.py",
+        "(start[q + 1] - start[q])\n                    if value < best or (value == best and q < nearest):",
+        "(start[q + 1] - start[q])\n                    if value < best:",
+        "of equally near candidates the first found is taken, where four pairs are computed at a time",
     ),
     Mutant(
         "among_no_weight",
@@ -913,8 +927,8 @@ MUTANTS = [
     Mutant(
         "fill_weight",
         "kernels/cpu/matrix/fill.py",
-        "out[k] += weight[a] * (others[k] * values[k])",
-        "out[k] += others[k] * values[k]",
+        "out[k] += own * found[k]",
+        "out[k] += found[k]",
         "outer weights are forgotten",
     ),
     Mutant(

@@ -13,10 +13,10 @@ from conftest import ON_DEVICE, SIMULATED
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
+from gpuclust.compute import compute
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.kernels.cuda import boxes, launch, nearest, neighbours, screen
-from gpuclust.linkage import compute
 
 pytestmark = ON_DEVICE
 
@@ -80,7 +80,7 @@ def test_linkages_of_centroids_are_the_references(monkeypatch, kind, method, met
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("method", ["ward", "average"])
+@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
 def test_clusters_of_several_points(method):
     points, rule = points_of("normal"), methods.METHODS[method]
     size = np.random.default_rng(0).integers(1, 1000, N).astype(float)

@@ -146,8 +146,8 @@ def test_the_border_is_the_same_everywhere():
                 gh.linkage(y)
 
 
-def test_last_digits_are_no_news():
-    """Mirrored entries that another order of sums makes different."""
+def test_differences_in_the_last_digits_cause_no_warning():
+    """Mirrored entries that another order of sums makes different; a warning would be an error."""
     D = changed((1, 3), 5 * (1 + 1e-15))
     D[2, 2] = 1e-15
     AgglomerativeClustering(3, metric="precomputed", linkage="average").fit(D)

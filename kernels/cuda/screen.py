@@ -34,7 +34,7 @@ MOST = 500
 SAMPLE = 16 if launch.SIMULATED else 1024
 #: Coordinates that are rounded at a time.
 PIECE = 1 << 23
-#: It does if the slack is this part of the dissimilarity to the nearest, but in this part of the rows.
+#: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows.
 SMALL, WIDE = 1 / 64, 1 / 20
 
 

@@ -60,7 +60,7 @@ def count(client: Client, X: np.ndarray, method: str, metric: str, **options: An
     rows: list[int] = []
     each, (n, m) = Cluster.each, X.shape
 
-    def counted(self: Cluster, what: str, function: Any, parts: Any, take: Any) -> None:
+    def counted(self: Cluster, what: str, function: Any, parts: Any, take: Any, **options: Any) -> None:
         clusters.append(self)
         rows.append(0)
 
@@ -68,13 +68,14 @@ def count(client: Client, X: np.ndarray, method: str, metric: str, **options: An
             rows[-1] += len(answer[0])
             take(place, answer)
 
-        each(self, what, function, parts, and_count)
+        each(self, what, function, parts, and_count, **options)
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(Cluster, "each", counted))
-        for name in ("SCREENED", "COMPUTED"):
+        for name in ("SCREENED", "COMPUTED", "LEAST"):
             stack.enter_context(patch.object(searches, name, n * n * (m + 6) / 8))
-        stack.enter_context(patch.object(searches, "ALONE", searches.ALONE * (n / LARGE) ** 2))
+        for name in ("ALONE", "SCREENED_ALONE"):
+            stack.enter_context(patch.object(searches, name, getattr(searches, name) * (n / LARGE) ** 2))
         gpuclust.dask.linkage(X, method, metric, client=client, dtype="float32", **options)
     return Counts([found for found in rows if found > 1], clusters[-1].sent, clusters[-1].received)
 

@@ -75,7 +75,9 @@ def make_tasks_small(monkeypatch):
     for module in (searches, backend):
         monkeypatch.setattr(module, "ALONE", 1e5)
         monkeypatch.setattr(module, "COMPUTED", 4e7)
+    monkeypatch.setattr(searches, "SCREENED_ALONE", 1e5)
     monkeypatch.setattr(searches, "SCREENED", 4e7)
+    monkeypatch.setattr(searches, "LEAST", 4e7)
 
 
 @pytest.fixture(scope="module")

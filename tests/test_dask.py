@@ -60,7 +60,12 @@ def test_searches_are_tasks(client, monkeypatch):
     """What the others test is not done by the client alone."""
     made = []
     submit = Cluster.submit
-    monkeypatch.setattr(Cluster, "submit", lambda self, key, *rest: (made.append(key), submit(self, key, *rest))[1])
+
+    def and_note(self, key, *rest, **options):
+        made.append(key)
+        return submit(self, key, *rest, **options)
+
+    monkeypatch.setattr(Cluster, "submit", and_note)
     names = {
         ("single", "euclidean"): {"neighbour-lists", "edges-out-of-components"},
         ("single", "cityblock"): {"nearest-neighbours", "edges-out-of-components"},

@@ -101,13 +101,13 @@ def test_a_worker_joins_and_one_leaves(monkeypatch):
     submit, made = Cluster.submit, []
     with local_cluster(1) as cluster, Client(cluster) as client:
 
-        def and_scale(self, *arguments):
+        def and_scale(self, *arguments, **options):
             made.append(1)
             for at, workers in ((5, 2), (12, 1)):
                 if len(made) == at:
                     cluster.scale(workers)
                     wait_for_workers(client, workers)
-            return submit(self, *arguments)
+            return submit(self, *arguments, **options)
 
         monkeypatch.setattr(Cluster, "submit", and_scale)
         same(on_cluster.linkage(X, "ward", client=client, timeout=TIMEOUT), gpuclust.linkage(X, "ward", device="cpu"))

@@ -117,7 +117,12 @@ def test_the_client_is_killed(client, tmp_path, monkeypatch):
         kill_client(client.scheduler.address, tmp_path, most)
     made = []
     submit = Cluster.submit
-    monkeypatch.setattr(Cluster, "submit", lambda self, *rest: (made.append(1), submit(self, *rest))[1])
+
+    def and_count(self, *rest, **options):
+        made.append(1)
+        return submit(self, *rest, **options)
+
+    monkeypatch.setattr(Cluster, "submit", and_count)
     Z = on_cluster.linkage(X, "ward", client=client, timeout=TIMEOUT, checkpoint=tmp_path)
     went_on = len(made)
     same(Z, gpuclust.linkage(X, "ward", device="cpu"))

@@ -52,6 +52,17 @@ class Cluster:
         """Values for many tasks, sent when the first of these is submitted."""
         return Share(self, what, values)
 
+    def homes(self, count: int) -> list[str]:
+        """Addresses of workers for ``count`` tasks, one for each thread in turn."""
+        threads = thread_counts(self.client)
+        places = [
+            address
+            for turn in range(max(threads.values(), default=0))
+            for address in threads
+            if turn < threads[address]
+        ]
+        return [places[task % len(places)] if places else "" for task in range(count)]
+
     def each(
         self,
         what: str,

@@ -222,7 +222,10 @@ def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None
         return None, "The client does this alone: merges follow from each other, or are found by a tree."
     if few:
         return None, f"The client does this alone: with {m} features a tree takes less time than sending the points."
-    if n <= FUSED or pairs < searches.ALONE:
+    unit = (
+        searches.SCREENED if by_boxes or problem.method.pairs is None or problem.facts.squared else searches.COMPUTED
+    )
+    if n <= FUSED or pairs < (searches.SCREENED_ALONE if unit == searches.SCREENED else searches.ALONE):
         return None, "The client does this alone: it takes less time than to ask workers."
     if problem.method.name == "single":
         listed, later, what = LISTED, BORUVKA, "edges out of components"
@@ -233,14 +236,13 @@ def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None
     else:
         listed, later, what = NEIGHBOURS, 0, "neighbour lists; the matrix of clusters is the client's"
         rows = 0.0
-    unit = (
-        searches.SCREENED if by_boxes or problem.method.pairs is None or problem.facts.squared else searches.COMPUTED
-    )
     sides = searches.sides_of(1 << 20, pairs)
     first = sides * (sides + 1) // 2 if unit == searches.SCREENED else len(searches.parts_of(n, 2 * pairs, unit))
-    tasks = first + min(max(later, int(rows * n * (m + 6) / unit)), later * searches.MOST)
+    work = rows * n * (m + 6) / max(1, later)
+    part = searches.part_of_round(work) if unit == searches.SCREENED else unit
+    tasks = first + int(later * min(max(1.0, work / part), searches.MOST))
     entry = 4 + width
     points = problem.feature_bytes * (workers + 1)  # to the scheduler, and to each worker
     lists = int(n * listed * entry * (sides if unit == searches.SCREENED else 1) + 2 * rows * listed * entry)
     log = (48 * 3 * n if what == "nearest clusters" else 8 * n * later) * (workers + 1)
-    return (tasks, 1 + later, points + lists + log, listed), f"Workers search for {what}; the client merges."
+    return (tasks, 2 + later, points + lists + log, listed), f"Workers search for {what}; the client merges."

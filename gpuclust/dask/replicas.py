@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuclust.core.methods import METHODS, Method
 from gpuclust.dask.shared import Shared
-from gpuclust.kernels.cpu.clusters.screen_pairs import Share
+from gpuclust.kernels.cpu.clusters.screen_pairs import Share, empty_lists, lists_of
 from gpuclust.kernels.cpu.clusters.summaries import Summaries, search_all_rows, search_some_rows
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.space.boxes import Leaves
@@ -78,14 +78,12 @@ class Replica(Summaries):
         lists = np.empty((self.n, k), np.int32), np.empty((self.n, k), dtype), np.empty(self.n, dtype)
         return Rows(self.centers, self.low, self.size, self.scatter, self.ids, *lists)
 
-    def search_share(self, k: int, share: Share) -> tuple[np.ndarray, ...]:
-        """Lists of all rows among a share of the pairs."""
+    def search_share(self, k: int, share: Share, bounds: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Lists of the rows of a share among its pairs, as `screen_pairs.lists_of`."""
         ready, lists = self.boxed(), self._lists(k)
-        rows = [share.rows(ready.starts, side) for side in sorted({share.one, share.other})]
-        for own in rows:
-            lists.near[own], lists.held[own] = -1, np.inf
+        empty_lists(lists.near, lists.held, share, ready.starts, bounds)
         search_all_rows(self.method, lists, ready, share)
-        return tuple(np.ascontiguousarray(array[own]) for own in rows for array in (lists.near, lists.held))
+        return lists_of(lists.near, lists.held, share, ready.starts)
 
     def search_rows(self, rows: np.ndarray, near: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, ...]:
         """The lists of some rows, completed, and their limits."""

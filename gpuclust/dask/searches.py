@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,10 +13,11 @@ from gpuclust.core.jit import ranges
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.dask import tasks
-from gpuclust.dask.cluster import Cluster, Share
+from gpuclust.dask.cluster import Cluster
+from gpuclust.dask.cluster import Share as SharedValues
 from gpuclust.dask.replicas import snapshot
 from gpuclust.dask.shared import packed
-from gpuclust.kernels.cpu.clusters.screen_pairs import join_lists, set_limits
+from gpuclust.kernels.cpu.clusters.screen_pairs import Share, join_lists, set_limits
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.matrix.fill import nearer
@@ -25,8 +26,11 @@ from gpuclust.kernels.cpu.points.index import Screened
 
 #: Pairs of points times features that a task compares, screened and computed in full: some tenths of a second.
 SCREENED, COMPUTED = 1.5e10, 2e9
-#: Pairs times features of a search that the client does itself: less time than a round trip.
-ALONE = 1.5e9
+#: The least of a task of a round, screened, and the parts that a round has if they are larger: it waits for the last.
+LEAST, PARTS = 2e9, 16
+#: Pairs times features of a search that the client does itself, computed in full and screened: it takes less time
+#: than a round trip in which workers also bring their clusters up to date.
+ALONE, SCREENED_ALONE = 1.5e9, 8e9
 #: Most tasks of a search.
 MOST = 500
 
@@ -54,24 +58,40 @@ def all_lists(
     cluster: Cluster,
     what: str,
     function: Callable[..., Any],
-    shared: Share,
+    shared: SharedValues,
     starts: np.ndarray,
     ids: np.ndarray,
     near: np.ndarray,
     held: np.ndarray,
     work: float,
 ) -> None:
-    """Fill the lists of all rows, which are empty, from the shares of all pairs of boxes that begin at ``starts``."""
+    """Fill the lists of all rows, which are empty, from the shares of all pairs of boxes that begin at ``starts``.
+
+    First each side is compared with itself: it holds most of what is near, by the order of a tree. What is on the
+    lists then bounds the searches of two sides, which find less, and send less.
+    """
     sides = sides_of(starts.size - 1, work)
-    length = (starts.size - 1) // sides
-    shares = [(one, other) for one in range(sides) for other in range(one, sides)]
 
-    def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
-        for at, side in enumerate(sorted(set(shares[place]))):
-            rows = slice(int(starts[side * length]), int(starts[(side + 1) * length]))
-            join_lists(near[rows], held[rows], ids, *answer[2 * at : 2 * at + 2])
+    def compare(shares: list[Share], bounded: bool, homes: Sequence[str] = ()) -> None:
+        rows = [[share.rows(starts, side) for side in sorted({share.one, share.other})] for share in shares]
 
-    cluster.each(what, function, [(shared, near.shape[1], sides, *share) for share in shares], take)
+        def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
+            for at, own in enumerate(rows[place]):
+                join_lists(near[own], held[own], ids, *answer[2 * at : 2 * at + 2])
+
+        bounds = [np.concatenate([held[own, -1] for own in both]) if bounded else None for both in rows]
+        arguments = [(shared, near.shape[1], *share, bound) for share, bound in zip(shares, bounds, strict=True)]
+        cluster.each(what, function, arguments, take, homes=homes)
+
+    # Dask would give the first tasks to the worker that has the points, where they wait for each other.
+    compare([Share(sides, side, side) for side in range(sides)], False, cluster.homes(sides))
+    if sides > 1:
+        compare([Share(sides, *pair) for pair in itertools.combinations(range(sides), 2)], True)
+
+
+def part_of_round(work: float) -> float:
+    """Work of a task of a screened round."""
+    return min(SCREENED, max(LEAST, work / PARTS))
 
 
 class ShardedBoxes:
@@ -93,7 +113,7 @@ class ShardedBoxes:
 
     def lists(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         work = self.n * self.n / 2 * self._cost
-        if work < ALONE:
+        if work < SCREENED_ALONE:
             return self._arranged.lists(k)
         near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, self._arranged.points.dtype)
         own = self._points, self._arranged.starts, self.order, near, held, work
@@ -111,11 +131,11 @@ class ShardedBoxes:
         self, here: np.ndarray, best: np.ndarray, near: np.ndarray, bound: np.ndarray, searched: np.ndarray
     ) -> None:
         work = searched.size * self.n * self._cost
-        if work < ALONE:
+        if work < SCREENED_ALONE:
             self._arranged.outside(here, best, near, bound, searched)
             return
         shared = self._cluster.share("components", here.astype(np.int32), best, searched)
-        parts = parts_of(searched.size, work, SCREENED)
+        parts = parts_of(searched.size, work, part_of_round(work))
 
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
             rows = searched[slice(*parts[place])]
@@ -227,8 +247,8 @@ class ShardedSummaries(Summaries):
 
     def __init__(self, cluster: Cluster, points: Points, method: Method, size: np.ndarray) -> None:
         self._cluster = cluster
-        self._base: Share | None = None
-        self._log: list[Share] = []
+        self._base: SharedValues | None = None
+        self._log: list[SharedValues] = []
         super().__init__(points, method, size)
 
     def merge(
@@ -251,7 +271,7 @@ class ShardedSummaries(Summaries):
     def _search(self, ids: np.ndarray, rows: np.ndarray) -> None:
         work = rows.size * self.n * (self.width + 6)
         new = self.is_new(rows)
-        if self.walks or work / (2 if new else 1) < ALONE:
+        if self.walks or work / (2 if new else 1) < SCREENED_ALONE:
             super()._search(ids, rows)
             return
         if self._base is None:
@@ -272,7 +292,7 @@ class ShardedSummaries(Summaries):
             own = self.centers, self.low, self.size, self.scatter, ids, self.near, self.held, self.limit
             set_limits(self.method, Rows(*own))
             return
-        parts = [rows[slice(*part)] for part in parts_of(rows.size, work, SCREENED)]
+        parts = [rows[slice(*part)] for part in parts_of(rows.size, work, part_of_round(work))]
 
         def take(place: int, answer: tuple[np.ndarray, ...]) -> None:
             own = parts[place]

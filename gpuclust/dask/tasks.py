@@ -59,15 +59,19 @@ def has_gpu() -> tuple[np.ndarray]:
     return (np.array(devices.missing() is None),)
 
 
-def lists(points: Shared, k: int, sides: int, one: int, other: int) -> tuple[np.ndarray, ...]:
-    """Neighbour lists among the pairs of two sides, of points in screened boxes: positions and distances of each."""
-    from gpuclust.kernels.cpu.clusters.screen_pairs import Share
+def lists(
+    points: Shared, k: int, sides: int, one: int, other: int, bounds: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
+    """Neighbour lists among the pairs of two sides, of points in screened boxes: positions and distances of each.
+
+    Nothing is wanted on a list that is farther than its bound.
+    """
+    from gpuclust.kernels.cpu.clusters.screen_pairs import Share, lists_of
 
     arranged = _boxes(points)
     share = Share(sides, one, other)
-    near, held = arranged.lists(k, share)
-    rows = [share.rows(arranged.starts, side) for side in sorted({one, other})]
-    return tuple(np.ascontiguousarray(array[own]) for own in rows for array in (near, held))
+    near, held = arranged.lists(k, share, bounds)
+    return lists_of(near, held, share, arranged.starts)
 
 
 def _boxes(points: Shared) -> Any:
@@ -143,12 +147,14 @@ def rows_of_shard(what: str, argument: Any, shard: Any, *state: Any) -> Any:
     return (*found, np.array(get_worker().address)) if isinstance(found, tuple) else found
 
 
-def summary_lists(base: Shared, k: int, sides: int, one: int, other: int) -> tuple[np.ndarray, ...]:
+def summary_lists(
+    base: Shared, k: int, sides: int, one: int, other: int, bounds: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
     """As `lists`, of the summaries of points."""
     from gpuclust.dask.replicas import replica_at
     from gpuclust.kernels.cpu.clusters.screen_pairs import Share
 
-    return replica_at(base, []).search_share(k, Share(sides, one, other))
+    return replica_at(base, []).search_share(k, Share(sides, one, other), bounds)
 
 
 def summary_rows(

@@ -33,6 +33,8 @@ from gpuclust.kernels.cpu.space.simd import (
 
 #: Rows compared with a box at a time.
 ROWS = 64
+#: Features of a group of rows that are transposed at a time: as many lines of the cache are written to.
+TRANSPOSED = 16
 
 
 class Form(NamedTuple):
@@ -83,7 +85,7 @@ class Kernels(NamedTuple):
     ----------
     search : ``search(lists, ready, norms, largest, rows, begin, end, buffers, counts)``: the lists and limits of the
         rows ``rows[begin:end]``.
-    begin : ``begin(lists, largest, found, begin, end)``: a search of all rows begins.
+    begin : ``begin(lists, scale, largest, found, begin, end)``: a search of all rows begins.
     meet : ``meet(lists, ready, norms, largest, found, rows, mine, box, buffers, counts)``: the rows of two boxes are
         compared, each pair once for both; or those of one box.
     finish : ``finish(lists, largest, found, begin, end, buffers, counts)``: the lists and limits of all rows.
@@ -145,17 +147,16 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
 
     @uncounted
     @named(form.name, dtype)
-    def offer(lists, found, slot, x, y, value, spare, error, largest, scale, zoom, four, values, counts):
-        """Make y a candidate of row x, given its screened square and by how much that may be too small."""
-        size, scatter, m = lists[2], lists[3], lists[0].shape[1]
+    def offer(found, size, scatter, m, slot, x, y, value, spare, error, largest, scale, zoom):
+        """Make y a candidate of row x, which has room, given its screened square and what that may be short by.
+
+        Returns how far the row has to look then.
+        """
         which, lower, upper, filled, roots, slacks = found
-        if filled[slot] == which.shape[1]:
-            make_room(lists, found, slot, x, largest, scale, four, values, counts)
         at = filled[slot]
         which[slot, at] = y
         lower[slot, at] = lowest(value, error, m) / zoom
         filled[slot] = at + 1
-        counts[0] += 1
         far = highest(value, spare, error, m) / (scale * zoom)
         more = slacks[slot]
         far = loosened(far * far + scatter[x] if spread else far * far, more, m)
@@ -167,6 +168,7 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
                 at -= 1
             upper[slot, at] = most
             roots[slot] = min(roots[slot], upper[slot, upper.shape[1] - 1])
+        return roots[slot]
 
     @uncounted
     @named(form.name, dtype)
@@ -175,11 +177,11 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
 
         ``both``: for the points of the box, too; their slots are their rows.
         """
-        centers, size = lists[0], lists[2]
+        centers, _, size, scatter, _, _, _, _ = lists
         features, other, least, middle, extent, radius, starts, common_scale, scales, zooms = ready
         group, ours, gaps, squares, less, spare, values, factors, there, todo, four, exact = buffers
-        roots = found[4]
-        m = centers.shape[1]
+        filled, roots = found[3], found[4]
+        m, room = centers.shape[1], found[0].shape[1]
         scale, zoom = float(common_scale), zooms[box]
         left, right = starts[box], starts[box + 1]
         if left == right:
@@ -270,42 +272,20 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
                         value = values[side, at] + factors[at] if adds else values[side, at] * factors[at]
                         rest = 0.0 if plain else spare[place] * (1.0 if adds else float(factors[at]))
                         if value <= near_enough:
-                            offer(
-                                lists,
-                                found,
-                                slot,
-                                x,
-                                y,
-                                value,
-                                rest,
-                                error,
-                                largest,
-                                scale,
-                                zoom,
-                                four,
-                                exact,
-                                counts,
-                            )
-                            near_enough = threshold(roots[slot] * zoom, error, m)
+                            if filled[slot] == room:
+                                make_room(lists, found, slot, x, largest, scale, four, exact, counts)
+                            far = offer(found, size, scatter, m, slot, x, y, value, rest, error, largest, scale, zoom)
+                            near_enough = threshold(far * zoom, error, m)
+                            counts[0] += 1
                         if both and value <= there[at]:
+                            if filled[y] == room:
+                                make_room(lists, found, y, y, largest, scale, four, exact, counts)
                             error_there = spreading * np.sqrt(float(reach(size[y], largest)))
-                            offer(
-                                lists,
-                                found,
-                                y,
-                                y,
-                                x,
-                                value,
-                                rest,
-                                error_there,
-                                largest,
-                                scale,
-                                zoom,
-                                four,
-                                exact,
-                                counts,
+                            far = offer(
+                                found, size, scatter, m, y, y, x, value, rest, error_there, largest, scale, zoom
                             )
-                            there[at] = threshold(roots[y] * zoom, error_there, m)
+                            there[at] = threshold(far * zoom, error_there, m)
+                            counts[0] += 1
 
     @uncounted
     @named(form.name, dtype)
@@ -320,10 +300,12 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
     @named(form.name, dtype)
     def gather(centers, rows, begin, end, group):
         """The rows ``rows[begin:end]``, feature by feature; the last one again in place of what is missing."""
-        for place in range(group.shape[1]):
-            x = rows[min(begin + place, end - 1)]
-            for k in range(centers.shape[1]):
-                group[k, place] = centers[x, k]
+        for start in range(0, centers.shape[1], TRANSPOSED):
+            stop = min(start + TRANSPOSED, centers.shape[1])
+            for place in range(group.shape[1]):
+                x = rows[min(begin + place, end - 1)]
+                for k in range(start, stop):
+                    group[k, place] = centers[x, k]
 
     @uncounted
     @named(form.name, dtype)
@@ -367,10 +349,13 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
 
     @compiled
     @named(form.name, dtype)
-    def begin_all(lists, largest, found, begin, end):
+    def begin_all(lists, scale, largest, found, begin, end):
         stamp  # noqa: B018
+        centers, _, size, scatter, _, _, held, _ = lists
+        n, m = centers.shape
         for x in range(begin, end):
-            found[5][x] = slack(lists[0][x], lists[2][x], largest)
+            found[5][x] = slack(centers[x], size[x], largest)
+            found[4][x] = root(horizon(held[x], n), found[5][x], x, size, scatter, largest, m, scale)
 
     @compiled
     @named(form.name, dtype)

@@ -66,12 +66,13 @@ def search_all(form: Form, lists: Rows, ready: Screen, share: Share = ALL) -> No
     kernel = kernels(form, dtype)
     own = _Own(lists)
     common = tuple(lists), ready, products.squared_norms(ready), largest, found, rows
-    run(kernel.begin, [(tuple(lists), largest, found, *piece) for piece in ranges(n, LAST)])
+    scale = float(ready.scale)
+    spans = [share.rows(ready.starts, side) for side in sorted({share.one, share.other})]
+    pieces = [(span.start + i, span.start + j) for span in spans for i, j in ranges(span.stop - span.start, LAST)]
+    run(kernel.begin, [(tuple(lists), scale, largest, found, *piece) for piece in pieces])
     boxes = ready.starts.size - 1
     for step in range(boxes):
         run(kernel.meet, [(*common, *pair) for pair in share.pairs(boxes, step)], own)
-    spans = [share.rows(ready.starts, side) for side in sorted({share.one, share.other})]
-    pieces = [(span.start + i, span.start + j) for span in spans for i, j in ranges(span.stop - span.start, LAST)]
     run(kernel.finish, [(tuple(lists), largest, found, *piece) for piece in pieces], own)
     products.observe(n, own.counts)
 

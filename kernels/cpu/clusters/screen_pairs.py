@@ -35,7 +35,7 @@ class Share(NamedTuple):
     """A part of all pairs of boxes: those of a box of one side, and a box of another.
 
     The number of boxes is a power of two, and so is that of sides. A share also has the pairs within each box (and
-    within each block of boxes that is one piece of work) of both sides, so that its lists soon hold near points.
+    within each block of boxes that is one piece of work) of both sides.
     """
 
     sides: int = 1
@@ -68,8 +68,8 @@ ALL = Share()
 def search_all(method: Method, lists: Rows, ready: Screen, share: Share = ALL) -> None:
     """Fill the lists and limits of all rows, in at least two boxes: of points, without scatter and with empty lists.
 
-    Lists must be empty: the search does not look beyond what a list already holds. With a ``share`` only its pairs of
-    boxes are compared, and only lists of its rows are filled.
+    Lists have no entries (see `empty_lists`). With a ``share`` only its pairs of boxes are compared, and only lists
+    of its rows are filled.
     """
     starts = ready.starts
     largest = lists.size.max()
@@ -108,8 +108,41 @@ def set_limits(method: Method, lists: Rows) -> None:
     run(finish, [(*lists, lists.size.max(), *piece) for piece in ranges(len(lists.centers), LAST)])
 
 
+def empty_lists(near: np.ndarray, held: np.ndarray, share: Share, starts: np.ndarray, bounds: Any = None) -> None:
+    """Empty the lists of the rows of a share.
+
+    Parameters
+    ----------
+    near, held : ndarray of shape (n, k)
+        Places and distances of the entries of lists.
+    share : Share
+    starts : ndarray of shape (boxes + 1,)
+    bounds : ndarray of shape (rows of the share,), optional
+        No entry farther than that is wanted in the list of a row. By default there is no bound.
+    """
+    done = 0
+    for side in sorted({share.one, share.other}):
+        own = share.rows(starts, side)
+        count = own.stop - own.start
+        near[own], held[own] = -1, np.inf if bounds is None else bounds[done : done + count, None]
+        done += count
+
+
+def lists_of(near: np.ndarray, held: np.ndarray, share: Share, starts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The lists ``near`` and ``held`` of each side of a share, as long as the longest of them."""
+    parts: list[np.ndarray] = []
+    for side in sorted({share.one, share.other}):
+        own = share.rows(starts, side)
+        length = max(1, int((near[own] >= 0).sum(axis=1).max(initial=0)))
+        parts += [np.ascontiguousarray(array[own, :length]) for array in (near, held)]
+    return tuple(parts)
+
+
 def join_lists(near: np.ndarray, held: np.ndarray, ids: np.ndarray, more: np.ndarray, further: np.ndarray) -> None:
-    """Enter the lists ``more``, with distances ``further``, into the lists ``near`` and ``held`` of the same rows."""
+    """Enter the lists ``more``, with distances ``further``, into the lists ``near`` and ``held`` of the same rows.
+
+    Both may have any lengths.
+    """
     _join_kernel(held.dtype)(near, held, ids, more, further)
 
 
@@ -123,7 +156,7 @@ def _join_kernel(dtype: np.dtype) -> Callable[..., Any]:
     def join(near, held, ids, more, further):
         stamp  # noqa: B018
         for row in range(near.shape[0]):
-            for entry in range(near.shape[1]):
+            for entry in range(more.shape[1]):
                 if more[row, entry] < 0:
                     break
                 insert(near[row], held[row], ids, more[row, entry], further[row, entry])

@@ -21,7 +21,7 @@ from gpuclust.core.points import Metric, Points
 from gpuclust.core.sizes import BY_TREE, FEWEST, WIDE
 from gpuclust.kernels.cpu.clusters import product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
-from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
+from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, empty_lists, search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points import angles, component_edges
 from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
@@ -89,14 +89,16 @@ class Screened:
         first[group[::-1]] = np.arange(self.n)[::-1]
         return first[group]
 
-    def lists(self, k: int, share: Share = ALL) -> tuple[np.ndarray, np.ndarray]:
+    def lists(self, k: int, share: Share = ALL, bounds: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Positions (n, k) and distances of the nearest others of each position, by (distance, index).
 
         -1 and infinite behind the last where there are fewer than k others. O(n² m) time, O(n k) memory. With a
-        ``share`` among the pairs that it holds.
+        ``share`` among the pairs that it holds, and only the lists of its rows, in which nothing is wanted that is
+        farther than their ``bounds`` (see `gpuclust.kernels.cpu.clusters.screen_pairs.empty_lists`).
         """
         dtype = self._rows.dtype
-        near, held = np.full((self.n, k), -1, np.int32), np.full((self.n, k), np.inf, dtype)
+        near, held = np.empty((self.n, k), np.int32), np.empty((self.n, k), dtype)
+        empty_lists(near, held, share, self.starts, bounds)
         own = self._rows, self._given, self._ones, self._summary, self.order, near, held, np.empty(self.n, dtype)
         if len(self.points.features) < WIDE:
             search_all(METHODS["centroid"], Rows(*own), self._ready, share)

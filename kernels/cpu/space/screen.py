@@ -24,12 +24,16 @@ import numpy as np
 
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.sizes import WIDE
 from gpuclust.kernels.cpu.space import boxes, simd
 from gpuclust.kernels.cpu.space.boxes import Boxes
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
 #: Features of a box that fit the first-level cache, and how much longer a pair takes with more.
 FEATURES, BEYOND = 10240, 1.25
+#: With `WIDE` features or more: what is done for a row and a box takes as long as this many pairs (30 to 110 were
+#: measured with 64 to 768 features), and the fewest boxes, half of which are pieces of work at the same time.
+ROW, FEWEST = 48, 16
 #: Largest number of points in a box.
 MOST = 512
 #: Number of pairs times features that are screened in one call, about 0.2 s.
@@ -42,18 +46,23 @@ _EPS = float(np.finfo(np.float32).eps)
 
 
 def box_size(n: int, m: int) -> int:
-    """Largest number of points in a box such that few of `LANES` are idle and the box fits the cache.
+    """Largest number of points in a box such that few of `LANES` are idle and the work of a pair is least.
 
-    With very many features boxes are smaller, since two boxes are compared in one piece of work.
+    Points of few features are compared by differences, and a box of them should fit the cache. Of `WIDE` features or
+    more they are compared by products, of strips of a box, and what counts is what is done for a row and a box. With
+    very many features boxes are smaller, since two boxes are compared in one piece of work.
     """
 
     def cost(count: int) -> float:
         width = -(-count // LANES) * LANES
+        if m >= WIDE:
+            return width / count * (1 + ROW / count)
         return width / count * (BEYOND if width * m > FEATURES else 1.0)
 
     shortest = max(0, (n - 1).bit_length() - 6)
     sizes = [-(-n >> depth) for depth in range(shortest + 1)]
-    return min([size for size in sizes if size <= MOST and size * size * m <= PIECE] or sizes[-1:], key=cost)
+    most = MOST if m < WIDE else min(MOST, max(LANES, -(-n // FEWEST)))
+    return min([size for size in sizes if size <= most and size * size * m <= PIECE] or sizes[-1:], key=cost)
 
 
 def rows_a_piece(n: int, m: int, most: int) -> int:

@@ -57,7 +57,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.kernels.cpu.space.kdtree": {"SUBTREE": (1, 5, 40), "PIECE": (10, 100, 1000)},
     "gpuclust.kernels.cpu.points.knn": {"SHARE": (0.0, 100.0), "ROWS": (1, 5)},
     "gpuclust.kernels.cpu.points.boruvka": {"LISTED": (1, 2, 17), "PIECE": (1, 31), "CROWDED": (0.0, 2.0)},
-    "gpuclust.kernels.cpu.points.component_edges": {"MOST": (2, 256), "ROWS": (9, 64)},
+    "gpuclust.kernels.cpu.points.component_edges": {"MOST": (2, 1024), "ALWAYS": (2, 256), "ROWS": (9, 64)},
     "gpuclust.kernels.cpu.space.pairwise": {"_SMALL": (0,), "_PIECE": (1, 1000)},
     "gpuclust.kernels.cpu.space.screen": {
         "FEATURES": (1, 1 << 40),

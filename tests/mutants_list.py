@@ -244,9 +244,30 @@ MUTANTS = [
     Mutant(
         "between_union",
         "kernels/cpu/points/component_edges.py",
-        "if label[one] == label[other]:",
-        "if one == other:",
+        "if label[one] == label[other] or first[pair] < 0:",
+        "if first[pair] < 0:",
         "an edge inside a union counts",
+    ),
+    Mutant(
+        "between_limit_only",
+        "kernels/cpu/points/component_edges.py",
+        "if label[one] == label[other] or first[pair] < 0:",
+        "if label[one] == label[other]:",
+        "a limit of the edges between two components counts as an edge",
+    ),
+    Mutant(
+        "between_path",
+        "kernels/cpu/points/component_edges.py",
+        "max(longest[joint, other], nearest[last])",
+        "nearest[last]",
+        "the limit is the last edge of a path, not the longest",
+    ),
+    Mutant(
+        "between_at_limit",
+        "kernels/cpu/points/component_edges.py",
+        "value == best and (first[pair] < 0 or comes_before(",
+        "value == best and (first[pair] >= 0 and comes_before(",
+        "an edge as long as the limit is lost",
     ),
     Mutant(
         "outside_tiles_own",

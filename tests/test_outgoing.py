@@ -14,9 +14,10 @@ from gpuclust.algorithms.boruvka import _join, boruvka
 from gpuclust.core import metrics, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.component_search import ByPoints
+from gpuclust.core.sizes import LISTED, candidate_bytes
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.points import boruvka as boxes_of_lists
-from gpuclust.kernels.cpu.points import index, nearest, tree_points
+from gpuclust.kernels.cpu.points import component_edges, index, nearest, tree_points
 from gpuclust.kernels.cpu.points.boruvka import ByBoxes, outgoing
 from gpuclust.kernels.cpu.space import screen
 
@@ -171,6 +172,38 @@ def test_edges_between_all_components(metric, dtype, monkeypatch):
         points = preparation.prepare(X, metric, dtype=dtype)
         assert edges(Only("screen"), points) == edges(REFERENCE, points)
     assert sum(edges_between is not None for edges_between in found) >= 4
+
+
+def test_many_components_need_one_pass(monkeypatch):
+    """Hundreds of clusters: no round searches points again, and few pairs of clusters are computed."""
+    rng = np.random.default_rng(0)
+    count, m = 300, 50
+    X = 4 * rng.normal(size=(count, m)).repeat(20, axis=0) + rng.normal(size=(20 * count, m))
+    points = preparation.prepare(X, "euclidean")
+    seen = []
+    find = component_edges.find
+
+    def observed(*given):
+        seen.append(find(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(component_edges, "find", observed)
+    found = edges(Only("screen"), points)
+    assert len(seen) == 1
+    assert seen[0].length.size >= count * (count - 1) // 2
+    assert (seen[0].first >= 0).sum() < seen[0].first.size / 4
+    monkeypatch.setattr(component_edges, "MOST", 0)
+    monkeypatch.setattr(component_edges, "ALWAYS", 0)
+    assert edges(Only("screen"), points) == found
+    assert len(seen) == 1
+
+
+def test_tables_of_components_fit_where_candidates_were(monkeypatch):
+    for n, m, threads in ((1_000, 48, 1), (50_000, 64, 2), (50_000, 768, 16), (10**6, 48, 2)):
+        monkeypatch.setenv("GPUCLUST_NUM_THREADS", str(threads))
+        count = component_edges.most_components(n, m, 8)
+        assert 256 <= count <= 1024
+        assert count == 256 or 8 * count * (count - 1) * threads <= n * candidate_bytes(LISTED, m)
 
 
 @pytest.mark.parametrize("m", [2, 3, 5, 8])

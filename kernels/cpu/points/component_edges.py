@@ -3,6 +3,10 @@
 In a clustered data set of many features the late rounds of Borůvka's algorithm search most points of each component,
 round after round. With few components one pass over all pairs of points, each compared once, finds the shortest edge
 of each pair of components instead, and later rounds only read these.
+
+An edge between every two components is taken first, and a spanning tree of these edges. Two components whose edges
+are all longer than those of the path between them in this tree are not joined in the shortest spanning tree, so most
+pairs are never computed.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import numpy as np
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, run, uncounted
 from gpuclust.core.points import Metric
+from gpuclust.core.sizes import LISTED, candidate_bytes
+from gpuclust.core.threads import thread_count
 from gpuclust.kernels.cpu.points import angles, tree_boruvka
 from gpuclust.kernels.cpu.points.tree_boruvka import comes_before
 from gpuclust.kernels.cpu.space import products
@@ -31,16 +37,24 @@ from gpuclust.kernels.cpu.space.simd import (
     squares_of_strip,
 )
 
-#: Largest number of components; each thread has a table of all pairs.
-MOST = 256
+#: Largest number of components; each thread has a table of all pairs. Up to ``ALWAYS`` that is little memory, beyond
+#: it has to fit where the candidates of the search for lists were.
+MOST, ALWAYS = 1024, 256
 #: Rows compared with a box at a time.
 ROWS = 64
+
+
+def most_components(n: int, m: int, width: int) -> int:
+    """Largest number of components, for n points of m features, and numbers of ``width`` bytes."""
+    room = n * candidate_bytes(LISTED, m)
+    return max(ALWAYS, min(MOST, int((2 * room / ((width + 8) * thread_count())) ** 0.5)))
 
 
 class Table(NamedTuple):
     """The shortest edge known between components c < d: its length, and the rows of its ends.
 
-    All arrays have the shape (count, count).
+    Or -1 as rows of its ends, and a length: longer edges are in no shortest spanning tree. All arrays have the shape
+    (count (count - 1) / 2,), see `entry`.
     """
 
     length: np.ndarray
@@ -84,7 +98,7 @@ def find(
     here: np.ndarray,
     bound: Any,
 ) -> Table:
-    """The shortest edge between every two components.
+    """The shortest edge between every two components, where it may be in a shortest spanning tree.
 
     ``points`` are the rows on which ``ready`` is made, and the rows and summaries that distances are computed from;
     rows come in the order of their component, ``here``. ``bound`` is a lower bound of a row's distance to all points
@@ -94,15 +108,15 @@ def find(
     kernels = _kernels(angular, rows.dtype)
     count, m = int(here[-1]) + 1, rows.shape[1]
     more = angles.margin(m, rows.dtype) if angular else 0.0
-    shape = count, count
-    table = Table(np.full(shape, np.inf, rows.dtype), np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    pairs = count * (count - 1) // 2
+    table = Table(np.empty(pairs, rows.dtype), np.empty(pairs, np.int32), np.empty(pairs, np.int32))
     kernels[0](points, np.searchsorted(here, np.arange(count)), tuple(table))
-    parts: list[Table] = []
-    begun = table.copy()
+    _limit(*table, count)
+    parts = [table.copy() for _ in range(thread_count() - 1)]
+    unused = [table, *parts]
 
     def own() -> tuple[Any, ...]:
-        parts.append(begun.copy())
-        return tuple(parts[-1]), _buffers(m, rows.dtype)
+        return tuple(unused.pop()), _buffers(m, rows.dtype)
 
     common = points, more, ids, here, bound, ready, products.squared_norms(ready)
     boxes = ready.starts.size - 1
@@ -128,36 +142,71 @@ def _buffers(m: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
 
 
 @uncounted
-def _take(table, ids, one, other, x, y, value):
-    """Enter the edge from x in component ``one`` to y in ``other`` if it comes first."""
+def entry(one, other):
+    """The place in a table of a pair of components."""
+    low, high = min(one, other), max(one, other)
+    return high * (high - 1) // 2 + low
+
+
+@uncounted
+def _take(table, ids, pair, x, y, value):
+    """Enter the edge from x to y, between the components of a pair, if it comes first."""
     length, first, second = table
-    if one > other:
-        one, other, x, y = other, one, y, x
-    best = length[one, other]
+    best = length[pair]
     if value < best or (
-        value == best and comes_before(ids[x], ids[y], ids[first[one, other]], ids[second[one, other]])
+        value == best and (first[pair] < 0 or comes_before(ids[x], ids[y], ids[first[pair]], ids[second[pair]]))
     ):
-        length[one, other], first[one, other], second[one, other] = value, x, y
+        length[pair], first[pair], second[pair] = value, x, y
+
+
+@compiled
+def _limit(length, first, second, count):
+    """Replace each edge by the longest of the path between its ends in a spanning tree of all edges, by Prim."""
+    added = np.zeros(count, np.int64)
+    nearest, parent = np.full(count, np.inf, length.dtype), np.zeros(count, np.int64)
+    longest = np.zeros((count, count), length.dtype)
+    left = np.ones(count, np.bool_)
+    last = 0
+    for size in range(1, count):
+        left[last], added[size - 1] = False, last
+        following = -1
+        for one in range(count):
+            if left[one]:
+                value = length[entry(one, last)]
+                if value < nearest[one] or size == 1:
+                    nearest[one], parent[one] = value, last
+                if following < 0 or nearest[one] < nearest[following]:
+                    following = one
+        last, joint = following, parent[following]
+        for other in added[:size]:
+            longest[last, other] = longest[other, last] = max(longest[joint, other], nearest[last])
+    for other in range(1, count):
+        for one in range(other):
+            pair = entry(one, other)
+            if longest[one, other] < length[pair]:
+                length[pair] = longest[one, other]
+                first[pair] = second[pair] = -1
 
 
 @compiled
 def _join(ids, table, part):
     """Enter the edges of another thread."""
-    count = table[0].shape[0]
-    for one in range(count):
-        for other in range(one + 1, count):
-            _take(table, ids, one, other, part[1][one, other], part[2][one, other], part[0][one, other])
+    length, first, second = part
+    for pair in range(length.size):
+        if first[pair] >= 0:
+            _take(table, ids, pair, first[pair], second[pair], length[pair])
 
 
 @compiled
 def _shortest(table, ids, label, best, ends, others):
     """The first edge out of each union of components; ``label`` is the union of each."""
     length, first, second = table
-    for one in range(label.size):
-        for other in range(one + 1, label.size):
-            if label[one] == label[other]:
+    for other in range(label.size):
+        for one in range(other):
+            pair = entry(one, other)
+            if label[one] == label[other] or first[pair] < 0:
                 continue
-            value, x, y = length[one, other], first[one, other], second[one, other]
+            value, x, y = length[pair], first[pair], second[pair]
             for side in range(2):
                 own = label[one] if side == 0 else label[other]
                 if value < best[own] or (
@@ -182,11 +231,11 @@ def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any
     def begin_table(points, members, table):
         stamp  # noqa: B018
         _, given, summary = points
-        for one in range(members.size):
-            for other in range(one + 1, members.size):
+        for other in range(members.size):
+            for one in range(other):
                 x, y = members[one], members[other]
-                table[0][one, other] = distance(given, summary, x, y)
-                table[1][one, other], table[2][one, other] = x, y
+                pair = entry(one, other)
+                table[0][pair], table[1][pair], table[2][pair] = distance(given, summary, x, y), x, y
 
     @uncounted
     @named(kind, dtype)
@@ -195,7 +244,7 @@ def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any
         most = dtype.type(-1)
         for other in range(low, high + 1):
             if other != own:
-                most = max(most, length[min(own, other), max(own, other)])
+                most = max(most, length[entry(own, other)])
         return most
 
     @uncounted
@@ -209,7 +258,7 @@ def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any
                 last = here[left + k]
                 far = -infinity
                 if last != own:
-                    most = length[min(own, last), max(own, last)]
+                    most = length[entry(own, last)]
                     far = threshold(root_of(most + more, lost, 0.0, scale) * zoom, error, m)
             there[k] = far if k < count else -infinity
 
@@ -262,10 +311,12 @@ def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any
                     bits &= bits - np.uint64(1)
                     if values[side, at] <= there[at]:
                         y = left + at
-                        before = table[0][min(own, here[y]), max(own, here[y])]
+                        pair = entry(own, here[y])
+                        before = table[0][pair]
                         value = distance(given, summary, x, y)
                         if value <= before:
-                            _take(table, ids, own, here[y], x, y, value)
+                            one, two = (x, y) if own < here[y] else (y, x)
+                            _take(table, ids, pair, one, two, value)
                             if value < before:
                                 set_thresholds(
                                     table[0], own, here, left, width, lost, more, scale, zoom, error, m, there

@@ -150,7 +150,7 @@ class Screened:
         nothing can be searched afterwards.
         """
         rows, m = self._rows, self._rows.shape[1]
-        if m < WIDE or count > component_edges.MOST:
+        if m < WIDE or count > component_edges.most_components(self.n, m, rows.itemsize):
             return None
         order = np.argsort(here, kind="stable")
         self._ready = None  # type: ignore[assignment]

@@ -26,6 +26,7 @@ from gpuclust.dask import interface
 from gpuclust.dask.cluster import Cluster
 from gpuclust.distance import nearest_neighbors
 from gpuclust.errors import DoesNotFit
+from gpuclust.kernels.cpu.points import boruvka
 
 #: Linkages and metrics by kind: through boxes of few and of many features, all distances, summaries, matrices, alone.
 JOBS = (
@@ -56,18 +57,35 @@ def test_same_bits(client, job, m):
     same(on_cluster.linkage(X, method, metric, client=client, timeout=TIMEOUT), expected)
 
 
-def test_searches_are_tasks(client, monkeypatch):
-    """What the others test is not done by the client alone."""
-    made = []
+@pytest.fixture
+def made(monkeypatch):
+    """The keys of the tasks that are submitted."""
+    keys = []
     submit = Cluster.submit
 
     def and_note(self, key, *rest, **options):
-        made.append(key)
+        keys.append(key)
         return submit(self, key, *rest, **options)
 
     monkeypatch.setattr(Cluster, "submit", and_note)
+    return keys
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_edges_between_components(client, made, metric, monkeypatch):
+    """Of clusters of many features, also where many are equal: by tasks, in one pass."""
+    monkeypatch.setattr(boruvka, "CROWDED", 0.0)
+    X = np.round(4 * data(40, 50)[np.arange(2500) % 40] + data(2500, 50), 1)
+    expected = gpuclust.linkage(X, "single", metric, device="cpu")
+    made.clear()
+    same(on_cluster.linkage(X, "single", metric, client=client, timeout=TIMEOUT, device="cpu"), expected)
+    assert sum("edges-between-components" in key for key in made) > 1
+
+
+def test_searches_are_tasks(client, made):
+    """What the others test is not done by the client alone."""
     names = {
-        ("single", "euclidean"): {"neighbour-lists", "edges-out-of-components"},
+        ("single", "euclidean"): {"neighbour-lists", "edges-between-components"},
         ("single", "cityblock"): {"nearest-neighbours", "edges-out-of-components"},
         ("ward", "euclidean"): {"nearest-cluster", "merges"},
         ("complete", "euclidean"): {"neighbour-lists"},

@@ -12,6 +12,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.jit import ranges
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
+from gpuclust.core.sizes import WIDE
 from gpuclust.dask import tasks
 from gpuclust.dask.cluster import Cluster
 from gpuclust.dask.cluster import Share as SharedValues
@@ -21,7 +22,8 @@ from gpuclust.kernels.cpu.clusters.screen_pairs import Share, join_lists, set_li
 from gpuclust.kernels.cpu.clusters.summaries import Summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.matrix.fill import nearer
-from gpuclust.kernels.cpu.points import nearest
+from gpuclust.kernels.cpu.points import component_edges, nearest
+from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
 from gpuclust.kernels.cpu.points.index import Screened
 
 #: Pairs of points times features that a task compares, screened and computed in full: some tenths of a second.
@@ -144,6 +146,19 @@ class ShardedBoxes:
 
         arguments = [(self._points, shared, *part) for part in parts]
         self._cluster.each("edges-out-of-components", tasks.outside_boxes, arguments, take)
+
+    def between(self, here: np.ndarray, count: int, bound: np.ndarray) -> ComponentEdges | None:
+        work = self.n * self.n / 2 * self._cost
+        if work < SCREENED_ALONE:
+            return self._arranged.between(here, count, bound)
+        if len(self._arranged.points.features) < WIDE or count > component_edges.MOST:
+            return None
+        shared = self._cluster.share("components", here.astype(np.int32), bound)
+        parts = int(min(max(1, work / part_of_round(work)), MOST))
+        answers: list[tuple[np.ndarray, ...]] = [()] * parts
+        arguments = [(self._points, shared, place, parts) for place in range(parts)]
+        self._cluster.each("edges-between-components", tasks.edges_between, arguments, answers.__setitem__)
+        return component_edges.joined(answers, bound.dtype, here, self.order)
 
 
 class ByRows:

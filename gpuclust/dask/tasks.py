@@ -91,6 +91,20 @@ def outside_boxes(points: Shared, components: Shared, begin: int, end: int) -> t
     return near[searched], bound[searched]
 
 
+def edges_between(points: Shared, components: Shared, place: int, parts: int) -> tuple[np.ndarray, ...]:
+    """Shortest edges between components, of a part of all pairs of screened boxes."""
+    from gpuclust.kernels.cpu.points import component_edges
+
+    here, bound = components.values
+
+    def make() -> Any:
+        arranged = _boxes(points)
+        points.saved.pop("boxes")  # whose points are moved
+        return arranged.by_component(here.astype(np.int64))
+
+    return component_edges.found(components.derived("boxes", make)(bound, (place, parts)))
+
+
 def minima_of_rows(points: Shared, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
     """Nearest neighbour of every point in the pairs of some rows with all later ones: indices and distances."""
     from gpuclust.kernels.cpu.points.nearest import minima_of_rows

@@ -19,7 +19,7 @@ import numpy as np
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
-from gpuclust.kernels.cpu.points.index import Screened, boxed
+from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.points.tree_boruvka import (
     advance,
     join_minima,
@@ -65,6 +65,13 @@ class Arranged(Protocol):
         lower ``best`` to what is.
         """
 
+    def between(self, here: np.ndarray, count: int, bound: np.ndarray) -> ComponentEdges | None:
+        """The shortest edges between all pairs of components; ``None`` if that is not quicker than other searches.
+
+        ``bound`` is a lower bound of the distance of each position to other components. Nothing can be searched
+        afterwards.
+        """
+
 
 class ByBoxes:
     """The step of Borůvka's algorithm on points in spatial order; one point stands for all that are equal to it.
@@ -100,7 +107,7 @@ class ByBoxes:
             return np.arange(count), near.astype(np.int64), bound.copy()
         best, best_at = self._known(component, count)
         searched = to_search(component, near, bound, best)
-        if searched.size > CROWDED * near.size and isinstance(self._arranged, Screened):
+        if searched.size > CROWDED * near.size:
             self._edges = self._arranged.between(component, count, bound)
             if self._edges is not None:
                 self.scans += near.size

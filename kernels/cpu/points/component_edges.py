@@ -11,7 +11,8 @@ pairs are never computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -97,12 +98,14 @@ def find(
     ids: np.ndarray,
     here: np.ndarray,
     bound: Any,
+    part: tuple[int, int] = (0, 1),
 ) -> Table:
     """The shortest edge between every two components, where it may be in a shortest spanning tree.
 
     ``points`` are the rows on which ``ready`` is made, and the rows and summaries that distances are computed from;
     rows come in the order of their component, ``here``. ``bound`` is a lower bound of a row's distance to all points
-    outside its component.
+    outside its component. Of ``part``, the first is the number and the second the count of parts into which the pairs
+    of boxes are divided.
     """
     rows = points[0]
     kernels = _kernels(angular, rows.dtype)
@@ -112,18 +115,48 @@ def find(
     table = Table(np.empty(pairs, rows.dtype), np.empty(pairs, np.int32), np.empty(pairs, np.int32))
     kernels[0](points, np.searchsorted(here, np.arange(count)), tuple(table))
     _limit(*table, count)
-    parts = [table.copy() for _ in range(thread_count() - 1)]
-    unused = [table, *parts]
+    tables = [table.copy() for _ in range(thread_count() - 1)]
+    unused = [table, *tables]
 
     def own() -> tuple[Any, ...]:
         return tuple(unused.pop()), _buffers(m, rows.dtype)
 
     common = points, more, ids, here, bound, ready, products.squared_norms(ready)
-    boxes = ready.starts.size - 1
-    run(kernels[1], [(*common, mine, box) for mine in range(boxes) for box in range(mine, boxes)], own)
-    for part in parts:
-        _join(ids, tuple(table), tuple(part))
+    boxes = list(itertools.combinations_with_replacement(range(ready.starts.size - 1), 2))
+    begin, end = (len(boxes) * place // part[1] for place in (part[0], part[0] + 1))
+    run(kernels[1], [(*common, *pair) for pair in boxes[begin:end]], own)
+    for other in tables:
+        _join(ids, tuple(table), tuple(other))
     return table
+
+
+def edges(table: Table, here: np.ndarray, order: np.ndarray) -> ComponentEdges:
+    """The step on the table of positions whose components are ``here``, and whose points are ``order``."""
+    by_component = np.argsort(here, kind="stable")
+    here = here[by_component]
+    return ComponentEdges(table, order[by_component], by_component, np.searchsorted(here, np.arange(here[-1] + 1)))
+
+
+def found(table: Table) -> tuple[np.ndarray, ...]:
+    """The places of a table that have an edge, and these."""
+    at = np.flatnonzero(table.first >= 0).astype(np.int32)
+    return at, *(array[at] for array in table)
+
+
+def joined(
+    parts: Iterable[tuple[np.ndarray, ...]], dtype: np.dtype, here: np.ndarray, order: np.ndarray
+) -> ComponentEdges:
+    """`edges` of the table of which several processes have `found` parts."""
+    count = int(here.max()) + 1
+    pairs = count * (count - 1) // 2
+    ids = order[np.argsort(here, kind="stable")]
+    table = Table(np.full(pairs, np.inf, dtype), np.full(pairs, -1, np.int32), np.full(pairs, -1, np.int32))
+    for at, *own in parts:
+        part = Table(np.full(pairs, np.inf, dtype), np.full(pairs, -1, np.int32), np.full(pairs, -1, np.int32))
+        for array, values in zip(part, own, strict=True):
+            array[at] = values
+        _join(ids, tuple(table), tuple(part))
+    return edges(table, here, order)
 
 
 def _buffers(m: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:

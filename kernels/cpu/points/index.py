@@ -24,7 +24,7 @@ from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, empty_lists, search_all
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.points import angles, component_edges
-from gpuclust.kernels.cpu.points.component_edges import ComponentEdges
+from gpuclust.kernels.cpu.points.component_edges import ComponentEdges, Table
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
 from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
@@ -144,14 +144,17 @@ class Screened:
         run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows)])
 
     def between(self, here: np.ndarray, count: int, bound: np.ndarray) -> ComponentEdges | None:
-        """The shortest edges between all pairs of components, ``None`` with few features or many components.
+        m = self._rows.shape[1]
+        if m < WIDE or count > component_edges.most_components(self.n, m, self._rows.itemsize):
+            return None
+        return component_edges.edges(self.by_component(here)(bound), here, self.order)
 
-        ``bound`` is a lower bound of the distance of each position to other components. The points are moved, so
-        nothing can be searched afterwards.
+    def by_component(self, here: np.ndarray) -> Callable[..., Table]:
+        """A function of the bounds of `between`, and of the part of all pairs that is compared, for the table.
+
+        The points are moved, so nothing can be searched afterwards.
         """
         rows, m = self._rows, self._rows.shape[1]
-        if m < WIDE or count > component_edges.most_components(self.n, m, rows.itemsize):
-            return None
         order = np.argsort(here, kind="stable")
         self._ready = None  # type: ignore[assignment]
         for array in (rows, self._given):
@@ -163,9 +166,11 @@ class Screened:
         angular = self.points.metric.angular
         points = (rows, self._given, self._summary[order]) if angular else (rows, rows, self._zeros)
         metric = self.points.metric if angular else None
-        table = component_edges.find(points, metric, ready, ids, here, bound[order])
-        members = np.searchsorted(here, np.arange(count))
-        return ComponentEdges(table, ids, order, members)
+
+        def find(bound: np.ndarray, part: tuple[int, int] = (0, 1)) -> Table:
+            return component_edges.find(points, metric, ready, ids, here, bound[order], part)
+
+        return find
 
 
 def boxed(points: Points, k: int, share: float = SHARE) -> TreePoints | Screened | None:

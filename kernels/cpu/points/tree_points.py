@@ -121,6 +121,9 @@ class TreePoints:
         """The point at each position."""
         return self.tree.order
 
+    def between(self, here: np.ndarray, count: int, bound: np.ndarray) -> None:
+        """``None``: a tree finds single edges quickly."""
+
     def at(self, which: np.ndarray) -> TreePoints:
         """Some of the points."""
         arranged = arrange(self.points.at(which))

@@ -183,7 +183,7 @@ def _merges(given: _Input, backend: Backend | None, progress: Progress, limited:
 
     limit = job.limit if limited else None
     with (
-        backend_for(job.device, kind, pairs, problem.terms, limit)
+        backend_for(job.device, kind, pairs, problem.terms, limit, algorithm.screened(problem))
         if backend is None
         else nullcontext(backend) as chosen,
         chosen.active(),

@@ -17,6 +17,7 @@ from covering import covering
 import gpuclust
 from gpuclust.compute import compute
 from gpuclust.core import first_call, metrics
+from gpuclust.core.backend import select
 from gpuclust.distance import cdist, nearest_neighbors, pdist
 
 COUNT = """
@@ -207,3 +208,28 @@ def test_compiling_is_said(caplog):
         njit(function)(1)
     assert said == [True, False]
     assert caplog.messages == ["compiling kernels (once on this machine)"]
+
+
+@pytest.mark.parametrize("kind", ["normal", "lattice", "far groups", "tiny"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_screening_gives_the_bits_of_the_reference(kind, dtype):
+    backend = select("reference")
+    X = data("lattice" if kind == "lattice" else "normal", 300)
+    far = X + 1e7 * (np.arange(300) % 2)[:, None] if dtype == "float64" else X + 1e3 * (np.arange(300) % 2)[:, None]
+    X = {"far groups": far, "tiny": X * 1e-160 if dtype == "float64" else X * 1e-18}.get(kind, X)
+    before = compute(X, "ward", dtype=dtype, device="cpu", backend=backend).Z
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpuclust.kernels.reference.backend.FUSED", 1)
+        np.testing.assert_array_equal(compute(X, "ward", dtype=dtype, device="cpu", backend=backend).Z, before)
+        patch.setattr("gpuclust.algorithms.rounds.SHARE", 0)  # by chains only
+        np.testing.assert_array_equal(compute(X, "ward", dtype=dtype, device="cpu", backend=backend).Z, before)
+
+
+def test_a_large_job_of_ward_is_screened_once(uncompiled, monkeypatch):
+    monkeypatch.setattr(first_call, "SMALL", 1000)
+    X = data("normal", 1100)
+    for _ in range(2):
+        gpuclust.linkage(X, "ward", device="cpu")
+    monkeypatch.setattr(first_call, "LARGE", 1000)
+    gpuclust.linkage(data("normal", 1100, 2), "ward", device="cpu")
+    assert uncompiled == ["reference", "cpu", "cpu"]

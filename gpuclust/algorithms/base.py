@@ -236,6 +236,10 @@ class Algorithm(ABC):
         """
         return not metrics.facts(problem.metric).heavy
 
+    def screened(self, problem: Problem) -> bool:
+        """Whether the reference backend needs no matrix of all pairs, but matrix products."""
+        return False
+
     @abstractmethod
     def run(self, run: Run) -> Merges:
         """All merges."""

@@ -63,6 +63,9 @@ class Summaries(Algorithm):
             return Work(0, 0, 1.3, 0, ROUNDS, linear=4500)
         return Work(0.1, 0.035, 1.3, 0, ROUNDS)
 
+    def screened(self, problem: Problem) -> bool:
+        return problem.method.geometric is not None and problem.n > FUSED
+
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_summaries
 

@@ -3,8 +3,9 @@
 Numba compiles some 20 to 140 functions for the first job of a kind, which takes up to 20 s. The reference backend
 needs no compiler and gives the same bits (tests/test_first_call.py). It does the small jobs of a process until they
 have taken, all together, about as long as compiling would. From then on kernels are compiled and kept on disk, with
-an empty file for each kind of job by which other processes know that they are there. Jobs on a GPU always run its
-kernels: who asks for one wants it used.
+an empty file for each kind of job by which other processes know that they are there. A larger job of a linkage that
+the reference backend does by matrix products runs so once on a machine: the next one finds kernels or compiles them.
+Jobs on a GPU always run its kernels: who asks for one wants it used.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import cache
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,10 @@ SMALL = 80_000_000
 BUDGET = 8.0
 #: Square matrices that the reference backend holds at a time.
 SQUARES = 6
+#: Ordered pairs of observations times features and eight, of a job that the reference backend does by matrix products
+#: in about six seconds of a processor; and copies of the observations that it holds then.
+LARGE = 12_000_000_000
+COPIES = 6
 
 #: Steps of uncompiled loops in this process, after which `brief` compiles.
 BRIEF = 200_000
@@ -96,7 +102,12 @@ def brief(kernel: Any, steps: int) -> Any:
 
 
 def backend_for(
-    device: Device, kind: tuple[object, ...], pairs: Callable[[], int], features: int, limit: int | None = None
+    device: Device,
+    kind: tuple[object, ...],
+    pairs: Callable[[], int],
+    features: int,
+    limit: int | None = None,
+    screened: bool = False,
 ) -> AbstractContextManager[Backend]:
     """The backend of a job on a device.
 
@@ -111,21 +122,23 @@ def backend_for(
         0 for condensed dissimilarities.
     limit : int, optional
         Bytes of memory that the job may take; by default what is available.
+    screened : bool
+        Whether the reference backend does the job by matrix products: then also a large one, once.
     """
     if device.family != "cpu" or kind in _compiled:
         return nullcontext(select(device))
-    return _first_backend(device, kind, pairs(), features, limit)
+    return _first_backend(device, kind, pairs(), features, limit, screened)
 
 
 @contextmanager
 def _first_backend(
-    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None
+    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None, screened: bool
 ) -> Iterator[Backend]:
     """The backend of a job of the CPU whose kernels this process may not have yet."""
     global _spent
     if _forbidden.get() and not _wanted() and not _is_marked(kind):
         raise NotCompiled
-    if not _without_compiler(kind, pairs, features, limit):
+    if not _without_compiler(kind, pairs, features, limit, screened):
         yield select(device)
         note(kind)
         return
@@ -149,13 +162,20 @@ def _wanted() -> bool:
     return wanted == "always" or _asked.get()
 
 
-def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit: int | None) -> bool:
+def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit: int | None, screened: bool) -> bool:
     """Whether a job of the CPU is done by the reference backend."""
-    if _forbidden.get() or not 0 < pairs * max(features, 8) <= SMALL or _wanted() or _spent > BUDGET:
+    if _forbidden.get() or not pairs or _wanted() or _spent > BUDGET:
         return False
-    if SQUARES * 8 * pairs > (available_memory() if limit is None else limit):
+    room = available_memory() if limit is None else limit
+    if pairs * max(features, 8) <= SMALL:
+        return SQUARES * 8 * pairs <= room and not _is_marked(kind)
+    if not screened or pairs * (features + 8) > LARGE or COPIES * 8 * (features + 8) * isqrt(pairs) > room:
         return False
-    return not _is_marked(kind)
+    once = ("once", *kind)
+    if known(kind) or known(once):
+        return False
+    note(once)
+    return True
 
 
 def _is_marked(kind: tuple[object, ...]) -> bool:

@@ -18,6 +18,7 @@ from gpuclust.core.device import Device
 from gpuclust.core.matrix_free import MatrixFree, silent
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
+from gpuclust.core.sizes import FUSED
 from gpuclust.kernels.reference import (
     candidates,
     cluster_search,
@@ -28,6 +29,7 @@ from gpuclust.kernels.reference import (
     pairwise,
     spanning,
 )
+from gpuclust.kernels.reference.screened import Screened
 from gpuclust.kernels.reference.stored import Stored
 from gpuclust.kernels.reference.summaries import Summaries
 
@@ -50,7 +52,8 @@ class ReferenceBackend:
         return nullcontext()
 
     def summarise(self, points: Points, method: Method, size: np.ndarray) -> Summaries:
-        return Summaries(points, method, size)
+        many = points.n > FUSED and method.geometric is not None
+        return (Screened if many else Summaries)(points, method, size)
 
     def store_points(self, points: Points) -> Stored:
         return Stored.from_points(points)

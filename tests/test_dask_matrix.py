@@ -15,9 +15,10 @@ from distributed import Client
 import gpuclust
 import gpuclust.dask as on_cluster
 from gpuclust.algorithms import rounds
+from gpuclust.algorithms.stored import clusters_left
 from gpuclust.core import methods, preparation
 from gpuclust.core.clusters import Clusters
-from gpuclust.dask import interface, matrix
+from gpuclust.dask import interface, matrix, planning
 from gpuclust.dask.checkpoint import Checkpoint
 from gpuclust.dask.shared import Shared
 from gpuclust.errors import DoesNotFit
@@ -167,6 +168,15 @@ def test_plan(client):
     assert asked.sharded
     with pytest.raises(DoesNotFit, match="A worker needs"):
         asked.check()
+
+
+def test_points_take_memory_of_workers():
+    """The matrix of clusters has what each of them may use beside the points."""
+    job = gpuclust.plan(2500, 2000, "complete", "cityblock", device="cpu", memory_limit="220MB", algorithm="hybrid")
+    rows, points = clusters_left(job.problem) ** 2 * job.problem.width, 8 * 2500 * 2000
+    assert planning.with_shards(job, "auto", [rows]) is None
+    assert planning.with_shards(job, "auto", [points] * (rows // points + 2)) is None
+    assert planning.with_shards(job, "auto", [rows + 8 * points]) is job
 
 
 def test_the_plan_counts_what_is_done(client, exchanged, monkeypatch):

@@ -261,7 +261,7 @@ def _with_shards(
     if len(shape) != 2 or shape[0] <= FUSED or shape[1] < 1 or resolve(method).pairs is None:
         return None
     job = plan_for(shape[0], shape[1], method, metric, dtype, "cpu", memory_limit, algorithm=algorithm)
-    return with_shards(job, algorithm, sum(usable_memory(each, job.limit) for each in workers_of(client).values()))
+    return with_shards(job, algorithm, [usable_memory(each, job.limit) for each in workers_of(client).values()])
 
 
 def _named(metric: Any) -> None:

@@ -152,20 +152,22 @@ def plan(
     threads = sum(worker["nthreads"] for worker in found)
     limits = [usable_memory(worker, local.limit) for worker in found]
     each = max((worker["nthreads"] for worker in found), default=1)
-    sharing = with_shards(local, algorithm, sum(limits))
+    sharing = with_shards(local, algorithm, limits)
     return estimate(sharing or local, len(limits), threads, each, min(limits, default=0), sharing is not None)
 
 
-def with_shards(job: Plan, asked: str, capacity: int) -> Plan | None:
+def with_shards(job: Plan, asked: str, limits: list[int]) -> Plan | None:
     """The plan of the client if workers are to hold the matrix of clusters.
 
     That is so where "stored" was asked for and does not fit into the client's memory; or where nothing was asked for,
-    the client would have to do without the whole matrix, and that fits into ``capacity`` bytes of workers.
+    the client would have to do without the whole matrix, and that fits into what the workers may use (``limits``, in
+    bytes) beside the points.
     """
     algorithm, problem = ALGORITHMS[job.algorithm], job.problem
     if not isinstance(algorithm, Stored) or Stored().stores_all(problem):
         return None
     if asked == AUTO:
+        capacity = sum(max(0, limit - _of_points(job)) for limit in limits)
         fits = clusters_left(problem) ** 2 * problem.width <= capacity
         return job if isinstance(algorithm, Hybrid) and fits else None
     if job.fits or isinstance(algorithm, (Hybrid, StoredAllPairs)):
@@ -178,7 +180,7 @@ def with_shards(job: Plan, asked: str, capacity: int) -> Plan | None:
 def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sharded: bool = False) -> ClusterPlan:
     """The plan for a number of workers, of ``each`` threads at most."""
     problem, n = local.problem, local.n
-    m, width = problem.features, problem.width
+    width = problem.width
     counts, reason = _counts(local, max(workers, 1))
     work = ALGORITHMS[Stored.name if sharded else local.algorithm].work(problem)
     single = costs.on_one_thread(work, n, problem.terms, local.dtype)
@@ -193,11 +195,16 @@ def estimate(local: Plan, workers: int, threads: int, each: int, limit: int, sha
         tasks, rounds, traffic = (sum(both) for both in zip((tasks, rounds, traffic), more, strict=True))
     seconds = single * (ALONE / max(1.0, costs.SCALING * costs.threads()) + (1 - ALONE) / max(1.0, 0.9 * threads))
     seconds += tasks * TASK + rounds * ROUND + traffic / NETWORK
-    points = n * m * width
-    # The pieces, the points, their rows in the order of boxes in two parts, the same in single precision; then lists.
-    memory = rows + 4 * points + int(4.8 * n * m) + n * (100 + each * listed * (4 + width))
+    memory = rows + _of_points(local) + n * each * listed * (4 + width)
     counted = memory, limit, tasks, rounds, traffic, seconds, alone, reason
     return ClusterPlan(local, workers, threads, *counted, sharded)
+
+
+def _of_points(local: Plan) -> int:
+    """Bytes of a worker for the points, without lists of neighbours."""
+    n, m = local.n, local.problem.features
+    # The pieces, the points, their rows in the order of boxes in two parts, the same in single precision.
+    return 4 * n * m * local.problem.width + int(4.8 * n * m) + 100 * n
 
 
 def _of_matrix(local: Plan, workers: int) -> tuple[int, int, int, int]:

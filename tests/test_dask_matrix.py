@@ -96,6 +96,7 @@ def steep(n, m):
 def test_merges(monkeypatch, method, points, most, dtype, seed):
     """Rounds and chains on shards, some of which are lost now and then and made anew from the points."""
     monkeypatch.setattr(matrix, "ENTRY", 7)
+    monkeypatch.setattr(rounds, "TAIL", 20)  # rounds as well as chains, of these few points
     rule, given = methods.METHODS[method], preparation.prepare(points(300, 6), "cityblock", dtype=dtype)
     clusters = Clusters.of_points(given.n, given.dtype)
     if method != "complete":  # clusters of several points

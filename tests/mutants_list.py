@@ -969,8 +969,8 @@ MUTANTS = [
     Mutant(
         "prim_smaller",
         "kernels/cpu/matrix/prim.py",
-        "                nearer = value < distance[y]\n",
-        "                nearer = value > distance[y] or distance[y] == np.inf\n",
+        "                if value < distance[y]:",
+        "                if value > distance[y] or distance[y] == np.inf:",
         "a spanning tree of longest edges",
     ),
     Mutant(

@@ -188,7 +188,7 @@ def test_a_matrix_and_a_tree_of_condensed_distances(n):
 
     pairs, heights = np.empty((LAST, 2), np.int64), np.empty(LAST, np.float32)
     pairs[0, 1] = first  # the vertex that was added last
-    outside = np.arange(first, n)
+    outside = np.arange(first, n, dtype=np.uint64)
     gone = np.where(np.arange(n) < first, np.float32(np.inf), np.float32(0))
     state = outside, np.zeros(n, np.int64), np.full(n, np.inf, np.float32), gone, LAST
     prim.tree_kernel(condensed.dtype)(condensed, n, *state, LAST - 1, pairs, heights, 1)

@@ -50,28 +50,29 @@ def tree_kernel(dtype: np.dtype) -> Callable[..., Any]:
     def grow_tree(condensed, n, outside, near, distance, gone, count, wanted, pairs, heights, done):
         """Add ``wanted`` edges to the tree; returns the number of vertices outside it.
 
-        ``outside[:count]`` are the vertices outside in increasing order, ``distance`` and ``near`` their nearest
-        vertex of the tree, by vertex; ``gone`` and ``distance`` of vertices inside are infinite. The vertex added
-        last stands in ``pairs[done - 1, 1]`` (vertex 0 before the first).
+        ``outside[:count]`` are the vertices outside in increasing order, unsigned, so that none is tested for being
+        a negative index; ``distance`` and ``near`` their nearest vertex of the tree, by vertex; ``gone`` and
+        ``distance`` of vertices inside are infinite. The vertex added last stands in ``pairs[done - 1, 1]`` (vertex 0
+        before the first).
         """
-        lanes, above = np.empty(LANES, distance.dtype), np.empty(n, np.int64)
-        for x in range(n):
-            above[x] = n * x - x * (x + 1) // 2 - x - 1  # entry (x, y), y > x, stands at above[x] + y
+        lanes, above = np.empty(LANES, distance.dtype), np.empty(n, np.uint64)
+        for row_at in range(1, n):  # entry (y, x), x > y > 0, stands at above[y] + x
+            above[row_at] = n * row_at - row_at * (row_at + 1) // 2 - row_at - 1
         for edge in range(done, done + wanted):
             x = pairs[edge - 1, 1] if edge > 0 else 0
             distance[x] = gone[x] = infinity
-            place = 0
-            while outside[place] != x:
+            place, column = 0, np.uint64(x)
+            while outside[place] != column:
                 y = outside[place]
-                value = condensed[above[y] + x]
-                nearer = value < distance[y]
-                distance[y] = value if nearer else distance[y]
-                near[y] = x if nearer else near[y]
+                value = condensed[above[y] + column]
+                if value < distance[y]:  # seldom: the branch is predicted, and saves two stores
+                    distance[y] = value
+                    near[y] = x
                 place += 1
             count -= 1
             for k in range(place, count):
                 outside[k] = outside[k + 1]
-            first = above[x] + x + 1
+            first = n * x - x * (x + 1) // 2
             row = condensed[first : first + n - 1 - x]
             known, source, away = distance[x + 1 : n], near[x + 1 : n], gone[x + 1 : n]
             for k in range(row.size):
@@ -96,7 +97,7 @@ def spanning_tree(condensed: np.ndarray, n: int, report: Callable[[int], None]) 
     """Ends (n - 1, 2) and lengths of the edges of a minimum spanning tree."""
     pairs = np.empty((n - 1, 2), np.int64)
     heights = np.empty(n - 1, condensed.dtype)
-    outside = np.arange(n)
+    outside = np.arange(n, dtype=np.uint64)
     near = np.zeros(n, np.int64)
     distance, gone = np.full(n, np.inf, condensed.dtype), np.zeros(n, condensed.dtype)
     count, done = n, 0

@@ -18,9 +18,10 @@ from gpuclust.core.compiling import without_collections
 from gpuclust.core.jit import compiled, run
 from gpuclust.distance import pdist
 
-#: For each phase: small, so that all is compiled, then large, interrupted after so many seconds. Prints the phase and
-#: how long after the signal KeyboardInterrupt came; None if the work was over before. That is in seconds by the clock
-#: or of processor time, whichever are fewer: another program may take the processors for any time in between.
+#: For each phase: small, so that all is compiled (of a matrix with more than the 2,048 points of a square array),
+#: then large, interrupted after so many seconds. Prints the phase and how long after the signal KeyboardInterrupt
+#: came; None if the work was over before. That is in seconds by the clock or of processor time, whichever are fewer:
+#: another program may take the processors for any time in between.
 PROGRAM = """
 import json, os, signal, sys, threading, time
 import numpy as np
@@ -68,8 +69,8 @@ PHASES = {
     "nearest neighbours": linkage(points(1100, 60_000, 130), "single", algorithm="spanning tree"),
     "kd-tree": linkage(points(20_000, 600_000, 3), "single", algorithm="spanning tree"),
     "lists of neighbours": linkage(points(1100, 60_000, 64), "complete"),
-    "a matrix of points": linkage(points(1100, 9000, 500), "ward", algorithm="stored"),
-    "a metric with logarithms": linkage(points(1100, 5000, 300), "average", metric="jensenshannon"),
+    "a matrix of points": linkage(points(2100, 9000, 500), "ward", algorithm="stored"),
+    "a metric with logarithms": linkage(points(2100, 5000, 60), "average", metric="jensenshannon"),
     "pdist": lambda size: (lambda x=points(20, 5000, 300)(size): pdist(x, "jensenshannon")),
     "spanning tree of a matrix": linkage(zeros(16_000), "single"),
     "rounds": linkage(zeros(8000), "average"),

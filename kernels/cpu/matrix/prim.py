@@ -56,7 +56,7 @@ def tree_kernel(dtype: np.dtype) -> Callable[..., Any]:
         before the first).
         """
         lanes, above = np.empty(LANES, distance.dtype), np.empty(n, np.uint64)
-        for row_at in range(1, n):  # entry (y, x), x > y > 0, stands at above[y] + x
+        for row_at in range(1, n - 1):  # entry (y, x), x > y > 0, stands at above[y] + x
             above[row_at] = n * row_at - row_at * (row_at + 1) // 2 - row_at - 1
         for edge in range(done, done + wanted):
             x = pairs[edge - 1, 1] if edge > 0 else 0

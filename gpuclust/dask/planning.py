@@ -252,4 +252,5 @@ def _counts(local: Plan, workers: int) -> tuple[tuple[int, int, int, int] | None
     points = problem.feature_bytes * (workers + 1)  # to the scheduler, and to each worker
     lists = int(n * listed * entry * (sides if unit == searches.SCREENED else 1) + 2 * rows * listed * entry)
     log = (48 * 3 * n if what == "nearest clusters" else 8 * n * later) * (workers + 1)
-    return (tasks, 2 + later, points + lists + log, listed), f"Workers search for {what}; the client merges."
+    rounds = later + (2 if unit == searches.SCREENED else 1)  # lists within blocks, then of pairs of blocks
+    return (tasks, rounds, points + lists + log, listed), f"Workers search for {what}; the client merges."

@@ -64,7 +64,7 @@ def lists(
 ) -> tuple[np.ndarray, ...]:
     """Neighbour lists among the pairs of two sides, of points in screened boxes: positions and distances of each.
 
-    Nothing is wanted on a list that is farther than its bound.
+    ``bounds`` are distances of the rows: entries farther than these may be left out.
     """
     from gpuclust.kernels.cpu.clusters.screen_pairs import Share, lists_of
 

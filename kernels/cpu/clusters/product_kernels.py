@@ -148,9 +148,9 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
     @uncounted
     @named(form.name, dtype)
     def offer(found, size, scatter, m, slot, x, y, value, spare, error, largest, scale, zoom):
-        """Make y a candidate of row x, which has room, given its screened square and what that may be short by.
+        """Make y a candidate of row x, which has room; returns how far the row has to look then.
 
-        Returns how far the row has to look then.
+        ``value`` is the screened square of the pair, and ``spare`` by how much that may be too small.
         """
         which, lower, upper, filled, roots, slacks = found
         at = filled[slot]

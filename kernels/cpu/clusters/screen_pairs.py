@@ -118,7 +118,7 @@ def empty_lists(near: np.ndarray, held: np.ndarray, share: Share, starts: np.nda
     share : Share
     starts : ndarray of shape (boxes + 1,)
     bounds : ndarray of shape (rows of the share,), optional
-        No entry farther than that is wanted in the list of a row. By default there is no bound.
+        Distances of the rows: entries farther than these may be left out. By default there is no bound.
     """
     done = 0
     for side in sorted({share.one, share.other}):

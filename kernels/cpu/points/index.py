@@ -93,8 +93,8 @@ class Screened:
         """Positions (n, k) and distances of the nearest others of each position, by (distance, index).
 
         -1 and infinite behind the last where there are fewer than k others. O(n² m) time, O(n k) memory. With a
-        ``share`` among the pairs that it holds, and only the lists of its rows, in which nothing is wanted that is
-        farther than their ``bounds`` (see `gpuclust.kernels.cpu.clusters.screen_pairs.empty_lists`).
+        ``share`` among the pairs that it holds, and only the lists of its rows, from which entries farther than
+        their ``bounds`` may be left out (see `gpuclust.kernels.cpu.clusters.screen_pairs.empty_lists`).
         """
         dtype = self._rows.dtype
         near, held = np.empty((self.n, k), np.int32), np.empty((self.n, k), dtype)

@@ -189,11 +189,20 @@ class Run:
         return asked and installed(peer) and not (self.quick and peer in case.slow)
 
 
-def _among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a results file, with those of new measurements replaced."""
-    old = json.loads(path.read_text())["rows"] if path.exists() else []
+def record(group: str, rows: list[dict[str, Any]], about_run: dict[str, Any], console: Console) -> None:
+    """Write the results file of a group: cases that were not measured keep their rows, and the facts of their run."""
+    path, date = RESULTS / f"{group}.json", about_run["machine"]["date"]
+    old: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}, "rows": []}
     new = {row["case"] for row in rows}
-    return [row for row in old if row["case"] not in new] + rows
+    every = [row for row in old["rows"] if row["case"] not in new] + [row | {"run": date} for row in rows]
+    if group == "scale":
+        every = [row for row in every if "peer" in row]
+        every += scale.compare(every, console)
+    runs = {run: about for run, about in (old["runs"] | {date: about_run}).items() if any(r["run"] == run for r in every)}
+    order = {case: place for place, case in enumerate(CASES)}
+    every.sort(key=lambda row: order.get(row["case"], len(order)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"runs": runs, "rows": every}, indent=1) + "\n")
 
 
 def parsed() -> argparse.Namespace:
@@ -205,7 +214,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--n", type=int, help="observations at most, instead of each case's own")
     parser.add_argument("--peers", help="comma-separated; all that are installed by default")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for every program")
-    parser.add_argument("--only", metavar="TEXT", help="cases with this in their name; the other results stay")
+    parser.add_argument("--only", metavar="TEXT", help="cases with this in their name")
     asked = parser.parse_args()
     unknown = set(asked.groups) - set(allowed)
     if unknown:
@@ -237,15 +246,7 @@ def main() -> None:
             rows = run.rows(case for case in cases if (asked.only or "") in case.name)
         if not rows:  # emulated, or none is meant: nothing was measured
             continue
-        path = RESULTS / f"{group}.json"
-        if asked.only:
-            rows = _among(rows, path)
-        if group == "scale":
-            rows = [row for row in rows if "peer" in row]
-            rows += scale.compare(rows, console)
-        path.parent.mkdir(exist_ok=True)
-        about_run = {"mode": "quick" if quick else "full", "machine": about}
-        path.write_text(json.dumps(about_run | {"rows": rows}, indent=1) + "\n")
+        record(group, rows, {"mode": "quick" if quick else "full", "machine": about}, console)
     console.print(f"{time.monotonic() - started:.0f} s. Then: python -m benchmarks.tables")
     if run.failures:
         raise SystemExit(f"{len(run.failures)} cases failed and are left out:\n" + "\n".join(run.failures))

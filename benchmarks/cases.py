@@ -119,6 +119,7 @@ LINKAGE = [
         slow=("sklearn",) if method != "single" else (),
         rtol=1e-6 if method in ("centroid", "median") else 1e-12,
         asked=ASKED.get(method, {}),
+        quick=method in ("average", "ward", "single"),
     )
     for method in METHODS
 ]
@@ -202,6 +203,7 @@ HIERARCHY = [
         8,
         make=tree_and_distances,
         work=_distances(2),
+        quick=False,
         digest=lambda result: np.append(result[0], result[1][::1001]),
     ),
     _tree_case("cut_tree(Z, 20)", lambda h, Z: h.cut_tree(Z, 20), 50),
@@ -265,6 +267,7 @@ DATA = [
         tied=method if tied else "",
         work=all_pairs,
         slow=("scipy",),
+        quick=make in (data.clustered, data.grid, data.digits),
     )
     for make, (n, m, tied) in KINDS.items()
     for method in ("average", "ward")

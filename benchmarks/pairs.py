@@ -76,17 +76,25 @@ def _bits(n: int, m: int) -> dict[str, float]:
 WIDE = (
     wide("average", "cosine", data.spheres, 20_000, 768, _asked(15, 6)),
     wide("average", "cosine", data.scattered, 20_000, 768, quick=False),
-    wide("average", "cosine", data.copied_spheres, 20_000, 768),
+    wide("average", "cosine", data.copied_spheres, 20_000, 768, quick=False),
     wide("average", "cosine", data.spheres, 100_000, 768, {PRODUCT: 1 / 6}, quick=False),
-    wide("complete", "cosine", data.spheres, 20_000, 768, _asked(8)),
+    wide("complete", "cosine", data.spheres, 20_000, 768, _asked(8), quick=False),
     wide("single", "cosine", data.spheres, 20_000, 768, _asked(15)),
     wide("ward", "euclidean", data.spheres, 10_000, 768, _asked(80)),
     wide("average", "euclidean", data.gaussian, 20_000, 64, _asked(12), work=all_pairs, few={"fastcluster": 10_000}),
     wide(
-        "complete", "euclidean", data.gaussian, 20_000, 128, _asked(10), work=all_pairs, few={"fastcluster": 10_000}
+        "complete",
+        "euclidean",
+        data.gaussian,
+        20_000,
+        128,
+        _asked(10),
+        work=all_pairs,
+        few={"fastcluster": 10_000},
+        quick=False,
     ),
     wide("average", "jaccard", data.fingerprints, 20_000, 2048, _asked(40)),
-    wide("single", "jaccard", data.fingerprints, 20_000, 2048, _asked(40)),
+    wide("single", "jaccard", data.fingerprints, 20_000, 2048, _asked(40), quick=False),
 )
 
 
@@ -121,6 +129,7 @@ def given(method: str) -> Case:
         work=lambda n, m: {"bytes": 4 * n * n + 32 * n},
         slow=("scipy",),
         copied=(OVERWRITE,),
+        quick=method in ("average", "single"),
     )
 
 

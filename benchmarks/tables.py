@@ -37,7 +37,7 @@ TREES = ("quitefastmst", "genieclust", "fast_hdbscan")
 def results(group: str) -> dict[str, Any]:
     """What a results file holds; nothing if there is none."""
     path = RESULTS / f"{group}.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}, "rows": []}
     return found
 
 
@@ -205,12 +205,16 @@ def startup() -> str:
 
 
 def machine() -> str:
-    """Where and when the results were measured; a line for each run."""
-    runs: dict[str, list[str]] = {}
+    """Where and when the results were measured; a line for each run, with the number of cases if not all are of it."""
+    described: dict[str, list[str]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         found = results(path.stem)
-        runs.setdefault(_described(found["machine"], found.get("mode", "")), []).append(path.stem)
-    lines = [text if len(runs) == 1 else f"{', '.join(groups)}: {text}" for text, groups in runs.items()]
+        every = {row["case"] for row in found["rows"]}
+        for run, about in found["runs"].items():
+            of_run = {row["case"] for row in found["rows"] if row["run"] == run}
+            part = "" if of_run == every else f" ({len(of_run)} of {len(every)} cases)"
+            described.setdefault(_described(about["machine"], about["mode"]), []).append(path.stem + part)
+    lines = [text if len(described) == 1 else f"{', '.join(groups)}: {text}" for text, groups in described.items()]
     return "\n\n".join(lines) + "\n"
 
 

@@ -54,7 +54,8 @@ def test_every_case_of_every_peer_that_is_installed(run):
 
 
 def test_results_say_where_they_were_measured(run):
-    about = json.loads((run / "linkage.json").read_text())["machine"]
+    (about_run,) = json.loads((run / "linkage.json").read_text())["runs"].values()
+    about = about_run["machine"]
     assert about["threads"] == 2
     assert about["programs"]["scipy"]
     assert all(rate > 0 for rate in about["rates"].values())
@@ -104,7 +105,8 @@ def test_peers_that_are_measured_with_fewer_points(monkeypatch):
 
 def test_a_process_for_each_peer(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(program, "RESULTS", tmp_path)
-    monkeypatch.setattr(machine, "facts", lambda threads: {"rates": {"bytes": 1e9, "float64": 1e9}})
+    facts = {"date": "2026-01-02T03:04:05+00:00", "rates": {"bytes": 1e9, "float64": 1e9}}
+    monkeypatch.setattr(machine, "facts", lambda threads: facts)
     monkeypatch.setattr(
         "sys.argv", ["benchmarks", "linkage", "--n", "50", "--only", "linkage ward", "--peers", "gpuclust,scipy"]
     )
@@ -118,6 +120,24 @@ def test_a_process_for_each_peer(tmp_path, monkeypatch, capsys):
         ("linkage ward", 50, "scipy"),
     ]
     assert "linkage ward" in capsys.readouterr().out
+
+
+def test_cases_that_are_not_measured_keep_their_rows_and_the_facts_of_their_run(tmp_path, monkeypatch):
+    """A quick run has fewer cases than a full one; times of two runs are not compared."""
+    monkeypatch.setattr(program, "RESULTS", tmp_path)
+    thousand, million = "single 100000 x 2, uniform", "single 1000000 x 2, uniform"
+    quiet = Console(quiet=True)
+
+    def run(date: str, *measured: str) -> dict[str, set[str]]:
+        rows = [{"case": case, "peer": "gpuclust", "seconds": 1.0} for case in measured]
+        program.record("scale", rows, {"mode": "quick", "machine": {"date": date}}, quiet)
+        found = json.loads((tmp_path / "scale.json").read_text())
+        return {date: {row["case"] for row in found["rows"] if row["run"] == date} for date in found["runs"]}
+
+    grown = f"{million}: beside a tenth of the points"
+    assert run("monday", million, thousand) == {"monday": {million, thousand, grown}}
+    assert run("tuesday", million) == {"monday": {thousand}, "tuesday": {million}}
+    assert run("wednesday", thousand, million) == {"wednesday": {million, thousand, grown}}
 
 
 def test_functions_of_trees(monkeypatch):

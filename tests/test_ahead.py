@@ -116,7 +116,7 @@ def test_parts_are_compiled(begun, walks):
     for command, environment in begun:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert on_disk(chain_kernels(METHODS["ward"], FLOAT64, walks)[0])
+    assert on_disk(chain_kernels(METHODS["ward"], FLOAT64, ahead.WALK if walks else ahead.ROW)[0])
 
 
 @pytest.mark.parametrize("why", ["one thread", "only compiles", "on disk", "no Python", "no process"])

@@ -21,7 +21,8 @@ from gpuclust.core.first_call import compile_elsewhere
 from gpuclust.core.methods import METHODS, Method
 from gpuclust.core.sizes import WIDE
 from gpuclust.core.threads import thread_count
-from gpuclust.kernels.cpu.clusters.summary_chain import Chain, chain_kernels
+from gpuclust.kernels.cpu.clusters.chain_squares import squares_of
+from gpuclust.kernels.cpu.clusters.summary_chain import ROW, STORED, WALK, Chain, chain_kernels
 
 #: Begins with the parent's path of modules, so that the working directory is not on it.
 PROGRAM = """import sys
@@ -46,7 +47,7 @@ def begin(method: Method, dtype: np.dtype, features: int, walks: bool) -> None:
     There are no more of them than other cores; none if the kernels are on disk or are not kept.
     """
     _begun[:] = [process for process in _begun if process.poll() is None]
-    kernel: Any = chain_kernels(method, dtype, walks)[0]
+    kernel: Any = chain_kernels(method, dtype, _kind(features, walks))[0]
     if not compile_elsewhere() or on_disk(kernel) or kernel.overloads or not hasattr(kernel._cache, "_cache_file"):
         return
     if getattr(sys, "frozen", False) or "python" not in os.path.basename(sys.executable or ""):
@@ -64,6 +65,11 @@ def begin(method: Method, dtype: np.dtype, features: int, walks: bool) -> None:
                     env={**os.environ, "GPUCLUST_COMPILE": "always", "GPUCLUST_NUM_THREADS": "1"},
                 )
             )
+
+
+def _kind(features: int, walks: bool) -> str:
+    """How the chain will search, mostly."""
+    return WALK if walks else STORED if features >= WIDE else ROW
 
 
 def main(part: str, method: str, kind: str) -> None:
@@ -90,7 +96,8 @@ def main(part: str, method: str, kind: str) -> None:
         empty = np.full((n, 1), -1, np.int32), np.full((n, 1), np.inf, dtype), np.zeros(n, dtype)
         rows = Rows(centers, np.zeros_like(centers), size.copy(), np.zeros(n, dtype), ids.copy(), *empty)
         boxes = Leaves(n, LEAF).boxes(centers, size, rows.scatter, LEAF) if walks == "1" else None
-        Chain(rule, rows, ids.copy(), boxes).merge(n, n // 2)
+        squares = squares_of(centers, rows.low) if _kind(int(features), walks == "1") == STORED else None
+        Chain(rule, rows, ids.copy(), boxes, squares).merge(n, n // 2)
     clusters = Unsearched(points, rule, size)
     clusters.walks = walks == "1"
     if part == "meet":

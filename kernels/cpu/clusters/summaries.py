@@ -17,7 +17,7 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
-from gpuclust.kernels.cpu.clusters import ahead, product_search
+from gpuclust.kernels.cpu.clusters import ahead, chain_squares, product_search
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
@@ -61,7 +61,7 @@ class Summaries:
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
-        self.n = points.n
+        self.n = self.begun = points.n
         self.width = len(points.features)
         self.listed = LISTED if self.width < WIDE else max(LISTED, LISTED_WIDE)
         self.method = method
@@ -211,7 +211,9 @@ class Summaries:
             self._two_parts()
             own = self.centers, self.low, self.size, self.scatter, ids[self.outer]
             rows = Rows(*own, self.near, self.held, self.limit)
-            self.state = Chain(method, rows, self.outer, self._boxes(LEAF) if self.walks else None)
+            stored = chain_squares.fits(self.n, self.width, self.begun - self.n, self.held.itemsize)
+            squares = chain_squares.squares_of(self.centers, self.low) if stored and not self.walks else None
+            self.state = Chain(method, rows, self.outer, self._boxes(LEAF) if self.walks else None, squares)
         made = self.state.merge(next_id, wanted)
         size[self.outer], ids[self.outer] = self.size, self.state.ids
         return made

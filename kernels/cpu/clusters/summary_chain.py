@@ -2,7 +2,8 @@
 
 A list is updated when the chain reaches its cluster: merged entries are looked up by union-find, and dissimilarities
 to them are computed anew. A cluster is searched only if its list does not prove the nearest one: in few dimensions by
-a descent of a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities.
+a descent of a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities, or with many
+features by that of stored squared distances (`chain_squares`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters import chain_squares, summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.chain_squares import Squares, lower, unite_squares
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, walk_function
 from gpuclust.kernels.cpu.space import boxes, pairwise
@@ -24,9 +26,11 @@ from gpuclust.kernels.cpu.space.boxes import Boxes, fit_children, leaf_of
 
 #: Clusters in a block when a row of dissimilarities is computed.
 BLOCK = 512
-#: Merges in a call where searches descend a tree, and coordinates read by the searches of a call otherwise.
+#: Merges in a call where searches descend a tree, and numbers read by the searches of a call otherwise.
 WALKS = 4096
 ENTRIES = 400_000_000
+#: How a cluster is searched: by a tree, by its computed row of dissimilarities, by its row of stored squares.
+WALK, ROW, STORED = "walk", "row", "stored"
 
 
 class Progress(NamedTuple):
@@ -48,7 +52,8 @@ class Progress(NamedTuple):
     gone : ndarray of shape (n,)
         Infinite at the rows of clusters that have merged into others, 0 elsewhere.
     features : ndarray of shape (m, n)
-        First parts of the centroids, for rows of dissimilarities; without columns where searches are walks.
+        First parts of the centroids, for rows of dissimilarities that are computed; otherwise without columns.
+    squares : Squares
     inner, outer : ndarray of shape (n,), int64
         The row of each cluster by the caller's number, and the other way round.
     link, link_id : ndarray of shape (n,), int64
@@ -63,6 +68,7 @@ class Progress(NamedTuple):
     counts: np.ndarray
     gone: np.ndarray
     features: np.ndarray
+    squares: Squares
     inner: np.ndarray
     outer: np.ndarray
     link: np.ndarray
@@ -72,14 +78,16 @@ class Progress(NamedTuple):
 class Chain:
     """The chain between two rounds: clusters merge in place, and no row moves."""
 
-    def __init__(self, method: Method, rows: Rows, outer: np.ndarray, tree: Boxes | None) -> None:
+    def __init__(
+        self, method: Method, rows: Rows, outer: np.ndarray, tree: Boxes | None, squares: Squares | None = None
+    ) -> None:
         n, m = rows.centers.shape
         dtype = rows.size.dtype
-        self.walks = tree is not None
+        self.kind = WALK if tree is not None else ROW if squares is None else STORED
         if tree is None:
             empty = np.empty(0, dtype)
             tree = Boxes(rows.centers[:0], empty, empty, *(rows.centers[:0],) * 2, empty, empty, outer[:0])
-        features = np.empty((m, 0), dtype) if self.walks else np.ascontiguousarray(rows.centers.T)
+        features = np.ascontiguousarray(rows.centers.T) if self.kind == ROW else np.empty((m, 0), dtype)
         inner = np.empty(n, np.int64)
         inner[outer] = np.arange(n)
         level, set_at = np.zeros((2, n), np.int64)
@@ -93,12 +101,13 @@ class Chain:
             np.array([0, 0, np.count_nonzero(rows.ids >= 0), 0, 0]),
             gone,
             features,
+            chain_squares.none() if squares is None else squares,
             inner,
             outer,
             *np.empty((2, n), np.int64),
         )
         live = rows.size[rows.ids >= 0]
-        self.kernels = chain_kernels(method, dtype, self.walks)
+        self.kernels = chain_kernels(method, dtype, self.kind)
         self.state = rows, progress, tree, live.min(), live.sum()
 
     def merge(self, next_id: int, wanted: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -109,14 +118,20 @@ class Chain:
         counts[4] = 0
         scans = done = 0
         while done < wanted:
-            rows = WALKS if self.walks else max(1, ENTRIES // (counts[2] * self.state[0].centers.shape[1]))
-            end = min(wanted, done + int(rows))
+            end = min(wanted, done + self._merges_in_a_call())
             made = self.kernels[0](*self.state, next_id + done, pairs[done:end], heights[done:end])
             if made < 0:
                 return pairs, heights, -1
             scans += made
             done = end
         return pairs, heights, scans
+
+    def _merges_in_a_call(self) -> int:
+        if self.kind == WALK:
+            return WALKS
+        left, (_, m) = int(self.state[1].counts[2]), self.state[0].centers.shape
+        numbers = left * m if self.kind == ROW else 8 * left + 8 * self.state[0].near.shape[1] * m
+        return max(1, ENTRIES // numbers)
 
     @property
     def ids(self) -> np.ndarray:
@@ -129,14 +144,16 @@ class Chain:
 
 
 @cache
-def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    walks, stored = kind == WALK, kind == STORED
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
-    between, compared, join = pair.between, pair.compared, pair.join
+    between, square, compared, join = pair.between, pair.square, pair.compared, pair.join
     lowered, slack, loosened, united = limits(method, dtype)
     walk = walk_function(method, dtype)
     counted = method.counted
-    stamp = jit.stamp(centroids, methods, metrics, pairwise, summary_kernels, summary_search, boxes)
+    relative = float(np.finfo(dtype).eps)
+    stamp = jit.stamp(centroids, methods, metrics, pairwise, chain_squares, summary_kernels, summary_search, boxes)
 
     @uncounted
     @named(method.name, dtype)
@@ -209,11 +226,11 @@ def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callabl
         return True
 
     @uncounted
-    @named(method.name, dtype, walks)
+    @named(method.name, dtype, kind)
     def search(rows, progress, tree, x, largest, out, scratch, stack, bounds):
         """Fill the list of x from computed dissimilarities."""
         centers, low, size, scatter, ids, near, held, limit = rows
-        entry_id, gone, features = progress[1], progress[6], progress[7]
+        entry_id, level, gone, features, squares = progress[1], progress[2], progress[6], progress[7], progress[8]
         n, m = centers.shape
         last = near.shape[1] - 1
         left = progress[5][2]
@@ -224,8 +241,12 @@ def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callabl
             more = slack(centers[x], size[x], largest)
             for begin in range(0, n, BLOCK):
                 end = min(begin + BLOCK, n)
-                row_of_distances(features, size, x, features, size, begin, end, size, size[x], out, scratch)
                 values = out[: end - begin]
+                if stored:
+                    for k in range(values.size):
+                        values[k] = lower(squares, level, x, begin + k)
+                else:
+                    row_of_distances(features, size, x, features, size, begin, end, size, size[x], out, scratch)
                 for k in range(values.size):
                     values[k] = between(values[k], size, scatter, x, begin + k) + gone[begin + k]
                 most = loosened(min(far, held[x, last]), more, m)
@@ -270,30 +291,33 @@ def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callabl
             fit_children(node, low, high, least_size, least_scatter)
 
     @uncounted
-    @named(method.name, dtype, walks)
+    @named(method.name, dtype, kind)
     def move(rows, progress, tree, a, b):
-        """Update the boxes, or the transposed centroids, after a has taken in b."""
+        """Update the boxes, or the transposed centroids if there are any, after a has taken in b."""
         centers, ids = rows[0], rows[4]
         gone, features = progress[6], progress[7]
         gone[b] = np.inf
         if walks:
             fit(tree, ids, a)
             fit(tree, ids, b)
-        else:
+        elif not stored:
             for k in range(centers.shape[1]):
                 features[k, a] = centers[a, k]
 
     # The steps of the chain are called from here only: Numba compiles a function anew for callers with other options.
     @uncounted
-    @named(method.name, dtype, walks)
+    @named(method.name, dtype, kind)
     def unite(rows, progress, tree, a, b, smallest, largest, new_id, values, which):
         """Merge the clusters in rows a and b, and make the list of the union; returns their dissimilarity."""
         centers, low, size, scatter, ids, _, _, limit = rows
-        parent, _, level, set_at, _, count, _, _, _, _, _, _ = progress
+        parent, _, level, set_at, _, count, _, _, squares, _, _, _, _ = progress
         height = compared(centers, low, size, scatter, a, b)
         ours = limit_now(rows, progress, a, largest)
         theirs = limit_now(rows, progress, b, largest)
         most = united(ours, theirs, height, size[a], size[b], smallest, largest)
+        if stored:
+            apart, m = float(square(centers, low, a, b)), centers.shape[1]
+            unite_squares(squares, level, count[1], a, b, float(size[a]), float(size[b]), apart, (m + 8) * relative)
         join(centers, low, size, scatter, a, b)
         if counted:
             size[a] += size[b]
@@ -311,12 +335,12 @@ def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callabl
         return height
 
     @compiled
-    @named(method.name, dtype, walks)
+    @named(method.name, dtype, kind)
     def chain(rows, progress, tree, smallest, largest, next_id, pairs, heights):
         """Returns the number of rows searched, -1 if dissimilarities are infinite."""
         stamp  # noqa: B018
         ids, near, held = rows[4:7]
-        known_at, count, _, _, inner, outer, link, link_id = progress[4:]
+        known_at, count, _, _, _, inner, outer, link, link_id = progress[4:]
         n, listed = near.shape
         out, scratch = np.empty(BLOCK, held.dtype), np.empty(BLOCK, held.dtype)
         values, which = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64)
@@ -360,7 +384,7 @@ def chain_kernels(method: Method, dtype: np.dtype, walks: bool) -> tuple[Callabl
         return scans
 
     @compiled
-    @named(method.name, dtype, walks)
+    @named(method.name, dtype, kind)
     def settle(rows, progress, tree, smallest, largest):
         stamp  # noqa: B018
         ids, near = rows[4], rows[5]

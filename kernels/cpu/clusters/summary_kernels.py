@@ -49,6 +49,7 @@ class Pair(NamedTuple):
     Attributes
     ----------
     between : ``between(square, size, scatter, x, y)``: the dissimilarity, from the squared distance of two centroids.
+    square : ``square(centers, low, x, y)``: that squared distance, from both parts of the centroids.
     compared : ``compared(centers, low, size, scatter, x, y)``: the dissimilarity, from both parts of the centroids;
         the same bits with x and y exchanged.
     compared_four : ``compared_four(centers, low, size, scatter, x, four, out)``: of x and four others, the same bits.
@@ -57,6 +58,7 @@ class Pair(NamedTuple):
     """
 
     between: Callable[..., Any]
+    square: Callable[..., Any]
     compared: Callable[..., Any]
     compared_four: Callable[..., Any]
     join: Callable[..., Any]
@@ -153,7 +155,7 @@ def pair_functions(method: Method, dtype: np.dtype) -> Pair:
         return geometric(centers_type(1), size, largest)
 
     centers_type = np.dtype(dtype).type
-    return Pair(between, compared, compared_four, join, reach)
+    return Pair(between, square, compared, compared_four, join, reach)
 
 
 class Limits(NamedTuple):

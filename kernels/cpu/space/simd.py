@@ -266,7 +266,7 @@ def _products_of_strip(
         def finish(pointer: Any, across: Any, sums: Any, rows: Any, column: Any) -> Any:
             theirs = builder.load(across(pointer(5, ir.IntType(64)(0), column)), align=size)
             for total, row in zip(sums, rows, strict=True):
-                mine = _spread(builder, builder.load(pointer(6, ir.IntType(64)(0), row)), ACROSS)
+                mine = _spread(builder, builder.load(pointer(6, ir.IntType(64)(0), row)), theirs.type.count)
                 twice = builder.fadd(total, total, flags=LOOSE)
                 yield builder.fsub(builder.fadd(mine, theirs, flags=LOOSE), twice, flags=LOOSE)
 

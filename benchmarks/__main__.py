@@ -198,7 +198,9 @@ def record(group: str, rows: list[dict[str, Any]], about_run: dict[str, Any], co
     if group == "scale":
         every = [row for row in every if "peer" in row]
         every += scale.compare(every, console)
-    runs = {run: about for run, about in (old["runs"] | {date: about_run}).items() if any(r["run"] == run for r in every)}
+    runs = {
+        run: about for run, about in (old["runs"] | {date: about_run}).items() if any(r["run"] == run for r in every)
+    }
     order = {case: place for place, case in enumerate(CASES)}
     every.sort(key=lambda row: order.get(row["case"], len(order)))
     path.parent.mkdir(exist_ok=True)

@@ -205,7 +205,7 @@ def startup() -> str:
 
 
 def machine() -> str:
-    """Where and when the results were measured; a line for each run, with the number of cases if not all are of it."""
+    """Where and when the results were measured; a line for each run, with the number of its cases if not all."""
     described: dict[str, list[str]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         found = results(path.stem)

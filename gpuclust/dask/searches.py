@@ -286,7 +286,7 @@ class ShardedSummaries(Summaries):
     def _search(self, ids: np.ndarray, rows: np.ndarray) -> None:
         work = rows.size * self.n * (self.width + 6)
         new = self.is_new(rows)
-        if self.walks or work / (2 if new else 1) < SCREENED_ALONE:
+        if self.walks or self.squares is not None or work / (2 if new else 1) < SCREENED_ALONE:
             super()._search(ids, rows)
             return
         if self._base is None:

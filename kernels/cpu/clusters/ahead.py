@@ -21,7 +21,7 @@ from gpuclust.core.first_call import compile_elsewhere
 from gpuclust.core.methods import METHODS, Method
 from gpuclust.core.sizes import WIDE
 from gpuclust.core.threads import thread_count
-from gpuclust.kernels.cpu.clusters.chain_squares import squares_of
+from gpuclust.kernels.cpu.clusters.stored_squares import squares_of
 from gpuclust.kernels.cpu.clusters.summary_chain import ROW, STORED, WALK, Chain, chain_kernels
 
 #: Begins with the parent's path of modules, so that the working directory is not on it.

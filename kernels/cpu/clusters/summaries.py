@@ -17,7 +17,7 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
-from gpuclust.kernels.cpu.clusters import ahead, chain_squares, product_search
+from gpuclust.kernels.cpu.clusters import ahead, product_search, stored_squares
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
@@ -59,6 +59,8 @@ class Summaries:
         The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
         dissimilarities, and a lower bound of the dissimilarity to all others.
     """
+
+    squares: stored_squares.Squares | None = None
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.n = self.begun = points.n
@@ -122,6 +124,10 @@ class Summaries:
         place[partner[fresh]] = fresh
         smallest = self.size.min()
         self._two_parts()
+        if self.squares is not None:
+            pairs = partner >= 0
+            self.squares.united(method, self.centers, self.low, self.size, kept[pairs], partner[pairs])
+            self.squares = self.squares._replace(spot=self.squares.spot[kept])
         pieces = ranges(kept.size, LISTS)
         own = self.centers, self.low, self.size, self.scatter
         run(kernel.unite, [(*own, kept, partner, *piece) for piece in pieces])
@@ -159,6 +165,8 @@ class Summaries:
         self.near = place[self.near[order]]
         for name in ("outer", "centers", "low", "scatter", "size", "held", "limit"):
             setattr(self, name, getattr(self, name)[order])
+        if self.squares is not None:
+            self.squares = self.squares._replace(spot=self.squares.spot[order])
 
     def _unproven(self) -> np.ndarray:
         """Rows whose lists do not prove a nearest cluster."""
@@ -182,11 +190,24 @@ class Summaries:
             kernel = walk_kernel(self.method, dtype)
             run(kernel, [(*own, tree, largest, rows, *piece) for piece in ranges(rows.size, ROWS)])
             return
+        new = self.is_new(rows)
+        if not new:
+            self._store_squares()
+            if self.squares is not None:
+                stored_squares.search_rows(self.method, Rows(*own), self.squares, rows, ROWS)
+                return
         ready = self.screened()
-        if self.is_new(rows) and (self.width >= WIDE or ready.least.size > 1):
+        if new and (self.width >= WIDE or ready.least.size > 1):
             search_all_rows(self.method, Rows(*own), ready)
         else:
             search_some_rows(self.method, Rows(*own), ready, rows)
+
+    def _store_squares(self) -> None:
+        """Store squared distances from now on, if so few clusters are left that they fit."""
+        merged = self.begun - self.n
+        if self.squares is None and stored_squares.fits(self.n, self.width, merged, self.held.itemsize):
+            self._two_parts()
+            self.squares = stored_squares.squares_of(self.centers, self.low)
 
     def is_new(self, rows: np.ndarray) -> bool:
         """Whether these are all clusters, none of which has merged or been searched."""
@@ -211,9 +232,8 @@ class Summaries:
             self._two_parts()
             own = self.centers, self.low, self.size, self.scatter, ids[self.outer]
             rows = Rows(*own, self.near, self.held, self.limit)
-            stored = chain_squares.fits(self.n, self.width, self.begun - self.n, self.held.itemsize)
-            squares = chain_squares.squares_of(self.centers, self.low) if stored and not self.walks else None
-            self.state = Chain(method, rows, self.outer, self._boxes(LEAF) if self.walks else None, squares)
+            self._store_squares()
+            self.state = Chain(method, rows, self.outer, self._boxes(LEAF) if self.walks else None, self.squares)
         made = self.state.merge(next_id, wanted)
         size[self.outer], ids[self.outer] = self.size, self.state.ids
         return made

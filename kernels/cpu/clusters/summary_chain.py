@@ -3,7 +3,7 @@
 A list is updated when the chain reaches its cluster: merged entries are looked up by union-find, and dissimilarities
 to them are computed anew. A cluster is searched only if its list does not prove the nearest one: in few dimensions by
 a descent of a tree whose boxes grow with the unions in them, otherwise by its row of dissimilarities, or with many
-features by that of stored squared distances (`chain_squares`).
+features by that of stored squared distances (`stored_squares`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu.clusters import chain_squares, summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.chain_squares import Squares, lower, unite_squares
+from gpuclust.kernels.cpu.clusters import stored_squares, summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.stored_squares import Squares, search_function, unite_squares
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, walk_function
 from gpuclust.kernels.cpu.space import boxes, pairwise
@@ -53,7 +53,8 @@ class Progress(NamedTuple):
         Infinite at the rows of clusters that have merged into others, 0 elsewhere.
     features : ndarray of shape (m, n)
         First parts of the centroids, for rows of dissimilarities that are computed; otherwise without columns.
-    squares : Squares
+    squares : tuple of ndarrays
+        The fields of `stored_squares.Squares`.
     inner, outer : ndarray of shape (n,), int64
         The row of each cluster by the caller's number, and the other way round.
     link, link_id : ndarray of shape (n,), int64
@@ -68,7 +69,7 @@ class Progress(NamedTuple):
     counts: np.ndarray
     gone: np.ndarray
     features: np.ndarray
-    squares: Squares
+    squares: tuple[np.ndarray, ...]
     inner: np.ndarray
     outer: np.ndarray
     link: np.ndarray
@@ -101,7 +102,7 @@ class Chain:
             np.array([0, 0, np.count_nonzero(rows.ids >= 0), 0, 0]),
             gone,
             features,
-            chain_squares.none() if squares is None else squares,
+            tuple(stored_squares.none() if squares is None else squares),
             inner,
             outer,
             *np.empty((2, n), np.int64),
@@ -150,10 +151,10 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     between, square, compared, join = pair.between, pair.square, pair.compared, pair.join
     lowered, slack, loosened, united = limits(method, dtype)
-    walk = walk_function(method, dtype)
+    walk, search_squares = walk_function(method, dtype), search_function(method, dtype)
     counted = method.counted
     relative = float(np.finfo(dtype).eps)
-    stamp = jit.stamp(centroids, methods, metrics, pairwise, chain_squares, summary_kernels, summary_search, boxes)
+    stamp = jit.stamp(centroids, methods, metrics, pairwise, stored_squares, summary_kernels, summary_search, boxes)
 
     @uncounted
     @named(method.name, dtype)
@@ -227,26 +228,24 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
 
     @uncounted
     @named(method.name, dtype, kind)
-    def search(rows, progress, tree, x, largest, out, scratch, stack, bounds):
+    def search(rows, progress, tree, x, largest, out, scratch, stack, bounds, room):
         """Fill the list of x from computed dissimilarities."""
         centers, low, size, scatter, ids, near, held, limit = rows
-        entry_id, level, gone, features, squares = progress[1], progress[2], progress[6], progress[7], progress[8]
+        entry_id, gone, features = progress[1], progress[6], progress[7]
         n, m = centers.shape
         last = near.shape[1] - 1
         left = progress[5][2]
         far = horizon(held[x], left)
         if walks:
             walk(x, low, ids, near[x], held[x], far, tree, largest, stack, bounds)
+        elif stored:
+            search_squares(rows, progress[8], x, far, largest, room)
         else:
             more = slack(centers[x], size[x], largest)
             for begin in range(0, n, BLOCK):
                 end = min(begin + BLOCK, n)
+                row_of_distances(features, size, x, features, size, begin, end, size, size[x], out, scratch)
                 values = out[: end - begin]
-                if stored:
-                    for k in range(values.size):
-                        values[k] = lower(squares, level, x, begin + k)
-                else:
-                    row_of_distances(features, size, x, features, size, begin, end, size, size[x], out, scratch)
                 for k in range(values.size):
                     values[k] = between(values[k], size, scatter, x, begin + k) + gone[begin + k]
                 most = loosened(min(far, held[x, last]), more, m)
@@ -317,7 +316,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
         most = united(ours, theirs, height, size[a], size[b], smallest, largest)
         if stored:
             apart, m = float(square(centers, low, a, b)), centers.shape[1]
-            unite_squares(squares, level, count[1], a, b, float(size[a]), float(size[b]), apart, (m + 8) * relative)
+            unite_squares(squares, a, b, float(size[a]), float(size[b]), apart, (m + 8) * relative)
         join(centers, low, size, scatter, a, b)
         if counted:
             size[a] += size[b]
@@ -344,6 +343,8 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
         n, listed = near.shape
         out, scratch = np.empty(BLOCK, held.dtype), np.empty(BLOCK, held.dtype)
         values, which = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64)
+        every = np.empty(n if stored else 0, held.dtype)
+        room = every, np.empty(listed, held.dtype), np.empty(4, np.int64), np.empty(4, held.dtype)
         stack, bounds = np.empty(64, np.int64), np.empty(64, held.dtype)
         length = count[4]
         scans = 0
@@ -363,7 +364,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
                     z = x if side == 0 else y
                     if known_at[z] != count[0]:
                         if not update(rows, progress, z, largest, values, which):
-                            search(rows, progress, tree, z, largest, out, scratch, stack, bounds)
+                            search(rows, progress, tree, z, largest, out, scratch, stack, bounds, room)
                             scans += 1
                         if near[z, 0] < 0 or not held[z, 0] < np.inf:
                             return -1  # every dissimilarity has overflowed

@@ -1,0 +1,270 @@
+"""Squared distances of all clusters with many features, as soon as so few are left that these can be stored.
+
+A row of dissimilarities then is read, where computing it takes m operations for each cluster, and the row of a union
+follows from those of its parts (Lance-Williams). Values are in single precision, with a bound of their error
+(docs/summaries-exactness.md): what may be near by them is computed as ever, so no result depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuclust.core import centroids, jit, methods
+from gpuclust.core.jit import compiled, named, run, uncounted
+from gpuclust.core.methods import Method
+from gpuclust.core.sizes import SQUARE, WIDE
+from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
+from gpuclust.kernels.cpu.clusters.summary_search import horizon
+from gpuclust.kernels.cpu.space import pairwise, simd
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
+
+#: Relative error of a value for each union in its two clusters: sixteen units of single precision.
+STEP = 2.0**-20
+#: Largest power of two by which coordinates are multiplied, or divided: squares of these have to be normal numbers.
+EXPONENT = 400
+#: Clusters whose dissimilarities to one are looked at together.
+BLOCK = 512
+
+
+class Squares(NamedTuple):
+    """Squared distances of clusters, in units in which no coordinate exceeds one.
+
+    The value S and the distance D of two clusters, which are the unions of a and b at most, one after the other,
+    differ by ``away + away + (a + b + 1) * STEP * D`` at most.
+
+    Attributes
+    ----------
+    values : ndarray of shape (N, N), float32
+    away : ndarray of shape (N,), float64
+    level : ndarray of shape (N,), int64
+        The number of unions in a cluster, one after the other.
+    units : ndarray of shape (5,), float64
+        The factor of squares, its inverse, what ``away`` grows by with each union at least, the most it is, and the
+        most that ``level`` is.
+    spot : ndarray of shape (n,), int64
+        The place of each cluster in the other arrays.
+    """
+
+    values: np.ndarray
+    away: np.ndarray
+    level: np.ndarray
+    units: np.ndarray
+    spot: np.ndarray
+
+    def united(
+        self, method: Method, centers: np.ndarray, low: np.ndarray, size: np.ndarray, *pairs: np.ndarray
+    ) -> None:
+        """Unite pairs of clusters, whose centroids and sizes are as before."""
+        _unite_kernel(method, size.dtype)(tuple(self), centers, low, size, *pairs)
+
+
+def none() -> Squares:
+    """In place of squares where there are none."""
+    integers = np.empty(0, np.int64)
+    return Squares(np.empty((0, 0), np.float32), np.empty(0), integers, np.empty(5), integers)
+
+
+def fits(n: int, m: int, merged: int, width: int) -> bool:
+    """Whether squares are stored for n clusters of m features: in what merged clusters have left of both parts."""
+    return m >= WIDE and (n <= SQUARE or 4 * n * n <= 2 * merged * m * width)
+
+
+def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:
+    """The squared distances of centroids in two parts; None if they cannot be scaled.
+
+    n² m / 2 operations, on all threads.
+    """
+    (n, m), eps = centers.shape, float(np.finfo(centers.dtype).eps)
+    exponent = -int(np.frexp(max(centers.max(), -centers.min()))[1])
+    if abs(exponent) > EXPONENT:
+        return None
+    boxes = -(-n // LANES)
+    features = np.zeros((boxes, m, LANES))
+    for start in range(0, n, LANES):
+        rows = slice(start, min(start + LANES, n))
+        box = features[start // LANES, :, : rows.stop - start]
+        np.add(centers[rows].T, low[rows].T, out=box, dtype=np.float64)
+        np.ldexp(box, exponent, out=box)
+    norms = np.einsum("bkj,bkj->bj", features, features)
+    values = np.empty((n, n), np.float32)
+    places = np.arange(LANES)
+    run(_fill_kernel(), [(features, norms, values, mine, places) for mine in range(boxes)], _buffer)
+    far, scale = float(norms.max()), 2.0 ** (2 * exponent)
+    away = np.full(n, (4 * m + 64) * np.finfo(np.float64).eps * far)
+    more = 64 * eps * eps * far + float(np.finfo(centers.dtype).smallest_subnormal) * (2 * m + 8) * scale
+    units = np.array([scale, 1 / scale, more, away[0], 0])
+    return Squares(values, away, np.zeros(n, np.int64), units, np.arange(n))
+
+
+def search_rows(method: Method, lists: Any, squares: Squares, rows: np.ndarray, piece: int) -> None:
+    """Complete the lists of some rows, all of which are in use, and set their limits."""
+    kernel, largest = _search_kernel(method, lists.size.dtype), lists.size.max()
+    run(kernel, [(tuple(lists), tuple(squares), largest, rows, *part) for part in jit.ranges(rows.size, piece)])
+
+
+def _buffer() -> tuple[np.ndarray]:
+    return (np.empty((TOGETHER, LANES)),)
+
+
+@cache
+def _fill_kernel() -> Callable[..., Any]:
+    """Squared distances of the points of a box to those of this and all later boxes, for both."""
+    stamp = jit.stamp(simd)
+
+    @compiled
+    def fill_squares(features, norms, values, mine, places, four):
+        stamp  # noqa: B018
+        n, x0 = values.shape[0], mine * LANES
+        for box in range(mine, features.shape[0]):
+            y0 = box * LANES
+            for first in range(0, min(LANES, n - x0), TOGETHER):
+                products_of_strip(features[box], features[mine], places, first, 0, norms[box], norms[mine], four)
+                for side in range(min(TOGETHER, n - x0 - first)):
+                    for k in range(min(LANES, n - y0)):
+                        value = np.float32(max(four[side, k], 0.0))
+                        values[x0 + first + side, y0 + k] = value
+                        values[y0 + k, x0 + first + side] = value
+
+    return fill_squares
+
+
+@uncounted
+def unite_squares(squares, a, b, sa, sb, square, relative):
+    """Put the union of clusters a and b, of these sizes and squared distance, in the place of a.
+
+    ``relative`` is the error of the squared distance.
+    """
+    values, away, level, units, spot = squares
+    x, y = spot[a], spot[b]
+    share = sa / (sa + sb)
+    part = share * (1 - share) * (square * units[0])
+    steps = max(level[x], level[y]) + units[4] + 2
+    away[x] = max(away[x], away[y]) + (steps * STEP + relative) * part + units[2] + STEP * units[3]
+    level[x] = max(level[x], level[y]) + 1
+    units[3], units[4] = max(units[3], away[x]), max(units[4], float(level[x]))
+    ours, theirs = values[x], values[y]
+    mine, rest, less, zero = np.float32(share), np.float32(1 - share), np.float32(part), np.float32(0)
+    for k in range(ours.size):
+        ours[k] = max(mine * ours[k] + rest * theirs[k] - less, zero)
+    for row in range(spot.size):
+        values[spot[row], x] = ours[spot[row]]
+
+
+@cache
+def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
+    """``search(rows, squares, x, far, largest, room)``: put the nearest clusters of x on its list, up to ``far``.
+
+    ``room``: arrays for a number for each cluster, one for each entry of the list, four integers and four numbers.
+    """
+    pair, limited, insert = pair_functions(method, dtype), limits(method, dtype), list_functions(dtype)
+    between, compared_four, slack, loosened = pair.between, pair.compared_four, limited.slack, limited.loosened
+
+    @uncounted
+    @named(method.name, dtype)
+    def bound(rows, squares, x, more, upper, least):
+        """Set lower bounds of all dissimilarities to x; return an upper bound of the last one of a full list."""
+        centers, _, size, scatter, ids, _, _, _ = rows
+        values, away, level, units, spot = squares
+        n, m = centers.shape
+        here, last = spot[x], upper.size - 1
+        factor = (1 - (level[here] + 2) * STEP) * units[1]
+        for y in range(n):
+            there = spot[y]
+            rest = max(values[here, there] - away[here] - away[there], 0.0)
+            least[y] = rest * (factor - level[there] * (STEP * units[1]))
+        for y in range(n):
+            least[y] = between(least[y], size, scatter, x, y)
+        upper[:] = np.inf
+        for begin in range(0, n, BLOCK):
+            block = least[begin : begin + BLOCK]
+            hits = 0
+            for k in range(block.size):
+                hits += block[k] < upper[last]
+            for k in range(block.size if hits > 0 else 0):
+                y = begin + k
+                if block[k] < upper[last] and ids[y] >= 0 and y != x:
+                    there = spot[y]
+                    most = (values[here, there] + away[here] + away[there]) * units[1]
+                    most *= 1 + (level[here] + level[there] + 2) * (2 * STEP)
+                    far = loosened(between(dtype.type(most), size, scatter, x, y), more, m)
+                    at = last + 1
+                    while at > 0 and far < upper[at - 1]:
+                        at -= 1
+                    for entry in range(last, at, -1):
+                        upper[entry] = upper[entry - 1]
+                    if at <= last:
+                        upper[at] = far
+        return upper[last]
+
+    @uncounted
+    @named(method.name, dtype)
+    def search(rows, squares, x, far, largest, room):
+        centers, low, size, scatter, ids, near, held, _ = rows
+        least, upper, four, exact = room
+        m, last = centers.shape[1], held.shape[1] - 1
+        more = slack(centers[x], size[x], largest)
+        most = loosened(min(far, held[x, last], bound(rows, squares, x, more, upper, least)), more, m)
+        count = 0
+        for y in range(least.size):
+            if least[y] <= most and ids[y] >= 0 and y != x:
+                four[count % 4] = y
+                count += 1
+                if count % 4 == 0:
+                    compared_four(centers, low, size, scatter, x, four, exact)
+                    for k in range(4):
+                        if exact[k] <= far:
+                            insert(near[x], held[x], ids, four[k], exact[k])
+        rest = count % 4
+        if rest > 0:
+            for k in range(rest, 4):
+                four[k] = four[0]
+            compared_four(centers, low, size, scatter, x, four, exact)
+            for k in range(rest):
+                if exact[k] <= far:
+                    insert(near[x], held[x], ids, four[k], exact[k])
+
+    return search
+
+
+@cache
+def _search_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
+    search, lowered = search_function(method, dtype), limits(method, dtype).lowered
+    stamp = jit.stamp(centroids, methods, pairwise, summary_kernels, summary_search)
+
+    @compiled
+    @named(method.name, dtype)
+    def search_squares(lists, squares, largest, rows, begin, end):
+        stamp  # noqa: B018
+        centers, _, size, _, _, _, held, limit = lists
+        n, last = centers.shape[0], held.shape[1] - 1
+        room = np.empty(n, held.dtype), np.empty(last + 1, held.dtype), np.empty(4, np.int64), np.empty(4, held.dtype)
+        for x in rows[begin:end]:
+            far = horizon(held[x], n)
+            search(lists, squares, x, far, largest, room)
+            far = min(far, held[x, last])
+            limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
+
+    return search_squares
+
+
+@cache
+def _unite_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
+    square, relative = pair_functions(method, dtype).square, float(np.finfo(dtype).eps)
+    stamp = jit.stamp(centroids, pairwise, summary_kernels)
+
+    @compiled
+    @named(method.name, dtype)
+    def unite_stored(squares, centers, low, size, first, second):
+        stamp  # noqa: B018
+        for k in range(first.size):
+            a, b = first[k], second[k]
+            apart = float(square(centers, low, a, b))
+            error = (centers.shape[1] + 8) * relative
+            unite_squares(squares, a, b, float(size[a]), float(size[b]), apart, error)
+
+    return unite_stored

@@ -1,0 +1,123 @@
+"""Squared distances that are stored for clusters of many features: their bound, and the same bits as without them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpuclust.algorithms.rounds import from_summaries
+from gpuclust.core import methods, preparation
+from gpuclust.core.sizes import WIDE
+from gpuclust.kernels.cpu.backend import CpuBackend
+from gpuclust.kernels.cpu.clusters import stored_squares, summary_kernels
+from gpuclust.kernels.reference.backend import ReferenceBackend
+
+
+def gaussian(n: int, m: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n, m))
+
+
+def near_copies(n: int, m: int) -> np.ndarray:
+    """Groups of copies with differences of many sizes, far from the origin."""
+    rng = np.random.default_rng(1)
+    apart = 10.0 ** -rng.integers(1, 9, (n, 1))
+    return 50 + rng.normal(size=(9, m))[rng.integers(0, 9, n)] + apart * rng.normal(size=(n, m))
+
+
+def chained(n: int, m: int) -> np.ndarray:
+    """Each gap is wider than the last: clusters grow by one at a time."""
+    line = np.cumsum(1 + 1e-3 * np.arange(n))[:, None] * np.ones(m)
+    return line + 1e-5 * gaussian(n, m)
+
+
+def lattice(n: int, m: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 3, (n, m)).astype(float)
+
+
+def large(n: int, m: int) -> np.ndarray:
+    return 1e120 * gaussian(n, m)
+
+
+def small(n: int, m: int) -> np.ndarray:
+    return 1e-120 * gaussian(n, m)
+
+
+DATA = [gaussian, near_copies, chained, lattice, large, small]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["ward", "weighted"])
+@pytest.mark.parametrize("make", [gaussian, near_copies, chained, lattice])
+def test_the_bound_holds(make, method, dtype):
+    """After each of many unions, of pairs that are near and of pairs that are not."""
+    n, m, rule = 150, 61, methods.resolve(method)
+    rng = np.random.default_rng(3)
+    centers = make(n, m).astype(dtype)
+    low, size, scatter = np.zeros_like(centers), np.ones(n, dtype), np.zeros(n, dtype)
+    squares = stored_squares.squares_of(centers, low)
+    assert squares is not None
+    unite = summary_kernels.kernels(rule, np.dtype(dtype)).unite
+    live = np.arange(n)
+    for _ in range(140):
+        checked(squares, centers, low, live)
+        a = rng.choice(live)
+        others = live[live != a]
+        apart = np.square((centers[others] - centers[a]).astype(np.float64)).sum(axis=1)
+        b = others[np.argmin(apart)] if rng.random() < 0.7 else rng.choice(others)
+        squares.united(rule, centers, low, size, np.array([a]), np.array([b]))
+        unite(centers, low, size, scatter, np.array([a]), np.array([b]), 0, 1)
+        size[a] += size[b] if rule.counted else 0
+        live = live[live != b]
+    assert squares.level.max() > 5
+
+
+def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarray, live: np.ndarray) -> None:
+    """Compare values with squared distances in extended precision; the bound is neither broken nor useless."""
+    place = centers[live].astype(np.longdouble) + low[live]
+    x = squares.spot[live]
+    exact = np.square(place[:, None] - place).sum(axis=2) * squares.units[0]
+    bound = squares.away[x][:, None] + squares.away[x]
+    bound = bound + (squares.level[x][:, None] + squares.level[x] + 1) * stored_squares.STEP * exact
+    error = np.abs(squares.values[np.ix_(x, x)] - exact)
+    np.fill_diagonal(error, 0)
+    assert (error <= bound).all()
+    far = float(np.square(place).sum(axis=1).max() * squares.units[0])
+    assert (bound <= exact * 1e-3 + far * 1e-3).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+@pytest.mark.parametrize("make", DATA)
+def test_merges_are_those_of_the_reference(make, method, dtype, monkeypatch):
+    """To the last bit in double precision; with and without stored values in both."""
+    if dtype == "float32" and make in (large, small):
+        return
+    used = []
+    monkeypatch.setattr(stored_squares, "SQUARE", 500)
+    squares_of = stored_squares.squares_of
+    monkeypatch.setattr(stored_squares, "squares_of", lambda *given: used.append(len(given[0])) or squares_of(*given))
+    rule = methods.resolve(method)
+    points = preparation.prepare(make(700, WIDE + 5), "sqeuclidean", dtype=dtype)
+    stored = from_summaries(CpuBackend(), points, rule, lambda done: None)
+    assert used
+    assert used[0] <= 700
+    monkeypatch.setattr(stored_squares, "fits", lambda *given: False)
+    others = [CpuBackend()] + [ReferenceBackend()] * (dtype == "float64")
+    for backend in others:
+        expected = from_summaries(backend, points, rule, lambda done: None)
+        np.testing.assert_array_equal(stored.pairs, expected.pairs)
+        np.testing.assert_array_equal(stored.heights, expected.heights)
+
+
+def test_coordinates_that_cannot_be_scaled_are_not_stored():
+    for scale in (1e-200, 1e200):
+        centers = scale * gaussian(5, WIDE)
+        assert stored_squares.squares_of(centers, np.zeros_like(centers)) is None
+
+
+def test_what_is_stored_fits_into_what_merged_clusters_have_left():
+    assert stored_squares.fits(6000, 768, 14_000, 8)
+    assert not stored_squares.fits(7000, 768, 13_000, 8)
+    assert not stored_squares.fits(6000, 768, 14_000, 4)
+    assert stored_squares.fits(2048, 48, 0, 8)
+    assert not stored_squares.fits(100, 47, 10**9, 8)

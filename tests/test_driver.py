@@ -83,6 +83,8 @@ def test_most_families_of_kernels_were_launched(launched):
     """Spatial boxes need many points: `test_cuda_boxes.py` has them, in the simulator."""
     modules = {name.split(".")[0] for names in launched.values() for name in names}
     assert modules >= {
+        "aggregate",
+        "between",
         "candidates",
         "chain",
         "cluster_search",

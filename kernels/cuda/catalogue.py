@@ -47,7 +47,7 @@ from gpuclust.kernels.cuda.launch import Kernel
 #: Kernels in a piece of work.
 CHUNK = 8
 #: The function of a metric that compiles fastest.
-SHORTEST = "fill.between"
+SHORTEST = "between.between"
 #: Architectures in the table.
 SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
 

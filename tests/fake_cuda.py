@@ -29,13 +29,21 @@ def place(data: np.ndarray) -> np.ndarray:
     return data
 
 
+class _Memory(np.ndarray):
+    """An array with its address: `cupy.ndarray.data`."""
+
+    @property
+    def ptr(self) -> int:
+        return int(self.__array_interface__["data"][0])
+
+
 class DeviceArray:
     """Substitute for `cupy.ndarray`, as far as host code needs it."""
 
     fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
     def __init__(self, data: Any, device: int = 0) -> None:
-        self.data = place(np.asarray(data))
+        self.data = place(np.asarray(data)).view(_Memory)
         self.device = _Device(device)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,7 +58,7 @@ class DeviceArray:
 
     def get(self) -> np.ndarray:
         DeviceArray.fetched += self.data.ndim > 1
-        return self.data.copy()
+        return np.array(self.data)
 
     def set(self, array: np.ndarray, stream: Any = None) -> None:
         assert array.dtype == self.data.dtype

@@ -97,6 +97,13 @@ def streams() -> None:
     assert all(default in stream.waited for stream in default.waited)
 
 
+def numba_launches() -> None:
+    """As where Numba has not what is needed to launch without it."""
+    assert launch.Launcher.possible()
+    launch.Launcher.possible = staticmethod(lambda: False)
+    linkages(("ward",), ("single",))
+
+
 def screened() -> None:
     """Single precision first, which so few points are not worth."""
     screen, trees = (importlib.import_module(f"gpuclust.{name}") for name in SCREENED)

@@ -56,9 +56,15 @@ class DeviceArray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {**self.data.__array_interface__, "version": 3}
 
-    def get(self) -> np.ndarray:
+    def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         DeviceArray.fetched += self.data.ndim > 1
-        return np.array(self.data)
+        if out is None:
+            return np.array(self.data)
+        assert (out.dtype, out.shape) == (self.data.dtype, self.data.shape)
+        assert out.flags.c_contiguous  # or CuPy raises RuntimeError
+        assert self.data.flags.c_contiguous
+        out[...] = self.data
+        return out
 
     def set(self, array: np.ndarray, stream: Any = None) -> None:
         assert array.dtype == self.data.dtype

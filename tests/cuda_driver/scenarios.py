@@ -58,6 +58,16 @@ def algorithms() -> None:
 def distances() -> None:
     same(pdist(X, device="cuda"), Y)
     same(cdist(X[:5], X, "cosine", device="cuda"), cdist(X[:5], X, "cosine", device="cpu"))
+    out = np.empty(Y.size)
+    assert pdist(X, out=out, device="cuda") is out
+    same(out, Y)
+    for out in (
+        np.empty((37, 3)),
+        np.empty((37, 6))[:, ::2],
+        np.empty((37, 3), np.float32),
+    ):  # driver may write, or not
+        assert launch.download(launch.upload(X), out) is out
+        np.testing.assert_array_equal(out, X.astype(out.dtype))
     for ours, theirs in zip(
         nearest_neighbors(X, 3, device="cuda"), nearest_neighbors(X, 3, device="cpu"), strict=True
     ):

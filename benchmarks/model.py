@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from math import log, log2
+from math import ceil, log, log2
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trace import Call, TracedBackend
+from gpuclust.algorithms.costs import SLAB
 from gpuclust.compute import compute
 from gpuclust.core.backend import select
 from gpuclust.core.first_call import compiling
@@ -77,7 +78,8 @@ PRICES = {
     "outside": (Price(11.5, 2.47, 2.5), Price(16.1, 3.76, 6.9, 0.66)),
     "search": (Price(43.4, 2.5, 2.6), Price(49.6, 3.87, 22, 0.55)),
     "slab": (Price(5.2, 2.54, 8.5), Price(8.7, 3.67, 17, 0.72)),
-    "between": (Price(290, 23, 4), Price(290, 23, 8, 0.13)),
+    "between": (Price(290, 23, 4), Price(290, 23, 8, 0.13)),  # pair by pair
+    "aggregate": (Price(92, 3.76, 17.6), Price(96, 3.67, 34, 0.6)),  # by tiles, with the minima of rows
     "merge": (Price(122, 0, 10.4), Price(122, 0, 16.4, 0.04)),
 }
 #: The same in float64 by a screen in single precision, without what is computed again.
@@ -157,10 +159,12 @@ def work(call: Call, double: bool) -> Work:
             return Work(slab.instructions + chosen, slab.doubles + 0.3 * double * chosen, slab.bytes)
         instructions = slab.instructions + n * (selection(n) + 1e5) + 23 * listed
         return Work(instructions, 3 * listed, slab.bytes + 32 * listed)
-    if call.name in ("nearest_among", "store_clusters"):
+    if call.name == "nearest_among":
         return priced("between", call.pairs)
+    if call.name == "store_clusters":
+        return priced("aggregate", call.pairs)
     if call.name == "store_points":
-        return priced("slab", n * n)
+        return priced("slab", n * n / 2)
     if call.name == "stored.merge":
         return priced("merge", (n * n + left * left) / 2)
     if call.name == "summaries.merge":
@@ -183,6 +187,8 @@ def cost(calls: Iterable[Call], card: Card, double: bool) -> Cost:
     for call in calls:
         asked = work(call, double)
         launches, waited = CALLS[call.name]
+        if call.name == "store_clusters":
+            launches += 2 * ceil(call.pairs * (8 if double else 4) / SLAB)
         computed = max(asked.instructions, asked.doubles * card.double) / card.rate
         seconds += max(computed, asked.bytes / card.bandwidth)
         seconds += launches * LAUNCH + waited * WAIT
@@ -206,11 +212,14 @@ def calls_of(n: int, m: int, method: str, double: bool) -> list[Call]:
 
 
 def scaled(call: Call, k: float) -> Call:
-    """Scale a call to ``k`` times as many clusters; the number of the last rounds' clusters stays the same."""
+    """Scale a call to ``k`` times as many clusters; the number of the last rounds' clusters stays the same.
+
+    The lists of neighbours are as long as before, so the pairs on them grow with k, all pairs with k².
+    """
     if call.name.endswith(".chain"):
         return call
     sizes: dict[str, Any] = {name: int(getattr(call, name) * k) for name in ("n", "rows", "left", "merged")}
-    return call._replace(**sizes, pairs=int(call.pairs * k * k))
+    return call._replace(**sizes, pairs=int(call.pairs * (k if call.name == "nearest_among" else k * k)))
 
 
 #: What the peers' authors measured on an RTX 3080, and what is asked of us.

@@ -54,6 +54,14 @@ def screens(points: Points) -> bool:
     return squares and points.weights is None and points.dtype == np.float64
 
 
+def listed_pairs(clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray) -> int:
+    """Return the number of pairs of points of ``rows`` and of the clusters that hold their listed neighbours."""
+    owner, size = clusters.row_of_point, clusters.size
+    asking = np.flatnonzero(np.isin(owner, rows))
+    first, second = np.divmod(np.unique(owner[asking, None] * size.size + owner[neighbours[asking]]), size.size)
+    return int((size[first] * size[second])[first != second].sum())
+
+
 class TracedStored:
     """A stored matrix (or summaries) that records the calls of its methods."""
 
@@ -115,9 +123,7 @@ class TracedBackend:
     def nearest_among(
         self, points: Points, method: Method, clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray
     ) -> Any:
-        listed = int(clusters.size[rows].sum()) * neighbours.shape[1]
-        pairs = int(listed * clusters.size[rows].mean() * clusters.size.mean()) if rows.size else 0
-        self._note("nearest_among", points, rows.size, pairs, clusters.ids.size)
+        self._note("nearest_among", points, rows.size, listed_pairs(clusters, neighbours, rows), clusters.ids.size)
         return self.backend.nearest_among(points, method, clusters, neighbours, rows)
 
     def store_points(self, points: Points) -> TracedStored:

@@ -27,9 +27,10 @@ if not inspection.has_compiler():
 #: These call log or pow, which NVIDIA's library writes with fused multiply-adds.
 FROM_LIBRARY = ("jensenshannon", "minkowski")
 #: Kernels that may use local memory or a stack, and why.
-ON_STACK: dict[str, str] = {
-    "pairwise_haversine_False_float32": "the inverse sine is too long for the loop over sums to be unrolled",
-}
+ON_STACK: dict[str, str] = dict.fromkeys(
+    ("pairwise_haversine_False_float32", "pairwise_unfused_haversine_False_float32"),
+    "the inverse sine is too long for the loop over sums to be unrolled",
+)
 
 needs_assembler = pytest.mark.skipif(not assembled(), reason="ptxas is not on PATH")
 

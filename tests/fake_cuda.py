@@ -29,13 +29,21 @@ def place(data: np.ndarray) -> np.ndarray:
     return data
 
 
+class _Memory(np.ndarray):
+    """An array with its address: `cupy.ndarray.data`."""
+
+    @property
+    def ptr(self) -> int:
+        return int(self.__array_interface__["data"][0])
+
+
 class DeviceArray:
     """Substitute for `cupy.ndarray`, as far as host code needs it."""
 
     fetched = 0  # times that points were brought to the host; one number a point, as a result is, may be
 
     def __init__(self, data: Any, device: int = 0) -> None:
-        self.data = place(np.asarray(data))
+        self.data = place(np.asarray(data)).view(_Memory)
         self.device = _Device(device)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -48,9 +56,15 @@ class DeviceArray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {**self.data.__array_interface__, "version": 3}
 
-    def get(self) -> np.ndarray:
+    def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         DeviceArray.fetched += self.data.ndim > 1
-        return self.data.copy()
+        if out is None:
+            return np.array(self.data)
+        assert (out.dtype, out.shape) == (self.data.dtype, self.data.shape)
+        assert out.flags.c_contiguous  # or CuPy raises RuntimeError
+        assert self.data.flags.c_contiguous
+        out[...] = self.data
+        return out
 
     def set(self, array: np.ndarray, stream: Any = None) -> None:
         assert array.dtype == self.data.dtype

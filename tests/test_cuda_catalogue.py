@@ -115,13 +115,23 @@ def test_kernels_have_names_of_their_own():
         ("pairwise.pairwise_dice_True_float32", "pairwise.pairwise", "dice weighted", "float32"),
         ("pairwise.pairwise_dice_False_float64", "pairwise.pairwise", "dice", "float64"),
         ("generic.merge_stored_median_float64", "generic.merge_stored", "median", "float64"),
-        ("fill.between_nan_euclidean_False_float32", "fill.between", "nan_euclidean", "float32"),
+        ("between.between_nan_euclidean_False_float32", "between.between", "nan_euclidean", "float32"),
+        ("pairwise.pairwise_unfused_dice_True_float32", "pairwise.pairwise_unfused", "dice weighted", "float32"),
         ("cophenetic.windows_int32", "cophenetic.windows", "", "int32"),
         ("tiles.fold", "tiles.fold", "", ""),
     ],
 )
 def test_forms(name, function, made_for, dtype):
     assert form(name) == (function, made_for, dtype)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_distances_in_float32_are_fused_or_have_the_bits_of_the_cpu(metric):
+    names = (f"pairwise.pairwise_{unfused}{metric}_False_float32" for unfused in ("", "unfused_"))
+    fused, unfused = (inspection.compile(kernels()[name], [(8, 0)])[8, 0] for name in names)
+    assert "fma.rn.f32" in fused
+    assert "fma.rn.f32" not in unfused
+    assert "mul.rn.f32" in unfused
 
 
 def test_ptx_is_the_same_by_the_public_way(monkeypatch):

@@ -107,6 +107,15 @@ def test_what_is_moved_is_counted():
     assert since("launches") == 0
 
 
+@pytest.mark.parametrize("out", [np.empty((3, 4)), np.empty((3, 8))[:, ::2], np.empty((3, 4), np.float32)])
+def test_a_copy_goes_where_it_is_wanted(out):
+    there = launch.upload(np.arange(12.0).reshape(3, 4))
+    assert launch.download(there, out) is out
+    np.testing.assert_array_equal(out, np.arange(12).reshape(3, 4))
+    none = np.empty((0, 4))
+    assert launch.download(launch.upload(none), none) is none
+
+
 def test_copies_are_copies():
     array = np.arange(4.0)
     there = launch.upload(array)

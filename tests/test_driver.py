@@ -73,6 +73,11 @@ def test_results_are_the_cpus(launched, scenario):
     assert launched[scenario]
 
 
+@pytest.mark.timeout(1800)
+def test_results_of_launches_by_numba_are_the_cpus(library):
+    assert json.loads(run(library, HERE / "scenarios.py", "numba_launches"))["numba_launches"]
+
+
 @pytest.mark.sweep
 def test_results_of_the_other_linkages_are_the_cpus(library):
     assert json.loads(run(library, HERE / "scenarios.py", "other_linkages"))["other_linkages"]
@@ -83,6 +88,8 @@ def test_most_families_of_kernels_were_launched(launched):
     """Spatial boxes need many points: `test_cuda_boxes.py` has them, in the simulator."""
     modules = {name.split(".")[0] for names in launched.values() for name in names}
     assert modules >= {
+        "aggregate",
+        "between",
         "candidates",
         "chain",
         "cluster_search",

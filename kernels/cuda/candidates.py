@@ -1,7 +1,7 @@
 """Nearest cluster among a few candidates: the clusters that hold a listed neighbour of one of its points.
 
 Most listed neighbours of a cluster lie in the same few clusters, so pairs of clusters are sorted first, and each pair
-is computed once. Dissimilarities are the same bits as `gpuclust.kernels.cuda.fill` stores.
+is computed once. Dissimilarities are the same bits as `gpuclust.kernels.cuda.aggregate` stores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import fill, launch
+from gpuclust.kernels.cuda import launch
+from gpuclust.kernels.cuda.between import Grouped, between
 from gpuclust.kernels.cuda.launch import INT, Kernel, cuda, kernel, named, real, xp
 
 
@@ -61,7 +62,7 @@ def nearest_among(
     start = xp.searchsorted(keys, edges)
     values = launch.empty(keys.size, dtype)
     none = launch.empty(0, np.int64)
-    fill.dissimilarities(points, method, clusters, keys, none, values, launch.blocks_for(keys.size))
+    between(Grouped(points, method, clusters), keys, none, values)
     index = launch.empty(todo.size, np.int64)
     distance = launch.empty(todo.size, dtype)
     nearest_kernel(dtype)(launch.blocks_for(todo.size), keys, values, start, count, index, distance)

@@ -47,7 +47,7 @@ from gpuclust.kernels.cuda.launch import Kernel
 #: Kernels in a piece of work.
 CHUNK = 8
 #: The function of a metric that compiles fastest.
-SHORTEST = "fill.between"
+SHORTEST = "between.between"
 #: Architectures in the table.
 SHOWN: tuple[Capability, ...] = ((8, 0), (9, 0), (12, 0))
 
@@ -309,9 +309,9 @@ Five, of which only the last needs a GPU:
    launched through `numba.cuda` as on a device. An emulator of PTX in place of `numba.cuda` runs the same tests, and
    may check every access: `GPUCLUST_CUDA_EMULATION=1 python -m pytest tests/test_backends.py tests/test_cuda_*.py`.
 4. **Launched.** `tests/test_driver.py` compiles a CUDA driver for tests (`tests/cuda_driver/driver.c`) in place of
-   NVIDIA's. Under it the real numba-cuda compiles, links, caches and launches; the driver checks arguments, memory,
-   streams and limits of each launch, and runs the kernel in the simulator, with a device's blocks and tiles. CuPy is
-   a stand-in that takes CuPy's arguments and no others. Warnings are errors there.
+   NVIDIA's. Under it the real numba-cuda compiles, links and caches, and cuda.core launches (`cuda/direct.py`); the
+   driver checks arguments, memory, streams and limits of each launch, and runs the kernel in the simulator, with a
+   device's blocks and tiles. CuPy is a stand-in that takes CuPy's arguments and no others. Warnings are errors there.
 5. **On a GPU.** `make test-gpu`.
 
 ## Resources of the kernels

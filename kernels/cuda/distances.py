@@ -57,7 +57,7 @@ def pairwise(A: Points, B: Points, out: Any) -> Any:
         return out
     for begin, end, slab in _slabs(A.n, B.n, left.dtype):
         fill(left, right, begin, slab)
-        out[begin:end] = launch.download(slab)
+        launch.download(slab, out[begin:end])
     return out
 
 
@@ -78,7 +78,7 @@ def condensed(points: Points, out: Any) -> Any:
         if count:
             upper_kernel(where.dtype)((end - begin) * across, slab, begin, across, part)
         if on_host:
-            out[done : done + count] = launch.download(part)
+            launch.download(part, out[done : done + count])
         done += count
     return out
 

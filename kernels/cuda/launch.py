@@ -28,6 +28,7 @@ from gpuclust.core.closures import named, stamp
 from gpuclust.core.devices import numba_cuda
 from gpuclust.core.disk_cache import protect
 from gpuclust.core.sizes import tiles_on_gpu
+from gpuclust.kernels.cuda.direct import Launcher
 
 __all__ = ["EMULATED", "SIMULATED", "Kernel", "cuda", "device", "kernel", "named", "stamp", "types", "xp"]
 
@@ -114,18 +115,43 @@ class Kernel:
             return _cuda.jit(_quiet(self.function))
         return protect(_cuda.jit(cache=True, launch_bounds=(self.threads, self.resident))(self.function))
 
+    @cached_property
+    def takes(self) -> list[tuple[np.dtype | None, Any]]:
+        """Of every argument the type of its elements, if it is an array, and dimensions, or how to convert it."""
+        return [
+            (np.dtype(str(kind.dtype)), kind.ndim) if isinstance(kind, types.Array) else (None, _SCALARS[kind])
+            for kind in self.signature
+        ]
+
+    @cached_property
+    def launcher(self) -> Any:
+        """A `Launcher`; None: Numba launches."""
+        if EMULATED or not Launcher.possible():
+            return None
+        return Launcher(self.compiled, self.signature, self.threads, self.cooperative)
+
     def __call__(self, blocks: int, *arguments: Any) -> None:
         if blocks == 0:
             return
         if len(arguments) != len(self.signature):
             raise TypeError(f"{self.name} takes {len(self.signature)} arguments, got {len(arguments)}.")
         counts["launches"] += 1
-        passed = [
-            _array(value, kind, self.name) if isinstance(kind, types.Array) else _SCALARS[kind](value)
-            for kind, value in zip(self.signature, arguments, strict=True)
-        ]
+        passed = list(arguments)
+        for place, (dtype, how) in enumerate(self.takes):
+            if dtype is None:
+                passed[place] = how(passed[place])
+            else:
+                _check(passed[place], dtype, how, self.signature[place], self.name)
+        if self.launcher is not None:
+            # (cuda.core refuses NumPy's integers as numbers of blocks.)
+            self.launcher(int(blocks), current_index(), xp.cuda.get_current_stream().ptr, _stream, passed)
+            return
         if EMULATED:
             launched.setdefault(self.name, self)
+        else:
+            passed = [
+                value if isinstance(value, np.generic) else _cuda.as_cuda_array(value, sync=False) for value in passed
+            ]
         with _one_at_a_time if SIMULATED else nullcontext():
             _configured(self.compiled, blocks, self.threads)(*passed)
 
@@ -181,11 +207,10 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-def _array(value: Any, kind: Any, name: str) -> Any:
-    """A device array as Numba takes it; its type must be that of the signature."""
-    if value.dtype != np.dtype(str(kind.dtype)) or value.ndim != kind.ndim or not value.flags.c_contiguous:
+def _check(value: Any, dtype: np.dtype, dimensions: int, kind: Any, name: str) -> None:
+    """The type of an array must be that of the signature."""
+    if value.dtype != dtype or value.ndim != dimensions or not value.flags.c_contiguous:
         raise TypeError(f"{name} takes {kind}, got a {value.ndim}-dimensional array of {value.dtype}.")
-    return value if EMULATED else _cuda.as_cuda_array(value, sync=False)
 
 
 def _configured(compiled: Any, blocks: int, threads: int) -> Any:
@@ -288,11 +313,20 @@ def resident(array: Any) -> Any:
     return known[1]
 
 
-def download(array: Any) -> np.ndarray:
-    """A copy on the host; the host waits for it."""
+def download(array: Any, out: np.ndarray | None = None) -> np.ndarray:
+    """A copy on the host, in ``out`` if that is given; the host waits for it.
+
+    The driver writes straight to ``out`` where it stands in C order and has the type of the array.
+    """
     counts["downloads"] += 1
     counts["bytes down"] += array.nbytes
-    return np.array(array, subok=False) if EMULATED else xp.asnumpy(array)
+    if not EMULATED and out is not None and out.flags.c_contiguous and out.dtype == array.dtype and out.size:
+        return array.get(out=out)
+    copy = np.array(array, subok=False) if EMULATED else xp.asnumpy(array)
+    if out is None:
+        return copy
+    out[...] = copy
+    return out
 
 
 class Device(NamedTuple):

@@ -101,7 +101,7 @@ def knn(given: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     n, dtype = where.n, where.dtype
     distance, index = launch.empty((n, k), dtype), launch.empty((n, k), np.int32)
     left = _screened(where, distance, index) if k + SPARE <= min(MOST, n - 1) else None
-    some = where if left is None else subset(where, left)
+    some = where if left is None else where.at(left)
     rows = xp.arange(n) if left is None else left
     for part, slab in selection.slabs(some, where) if rows.size else ():
         if left is None:
@@ -113,13 +113,6 @@ def knn(given: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     if given.metric.monotone_of is not None:
         finish_kernel(given.metric, dtype)(launch.blocks_for(n * k), distance.reshape(-1), given.p)
     return launch.download(index).astype(np.int64), launch.download(distance)
-
-
-def subset(where: DevicePoints, rows: Any) -> DevicePoints:
-    """Some of the points."""
-    some = copy(where)
-    some.features, some.summary = xp.take(where.features, rows, axis=1), xp.take(where.summary, rows)
-    return some
 
 
 def _screened(where: DevicePoints, distance: Any, index: Any) -> Any:

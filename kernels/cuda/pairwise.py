@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -12,35 +13,38 @@ import numpy as np
 from gpuclust.core import metrics, points
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, scalar, tile
-from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real
+from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real, xp
 from gpuclust.kernels.cuda.tile import distance_tile, feature, geometry
 
 
 @cache
-def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
-    """Distances of points of F from ``begin`` on to all points of G, ``out[r, c]``; a block makes one tile."""
-    distances = distance_tile(metric, weighted, dtype)
+def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = True) -> Kernel:
+    """Distances ``out[r, c]`` of points of F from ``begin`` on to those of G from ``left`` on; a block makes a tile.
+
+    Not ``fused``: with the CPU's bits in float32, too.
+    """
+    distances = distance_tile(metric, weighted, dtype, *([] if fused else [False]))
     down, across = geometry(metric, dtype)
     number, given = real(dtype), feature(metric, dtype)
     stamp = launch.stamp(metrics, points, scalar, tile)
 
-    @kernel(given[:, ::1], number[::1], given[:, ::1], number[::1], number[::1], number, INT, number[:, ::1])
-    @named(metric.name, weighted, dtype)
-    def pairwise(F, sF, G, sG, w, p, begin, out):
+    @kernel(given[:, ::1], number[::1], given[:, ::1], number[::1], number[::1], number, INT, INT, number[:, ::1])
+    @named(*([] if fused else ["unfused"]), metric.name, weighted, dtype)
+    def pairwise(F, sF, G, sG, w, p, begin, left, out):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), number)
-        n = G.shape[1]
-        tiles = (n + SIDE * across - 1) // (SIDE * across)
+        width = out.shape[1]
+        tiles = (width + SIDE * across - 1) // (SIDE * across)
         row = (cuda.blockIdx.x // tiles) * (SIDE * down)
         column = (cuda.blockIdx.x % tiles) * (SIDE * across)
-        distances(F, sF, begin + row, begin + out.shape[0], G, sG, column, n, w, p, values)
+        distances(F, sF, begin + row, begin + out.shape[0], G, sG, left + column, left + width, w, p, values)
         x0 = cuda.threadIdx.x % SIDE
         y0 = cuda.threadIdx.x // SIDE
         for i in range(down):
             r = row + y0 + SIDE * i
             for j in range(across):
                 c = column + x0 + SIDE * j
-                if r < out.shape[0] and c < n:
+                if r < out.shape[0] and c < width:
                     out[np.uint64(r), np.uint64(c)] = values[i, j]
 
     return pairwise
@@ -50,6 +54,8 @@ def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
     for metric, weighted, dtype in scalar.forms():
         yield pairwise_kernel(metric, weighted, dtype)
+        if scalar.fuses(metric, weighted, dtype):
+            yield pairwise_kernel(metric, weighted, dtype, fused=False)
 
 
 class DevicePoints:
@@ -70,6 +76,12 @@ class DevicePoints:
     def dtype(self) -> np.dtype:
         return np.dtype(self.summary.dtype)
 
+    def at(self, rows: Any) -> DevicePoints:
+        """Some of the points, in this order."""
+        some = copy(self)
+        some.features, some.summary = xp.take(self.features, rows, axis=1), xp.take(self.summary, rows)
+        return some
+
 
 _derived: dict[tuple[Any, ...], tuple[weakref.ref[Any], Any]] = {}
 
@@ -86,9 +98,13 @@ def derived(points: Points, make: Callable[[Points], Any]) -> Any:
     return known[1]
 
 
-def pairwise(A: DevicePoints, B: DevicePoints, begin: int, out: Any) -> None:
-    """Distances of points ``begin`` .. of A to all points of B into ``out``, a device array; O(rows n m)."""
+def pairwise(A: DevicePoints, B: DevicePoints, begin: int, out: Any, left: int = 0, fused: bool = True) -> None:
+    """Distances of points ``begin`` .. of A to points ``left`` .. of B into ``out``, a device array; O(rows n m).
+
+    Not ``fused``: they are the CPU's bits in float32, too.
+    """
     shape = geometry(A.metric, A.dtype)
-    blocks = -(-out.shape[0] // shape.rows) * -(-B.n // shape.columns)
-    fill = pairwise_kernel(A.metric, A.weighted, A.dtype)
-    fill(blocks, A.features, A.summary, B.features, B.summary, A.weights, A.p, begin, out)
+    blocks = -(-out.shape[0] // shape.rows) * -(-out.shape[1] // shape.columns)
+    form = A.metric, A.weighted, A.dtype
+    fill = pairwise_kernel(*form) if fused or not scalar.fuses(*form) else pairwise_kernel(*form, fused=False)
+    fill(blocks, A.features, A.summary, B.features, B.summary, A.weights, A.p, begin, left, out)

@@ -107,13 +107,9 @@ def translated(
         Whether float32 may use fused multiply-adds.
     """
     fused = fused and dtype == np.float32
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    tree = _rewritten(function, weighted, fused)
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
-    definition.decorator_list, definition.returns = [], None
-    for argument in definition.args.args:
-        argument.annotation = None
-    tree = ast.fix_missing_locations(_Rewrite(weighted, fused).visit(tree))
     names = {**function.__globals__, **arithmetic(dtype)._asdict()}
     if names.get("popcount") is popcount:
         names["popcount"] = ones_of(dtype)
@@ -121,6 +117,25 @@ def translated(
         names["sqrt"] = lambda x: sqrt(x) if x >= 0 else nan  # as on a device: Python raises an error
     exec(compile(tree, f"<{function.__name__} for CUDA>", "exec"), names)
     return device(named(dtype, weighted, fused)(names[definition.name]))
+
+
+def _rewritten(function: Callable[..., Any], weighted: bool, fused: bool) -> ast.Module:
+    """The source of a function with its products rewritten."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.decorator_list, definition.returns = [], None
+    for argument in definition.args.args:
+        argument.annotation = None
+    tree = _Rewrite(weighted, fused).visit(tree)
+    return ast.fix_missing_locations(tree)
+
+
+@cache
+def fuses(metric: Metric, weighted: bool, dtype: np.dtype) -> bool:
+    """Whether the sums of distance tiles have other bits than the CPU's: products that are fused with an addition."""
+    calls = ast.walk(_rewritten(metric.step, weighted, fused=True))
+    return dtype == np.float32 and any(isinstance(node, ast.Name) and node.id == "fma" for node in calls)
 
 
 class Terms(NamedTuple):

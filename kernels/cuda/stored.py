@@ -10,7 +10,8 @@ import numpy as np
 from gpuclust.core.clusters import Clusters
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import chain, fill, launch, rounds, tiles
+from gpuclust.kernels.cuda import aggregate, chain, fill, launch, rounds, tiles
+from gpuclust.kernels.cuda.between import Grouped
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 
 
@@ -38,14 +39,8 @@ class Stored:
 
     @classmethod
     def from_clusters(cls, points: Points, method: Method, clusters: Clusters) -> Stored:
-        count = clusters.ids.size
-        none = launch.empty(0, np.int64)
-        blocks = tiles.tile_rows(count) ** 2 * (tiles.TILE**2 // launch.THREADS)
-
-        def write(matrix: Any) -> None:
-            fill.dissimilarities(points, method, clusters, none, none, matrix, blocks)
-
-        return cls(count, points.dtype, write)
+        grouped = Grouped(points, method, clusters)
+        return cls(grouped.count, points.dtype, lambda matrix: aggregate.fill_clusters(matrix, grouped))
 
     @classmethod
     def from_condensed(cls, condensed: np.ndarray, n: int, squared: bool) -> Stored:

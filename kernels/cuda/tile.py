@@ -69,15 +69,16 @@ def resident(metric: Metric) -> int:
 
 
 @cache
-def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., None]:
+def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool = True) -> Callable[..., None]:
     """The device function ``distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out)``.
 
     For all threads of a block to call together, with ``THREADS`` threads. ``out`` is a local array (down, across).
     Entry (i, j) of thread (x, y) = (t % SIDE, t // SIDE) becomes the distance of point ``row + y + SIDE i`` of F to
     point ``column + x + SIDE j`` of G; of points from ``row_end`` or ``column_end`` on it means nothing. F (m, nF)
-    and G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``.
+    and G (m, nG) are features, sF and sG summaries, w (m,) feature weights, not read if not ``weighted``. Not
+    ``fused``: float32 has the CPU's bits, too (see `gpuclust.kernels.cuda.scalar`).
     """
-    step, finish = terms(metric, weighted, dtype, fused=True)
+    step, finish = terms(metric, weighted, dtype, fused)
     two_sums = metric.two_sums
     down, across = geometry(metric, dtype)
     rows, columns = SIDE * down, SIDE * across
@@ -87,7 +88,7 @@ def distance_tile(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
     depth = np.uint64(DEPTH)
 
     @inlined
-    @named(metric.name, weighted, dtype)
+    @named(*([] if fused else ["unfused"]), metric.name, weighted, dtype)
     def distances(F, sF, row, row_end, G, sG, column, column_end, w, p, out):
         left = cuda.shared.array((DEPTH, rows), given)
         right = cuda.shared.array((DEPTH, columns), given)

@@ -58,6 +58,16 @@ def algorithms() -> None:
 def distances() -> None:
     same(pdist(X, device="cuda"), Y)
     same(cdist(X[:5], X, "cosine", device="cuda"), cdist(X[:5], X, "cosine", device="cpu"))
+    out = np.empty(Y.size)
+    assert pdist(X, out=out, device="cuda") is out
+    same(out, Y)
+    for out in (
+        np.empty((37, 3)),
+        np.empty((37, 6))[:, ::2],
+        np.empty((37, 3), np.float32),
+    ):  # driver may write, or not
+        assert launch.download(launch.upload(X), out) is out
+        np.testing.assert_array_equal(out, X.astype(out.dtype))
     for ours, theirs in zip(
         nearest_neighbors(X, 3, device="cuda"), nearest_neighbors(X, 3, device="cpu"), strict=True
     ):
@@ -95,6 +105,13 @@ def streams() -> None:
     assert cupy.cuda.Stream.made == made
     assert default.waited
     assert all(default in stream.waited for stream in default.waited)
+
+
+def numba_launches() -> None:
+    """As where Numba has not what is needed to launch without it."""
+    assert launch.Launcher.possible()
+    launch.Launcher.possible = staticmethod(lambda: False)
+    linkages(("ward",), ("single",))
 
 
 def screened() -> None:

@@ -96,7 +96,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "MANY": (0, 1),
         "SHARE": (0.0, 2.0**-8),
     },
-    "gpuclust.kernels.cpu.clusters.stored_squares": {"WIDE": (1, 1 << 40), "SQUARE": (1, 30, 2048), "BLOCK": (3,)},
+    "gpuclust.kernels.cpu.clusters.stored_squares": {"WIDE": (1, 1 << 40), "FUSED": (1, 30, 1024), "BLOCK": (3,)},
     "gpuclust.kernels.cpu.clusters.summary_chain": {"WALKS": (1, 3), "ENTRIES": (1, 1000)},
     "gpuclust.kernels.cpu.space.boxes": {"WORN": (0.01, 0.9, 1.0)},
     "gpuclust.kernels.cpu.points.tree_points": {"PIECE": (1, 3), "SEARCHED": (1, 7)},

@@ -93,7 +93,7 @@ def test_merges_are_those_of_the_reference(make, method, dtype, monkeypatch):
     if dtype == "float32" and make in (large, small):
         return
     used = []
-    monkeypatch.setattr(stored_squares, "SQUARE", 500)
+    monkeypatch.setattr(stored_squares, "FUSED", 500)
     squares_of = stored_squares.squares_of
     monkeypatch.setattr(stored_squares, "squares_of", lambda *given: used.append(len(given[0])) or squares_of(*given))
     rule = methods.resolve(method)
@@ -119,5 +119,5 @@ def test_what_is_stored_fits_into_what_merged_clusters_have_left():
     assert stored_squares.fits(6000, 768, 14_000, 8)
     assert not stored_squares.fits(7000, 768, 13_000, 8)
     assert not stored_squares.fits(6000, 768, 14_000, 4)
-    assert stored_squares.fits(2048, 48, 0, 8)
+    assert stored_squares.fits(1024, 48, 0, 8)
     assert not stored_squares.fits(100, 47, 10**9, 8)

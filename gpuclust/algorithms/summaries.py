@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, SQUARE, WIDE, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -55,7 +55,7 @@ class Summaries(Algorithm):
             # Candidates of the first search are freed before centroids have second parts, which take as much.
             fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features)
             if problem.features >= WIDE:  # squared distances of clusters; merged ones have left the other room
-                few = min(problem.n, SQUARE)
+                few = min(problem.n, FUSED)
                 fixed += max(0, 4 * few * few - 2 * (problem.n - few) * problem.features * problem.width)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))

@@ -16,7 +16,7 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.sizes import SQUARE, WIDE
+from gpuclust.core.sizes import FUSED, WIDE
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon
@@ -71,7 +71,7 @@ def none() -> Squares:
 
 def fits(n: int, m: int, merged: int, width: int) -> bool:
     """Whether squares are stored for n clusters of m features: in what merged clusters have left of both parts."""
-    return m >= WIDE and (n <= SQUARE or 4 * n * n <= 2 * merged * m * width)
+    return m >= WIDE and (n <= FUSED or 4 * n * n <= 2 * merged * m * width)
 
 
 def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:

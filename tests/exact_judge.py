@@ -118,12 +118,22 @@ class _State:
         new[x] = np.inf
         work[x], work[:, x] = new, new
         work[y] = work[:, y] = np.inf
-        stale = (self.smallest == gone[0]) | (self.smallest == gone[1])
+        stale = ((self.smallest == gone[0]) | (self.smallest == gone[1])) & (self.smallest < new)
         self.smallest = np.minimum(self.smallest, new)
-        stale[[x, y]] = True
+        stale[y], stale[x], self.smallest[y] = False, True, np.inf
         self.smallest[stale] = work[stale].min(axis=1)
         self.members[x] += self.members[y]
         self.row[[a, b, number]] = -1, -1, x
+        if 2 * np.count_nonzero(self.alive) < len(work):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Keep only the rows and columns of clusters that there are."""
+        place = np.cumsum(self.alive) - 1
+        self.row[self.row >= 0] = place[self.row[self.row >= 0]]
+        self.work = self.work[np.ix_(self.alive, self.alive)]
+        self.smallest, self.members = self.smallest[self.alive], self.members[self.alive]
+        self.alive = np.ones(len(self.work), bool)
 
 
 def _updated(

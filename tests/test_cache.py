@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import shutil
@@ -60,10 +61,26 @@ def test_every_compiled_closure_is_named():
     for path in [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
-            closure = line.startswith("    ") and line.strip() in ("@compiled", "@register_jitable", "@uncounted")
+            closure = line.startswith("    ") and line.strip() in ("@compiled", "@jitable", "@uncounted")
             if closure and not lines[number + 1].strip().startswith("@named("):
                 missing.append(f"{path.name}:{number + 1}")
     assert not missing
+
+
+def test_no_kernel_calls_a_kernel_of_its_builder():
+    """Numba hashes what a closure captures, and a kernel has an identity of its own in every process.
+
+    So the caller would be compiled by every process. Shared code is a `jitable` function.
+    """
+    found = []
+    for path in sorted((ROOT / "kernels" / "cpu").rglob("*.py")):
+        for builder in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
+            functions = [node for node in builder.body if isinstance(node, ast.FunctionDef)]
+            kernels = {node.name for node in functions if "compiled" in map(ast.unparse, node.decorator_list)}
+            for function in functions:
+                used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+                found += [f"{path.name}: {function.name} calls {name}" for name in used & kernels]
+    assert not found
 
 
 #: Prints the functions that are compiled.
@@ -81,6 +98,7 @@ WORK = """
             gpuclust.linkage(data, method)
         gpuclust.linkage(data, "single", "cityblock")
         gpuclust.linkage(data, "average", "sqeuclidean")
+    gpuclust.linkage(X[:60], "centroid")
 """
 
 

@@ -67,10 +67,10 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (4000, 2, {"method": "average", "metric": "minkowski", "p": 3, "algorithm": "stored, all pairs"}),
     (6000, 16, {"method": "average", "algorithm": "hybrid"}),
     (60000, 2, {"method": "complete", "algorithm": "cluster tree"}),
-    (700, 4000, {"method": "centroid", "algorithm": "generic"}),
+    (520, 4000, {"method": "centroid", "algorithm": "generic"}),
     (3500, None, {"method": "centroid", "algorithm": "generic, stored"}),
     (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
-    (60_000, 16, {"method": "ward", "algorithm": "summaries"}),
+    (40_000, 16, {"method": "ward", "algorithm": "summaries"}),
 ]
 #: The same algorithms in the other type, in other shapes, of other metrics; for the sweep.
 MORE_JOBS: list[tuple[int, int | None, dict[str, Any]]] = [

@@ -19,11 +19,11 @@ from typing import Any
 
 from numba import njit
 from numba.core import event
-from numba.extending import register_jitable
 
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.compiling import heeding_ctrl_c, in_turn, without_collections
 from gpuclust.core.disk_cache import has_place, protect
+from gpuclust.core.inner import inner
 from gpuclust.core.progress import compiling, passing
 from gpuclust.core.threads import thread_count
 
@@ -32,6 +32,7 @@ __all__ = [
     "cache_folder",
     "compiled",
     "inlined",
+    "jitable",
     "named",
     "one_thread",
     "ranges",
@@ -86,13 +87,19 @@ def _probe() -> None:
     """Is never called."""
 
 
+@cache
+def jitable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function for compiled code, such as a step of a metric; each is registered once."""
+    return inner(function)
+
+
 def uncounted(function: Callable[..., Any]) -> Any:
     """A function for compiled code without reference counting: it may slice arrays, but neither make nor return any.
 
     Counting takes an atomic operation for every slice whose count Numba cannot remove, which was measured to be most
     of the time of loops of a few hundred nanoseconds.
     """
-    return register_jitable(_nrt=False, no_cfunc_wrapper=True)(function)
+    return inner(function, _nrt=False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -100,7 +107,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
     Otherwise LLVM decides, and a small change elsewhere may double the time of an inner loop.
     """
-    return register_jitable(_nrt=False, forceinline=True, no_cfunc_wrapper=True)(function)
+    return inner(function, _nrt=False, forceinline=True)
 
 
 @cache

@@ -12,11 +12,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
 from gpuclust.core.clusters import Clusters
-from gpuclust.core.jit import compiled, named, ranges
+from gpuclust.core.jit import compiled, jitable, named, ranges
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cpu.clusters.cluster_search import rows_of_clusters
@@ -30,7 +29,7 @@ READ = 1 << 24
 
 @cache
 def merge_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     stamp = jit.stamp(methods)
 
     @compiled
@@ -83,7 +82,7 @@ def merge_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 
 @cache
 def pair_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     stamp = jit.stamp(methods)
 
     @compiled

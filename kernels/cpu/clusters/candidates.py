@@ -14,11 +14,10 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.clusters import Clusters
-from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
 from gpuclust.core.sizes import WIDE
-from gpuclust.kernels.cpu.space import pairwise
 
 #: Clusters a piece of work.
 PIECE = 512
@@ -35,7 +34,7 @@ def candidates_kernel(
     With ``parallel`` distances of four pairs at a time are computed first: with many features a sum takes long, each
     addition of which waits for the one before. With few features the lists of pairs would take longer.
     """
-    step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    step, finish = jitable(metric.step), jitable(metric.finish)
     none = 0 if metric.words else dtype.type(0)  # integer sums of counts vectorise
     stamp = jit.stamp(metrics)
 

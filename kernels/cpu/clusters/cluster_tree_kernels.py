@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import jit, metrics
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.clusters import hull
 from gpuclust.kernels.cpu.clusters.hull import keep_corners, keep_ends
-from gpuclust.kernels.cpu.space import pairwise
 
 #: Upper bounds, in units of eps, of the error of a centre for each union, and of a bound for each feature.
 ROUNDINGS = 16
@@ -66,8 +65,8 @@ class Kernels(NamedTuple):
 def kernels(metric: Metric, weighted: bool, largest: bool, dtype: np.dtype) -> Kernels:
     """Compile the kernels for a metric and a linkage; dissimilarities are compared by `metrics.ordering`."""
     compared = metrics.ordering(metric) if largest else metric
-    step, finish = pairwise.jitable(compared.step), pairwise.jitable(compared.finish)
-    last_step = pairwise.jitable(metric.finish)
+    step, finish = jitable(compared.step), jitable(compared.finish)
+    last_step = jitable(metric.finish)
     roots = compared is not metric
     strict = metric.step is metrics.METRICS["euclidean"].step and not weighted
     stamp = jit.stamp(metrics, hull)

@@ -17,10 +17,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import centroids, jit, methods, metrics
-from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.matrix import square_merges, tiles
@@ -98,7 +97,7 @@ class Search(NamedTuple):
 def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
     """Squared distances from centroids. State: (high, low, error, largest error, summary, p, scratch)."""
     row_of_distances = pairwise.row_kernel(metric, False)
-    united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
+    united, difference = jitable(centroids.united), jitable(centroids.difference)
     zero = dtype.type(0)
 
     @uncounted
@@ -150,7 +149,7 @@ def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
 @cache
 def stored_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a tiled matrix. State: (matrix, tile rows)."""
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     zero = dtype.type(0)
 
     @uncounted
@@ -241,20 +240,19 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         bound[x], near[x] = nearest(state, x, out, gone, order, least, m)
         exact[x] = True
 
-    @compiled
+    # `merge_few` calls these two. It cannot call kernels, which hash differently in every process (test_cache.py).
+    @jitable
     @named(source.name)
-    def search_rows(state, search_state, begin, end, m):
-        stamp  # noqa: B018
+    def search_each(state, search_state, begin, end, m):
         gone = search_state[5]
         out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
         for x in range(begin, end):
             search(state, x, search_state, out, least, m)
 
-    @compiled
+    @jitable
     @named(source.name)
-    def merge(state, search_state, counted, next_id, wanted, m, pairs, heights):
+    def merge_some(state, search_state, counted, next_id, wanted, m, pairs, heights):
         """Make ``wanted`` merges; returns the number of rows searched, -1 if distances are infinite."""
-        stamp  # noqa: B018
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
         other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
@@ -320,6 +318,18 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
 
     @compiled
     @named(source.name)
+    def search_rows(state, search_state, begin, end, m):
+        stamp  # noqa: B018
+        search_each(state, search_state, begin, end, m)
+
+    @compiled
+    @named(source.name)
+    def merge(state, search_state, counted, next_id, wanted, m, pairs, heights):
+        stamp  # noqa: B018
+        return merge_some(state, search_state, counted, next_id, wanted, m, pairs, heights)
+
+    @compiled
+    @named(source.name)
     def merge_few(state, length, counted, m, pairs, heights):
         stamp  # noqa: B018
         n = heights.size + 1
@@ -327,8 +337,8 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         ids, near, exact = np.arange(length), np.zeros(length, np.int64), np.zeros(length, np.bool_)
         bound[n:], gone[n:], ids[n:] = infinity, infinity, -1
         search_state = Search(ids, np.ones(length, heights.dtype), near, bound, exact, gone, np.arange(length))
-        search_rows(state, search_state, 0, n, m)
-        return merge(state, search_state, counted, n, n - 1, m, pairs, heights)
+        search_each(state, search_state, 0, n, m)
+        return merge_some(state, search_state, counted, n, n - 1, m, pairs, heights)
 
     return Kernels(search_rows, merge, merge_few)
 

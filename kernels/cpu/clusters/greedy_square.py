@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import methods
-from gpuclust.core.jit import named, uncounted
+from gpuclust.core.jit import jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters.greedy import Generic, Search, Source
 from gpuclust.kernels.cpu.matrix.square import Square
@@ -17,7 +16,7 @@ from gpuclust.kernels.cpu.matrix.square import Square
 @cache
 def square_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a square array. State: (matrix,)."""
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     zero = dtype.type(0)
 
     @uncounted

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import centroids, jit
-from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cpu.space import boxes, kdtree, pairwise, rounded
+from gpuclust.kernels.cpu.space import boxes, kdtree, rounded
 from gpuclust.kernels.cpu.space.boxes import LEAF, leaf_of
 from gpuclust.kernels.cpu.space.rounded import bounds
 
@@ -141,7 +141,7 @@ def pays(points: Points) -> bool:
 def _kernels(dtype: np.dtype) -> tuple[Callable[..., Any], ...]:
     """``fit(rows, nodes)``, ``search_all(rows, nodes, begin, end)`` and ``merge(...)``."""
     infinity, zero = dtype.type(np.inf), dtype.type(0)
-    united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
+    united, difference = jitable(centroids.united), jitable(centroids.difference)
     factors_of, farther = bounds(dtype)
     stamp = jit.stamp(centroids, kdtree, rounded, boxes)
 

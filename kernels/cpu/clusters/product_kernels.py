@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import centroids, jit, methods, sizes
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import room_for
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
@@ -103,7 +103,7 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
     insert = list_functions(dtype)
     one, nothing, infinity = np.float32(1), np.float32(0), np.float32(np.inf)
     eps = float(np.finfo(np.float32).eps)
-    room_of = pairwise.jitable(room_for)
+    room_of = jitable(room_for)
     stamp = jit.stamp(sizes, centroids, methods, pairwise, summary_kernels, summary_search, *products.modules())
 
     @uncounted

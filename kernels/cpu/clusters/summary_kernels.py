@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import centroids, jit, methods
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.space import pairwise
 
@@ -77,19 +77,19 @@ def _none(square: Any, va: Any, vb: Any, sa: Any, sb: Any) -> Any:
 
 def factor(method: Method) -> Callable[..., Any]:
     """The geometric form of a linkage, for compiled code; the square itself if it has none."""
-    return pairwise.jitable(method.geometric or _square)
+    return jitable(method.geometric or _square)
 
 
 def scatter_of(method: Method) -> Callable[..., Any]:
     """The scatter of a union, for compiled code; not called if a linkage has none."""
-    return pairwise.jitable(method.scatter or _none)
+    return jitable(method.scatter or _none)
 
 
 @cache
 def pair_functions(method: Method, dtype: np.dtype) -> Pair:
     spread = method.scatter is not None
     geometric, scattered = factor(method), scatter_of(method)
-    united, difference = pairwise.jitable(centroids.united), pairwise.jitable(centroids.difference)
+    united, difference = jitable(centroids.united), jitable(centroids.difference)
 
     @uncounted
     @named(method.name, dtype)
@@ -180,11 +180,11 @@ class Limits(NamedTuple):
 
 @cache
 def limits(method: Method, dtype: np.dtype) -> Limits:
-    reach, update = pair_functions(method, dtype).reach, pairwise.jitable(method.update)
+    reach, update = pair_functions(method, dtype).reach, jitable(method.update)
     number = np.dtype(dtype).type
     eps, denormal = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)
-    slack_of, growth = pairwise.jitable(centroids.slack), pairwise.jitable(centroids.growth)
-    loosened_by = pairwise.jitable(centroids.loosened)
+    slack_of, growth = jitable(centroids.slack), jitable(centroids.growth)
+    loosened_by = jitable(centroids.loosened)
 
     @uncounted
     @named(method.name, dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import centroids, jit, methods, metrics
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import square_shape
@@ -30,7 +30,7 @@ BLOCK = 256
 def _row(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """``row(own, size, x, begin, end, out)``: the dissimilarities of cluster x to clusters begin..end-1."""
     spread = method.scatter is not None
-    geometric, difference = factor(method), pairwise.jitable(centroids.difference)
+    geometric, difference = factor(method), jitable(centroids.difference)
 
     @uncounted
     @named(method.name, dtype)
@@ -101,8 +101,8 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 @cache
 def computed(method: Method, dtype: np.dtype) -> Source:
     """Rows of unions from their centroids."""
-    row, united, difference = _row(method, dtype), pairwise.jitable(centroids.united), centroids.difference
-    difference, scatter_united = pairwise.jitable(difference), scatter_of(method)
+    row, united, difference = _row(method, dtype), jitable(centroids.united), centroids.difference
+    difference, scatter_united = jitable(difference), scatter_of(method)
     spread, counted = method.scatter is not None, method.counted
 
     @uncounted

@@ -17,17 +17,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
-from gpuclust.core.jit import compiled, named
+from gpuclust.core.jit import compiled, jitable, named
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.tiles import TILE, nearest_in, read_row, write_row
 
 
 @cache
 def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     counted = method.counted
     stamp = jit.stamp(methods, tiles)
 

@@ -11,16 +11,15 @@ from functools import cache, reduce
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, metrics
-from gpuclust.core.jit import compiled, named, run, uncounted
+from gpuclust.core.jit import compiled, jitable, named, run, uncounted
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
-tile_rows_of = register_jitable(tile_rows)
+tile_rows_of = jitable(tile_rows)
 
 #: Rows whose distances to the columns of a tile are computed before they are used.
 GROUP = 64
@@ -106,7 +105,7 @@ def block_function(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> C
     It writes the dissimilarities of points a0..a1-1, at most `GROUP`, to points left..right-1 into the first buffer
     (see `_buffers`), a row for each: four rows and `LANES` columns at a time, if the metric has sums for that.
     """
-    sums, finish = pairwise.exact_sums(metric, weighted), pairwise.jitable(metric.finish)
+    sums, finish = pairwise.exact_sums(metric, weighted), jitable(metric.finish)
     row_of_distances = pairwise.row_kernel(metric, weighted)
     zero = dtype.type(0)
 
@@ -143,7 +142,7 @@ def block_function(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> C
     return by_rows if sums is None else by_strips
 
 
-@register_jitable
+@jitable
 def _buffers(longest, m, dtype):
     """Buffers of `block_function` for up to ``longest`` columns of m features; sums are at the end."""
     values = np.empty((GROUP, longest), dtype)

@@ -24,10 +24,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
-from gpuclust.core.jit import compiled, named, ranges, run, thread_count
+from gpuclust.core.jit import compiled, jitable, named, ranges, run, thread_count
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.fill import Minima, nearer, shared_minima
 from gpuclust.kernels.cpu.matrix.tiles import (
@@ -73,7 +72,7 @@ class Round(NamedTuple):
 
 @cache
 def merge_rows_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     stamp = jit.stamp(methods, tiles)
 
     @compiled

@@ -17,10 +17,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, methods
-from gpuclust.core.jit import compiled, named, uncounted
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.space import simd
 from gpuclust.kernels.cpu.space.simd import LEAST, least_sum
@@ -113,7 +112,7 @@ def settle(state, a, b, new, counted):
 @cache
 def updated(method: Method, dtype: np.dtype) -> Source:
     """Lance-Williams updates of the rows."""
-    update = register_jitable(method.update)
+    update = jitable(method.update)
     counted = method.counted
 
     @uncounted

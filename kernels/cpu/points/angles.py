@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import metrics
-from gpuclust.core.jit import named, uncounted
+from gpuclust.core.jit import jitable, named, uncounted
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.clusters.product_kernels import Form
 from gpuclust.kernels.cpu.space import pairwise
@@ -44,7 +44,7 @@ def distance_function(metric: Metric | None, dtype: np.dtype) -> Callable[..., A
     Without a metric it is the squared distance.
     """
     metric = metric or metrics.METRICS["sqeuclidean"]
-    step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    step, finish = jitable(metric.step), jitable(metric.finish)
     one = np.dtype(dtype).type(1)
 
     @uncounted
@@ -61,7 +61,7 @@ def distance_function(metric: Metric | None, dtype: np.dtype) -> Callable[..., A
 @cache
 def form_of_metric(metric: Metric, dtype: np.dtype) -> Form:
     """The form for `product_search`: centers on the sphere; ``low`` are the rows, and ``scatter`` their norms."""
-    step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    step, finish = jitable(metric.step), jitable(metric.finish)
     number = np.dtype(dtype).type
     one, eps = number(1), float(np.finfo(dtype).eps)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import jit, metrics, preparation
-from gpuclust.core.jit import compiled, named, ranges, run
+from gpuclust.core.jit import compiled, jitable, named, ranges, run
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cpu.points.index import boxed
 from gpuclust.kernels.cpu.space import pairwise
@@ -29,7 +29,7 @@ def knn_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[...,
     A metric that is a monotone function of a cheaper one (the root of a sum) is compared by the cheaper one.
     """
     row_of_distances = pairwise.row_kernel(metrics.ordering(metric), weighted)
-    finish = pairwise.jitable(metric.finish)
+    finish = jitable(metric.finish)
     roots = metric.monotone_of is not None
     stamp = jit.stamp(metrics, pairwise)
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import jit, metrics
-from gpuclust.core.jit import compiled, inlined, named, uncounted
+from gpuclust.core.jit import compiled, inlined, jitable, named, uncounted
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.kernels.cpu.space.kdtree import LEAF
@@ -37,7 +37,7 @@ def bounds(metric: Metric, weighted: bool, dtype: np.dtype) -> tuple[Callable[..
     Powers with an error of 2 eps, and a sum of m of them, differ by a relative (m + 4) eps at most between a gap and
     a distance; after the p-th root that is (m + 4) / p eps, which is large for small p.
     """
-    step, finish = pairwise.jitable(metric.step), pairwise.jitable(metric.finish)
+    step, finish = jitable(metric.step), jitable(metric.finish)
     zero, one = dtype.type(0), dtype.type(1)
     inexact, eps = metric.heavy, float(np.finfo(dtype).eps)
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from gpuclust.core import jit, metrics
-from gpuclust.core.jit import compiled, named, ranges, run, uncounted
+from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.points import Finish, Metric, Points, Step
 from gpuclust.kernels.cpu.space import simd as simd  # has the popcount of the table
-
-#: Marks a plain function for inlining into compiled ones; each function once.
-jitable = lru_cache(maxsize=None)(register_jitable)
 
 
 def row_kernel(metric: Metric, weighted: bool) -> Callable[..., None]:

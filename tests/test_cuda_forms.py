@@ -19,7 +19,8 @@ from cuda_forms import FORMS, prepared
 from gpuclust.core import methods, preparation
 from gpuclust.core.backend import select
 from gpuclust.core.clusters import Clusters
-from gpuclust.kernels.cuda import nearest
+from gpuclust.kernels.cuda import launch, nearest
+from gpuclust.kernels.cuda.between import Grouped, between
 from gpuclust.kernels.reference import pairwise as reference
 
 pytestmark = ON_DEVICE
@@ -58,6 +59,11 @@ def test_clusters(form, method):
     clusters, _ = clusters.unite(np.array([5]), np.array([6]), 11, rule.counted)
     ours, expected = (select(name).store_clusters(points, rule, clusters) for name in ("cuda", "reference"))
     np.testing.assert_allclose(ours.distance, expected.distance, **tolerance(dtype))
+    count = clusters.ids.size
+    values = launch.empty(count * count, dtype)
+    between(Grouped(points, rule, clusters), launch.empty(0, np.int64), launch.upload(np.arange(count)), values)
+    by_pair = launch.download(values).reshape(count, count)
+    np.testing.assert_array_equal(by_pair.min(axis=1), ours.distance)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -116,7 +116,7 @@ LINKAGE = [
         heights,
         n=20_000,
         work=all_pairs,
-        slow=("sklearn",) if method != "single" else (),
+        slow=("fast_hdbscan",) if method == "single" else ("sklearn",),
         rtol=1e-6 if method in ("centroid", "median") else 1e-12,
         asked=ASKED.get(method, {}),
         quick=method in ("average", "ward", "single"),
@@ -158,6 +158,7 @@ DISTANCE = [
         n=20_000,
         work=lambda n, m: {"bytes": 8 * n * m + 4 * n * n, "float64": n * n * m},
         asked={"scipy": 3.0} if metric in ("euclidean", "cityblock") else {},
+        quick=metric in ("euclidean", "cityblock", "jaccard"),
     )
     for metric in ("euclidean", "cityblock", "cosine", "chebyshev", "jaccard")
 ]
@@ -213,6 +214,7 @@ HIERARCHY = [
         10,
         make=tree_and_distances,
         n=3000,
+        quick=False,
         digest=lambda Z: Z[:, 2],
     ),
     *(

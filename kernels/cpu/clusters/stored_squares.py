@@ -117,6 +117,7 @@ def _fill_kernel() -> Callable[..., Any]:
     stamp = jit.stamp(simd)
 
     @compiled
+    @named("float64")
     def fill_squares(features, norms, values, mine, places, four):
         stamp  # noqa: B018
         n, x0 = values.shape[0], mine * LANES

@@ -190,19 +190,20 @@ class Run:
 
 
 def record(group: str, rows: list[dict[str, Any]], about_run: dict[str, Any], console: Console) -> None:
-    """Write the results file of a group: cases that were not measured keep their rows, and the facts of their run."""
+    """Write the results file of a group: cases that were not measured keep their rows, and the facts of their run.
+
+    Rows of cases that there are no more, and of groups that are no list of cases, are not kept.
+    """
     path, date = RESULTS / f"{group}.json", about_run["machine"]["date"]
     old: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}, "rows": []}
-    new = {row["case"] for row in rows}
-    every = [row for row in old["rows"] if row["case"] not in new] + [row | {"run": date} for row in rows]
-    if group == "scale":
-        every = [row for row in every if "peer" in row]
-        every += scale.compare(every, console)
-    runs = {
-        run: about for run, about in (old["runs"] | {date: about_run}).items() if any(r["run"] == run for r in every)
-    }
     order = {case: place for place, case in enumerate(CASES)}
-    every.sort(key=lambda row: order.get(row["case"], len(order)))
+    left = order.keys() - {row.get("case") for row in rows}
+    every = [row for row in old["rows"] if row.get("case") in left] + [row | {"run": date} for row in rows]
+    every.sort(key=lambda row: order.get(row.get("case"), len(order)))
+    if group == "scale":
+        every += scale.compare(every, console)
+    used = {row["run"] for row in every}
+    runs = {run: about for run, about in (old["runs"] | {date: about_run}).items() if run in used}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"runs": runs, "rows": every}, indent=1) + "\n")
 

@@ -209,9 +209,9 @@ def machine() -> str:
     described: dict[str, list[str]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         found = results(path.stem)
-        every = {row["case"] for row in found["rows"]}
+        every = {row.get("case") for row in found["rows"]}
         for run, about in found["runs"].items():
-            of_run = {row["case"] for row in found["rows"] if row["run"] == run}
+            of_run = {row.get("case") for row in found["rows"] if row["run"] == run}
             part = "" if of_run == every else f" ({len(of_run)} of {len(every)} cases)"
             described.setdefault(_described(about["machine"], about["mode"]), []).append(path.stem + part)
     lines = [text if len(described) == 1 else f"{', '.join(groups)}: {text}" for text, groups in described.items()]

@@ -125,7 +125,7 @@ def test_a_process_for_each_peer(tmp_path, monkeypatch, capsys):
 def test_cases_that_are_not_measured_keep_their_rows_and_the_facts_of_their_run(tmp_path, monkeypatch):
     """A quick run has fewer cases than a full one; times of two runs are not compared."""
     monkeypatch.setattr(program, "RESULTS", tmp_path)
-    thousand, million = "single 100000 x 2, uniform", "single 1000000 x 2, uniform"
+    tenth, million = "single 100000 x 2, uniform", "single 1000000 x 2, uniform"
     quiet = Console(quiet=True)
 
     def run(date: str, *measured: str) -> dict[str, set[str]]:
@@ -135,9 +135,11 @@ def test_cases_that_are_not_measured_keep_their_rows_and_the_facts_of_their_run(
         return {date: {row["case"] for row in found["rows"] if row["run"] == date} for date in found["runs"]}
 
     grown = f"{million}: beside a tenth of the points"
-    assert run("monday", million, thousand) == {"monday": {million, thousand, grown}}
-    assert run("tuesday", million) == {"monday": {thousand}, "tuesday": {million}}
-    assert run("wednesday", thousand, million) == {"wednesday": {million, thousand, grown}}
+    assert run("monday", million, tenth) == {"monday": {million, tenth, grown}}
+    assert run("tuesday", million) == {"monday": {tenth}, "tuesday": {million}}
+    assert run("wednesday", tenth, million) == {"wednesday": {million, tenth, grown}}
+    assert run("thursday", "a case that is removed later")["thursday"] == {"a case that is removed later"}
+    assert run("friday", tenth) == {"wednesday": {million}, "friday": {tenth}}
 
 
 def test_functions_of_trees(monkeypatch):

@@ -23,7 +23,7 @@ from gpuclust.kernels.cpu.clusters.summary_search import horizon
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
 
-#: Relative error of a value for each union in its two clusters: sixteen units of single precision.
+#: Relative error of a value for each union in its two clusters: sixteen times the unit roundoff of single precision.
 STEP = 2.0**-20
 #: Largest power of two by which coordinates are multiplied, or divided: squares of these have to be normal numbers.
 EXPONENT = 400
@@ -34,15 +34,15 @@ BLOCK = 512
 class Squares(NamedTuple):
     """Squared distances of clusters, in units in which no coordinate exceeds one.
 
-    The value S and the distance D of two clusters, which are the unions of a and b at most, one after the other,
-    differ by ``away + away + (a + b + 1) * STEP * D`` at most.
+    The value S and the squared distance D of clusters x and y differ by
+    ``away[x] + away[y] + (level[x] + level[y] + 1) * STEP * D`` at most.
 
     Attributes
     ----------
     values : ndarray of shape (N, N), float32
     away : ndarray of shape (N,), float64
     level : ndarray of shape (N,), int64
-        The number of unions in a cluster, one after the other.
+        Depth of the tree of unions that made a cluster since values are stored.
     units : ndarray of shape (5,), float64
         The factor of squares, its inverse, what ``away`` grows by with each union at least, the most it is, and the
         most that ``level`` is.

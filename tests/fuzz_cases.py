@@ -57,7 +57,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.kernels.cpu.space.kdtree": {"SUBTREE": (1, 5, 40), "PIECE": (10, 100, 1000)},
     "gpuclust.kernels.cpu.points.knn": {"SHARE": (0.0, 100.0), "ROWS": (1, 5)},
     "gpuclust.kernels.cpu.points.boruvka": {"LISTED": (1, 2, 17), "PIECE": (1, 31), "CROWDED": (0.0, 2.0)},
-    "gpuclust.kernels.cpu.points.component_edges": {"MOST": (2, 1024), "ALWAYS": (2, 256), "ROWS": (9, 64)},
+    "gpuclust.kernels.cpu.points.component_edges": {"MOST": (2, 1024), "ALWAYS": (2, 256), "MANY": (0, 16)},
     "gpuclust.kernels.cpu.space.pairwise": {"_SMALL": (0,), "_PIECE": (1, 1000)},
     "gpuclust.kernels.cpu.space.screen": {
         "FEATURES": (1, 1 << 40),
@@ -91,11 +91,8 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "SMALL": (0,),
         "box_size": (boxes_of_two, boxes_of_nine),
     },
-    "gpuclust.kernels.cpu.clusters.product_kernels": {
-        "ROWS": (4, 9),
-        "MANY": (0, 1),
-        "SHARE": (0.0, 2.0**-8),
-    },
+    "gpuclust.kernels.cpu.clusters.product_kernels": {"MANY": (0, 1), "SHARE": (0.0, 2.0**-4)},
+    "gpuclust.kernels.cpu.space.products": {"BLOCK": (1, 32)},
     "gpuclust.kernels.cpu.clusters.stored_squares": {"WIDE": (1, 1 << 40), "FUSED": (1, 30, 1024), "BLOCK": (3,)},
     "gpuclust.kernels.cpu.clusters.summary_chain": {"WALKS": (1, 3), "ENTRIES": (1, 1000)},
     "gpuclust.kernels.cpu.space.boxes": {"WORN": (0.01, 0.9, 1.0)},

@@ -72,6 +72,7 @@ def install() -> None:
         squares,
         squares_of_strip,
         products_of_strip,
+        add_dots,
         exact_squares,
         exact_products,
     ):
@@ -158,3 +159,16 @@ def products_of_strip(features, ours, places, first, start, norms, less, out):  
         for theirs, mine in zip(features[:, strip], ours[:, x], strict=True):
             total = total + theirs * mine
         out[r] = (less[x] + norms[strip]) - (total + total)
+
+
+def add_dots(theirs, ours, places, first, begin, end, sums):  # type: ignore[no-untyped-def]
+    assert begin < end <= len(theirs), "read past the end of an array"
+
+    def halves(pairs):  # type: ignore[no-untyped-def]
+        return np.ascontiguousarray(pairs[begin:end]).view(np.int16).reshape(end - begin, -1, 2).astype(np.int64)
+
+    together: int = importlib.import_module("gpuclust.kernels.cpu.space.simd").TOGETHER
+    rows = places[first : first + together]
+    total = sums[first : first + together] + np.einsum("kjs,kis->ij", halves(theirs), halves(ours)[:, rows])
+    assert np.abs(total).max() < 2**31, "a sum does not fit 32 bits"
+    sums[first : first + together] = total

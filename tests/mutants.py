@@ -63,6 +63,7 @@ REACHED_BY = {
     "kernels/cpu/space/boxes": ("ward", "average", "weighted"),
     "kernels/cpu/space/screen": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/space/products": ("neighbours", "single", "ward", "average"),
+    "kernels/cpu/space/strips": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/clusters/product": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/points/angles": ("neighbours", "single", "complete"),
     "kernels/cpu/matrix/components": ("single",),
@@ -86,6 +87,7 @@ TESTS = {
     "kernels/cpu/points/index": "test_screen_bounds",
     "kernels/cpu/space/screen": "test_screen_bounds",
     "kernels/cpu/space/products": "test_product_bounds",
+    "kernels/cpu/space/strips": "test_product_bounds",
     "kernels/cpu/points/tree_knn": "test_tree_bounds",
 }
 #: Modules of tests that are run with ``--compiled``: the beginning of a file's name, the longest first.

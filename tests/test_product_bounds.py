@@ -1,4 +1,4 @@
-"""Bounds of squared distances from matrix products in single precision, against extended precision."""
+"""Bounds of squared distances from matrix products of integers, against extended precision."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import numpy as np
 import pytest
 
 from gpuclust.core.jit import compiled
-from gpuclust.kernels.cpu.space import products, screen
-from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, exact_products, exact_squares, products_of_strip
+from gpuclust.kernels.cpu.space import products, strips
+from gpuclust.kernels.cpu.space.boxes import Boxes
+from gpuclust.kernels.cpu.space.products import multiply, set_bounds, set_columns, set_rows
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, add_dots, exact_products, exact_squares
 
 
 @compiled
-def strip_of(features, ours, places, norms, less, out):
-    products_of_strip(features, ours, places, 0, 0, norms, less, out)
+def compare_boxes(ready, buffers, count, out):
+    """Lower bounds of the squares of ``count`` rows, those of the first box, and the points of the second."""
+    group = ready.pairs[0], ready.step[0], ready.square[0], ready.lost[0]
+    set_rows(group, ready.middle, 0, ready, 1, buffers)
+    set_columns(ready, 1, buffers)
+    multiply(ready.pairs[1], group[0], buffers.todo, count, buffers.sums)
+    for row in range(count):
+        set_bounds(row, row, group[1], 1, ready, buffers)
+        out[row] = buffers.values
+
+
+@compiled
+def dots_of(theirs, ours, places, begin, end, sums):
+    add_dots(theirs, ours, places, 1, begin, end, sums)
 
 
 @compiled
@@ -38,64 +52,149 @@ def test_exact_sums_have_the_order_of_features(squared, dtype):
         np.testing.assert_array_equal(out, expected)
 
 
-def bounds(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower bounds of the squared distances of rows x and y, what they may be too small by, and the exact squares."""
-    m = x.shape[1]
-    features = np.zeros((m, LANES), np.float32)
-    features[:, : len(y)] = y.T
-    ours = np.ascontiguousarray(np.repeat(x, -(-TOGETHER // len(x)), axis=0)[:TOGETHER].T)
-    norms, less, spare = np.empty(TOGETHER), np.empty(TOGETHER, np.float32), np.empty(TOGETHER)
-    wide = y.astype(np.longdouble)
-    radius = float(np.sqrt((wide * wide).sum(axis=1)).max())
-    products.row_terms(ours, radius, norms, less, spare)
-    theirs = np.zeros(LANES, np.float32)
-    theirs[: len(y)] = (y.astype(np.float64) ** 2).sum(axis=1)
-    out = np.empty((TOGETHER, LANES), np.float32)
-    strip_of(features, ours, np.arange(TOGETHER), theirs, less, out)
-    d = ours.T[:, None].astype(np.longdouble) - wide
-    return out[:, : len(y)], spare[:, None], (d * d).sum(axis=2)
+def test_dots_of_integers():
+    """Of the largest integers, of any rows, and added to what is there."""
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-strips.LARGEST, strips.LARGEST + 1, (2, 3, LANES, 2)).astype(np.int16)
+    numbers[:, 0] = strips.LARGEST
+    numbers[:, 1] = -strips.LARGEST
+    numbers[:, :2, :, 1] = 0
+    places = rng.integers(0, LANES, TOGETHER + 1)
+    theirs, ours = numbers.view(np.int32)[..., 0]
+    sums = np.full((LANES, LANES), 7, np.int32)
+    dots_of(theirs, ours, places, 1, 3, sums)
+    wide = numbers[:, 1:3].astype(np.int64)
+    expected = 7 + np.einsum("kjs,kis->ij", wide[0], wide[1][:, places[1:]])
+    np.testing.assert_array_equal(sums[1 : 1 + TOGETHER], expected.astype(np.int32))
+    assert (sums[0] == 7).all()
+    assert (sums[1 + TOGETHER :] == 7).all()
 
 
-@pytest.mark.parametrize("m", [1, 2, 48, 768, 5000])
-@pytest.mark.parametrize("scale", [1.0, 2.0**-60, 2.0**-70, 2.0**48])
+def bounds(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Lower bounds of the squared distances of rows x and y, what they may be too small by, the exact ones, and gaps.
+
+    Rows x are one box, and y another one; squares are in the scale of both.
+    """
+    both = np.concatenate((x, y))
+    size = np.ones(len(both), both.dtype)
+    starts = np.array([0, len(x), len(both)])
+    corners = [np.array([edge]) for edge in (both.min(axis=0), both.max(axis=0))]
+    ready = strips.strips(Boxes(both, size, size, *corners, size, size, starts), False)
+    buffers = products.buffers(x.shape[1])
+    buffers.todo[:LANES] = np.arange(LANES)
+    out = np.empty((len(x), LANES))
+    compare_boxes(ready, buffers, len(x), out)
+    wide = both.astype(np.longdouble) * np.longdouble(ready.scale)
+    d = wide[: len(x), None] - wide[None, len(x) :]
+    own = slice(len(x))
+    return out[:, : len(y)], buffers.spare[own, None], (d * d).sum(axis=2), buffers.gaps[own]
+
+
+KINDS = ("normal", "near", "far", "offset", "spike", "equal", "zeros", "mixed")
+
+
+@pytest.mark.parametrize("m", [1, 2, 49, 768, 5000])
+@pytest.mark.parametrize("scale", [1.0, 1e150, 1e-150, 1e-307])
 def test_bounds_hold(m, scale):
-    """Of rows near the points and far from them, with products that underflow, and with zeros of both signs."""
+    """Of points near each other and far apart, with coordinates of all sizes, and near the ends of the range."""
     rng = np.random.default_rng(m)
-    for _ in range(10):
-        y = rng.normal(size=(min(9, LANES), m)) * min(scale, 1.0)
-        y[0], y[1, : m // 2] = 0.0, -0.0
-        x = np.concatenate((y[:2] * (1 + 1e-7 * rng.normal(size=(2, m))), rng.normal(size=(2, m)) * scale))
-        lower, spare, exact = bounds(x.astype(np.float32), y.astype(np.float32))
-        assert (lower <= exact).all()
-        assert (exact <= lower + spare).all()
+    for kind in KINDS:
+        x, y = rng.normal(size=(2, 4, m))  # one strip each, for every number of lanes
+        if kind == "near":
+            y = x + 1e-7 * y
+        elif kind == "far":
+            y += 1e3 * rng.normal(size=m)
+        elif kind == "offset":
+            x, y = x * 1e-3 + 1e5, y * 1e-3 + 1e5
+        elif kind == "spike":
+            x[:, 0] *= 1e6
+            y[:2, 0] *= 1e9
+        elif kind == "equal":
+            x[:], y[:] = x[0], x[0]
+        elif kind == "zeros":
+            x[:2], y[:, : m // 2] = 0, -0.0
+        elif kind == "mixed":
+            x, y = (points * 10.0 ** rng.integers(-30, 1, (len(points), 1)) for points in (x, y))
+        lower, spare, exact, gaps = bounds(x * scale, y * scale)
+        assert (lower <= exact).all(), kind
+        assert (exact <= lower + spare).all(), kind
+        assert (gaps <= exact.min(axis=1)).all(), kind
+        nearest = np.sqrt(exact[0, 0])
+        assert products.lowest(lower[0, 0]) <= nearest <= products.highest(lower[0, 0], spare[0, 0]), kind
 
 
-@pytest.mark.parametrize("m", [48, 768, 4096])
-def test_the_bound_is_nearly_reached(m):
-    """Each product is half of the last bit of the sum, and is lost: with half of the bound of a sum this fails."""
-    x = np.full((1, m), 2.0**-12, np.float32)
-    x[0, 0] = 1
-    lower, spare, exact = bounds(x, x)
+def test_bounds_hold_in_single_precision():
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(count, 300)).astype(np.float32) * np.float32(1e18) for count in (3, 4))
+    lower, spare, exact, gaps = bounds(x, y)
     assert (lower <= exact).all()
-    # The bound without that of the sum: the error of the sum alone exceeds half of its bound.
-    norm = float((x.astype(np.float64) ** 2).sum())
-    sums = 2 * products.sum_error(m) * norm
-    assert (lower + spare / 2 - exact > 0.9 * sums).all()
-    assert (lower + sums / 2 > exact).all()
+    assert (exact <= lower + spare).all()
+    assert (gaps <= exact.min(axis=1)).all()
+
+
+def patterns() -> tuple[np.ndarray, np.ndarray]:
+    """Two vectors of ones and zeros; rounding loses half of a step of each one of the first, and little else."""
+
+    def fraction(ones: np.ndarray, m: int) -> np.ndarray:
+        return np.modf((strips.NORM - 1 - np.sqrt(m) / 2) / np.sqrt(ones))[0]
+
+    for m in range(2000, 5000):
+        if 0.48 < fraction(m, m) < 0.499:
+            ones = np.arange(m - m // 20, m)
+            exact = np.flatnonzero(np.abs(fraction(ones, m) - 0.5) > 0.497)
+            if exact.size:
+                return np.ones(m), (np.arange(m) < ones[exact[-1]]).astype(float)
+    raise AssertionError("no such number of features")
+
+
+@pytest.mark.parametrize(
+    "kind", ["row and box", "box and row", "row and point", "point and row", "point and box", "box and point"]
+)
+def test_the_bound_is_nearly_reached(kind):
+    """What is rounded away of one vector has the direction of another one: with half of its bound this fails.
+
+    The vectors are a row and a point, relative to the middles of their boxes, and the way from one to the other.
+    """
+    lossy, exact = patterns()
+    first, second = kind.split(" and ")
+    vectors = dict.fromkeys(("row", "point", "box"), np.zeros(lossy.size)) | {first: lossy, second: exact}
+    x = np.array([vectors["box"] + side * vectors["row"] for side in (1, -1)])
+    y = np.array([side * vectors["point"] for side in (1, -1)])
+    lower, spare, squares, _ = bounds(x, y)
+    assert (lower <= squares).all()
+    error = spare / 2
+    assert (lower + error - squares).max() > 0.85 * error.max()
+    assert (squares - lower - error).max() > 0.85 * error.max()
+
+
+def test_differences_are_bounded():
+    """Squares by differences, in any order of the sum, and what they may be too small by."""
+    m = 700
+    rng = np.random.default_rng(0)
+    buffers = products.buffers(m)
+    d = rng.normal(size=(LANES, m)) * 10.0 ** rng.integers(-9, 1, (LANES, 1))
+    square = (d.astype(np.longdouble) ** 2).sum(axis=1)
+    for order in (slice(None), slice(None, None, -1)):
+        buffers.exact[0] = np.add.accumulate((d * d)[:, order], axis=1)[:, -1]
+        spare = set_exact_of(0, m, buffers)
+        assert (buffers.values <= square).all()
+        assert (square <= buffers.values + spare).all()
+
+
+@compiled
+def set_exact_of(side, m, buffers):
+    return products.set_exact(side, m, buffers)
 
 
 def test_bounds_of_distances():
-    """Of a screened square and its error: `lowest` and `highest` enclose what `threshold` lets through."""
+    """`lowest` and `highest` enclose a distance, and `square_of` lets it through."""
     rng = np.random.default_rng(0)
-    for root in 10.0 ** rng.uniform(-12, 12, 300):
-        for m in (48, 2000):
-            for error in (0.0, 1e-6, 1e-3 * root):
-                most = screen.threshold(root, error, m)
-                assert products.lowest(most, error, m) <= root
-                assert products.lowest(np.float32(np.inf), error, m) < np.inf
-                if most > 1e-35:
-                    assert (
-                        products.lowest(np.nextafter(most * np.float32(1 + 1e-5), np.inf), error, m)
-                        > root * (1 - 1e-5) - 2 * error
-                    )
-                assert products.highest(np.float32(root * root), 0.0, error, m) >= root
+    for root in (0.0, *10.0 ** rng.uniform(-160, 150, 300)):
+        square = root * root
+        assert products.lowest(square) <= root <= products.highest(square, 0.0)
+        assert products.lowest(square) >= root * (1 - 1e-11) - 1e-150
+        assert products.highest(square, 0.0) <= root * (1 + 1e-11) + 1e-150
+        assert square <= products.square_of(root)
+        assert products.highest(0.0, square) >= root
+    assert products.lowest(-1.0) == 0
+    assert products.square_of(np.inf) == np.inf

@@ -1,4 +1,4 @@
-"""Searches by matrix products in single precision: the results are those of all distances."""
+"""Searches by matrix products of integers: the results are those of all distances."""
 
 from __future__ import annotations
 

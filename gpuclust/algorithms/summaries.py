@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, prepared_bytes, square_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -23,7 +23,7 @@ STORED = 256
 
 
 #: Said of searches on the CPU.
-BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products in single precision, exactly."
+BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products of integers, exactly."
 
 
 class Summaries(Algorithm):
@@ -50,10 +50,10 @@ class Summaries(Algorithm):
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         fixed = self.fixed(problem, device, on_device)
-        if not device.on_gpu:  # lists before and after a round, and a float32 copy for screening
+        if not device.on_gpu:  # lists before and after a round, and boxes to compare with
             listed = LISTED if problem.features < WIDE else LISTED_WIDE
             # Candidates of the first search are freed before centroids have second parts, which take as much.
-            fixed += problem.n * (2 * listed * (4 + problem.width) + 4 * problem.features)
+            fixed += problem.n * (2 * listed * (4 + problem.width) + prepared_bytes(problem.features))
             if problem.features >= WIDE:  # squared distances of clusters; merged ones have left the other room
                 few = min(problem.n, FUSED)
                 fixed += max(0, 4 * few * few - 2 * (problem.n - few) * problem.features * problem.width)

@@ -37,7 +37,7 @@ UPDATED = 12, 32
 _WIDTHS = {"float64": 8, "float32": 4}
 #: Nearest clusters that each cluster keeps on the CPU where there is no matrix: fewer are used up sooner.
 LISTED = 6
-#: Number of features from which on the CPU compares points by matrix products in single precision: below, differences
+#: Number of features from which on the CPU compares points by matrix products of integers: below, differences
 #: take as long. Measured: docs/products.md.
 WIDE = 48
 #: Up to here, with that many features, a matrix of all points takes less time than lists of neighbours and a matrix
@@ -92,6 +92,11 @@ def stored_bytes(clusters: int, dtype: str, device: Device = CPU) -> int:
 def room_for(listed: int) -> int:
     """Candidates for which a row has room in a search by matrix products, for a list of this length."""
     return 2 * listed + 16
+
+
+def prepared_bytes(features: int) -> int:
+    """Bytes a point in boxes prepared for comparisons: float32 features, or 16-bit integers and four numbers."""
+    return 4 * features if features < WIDE else 2 * features + 4 * 8
 
 
 def candidate_bytes(listed: int, features: int) -> int:

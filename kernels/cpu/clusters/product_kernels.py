@@ -17,8 +17,19 @@ from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_f
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, root_function
 from gpuclust.kernels.cpu.space import pairwise, products
 from gpuclust.kernels.cpu.space.boxes import leaf_of
-from gpuclust.kernels.cpu.space.products import FAR, MANY, SHARE, highest, lowest, row_terms
-from gpuclust.kernels.cpu.space.screen import approach, out_of_reach, threshold
+from gpuclust.kernels.cpu.space.products import (
+    MANY,
+    SHARE,
+    highest,
+    lowest,
+    multiply,
+    set_bounds,
+    set_columns,
+    set_differences,
+    set_exact,
+    set_rows,
+    square_of,
+)
 from gpuclust.kernels.cpu.space.simd import (
     LANES,
     TOGETHER,
@@ -26,15 +37,9 @@ from gpuclust.kernels.cpu.space.simd import (
     lowest_bit,
     products_at_most,
     products_at_most_either,
-    products_of_strip,
-    squares_of_strip,
     sums_at_most,
 )
-
-#: Rows compared with a box at a time.
-ROWS = 64
-#: Features of a group of rows that are transposed at a time: as many lines of the cache are written to.
-TRANSPOSED = 16
+from gpuclust.kernels.cpu.space.strips import mean_of, round_rows
 
 
 class Form(NamedTuple):
@@ -81,14 +86,16 @@ def form_of(method: Method, dtype: np.dtype) -> Form:
 class Kernels(NamedTuple):
     """Compiled functions; ``lists`` and ``found`` are tuples of the arrays of `Rows` and `Candidates`.
 
+    ``buffers`` are those of `products.Buffers` and of `product_search.Own`.
+
     Attributes
     ----------
-    search : ``search(lists, ready, norms, largest, rows, begin, end, buffers, counts)``: the lists and limits of the
+    search : ``search(lists, ready, largest, rows, begin, end, buffers, own, counts)``: the lists and limits of the
         rows ``rows[begin:end]``.
     begin : ``begin(lists, scale, largest, found, begin, end)``: a search of all rows begins.
-    meet : ``meet(lists, ready, norms, largest, found, rows, mine, box, buffers, counts)``: the rows of two boxes are
+    meet : ``meet(lists, ready, largest, found, rows, mine, box, buffers, own, counts)``: the rows of two boxes are
         compared, each pair once for both; or those of one box.
-    finish : ``finish(lists, largest, found, begin, end, buffers, counts)``: the lists and limits of all rows.
+    finish : ``finish(lists, largest, found, begin, end, buffers, own, counts)``: the lists and limits of all rows.
     """
 
     search: Callable[..., Any]
@@ -101,8 +108,6 @@ class Kernels(NamedTuple):
 def kernels(form: Form, dtype: np.dtype) -> Kernels:
     _, spread, geometric, reach, slack, loosened, lowered, compared_four, root = form
     insert = list_functions(dtype)
-    one, nothing, infinity = np.float32(1), np.float32(0), np.float32(np.inf)
-    eps = float(np.finfo(np.float32).eps)
     room_of = jitable(room_for)
     stamp = jit.stamp(sizes, centroids, methods, pairwise, summary_kernels, summary_search, *products.modules())
 
@@ -147,17 +152,17 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
 
     @uncounted
     @named(form.name, dtype)
-    def offer(found, size, scatter, m, slot, x, y, value, spare, error, largest, scale, zoom):
-        """Make y a candidate of row x, which has room; returns how far the row has to look then.
+    def offer(found, size, scatter, m, slot, x, y, value, spare, largest, scale):
+        """Make y a candidate of row x, which has room.
 
-        ``value`` is the screened square of the pair, and ``spare`` by how much that may be too small.
+        ``value`` is a lower bound of the square of the pair, and ``spare`` by how much that may be too small.
         """
         which, lower, upper, filled, roots, slacks = found
         at = filled[slot]
         which[slot, at] = y
-        lower[slot, at] = lowest(value, error, m) / zoom
+        lower[slot, at] = lowest(value)
         filled[slot] = at + 1
-        far = highest(value, spare, error, m) / (scale * zoom)
+        far = highest(value, spare) / scale
         more = slacks[slot]
         far = loosened(far * far + scatter[x] if spread else far * far, more, m)
         most = root(far, more, x, size, scatter, largest, m, scale)
@@ -168,164 +173,149 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
                 at -= 1
             upper[slot, at] = most
             roots[slot] = min(roots[slot], upper[slot, upper.shape[1] - 1])
-        return roots[slot]
 
     @uncounted
     @named(form.name, dtype)
-    def compare(lists, ready, norms, largest, found, rows, begin, end, box, both, buffers, counts):
-        """Compare the rows ``rows[begin:end]``, the first of which has slot ``begin``, with a box.
-
-        ``both``: for the points of the box, too; their slots are their rows.
-        """
-        centers, _, size, scatter, _, _, _, _ = lists
-        features, other, least, middle, extent, radius, starts, common_scale, scales, zooms = ready
-        group, ours, gaps, squares, less, spare, values, factors, there, todo, four, exact = buffers
-        filled, roots = found[3], found[4]
-        m, room = centers.shape[1], found[0].shape[1]
-        scale, zoom = float(common_scale), zooms[box]
-        left, right = starts[box], starts[box + 1]
-        if left == right:
-            return
-        adds = spread and not both  # `search_all` is for points, without scatter
-        spreading = 2 * eps * radius[box]
-        approach(group, middle[box], extent[box], scales[box], ours, gaps)
-        far_there = -infinity
-        if both:
-            for y in range(left, right):
-                error = spreading * np.sqrt(float(reach(size[y], largest)))
-                far_there = max(far_there, threshold(roots[y] * zoom, error, m))
-        count = 0
+    def choose(size, roots, rows, begin, end, least, far_there, buffers):
+        """The rows that may be near enough to a box for their limits, or for those of its points; how many."""
+        gaps, todo, count = buffers.gaps, buffers.todo, 0
         for place in range(end - begin):
-            slot = begin + place
-            x = rows[slot]
             bound = gaps[place]
             if spread:
-                bound += least[box]
+                bound += least
             else:
-                bound *= geometric(one, np.float32(size[x]), least[box])
-            error = spreading * np.sqrt(float(reach(size[x], largest)))
-            if bound <= max(threshold(roots[slot] * zoom, error, m), far_there):
-                if bound == infinity and not both and roots[slot] < np.inf:
-                    at_most = roots[slot]
-                    if not spread:
-                        at_most /= np.sqrt(geometric(1.0, float(size[x]), float(least[box])))
-                    if out_of_reach(group, place, middle[box], extent[box], common_scale, zoom, at_most):
-                        continue
+                bound *= geometric(1.0, float(size[rows[begin + place]]), least)
+            if bound <= max(square_of(roots[begin + place]), far_there):
                 todo[count] = place
                 count += 1
-        if count == 0:
-            return
         for more in range(TOGETHER - 1):
-            todo[count + more] = todo[count - 1]
-        row_terms(ours, radius[box], squares, less, spare)
-        for start in range(0, right - left, LANES):
-            for k in range(LANES):
-                there[k] = -infinity
-            if both:
-                for k in range(min(LANES, right - left - start)):
-                    y = left + start + k
-                    error = spreading * np.sqrt(float(reach(size[y], largest)))
-                    there[k] = threshold(roots[y] * zoom, error, m)
-            own = nothing
-            if adds:
-                for k in range(LANES):
-                    factors[k] = other[box, start + k]
-            for first in range(0, count, TOGETHER):
-                plain = False
-                for side in range(TOGETHER):
-                    plain |= not squares[todo[first + side]] < FAR
-                if plain:
-                    squares_of_strip(features[box], ours, todo, first, start, values)
-                else:
-                    products_of_strip(features[box], ours, todo, first, start, norms[box], less, values)
-                for side in range(min(TOGETHER, count - first)):
-                    place = todo[first + side]
-                    slot = begin + place
-                    x = rows[slot]
-                    if not adds and own != np.float32(size[x]):  # rows of equal size share the factors
-                        own = np.float32(size[x])
-                        for k in range(LANES):
-                            factors[k] = geometric(one, own, other[box, start + k])
-                    reached = float(reach(size[x], largest))
-                    error = spreading * np.sqrt(reached)
-                    near_enough = threshold(roots[slot] * zoom, error, m)
-                    for again in range(2):
-                        if both:
-                            bits = products_at_most_either(values[side], factors, 0, near_enough, there)
-                        elif adds:
-                            bits = sums_at_most(values[side], factors, 0, near_enough)
-                        else:
-                            bits = products_at_most(values[side], factors, 0, near_enough)
-                        if again == 1 or plain or bits == np.uint64(0) or bit_count(bits) <= MANY:
-                            break
-                        if not spare[place] * reached > SHARE * max(near_enough, there_most(there)):
-                            break
-                        squares_of_strip(features[box], ours, todo, first, start, values)
-                        plain = True
-                        counts[1] += 1
-                    while bits:
-                        at = lowest_bit(bits)
-                        bits &= bits - np.uint64(1)
-                        y = left + start + at
-                        if y == x:
-                            continue
-                        value = values[side, at] + factors[at] if adds else values[side, at] * factors[at]
-                        rest = 0.0 if plain else spare[place] * (1.0 if adds else float(factors[at]))
-                        if value <= near_enough:
-                            if filled[slot] == room:
-                                make_room(lists, found, slot, x, largest, scale, four, exact, counts)
-                            far = offer(found, size, scatter, m, slot, x, y, value, rest, error, largest, scale, zoom)
-                            near_enough = threshold(far * zoom, error, m)
-                            counts[0] += 1
-                        if both and value <= there[at]:
-                            if filled[y] == room:
-                                make_room(lists, found, y, y, largest, scale, four, exact, counts)
-                            error_there = spreading * np.sqrt(float(reach(size[y], largest)))
-                            far = offer(
-                                found, size, scatter, m, y, y, x, value, rest, error_there, largest, scale, zoom
-                            )
-                            there[at] = threshold(far * zoom, error_there, m)
-                            counts[0] += 1
+            todo[count + more] = todo[max(count - 1, 0)]
+        return count
 
     @uncounted
     @named(form.name, dtype)
-    def there_most(there):
+    def passed(both, adds, values, factors, near_enough, there):
+        """Bits of the points of a strip that are near enough to a row, or the row to them."""
+        if both:
+            return products_at_most_either(values, factors, 0, near_enough, there)
+        if adds:
+            return sums_at_most(values, factors, 0, near_enough)
+        return products_at_most(values, factors, 0, near_enough)
+
+    @uncounted
+    @named(form.name, dtype)
+    def compare(lists, ready, largest, group, middles, one, found, rows, begin, end, box, both, buffers, own, counts):
+        """Compare the rows ``rows[begin:end]``, the first of which has slot ``begin``, with a box.
+
+        ``group`` is their strip, relative to ``middles[one]``. ``both``: for the points of the box, too; their slots
+        are their rows.
+        """
+        size, roots = lists[2], found[4]
+        left, right = ready.starts[box], ready.starts[box + 1]
+        if left == right:
+            return
+        set_rows(group, middles, one, ready, box, buffers)
+        far_there = -1.0
+        if both:
+            for y in range(left, right):
+                far_there = max(far_there, square_of(roots[y]))
+        count = choose(size, roots, rows, begin, end, ready.least[box], far_there, buffers)
+        if count == 0:
+            return
+        strip = box * (ready.step.shape[0] // (ready.starts.size - 1))
+        for start in range(left, right, LANES):
+            set_columns(ready, strip, buffers)
+            multiply(ready.pairs[strip], group[0], buffers.todo, count, buffers.sums)
+            points = strip, start, min(start + LANES, right)
+            sift(lists, ready, largest, group[1], found, rows, begin, count, points, both, buffers, own, counts)
+            strip += 1
+
+    @uncounted
+    @named(form.name, dtype)
+    def sift(lists, ready, largest, steps, found, rows, begin, count, points, both, buffers, own, counts):
+        """Offer the points of a strip to ``count`` rows, whose products are in the buffers, and these to them."""
+        centers, _, size, scatter, _, _, _, _ = lists
+        four, exact, factors, there = own
+        filled, roots, room = found[3], found[4], found[0].shape[1]
+        strip, start, end = points
+        m, scale, values = centers.shape[1], ready.scale, buffers.values
+        adds = spread and not both  # `search_all` is for points, without scatter
+        for k in range(LANES):
+            there[k] = square_of(roots[start + k]) if both and start + k < end else -1.0
+            factors[k] = ready.other[strip, k] if adds else 1.0
+        shared, by_differences = -1.0, -1
+        for row in range(count):
+            place = buffers.todo[row]
+            slot = begin + place
+            x = rows[slot]
+            if not adds and shared != float(size[x]):  # rows of equal size share the factors
+                shared = float(size[x])
+                for k in range(LANES):
+                    factors[k] = geometric(1.0, shared, ready.other[strip, k])
+            near_enough = square_of(roots[slot])
+            spare, first = buffers.spare[place], row // TOGETHER * TOGETHER
+            if by_differences != first:
+                set_bounds(row, place, steps, strip, ready, buffers)
+                bits = passed(both, adds, values, factors, near_enough, there)
+                if bit_count(bits) > MANY and spare * float(reach(size[x], largest)) > SHARE * max(
+                    near_enough, most_of(there)
+                ):
+                    filled_in = by_differences >= 0
+                    set_differences(centers, scale, rows, begin, first, start, end, filled_in, buffers)
+                    by_differences = first
+                    counts[1] += 1
+            if by_differences == first:
+                spare = set_exact(row - first, m, buffers)
+                bits = passed(both, adds, values, factors, near_enough, there)
+            while bits:
+                at = lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                y = start + at
+                if y == x:
+                    continue
+                value = values[at] + factors[at] if adds else values[at] * factors[at]
+                rest = spare if adds else spare * factors[at]
+                if value <= near_enough:
+                    if filled[slot] == room:
+                        make_room(lists, found, slot, x, largest, scale, four, exact, counts)
+                    offer(found, size, scatter, m, slot, x, y, value, rest, largest, scale)
+                    near_enough = square_of(roots[slot])
+                    counts[0] += 1
+                if both and value <= there[at]:
+                    if filled[y] == room:
+                        make_room(lists, found, y, y, largest, scale, four, exact, counts)
+                    offer(found, size, scatter, m, y, y, x, value, rest, largest, scale)
+                    there[at] = square_of(roots[y])
+                    counts[0] += 1
+
+    @uncounted
+    @named(form.name, dtype)
+    def most_of(there):
         """The largest of the thresholds of a strip."""
-        most = -infinity
+        most = -1.0
         for k in range(LANES):
             most = max(most, there[k])
         return most
 
     @uncounted
     @named(form.name, dtype)
-    def gather(centers, rows, begin, end, group):
-        """The rows ``rows[begin:end]``, feature by feature; the last one again in place of what is missing."""
-        for start in range(0, centers.shape[1], TRANSPOSED):
-            stop = min(start + TRANSPOSED, centers.shape[1])
-            for place in range(group.shape[1]):
-                x = rows[min(begin + place, end - 1)]
-                for k in range(start, stop):
-                    group[k, place] = centers[x, k]
-
-    @uncounted
-    @named(form.name, dtype)
-    def conclude(lists, largest, found, slot, x, far, four, values, counts):
+    def conclude(lists, largest, found, slot, x, far, own, counts):
         """The list and the limit of a row that all boxes have been compared with."""
         centers, _, size, _, _, _, held, limit = lists
         n, last = centers.shape[0], held.shape[1] - 1
-        compute(lists, found, slot, x, four, values, counts)
+        compute(lists, found, slot, x, own[0], own[1], counts)
         far = min(far, held[x, last])
         limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     @compiled
     @named(form.name, dtype)
-    def search_by_products(lists, ready, norms, largest, rows, begin, end, buffers, counts):
+    def search_by_products(lists, ready, largest, rows, begin, end, buffers, own, counts):
         stamp  # noqa: B018
         centers, _, size, scatter, _, _, held, _ = lists
         n, m = centers.shape
         listed, length = held.shape[1], end - begin
         room = room_of(listed)
-        own = rows[begin:end]
+        chosen = rows[begin:end]
         found = (
             np.empty((length, room), np.int32),
             np.empty((length, room), np.float64),
@@ -336,16 +326,22 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
         )
         caps = np.empty(length, centers.dtype)
         for slot in range(length):
-            x = own[slot]
+            x = chosen[slot]
             caps[slot] = horizon(held[x], n)
             found[5][slot] = slack(centers[x], size[x], largest)
-            found[4][slot] = root(caps[slot], found[5][slot], x, size, scatter, largest, m, float(ready[7]))
-        gather(centers, own, 0, length, buffers[0])
-        home = leaf_of(ready[6], own[0])
-        for step in range(ready[0].shape[0]):
-            compare(lists, ready, norms, largest, found, own, 0, length, home ^ step, False, buffers, counts)
+            found[4][slot] = root(caps[slot], found[5][slot], x, size, scatter, largest, m, ready.scale)
+        group = buffers.own.pairs[0], buffers.own.step[0], buffers.own.square[0], buffers.own.lost[0]
+        middles = buffers.own_middle
+        mean_of(centers, chosen, 0, length, ready.scale, middles[0])
+        round_rows(centers, chosen, 0, length, middles[0], ready.scale, buffers.own_features[0], *group[1:])
+        home = leaf_of(ready.starts, chosen[0])
+        for step in range(ready.starts.size - 1):
+            compare(
+                lists, ready, largest, group, middles, 0, found, chosen, 0, length, home ^ step, False, buffers, own,
+                counts,
+            )  # fmt: skip
         for slot in range(length):
-            conclude(lists, largest, found, slot, own[slot], caps[slot], buffers[10], buffers[11], counts)
+            conclude(lists, largest, found, slot, chosen[slot], caps[slot], own, counts)
 
     @compiled
     @named(form.name, dtype)
@@ -359,19 +355,23 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
 
     @compiled
     @named(form.name, dtype)
-    def meet(lists, ready, norms, largest, found, rows, mine, box, buffers, counts):
+    def meet(lists, ready, largest, found, rows, mine, box, buffers, own, counts):
         stamp  # noqa: B018
-        starts = ready[6]
-        for begin in range(starts[mine], starts[mine + 1], ROWS):
-            end = min(begin + ROWS, starts[mine + 1])
-            gather(lists[0], rows, begin, end, buffers[0])
-            compare(lists, ready, norms, largest, found, rows, begin, end, box, mine != box, buffers, counts)
+        strip = mine * (ready.step.shape[0] // (ready.starts.size - 1))
+        for begin in range(ready.starts[mine], ready.starts[mine + 1], LANES):
+            end = min(begin + LANES, ready.starts[mine + 1])
+            group = ready.pairs[strip], ready.step[strip], ready.square[strip], ready.lost[strip]
+            compare(
+                lists, ready, largest, group, ready.middle, mine, found, rows, begin, end, box, mine != box, buffers,
+                own, counts,
+            )  # fmt: skip
+            strip += 1
 
     @compiled
     @named(form.name, dtype)
-    def finish(lists, largest, found, begin, end, buffers, counts):
+    def finish(lists, largest, found, begin, end, buffers, own, counts):
         stamp  # noqa: B018
         for x in range(begin, end):
-            conclude(lists, largest, found, x, x, lists[0].dtype.type(np.inf), buffers[10], buffers[11], counts)
+            conclude(lists, largest, found, x, x, lists[0].dtype.type(np.inf), own, counts)
 
     return Kernels(search_by_products, begin_all, meet, finish)

@@ -1,4 +1,4 @@
-"""Nearest clusters of rows of many features, by products in single precision (`gpuclust.kernels.cpu.space.products`).
+"""Nearest clusters of rows of many features, by products of integers (`gpuclust.kernels.cpu.space.products`).
 
 The same lists as by `gpuclust.kernels.cpu.clusters.summary_search` and `screen_pairs`, which compute a pair as soon
 as it passes. With hundreds of features that takes most of the time, so here a row keeps the pairs that pass as
@@ -14,12 +14,13 @@ import numpy as np
 
 from gpuclust.core.jit import ranges, run
 from gpuclust.core.sizes import room_for
-from gpuclust.kernels.cpu.clusters.product_kernels import ROWS, Form, kernels
+from gpuclust.kernels.cpu.clusters.product_kernels import Form, kernels
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows
 from gpuclust.kernels.cpu.space import products
-from gpuclust.kernels.cpu.space.screen import Screen, rows_a_piece
-from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
+from gpuclust.kernels.cpu.space.screen import rows_a_piece
+from gpuclust.kernels.cpu.space.simd import LANES
+from gpuclust.kernels.cpu.space.strips import Strips
 
 #: Rows in a piece of the last pass.
 LAST = 1024
@@ -51,7 +52,7 @@ class Candidates(NamedTuple):
     slacks: np.ndarray
 
 
-def search_all(form: Form, lists: Rows, ready: Screen, share: Share = ALL) -> None:
+def search_all(form: Form, lists: Rows, ready: Strips, share: Share = ALL) -> None:
     """As `screen_pairs.search_all`: the lists and limits of all rows, each pair compared once for both."""
     dtype, (n, listed) = lists.centers.dtype, lists.near.shape
     room, largest, rows = room_for(listed), lists.size.max(), np.arange(n)
@@ -65,11 +66,10 @@ def search_all(form: Form, lists: Rows, ready: Screen, share: Share = ALL) -> No
     )
     kernel = kernels(form, dtype)
     own = _Own(lists)
-    common = tuple(lists), ready, products.squared_norms(ready), largest, found, rows
-    scale = float(ready.scale)
+    common = tuple(lists), ready, largest, found, rows
     spans = [share.rows(ready.starts, side) for side in sorted({share.one, share.other})]
     pieces = [(span.start + i, span.start + j) for span in spans for i, j in ranges(span.stop - span.start, LAST)]
-    run(kernel.begin, [(tuple(lists), scale, largest, found, *piece) for piece in pieces])
+    run(kernel.begin, [(tuple(lists), ready.scale, largest, found, *piece) for piece in pieces])
     boxes = ready.starts.size - 1
     for step in range(boxes):
         run(kernel.meet, [(*common, *pair) for pair in share.pairs(boxes, step)], own)
@@ -77,13 +77,13 @@ def search_all(form: Form, lists: Rows, ready: Screen, share: Share = ALL) -> No
     products.observe(n, own.counts)
 
 
-def search_rows(form: Form, lists: Rows, ready: Screen, rows: np.ndarray) -> None:
+def search_rows(form: Form, lists: Rows, ready: Strips, rows: np.ndarray) -> None:
     """As `summary_search.screen_kernel`: the lists and limits of some rows, searched among all."""
     n, m = lists.centers.shape
-    length = rows_a_piece(n, m, ROWS)
+    length = rows_a_piece(n, m, LANES)
     rows = rows[np.lexsort((lists.size[rows], np.arange(rows.size) // length))]
     own = _Own(lists)
-    common = tuple(lists), ready, products.squared_norms(ready), lists.size.max(), rows
+    common = tuple(lists), ready, lists.size.max(), rows
     kernel = kernels(form, lists.centers.dtype)
     run(kernel.search, [(*common, *piece) for piece in ranges(rows.size, length)], own)
     products.observe(rows.size, own.counts)
@@ -98,21 +98,13 @@ class _Own:
 
     def __call__(self) -> tuple[Any, ...]:
         self._counts.append(np.zeros(4, np.int64))
-        buffers = (
-            np.empty((self._m, ROWS), self._dtype),  # group: rows, feature by feature
-            np.empty((self._m, ROWS), np.float32),  # ours: the same relative to the middle of a box
-            np.empty(ROWS, np.float32),  # gaps
-            np.empty(ROWS),  # squares: norms of ours
-            np.empty(ROWS, np.float32),  # less
-            np.empty(ROWS),  # spare
-            np.empty((TOGETHER, LANES), np.float32),  # values
-            np.empty(LANES, np.float32),  # factors of sizes, or scatter
-            np.empty(LANES, np.float32),  # there: thresholds of the points of a strip
-            np.empty(ROWS + TOGETHER, np.int64),  # todo
+        own = (
             np.empty(4, np.int64),  # four candidates
             np.empty(4, self._dtype),  # and their dissimilarities
+            np.empty(LANES),  # factors of sizes, or scatter
+            np.empty(LANES),  # there: thresholds of the points of a strip
         )
-        return buffers, self._counts[-1]
+        return products.buffers(self._m), own, self._counts[-1]
 
     @property
     def counts(self) -> np.ndarray:

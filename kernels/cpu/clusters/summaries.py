@@ -26,6 +26,7 @@ from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_ker
 from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
 from gpuclust.kernels.cpu.space.screen import Screen, box_size, rows_a_piece, screen
+from gpuclust.kernels.cpu.space.strips import Strips, strips
 
 #: Searches descend a tree up to three features, and with each further one if there are four times as many points.
 #: Measured on normal, clustered and Cauchy points of 3 to 8 features, 25,000 to 400,000 of them: equal time there.
@@ -197,7 +198,7 @@ class Summaries:
                 stored_squares.search_rows(self.method, Rows(*own), self.squares, rows, ROWS)
                 return
         ready = self.screened()
-        if new and (self.width >= WIDE or ready.least.size > 1):
+        if new and (isinstance(ready, Strips) or ready.least.size > 1):
             search_all_rows(self.method, Rows(*own), ready)
         else:
             search_some_rows(self.method, Rows(*own), ready, rows)
@@ -213,14 +214,14 @@ class Summaries:
         """Whether these are all clusters, none of which has merged or been searched."""
         return rows.size == self.n and not len(self.low) and not (self.near >= 0).any()
 
-    def screened(self) -> Screen:
-        """The clusters in boxes, in single precision."""
+    def screened(self) -> Screen | Strips:
+        """The clusters in boxes, prepared for comparisons."""
         most = box_size(self.n, self.width)
         # Leaves become unequal as clusters merge, which leaves lanes idle; with many features that costs more than
         # boxes that are no leaves.
         leaves = Leaves(self.n, most) if self.width >= WIDE else self.leaves
         tree = leaves.boxes(self.centers, self.size, self.scatter, most)
-        return screen(tree, self.method.scatter is not None)
+        return (strips if self.width >= WIDE else screen)(tree, self.method.scatter is not None)
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)
@@ -239,18 +240,18 @@ class Summaries:
         return made
 
 
-def search_all_rows(method: Method, lists: Rows, ready: Screen, share: Share = ALL) -> None:
+def search_all_rows(method: Method, lists: Rows, ready: Screen | Strips, share: Share = ALL) -> None:
     """Fill the lists and limits of all rows, which are empty; with a ``share`` as `screen_pairs.search_all`."""
-    if lists.centers.shape[1] >= WIDE:
+    if isinstance(ready, Strips):
         product_search.search_all(form_of(method, lists.centers.dtype), lists, ready, share)
     else:
         search_all(method, lists, ready, share)
 
 
-def search_some_rows(method: Method, lists: Rows, ready: Screen, rows: np.ndarray) -> None:
+def search_some_rows(method: Method, lists: Rows, ready: Screen | Strips, rows: np.ndarray) -> None:
     """Complete the lists of some rows, and set their limits."""
     (n, m), dtype = lists.centers.shape, lists.centers.dtype
-    if m >= WIDE:
+    if isinstance(ready, Strips):
         product_search.search_rows(form_of(method, dtype), lists, ready, rows)
         return
     length = rows_a_piece(n, m, ROWS)

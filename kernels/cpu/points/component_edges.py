@@ -1,4 +1,4 @@
-"""Shortest edges between all pairs of components, by matrix products in single precision (docs/products.md).
+"""Shortest edges between all pairs of components, by matrix products of integers (docs/products.md).
 
 In a clustered data set of many features the late rounds of Borůvka's algorithm search most points of each component,
 round after round. With few components one pass over all pairs of points, each compared once, finds the shortest edge
@@ -26,23 +26,23 @@ from gpuclust.core.threads import thread_count
 from gpuclust.kernels.cpu.points import angles, tree_boruvka
 from gpuclust.kernels.cpu.points.tree_boruvka import comes_before
 from gpuclust.kernels.cpu.space import products
-from gpuclust.kernels.cpu.space.products import FAR, MANY, row_terms
-from gpuclust.kernels.cpu.space.screen import Screen, approach, root_of, threshold
-from gpuclust.kernels.cpu.space.simd import (
-    LANES,
-    TOGETHER,
-    bit_count,
-    lowest_bit,
-    products_at_most_either,
-    products_of_strip,
-    squares_of_strip,
+from gpuclust.kernels.cpu.space.products import (
+    MANY,
+    multiply,
+    set_bounds,
+    set_columns,
+    set_differences,
+    set_exact,
+    set_rows,
+    square_of,
 )
+from gpuclust.kernels.cpu.space.screen import root_of
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, bit_count, lowest_bit, products_at_most_either
+from gpuclust.kernels.cpu.space.strips import Strips
 
 #: Largest number of components; each thread has a table of all pairs. Up to ``ALWAYS`` that is little memory, beyond
 #: it has to fit where the candidates of the search for lists were.
 MOST, ALWAYS = 1024, 256
-#: Rows compared with a box at a time.
-ROWS = 64
 
 
 def most_components(n: int, m: int, width: int) -> int:
@@ -94,7 +94,7 @@ class ComponentEdges:
 def find(
     points: tuple[np.ndarray, ...],
     angular: Metric | None,
-    ready: Screen,
+    ready: Strips,
     ids: np.ndarray,
     here: np.ndarray,
     bound: Any,
@@ -116,12 +116,12 @@ def find(
     kernels[0](points, np.searchsorted(here, np.arange(count)), tuple(table))
     _limit(*table, count)
     tables = [table.copy() for _ in range(thread_count() - 1)]
-    unused = [table, *tables]
+    unused, everyone = [table, *tables], np.arange(len(rows))
 
     def own() -> tuple[Any, ...]:
-        return tuple(unused.pop()), _buffers(m, rows.dtype)
+        return tuple(unused.pop()), products.buffers(m), (np.ones(LANES), np.empty(LANES), everyone)
 
-    common = points, more, ids, here, bound, ready, products.squared_norms(ready)
+    common = points, more, ids, here, bound, ready
     boxes = list(itertools.combinations_with_replacement(range(ready.starts.size - 1), 2))
     begin, end = (len(boxes) * place // part[1] for place in (part[0], part[0] + 1))
     run(kernels[1], [(*common, *pair) for pair in boxes[begin:end]], own)
@@ -157,21 +157,6 @@ def joined(
             array[at] = values
         _join(ids, tuple(table), tuple(part))
     return edges(table, here, order)
-
-
-def _buffers(m: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    return (
-        np.empty((m, ROWS), dtype),  # group: rows, feature by feature
-        np.empty((m, ROWS), np.float32),  # ours: the same relative to the middle of a box
-        np.empty(ROWS, np.float32),  # gaps
-        np.empty(ROWS),  # squares: norms of ours
-        np.empty(ROWS, np.float32),  # less
-        np.empty(ROWS),  # spare
-        np.empty((TOGETHER, LANES), np.float32),  # values
-        np.ones(LANES, np.float32),  # factors
-        np.empty(LANES, np.float32),  # there: thresholds of the points of a strip
-        np.empty(ROWS + TOGETHER, np.int64),  # todo
-    )
 
 
 @uncounted
@@ -253,8 +238,7 @@ def _shortest(table, ids, label, best, ends, others):
 @cache
 def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The table of one edge for each pair of components; and the function that compares two boxes."""
-    eps, denormal = float(np.finfo(np.float32).eps), float(np.finfo(dtype).smallest_subnormal)
-    infinity = np.float32(np.inf)
+    denormal = float(np.finfo(dtype).smallest_subnormal)
     stamp = jit.stamp(tree_boruvka, *angles.modules(), *products.modules())
     distance = angles.distance_function(angular, dtype)
     kind = "square" if angular is None else angular.name
@@ -282,97 +266,102 @@ def _kernels(angular: Metric | None, dtype: np.dtype) -> tuple[Callable[..., Any
 
     @uncounted
     @named(kind, dtype)
-    def set_thresholds(length, own, here, left, count, lost, more, scale, zoom, error, m, there):
-        """The largest squares of the points of a strip that a row of component ``own`` may need."""
-        last = -1
-        far = -infinity
-        for k in range(LANES):
-            if k < count and here[left + k] != last:
-                last = here[left + k]
-                far = -infinity
-                if last != own:
-                    most = length[entry(own, last)]
-                    far = threshold(root_of(most + more, lost, 0.0, scale) * zoom, error, m)
-            there[k] = far if k < count else -infinity
+    def square_for(most, more, m, scale):
+        """What a lower bound of the square of an edge is at most, for an edge of at most ``most``."""
+        return square_of(root_of(most + more, 2 * denormal * (m + 2), 0.0, scale))
 
     @uncounted
     @named(kind, dtype)
-    def compare(points, more, ids, here, bound, ready, norms, begin, end, box, start, table, buffers):
-        """The rows ``begin`` to ``end``, of the group in the buffers, and the points of a strip of a box."""
-        _, given, summary = points
-        _, ours, gaps, squares, less, _, values, factors, there, todo = buffers
-        m, scale, zoom = ours.shape[0], float(ready[7]), ready[9][box]
-        left = ready[6][box] + start
-        width = min(LANES, ready[6][box + 1] - left)
-        low, high = here[left], here[left + width - 1]
-        error, lost = 2 * eps * ready[5][box], 2 * denormal * (m + 2)
-        count = 0
-        own, far = -1, dtype.type(-1)
+    def set_thresholds(length, own, here, left, count, more, scale, m, there):
+        """The largest squares of the points of a strip that a row of component ``own`` may need."""
+        last = -1
+        far = -1.0
+        for k in range(LANES):
+            if k < count and here[left + k] != last:
+                last = here[left + k]
+                far = -1.0
+                if last != own:
+                    far = square_for(length[entry(own, last)], more, m, scale)
+            there[k] = far if k < count else -1.0
+
+    @uncounted
+    @named(kind, dtype)
+    def choose(length, more, here, bound, begin, end, low, high, scale, m, buffers):
+        """The rows that may have an edge to a strip whose components are ``low`` to ``high``; how many."""
+        count, own, far, near_enough = 0, -1, dtype.type(-1), -1.0
         for place in range(end - begin):
             x = begin + place
             if here[x] != own:
                 own = here[x]
-                far = longest(table[0], own, low, high)
-            if far < 0 or bound[x] > far:
-                continue
-            if gaps[place] <= threshold(root_of(far + more, lost, 0.0, scale) * zoom, error, m):
-                todo[count] = place
+                far = longest(length, own, low, high)
+                near_enough = square_for(far, more, m, scale) if far >= 0 else -1.0
+            if far >= 0 and bound[x] <= far and buffers.gaps[place] <= near_enough:
+                buffers.todo[count] = place
                 count += 1
         for again in range(TOGETHER - 1):
-            todo[count + again] = todo[max(count - 1, 0)]
-        own = -1
-        for first in range(0, count, TOGETHER):
-            plain = False
-            for side in range(TOGETHER):
-                plain |= not squares[todo[first + side]] < FAR
-            if plain:
-                squares_of_strip(ready[0][box], ours, todo, first, start, values)
-            else:
-                products_of_strip(ready[0][box], ours, todo, first, start, norms[box], less, values)
-            for side in range(min(TOGETHER, count - first)):
-                x = begin + todo[first + side]
-                if here[x] != own:
-                    own = here[x]
-                    set_thresholds(table[0], own, here, left, width, lost, more, scale, zoom, error, m, there)
-                bits = products_at_most_either(values[side], factors, 0, -infinity, there)
-                if bit_count(bits) > MANY and not plain:
-                    squares_of_strip(ready[0][box], ours, todo, first, start, values)
-                    plain = True
-                    bits = products_at_most_either(values[side], factors, 0, -infinity, there)
-                while bits:
-                    at = lowest_bit(bits)
-                    bits &= bits - np.uint64(1)
-                    if values[side, at] <= there[at]:
-                        y = left + at
-                        pair = entry(own, here[y])
-                        before = table[0][pair]
-                        value = distance(given, summary, x, y)
-                        if value <= before:
-                            one, two = (x, y) if own < here[y] else (y, x)
-                            _take(table, ids, pair, one, two, value)
-                            if value < before:
-                                set_thresholds(
-                                    table[0], own, here, left, width, lost, more, scale, zoom, error, m, there
-                                )
+            buffers.todo[count + again] = buffers.todo[max(count - 1, 0)]
+        return count
+
+    @uncounted
+    @named(kind, dtype)
+    def compare(points, more, ids, here, bound, ready, group, begin, end, others, table, buffers, space):
+        """The rows ``begin`` to ``end``, whose strip is ``group``, and the points of another strip."""
+        rows, given, summary = points
+        factors, there, everyone = space
+        strip, left, right = others
+        length, scale, m = table[0], ready.scale, rows.shape[1]
+        count = choose(length, more, here, bound, begin, end, here[left], here[right - 1], scale, m, buffers)
+        if count == 0:
+            return
+        set_columns(ready, strip, buffers)
+        multiply(ready.pairs[strip], group[0], buffers.todo, count, buffers.sums)
+        own, by_differences = -1, -1
+        for row in range(count):
+            place = buffers.todo[row]
+            x, first = begin + place, row // TOGETHER * TOGETHER
+            if here[x] != own:
+                own = here[x]
+                set_thresholds(length, own, here, left, right - left, more, scale, m, there)
+            if by_differences != first:
+                set_bounds(row, place, group[1], strip, ready, buffers)
+                bits = products_at_most_either(buffers.values, factors, 0, -1.0, there)
+                if bit_count(bits) > MANY:
+                    set_differences(rows, scale, everyone, begin, first, left, right, by_differences >= 0, buffers)
+                    by_differences = first
+            if by_differences == first:
+                set_exact(row - first, m, buffers)
+                bits = products_at_most_either(buffers.values, factors, 0, -1.0, there)
+            while bits:
+                at = lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                if buffers.values[at] <= there[at]:
+                    y = left + at
+                    pair = entry(own, here[y])
+                    before = length[pair]
+                    value = distance(given, summary, x, y)
+                    if value <= before:
+                        one, two = (x, y) if own < here[y] else (y, x)
+                        _take(table, ids, pair, one, two, value)
+                        if value < before:
+                            set_thresholds(length, own, here, left, right - left, more, scale, m, there)
 
     @compiled
     @named(kind, dtype)
-    def meet(points, more, ids, here, bound, ready, norms, mine, box, table, buffers):
+    def meet(points, more, ids, here, bound, ready, mine, box, table, buffers, space):
         stamp  # noqa: B018
-        rows = points[0]
-        group, ours, gaps, squares, less, spare = buffers[:6]
-        starts = ready[6]
-        for begin in range(starts[mine], starts[mine + 1], ROWS):
-            end = min(begin + ROWS, starts[mine + 1])
-            if here[begin] == here[max(starts[box + 1] - 1, begin)] and here[begin] == here[starts[box]]:
+        starts = ready.starts
+        across = ready.step.shape[0] // (starts.size - 1)
+        left, right = starts[box], starts[box + 1]
+        for begin in range(starts[mine], starts[mine + 1], LANES):
+            end = min(begin + LANES, starts[mine + 1])
+            if left == right or (here[begin] == here[end - 1] == here[left] == here[right - 1]):
                 continue  # one component
-            for place in range(ROWS):
-                for k in range(rows.shape[1]):
-                    group[k, place] = rows[min(begin + place, end - 1), k]
-            approach(group, ready[3][box], ready[4][box], ready[8][box], ours, gaps)
-            row_terms(ours, ready[5][box], squares, less, spare)
-            first = (begin - starts[box]) // LANES * LANES if mine == box else 0
-            for start in range(first, starts[box + 1] - starts[box], LANES):
-                compare(points, more, ids, here, bound, ready, norms, begin, end, box, start, table, buffers)
+            own = mine * across + (begin - starts[mine]) // LANES
+            group = ready.pairs[own], ready.step[own], ready.square[own], ready.lost[own]
+            set_rows(group, ready.middle, mine, ready, box, buffers)
+            first = begin - left if mine == box else 0
+            for start in range(left + first, right, LANES):
+                there = box * across + (start - left) // LANES, start, min(start + LANES, right)
+                compare(points, more, ids, here, bound, ready, group, begin, end, there, table, buffers, space)
 
     return begin_table, meet

@@ -27,9 +27,18 @@ from gpuclust.kernels.cpu.points import angles, component_edges
 from gpuclust.kernels.cpu.points.component_edges import ComponentEdges, Table
 from gpuclust.kernels.cpu.points.tree_points import SHARE, TreePoints, arrange, quicker, worth_a_tree
 from gpuclust.kernels.cpu.space import kdtree, screen
-from gpuclust.kernels.cpu.space.boxes import Leaves, leaf_of
-from gpuclust.kernels.cpu.space.screen import approach, box_size, out_of_reach, root_of, rows_a_piece, threshold
+from gpuclust.kernels.cpu.space.boxes import Boxes, Leaves, leaf_of
+from gpuclust.kernels.cpu.space.screen import (
+    Screen,
+    approach,
+    box_size,
+    out_of_reach,
+    root_of,
+    rows_a_piece,
+    threshold,
+)
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, lowest_bit, others, squares, sums_at_most
+from gpuclust.kernels.cpu.space.strips import Strips, strips
 
 #: Rows in a piece of work.
 ROWS = 64
@@ -70,8 +79,8 @@ class Screened:
         self._given, self._summary = self._rows[:0], self._zeros
         if points.metric.angular:
             self._given, self._summary = kdtree.rows_of(points.features, self.order), points.summary[self.order]
-        tree = Leaves(self.n, most).boxes(self._rows, self._ones, self._zeros, most)
-        self._ready = screen.screen(tree, True)
+        self._leaves, self._most = Leaves(self.n, most), most
+        self._ready: Screen | Strips | None = None
 
     def at(self, which: np.ndarray) -> Screened:
         """Some of the points."""
@@ -101,19 +110,36 @@ class Screened:
         empty_lists(near, held, share, self.starts, bounds)
         own = self._rows, self._given, self._ones, self._summary, self.order, near, held, np.empty(self.n, dtype)
         if len(self.points.features) < WIDE:
-            search_all(METHODS["centroid"], Rows(*own), self._ready, share)
+            search_all(METHODS["centroid"], Rows(*own), self._screen(), share)
         elif self.points.metric.angular:
             product_search.search_all(
-                angles.form_of_metric(self.points.metric, dtype), Rows(*own), self._ready, share
+                angles.form_of_metric(self.points.metric, dtype), Rows(*own), self._strips(), share
             )
         else:
-            product_search.search_all(form_of(METHODS["centroid"], dtype), Rows(*own), self._ready, share)
+            product_search.search_all(form_of(METHODS["centroid"], dtype), Rows(*own), self._strips(), share)
         return near, held
 
     @property
     def starts(self) -> np.ndarray:
         """The first position of each box, and n."""
-        return self._ready.starts
+        return self._leaves.starts
+
+    def _boxes(self) -> Boxes:
+        return self._leaves.boxes(self._rows, self._ones, self._zeros, self._most)
+
+    def _strips(self) -> Strips:
+        """The boxes prepared for products."""
+        if not isinstance(self._ready, Strips):
+            self._ready = None
+            self._ready = strips(self._boxes(), True)
+        return self._ready
+
+    def _screen(self) -> Screen:
+        """The boxes prepared for comparisons by differences."""
+        if not isinstance(self._ready, Screen):
+            self._ready = None
+            self._ready = screen.screen(self._boxes(), True)
+        return self._ready
 
     def knn(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `lists`, by index of the point instead of its position."""
@@ -139,7 +165,7 @@ class Screened:
         kernel = outside_kernel(self.points.metric if angular else None, self._rows.dtype)
         more = angles.margin(self._rows.shape[1], self._rows.dtype) if angular else 0.0
         given = (self._given if angular else self._rows), self._summary, more
-        common = (self._rows, *given, self.order, padded, best, near, bound, self._ready, searched)
+        common = (self._rows, *given, self.order, padded, best, near, bound, self._screen(), searched)
         rows = rows_a_piece(self.n, self._rows.shape[1], ROWS)
         run(kernel, [(*common, *piece) for piece in ranges(searched.size, rows)])
 
@@ -156,13 +182,13 @@ class Screened:
         """
         rows, m = self._rows, self._rows.shape[1]
         order = np.argsort(here, kind="stable")
-        self._ready = None  # type: ignore[assignment]
+        self._ready = None
         for array in (rows, self._given):
             for start in range(0, array.shape[1] if array.size else 0, PERMUTED):
                 array[:, start : start + PERMUTED] = array[order, start : start + PERMUTED]
         here, ids = here[order], self.order[order]
-        most = max(box_size(self.n, m), component_edges.ROWS)  # groups of as many rows are compared with a box
-        ready = screen.screen(Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most), True)
+        most = max(box_size(self.n, m), LANES)  # as many rows are compared with a box at a time
+        ready = strips(Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most), True)
         angular = self.points.metric.angular
         points = (rows, self._given, self._summary[order]) if angular else (rows, rows, self._zeros)
         metric = self.points.metric if angular else None

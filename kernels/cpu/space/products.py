@@ -1,15 +1,15 @@
-"""Bounds of squared distances from matrix products in single precision; docs/products.md has the proof.
+"""Bounds of squared distances from matrix products of 16-bit integers; docs/products.md has the proof.
 
-With many features, rows and the points of a box (`gpuclust.kernels.cpu.space.screen`) are compared by
-``|x|² + |y|² - 2 x.y``, relative to the middle of the box: one multiply-add for a feature of a pair, where a
-difference and its square take two operations. Subtracting the error bound from ``|x|²`` makes the result a lower
-bound of the squared distance, for every order of the sums, with or without fused operations. It is used like a
-screened square; its error is relative to the radius of the box, not to the distance, so a row that keeps many points
-of a strip is compared by differences there.
+With many features, rows and the points of a box (`gpuclust.kernels.cpu.space.strips`) are compared by
+``|x|² + |y|² - 2 x.y``. Products of integers are exact, and take half of the time of those of float32 numbers.
+Subtracting the bound of what was rounded away from ``|x|²`` makes the result a lower bound of the squared distance.
+The error is relative to the radius of the boxes, not to the distance, so a row that keeps many points of a strip is
+compared by differences there.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,17 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core.jit import uncounted
-from gpuclust.kernels.cpu.space import screen
-from gpuclust.kernels.cpu.space.screen import Screen, bounded
+from gpuclust.kernels.cpu.space import strips
+from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, add_dots, squares_of_strip
+from gpuclust.kernels.cpu.space.strips import LEAST, UNIT, Strip, empty, root_above, round_rows
 
-#: Largest squared norm of a row, in the scale of a box, whose products cannot overflow.
-FAR = 2.0**100
 #: Points of a strip that a row keeps by products before it is compared by differences, and the fraction of the
 #: threshold that the error must be for that to remove any.
-MANY, SHARE = 8, 2.0**-8
-#: Relative rounding error in float32, what underflow of a product can lose (it may be flushed to zero), and the
-#: spacing of float32 numbers next to one.
-UNIT, LOST, _EPS = 2.0**-24, 2.0**-126, 2.0**-23
+MANY, SHARE = 16, 2.0**-4
+#: Pairs of features that are multiplied at a time: of 64 rows and of a strip they fit the first-level cache.
+BLOCK = 32
 
 
 class Counts(NamedTuple):
@@ -37,7 +35,7 @@ class Counts(NamedTuple):
     ----------
     rows : rows searched.
     candidates : pairs that their lower bound did not exclude when it was found.
-    differences : rows of a strip compared by differences after products had left too many points.
+    differences : groups of rows compared with a strip by differences after products had left too many points.
     early : rows whose candidates were computed before all boxes were compared, to make room.
     computed : pairs computed in full.
     """
@@ -59,72 +57,184 @@ def observe(rows: int, counts: np.ndarray) -> None:
         observer(Counts(rows, *(int(count) for count in counts)))
 
 
-def squared_norms(ready: Screen) -> np.ndarray:
-    """Squared norms of the points of each box, (boxes, points a box rounded up), float32; zero for padding."""
-    norms = np.zeros_like(ready.features[:, 0])
-    for box, features in enumerate(ready.features):
-        count = ready.starts[box + 1] - ready.starts[box]
-        there = features[:, :count]
-        norms[box, :count] = np.einsum("kj,kj->j", there, there, dtype=np.float64)
-    return norms
+class Buffers(NamedTuple):
+    """What a thread needs to compare `LANES` rows with a box; see `buffers`.
 
-
-@uncounted
-def sum_error(m):
-    """Bound of the error of a float32 sum of m products, relative to the product of the two norms.
-
-    In any order, with or without fused operations (Higham 2002, Accuracy and stability of numerical algorithms,
-    section 3.1); at least m rounding errors of half a unit each can add up to nearly that.
+    Attributes
+    ----------
+    own, own_features : a strip, see `empty`
+        The rows, where they are not those of a strip of a box.
+    own_middle : ndarray of shape (1, m), float64
+    apart, apart_features : a strip of width one
+        From the middle of the box to that of the rows.
+    none : ndarray of shape (TOGETHER,), int64
+        Zeros: the rows of that strip.
+    sums : ndarray of shape (LANES, LANES), int32
+        Products of rows and the points of a strip.
+    less, spare, gaps : ndarray of shape (LANES,), float64
+        See `set_rows`.
+    terms : ndarray of shape (LANES,), float64
+        See `set_columns`.
+    todo : ndarray of shape (LANES + TOGETHER,), int64
+        The rows to compare, by place among `LANES`.
+    values : ndarray of shape (LANES,), float64
+        Lower bounds of the squared distances of a row and the points of a strip.
+    columns, mine, exact : ndarray of shape (m, LANES), (m, TOGETHER) and (TOGETHER, LANES), float64
+        Points of a strip and some rows, feature by feature, and their squared distances.
+    sides : ndarray of shape (TOGETHER,), int64
+        0, 1, ...
     """
-    return m * UNIT / (1 - m * UNIT)
+
+    own: Strip
+    own_features: np.ndarray
+    own_middle: np.ndarray
+    apart: Strip
+    apart_features: np.ndarray
+    none: np.ndarray
+    sums: np.ndarray
+    less: np.ndarray
+    spare: np.ndarray
+    gaps: np.ndarray
+    terms: np.ndarray
+    todo: np.ndarray
+    values: np.ndarray
+    columns: np.ndarray
+    mine: np.ndarray
+    exact: np.ndarray
+    sides: np.ndarray
 
 
-@uncounted
-def error_of(norm, radius, m):
-    """Bound of the error of ``|x|² + |y|² - 2 x.y`` in float32, for ``|x|² = norm`` and ``|y|`` at most ``radius``.
-
-    Coordinates are those in single precision.
-    """
-    return 2 * sum_error(m) * np.sqrt(norm) * radius * (1 + UNIT) + (
-        5 * UNIT * (norm + radius * radius) + (4 * m + 16) * LOST
+def buffers(m: int) -> Buffers:
+    """Buffers for m features, without contents."""
+    return Buffers(
+        *empty(1, m),
+        np.empty((1, m)),
+        *empty(1, m, 1),
+        np.zeros(TOGETHER, np.int64),
+        np.zeros((LANES, LANES), np.int32),
+        np.empty(LANES),
+        np.empty(LANES),
+        np.empty(LANES),
+        np.empty(LANES),
+        np.zeros(LANES + TOGETHER, np.int64),
+        np.empty(LANES),
+        np.empty((m, LANES)),
+        np.empty((m, TOGETHER)),
+        np.empty((TOGETHER, LANES)),
+        np.arange(TOGETHER),
     )
 
 
 @uncounted
-def row_terms(ours, radius, norms, less, spare):
-    """Terms of the rows ``ours`` (m, rows), relative to the middle of a box, for bounds of squares.
+def multiply(theirs, ours, rows, count, sums):
+    """Products of ``count`` of the columns of a strip, ``ours[:, rows]``, and all of ``theirs``."""
+    for row in range(-(-count // TOGETHER) * TOGETHER):
+        for k in range(LANES):
+            sums[row, k] = 0
+    for begin in range(0, theirs.shape[0], BLOCK):
+        end = min(begin + BLOCK, theirs.shape[0])
+        for first in range(0, count, TOGETHER):
+            add_dots(theirs, ours, rows, first, begin, end, sums)
 
-    Sets ``norms``, their squared norms; ``less``, those less the error; ``spare``, by how much the squared distance
-    may exceed its lower bound.
+
+@uncounted
+def set_rows(group, middles, one, ready, box, buffers):
+    """Prepare the comparison of a strip of rows, relative to ``middles[one]``, with a box.
+
+    Sets ``less``: with `set_columns`, lower bounds of squared distances; ``spare``, by how much the squared distance
+    may exceed them; and ``gaps``, lower bounds of the squared distance from a row to the points of the box.
     """
-    m = ours.shape[0]
-    for place in range(norms.size):
-        norms[place] = 0.0
-    for k in range(m):
-        mine = ours[k]
-        for place in range(norms.size):
-            norms[place] += float(mine[place]) * float(mine[place])
-    for place in range(norms.size):
-        error = error_of(norms[place], radius, m)
-        less[place] = np.float32(norms[place] - error)
-        spare[place] = 2 * error
+    pairs, step, square, lost = group
+    radius, rest, m = ready.radius[box], ready.rest[box], middles.shape[1]
+    apart, features = buffers.apart, buffers.apart_features[0]
+    round_rows(
+        middles[one : one + 1], buffers.none, 0, 1, ready.middle[box], 1.0, features,
+        apart.step[0], apart.square[0], apart.lost[0],
+    )  # fmt: skip
+    between, unit, missing = apart.square[0, 0], apart.step[0, 0], apart.lost[0, 0]
+    multiply(pairs, apart.pairs[0], buffers.none, 1, buffers.sums)
+    far = root_above(between)
+    fixed = missing * radius + (far + missing) * rest
+    for place in range(LANES):
+        own, loss = root_above(square[place]), lost[place]
+        norm = square[place] + between + 2 * step[place] * unit * buffers.sums[0, place]
+        turned = loss * far + (own + loss) * missing
+        error = fixed + turned + loss * radius + (own + loss) * rest
+        length = own + far + radius
+        rounding = (m + 64) * UNIT * length * length
+        error = 2 * error * (1 + 2.0**-30) + rounding
+        buffers.less[place], buffers.spare[place] = norm - error, 2 * error
+        gap = math.sqrt(max(norm - 2 * turned * (1 + 2.0**-30) - rounding, 0.0)) * (1 - 2.0**-30) - radius
+        buffers.gaps[place] = gap * gap * (1 - 2.0**-30) if gap > 0 else 0.0
 
 
 @uncounted
-def lowest(square, error, m):
-    """Lower bound of the distance whose screened square is at least ``square``: see `screen.threshold`."""
-    rest = min(float(square), 3e38) * (1 - _EPS) - 1.1e-36  # what overflows is at least that
-    if not rest > 0:
-        return 0.0
-    return max((np.sqrt(rest / (1 + _EPS * (2 * m + 32))) - error) * (1 - 4 * _EPS), 0.0)
+def set_columns(ready, strip, buffers):
+    """Set ``terms``, what the points of a strip add to the bounds, after `set_rows`."""
+    apart = buffers.apart
+    multiply(ready.pairs[strip], apart.pairs[0], buffers.none, 1, buffers.sums)
+    twice = 2 * apart.step[0, 0]
+    for k in range(LANES):
+        buffers.terms[k] = ready.square[strip, k] - twice * ready.step[strip, k] * buffers.sums[0, k]
 
 
 @uncounted
-def highest(square, spare, error, m):
-    """Upper bound of the distance whose screened square is at most ``square + spare``."""
-    return bounded(max(float(square) + spare, 0.0) + 2e-36, error, m)
+def set_bounds(row, place, steps, strip, ready, buffers):
+    """Set ``values`` for the row at ``place``, whose products are the ``row``-th."""
+    less, twice = buffers.less[place], 2 * steps[place]
+    for k in range(LANES):
+        buffers.values[k] = less + buffers.terms[k] - twice * ready.step[strip, k] * buffers.sums[row, k]
+
+
+@uncounted
+def set_differences(at, scale, rows, begin, first, start, end, filled, buffers):
+    """Set ``exact`` for `TOGETHER` rows, ``rows[begin + todo[first + r]]``, and the points ``start`` to ``end``.
+
+    By differences. Unless ``filled``, the points are first transposed.
+    """
+    columns, mine, m = buffers.columns, buffers.mine, at.shape[1]
+    if not filled:
+        for place in range(LANES):
+            columns[0, place] = np.nan
+        for place in range(end - start):
+            for k in range(m):
+                columns[k, place] = float(at[start + place, k]) * scale
+    for side in range(TOGETHER):
+        x = rows[begin + buffers.todo[first + side]]
+        for k in range(m):
+            mine[k, side] = float(at[x, k]) * scale
+    squares_of_strip(columns, mine, buffers.sides, 0, 0, buffers.exact)
+
+
+@uncounted
+def set_exact(side, m, buffers):
+    """Set ``values`` to lower bounds of the squares in ``exact`` of a row; returns what these may be too small by."""
+    error, most = (m + 16) * UNIT, 0.0
+    for k in range(LANES):
+        square = buffers.exact[side, k]
+        most = max(most, square)
+        buffers.values[k] = square * (1 - error)
+    return 2 * error * most
+
+
+@uncounted
+def square_of(root):
+    """What a lower bound of a square is at most, for a distance of at most ``root``."""
+    return (root + LEAST) * (root + LEAST) * (1 + 2.0**-40)
+
+
+@uncounted
+def lowest(square):
+    """Lower bound of the distance whose square is at least ``square``."""
+    return max(math.sqrt(max(square, 0.0)) * (1 - 2.0**-40) - LEAST, 0.0)
+
+
+@uncounted
+def highest(square, spare):
+    """Upper bound of the distance whose square is at most ``square + spare``."""
+    return math.sqrt(max(square + spare, 0.0)) * (1 + 2.0**-40) + LEAST
 
 
 def modules() -> tuple[Any, ...]:
     """Modules for the stamp (`gpuclust.core.jit.stamp`) of kernels that use this one."""
-    return sys.modules[__name__], *screen.modules()
+    return sys.modules[__name__], *strips.modules()

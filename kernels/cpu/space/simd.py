@@ -25,6 +25,9 @@ LANES = 64
 TOGETHER = 4
 #: `ACROSS` is for float32; half as many in float64.
 ACROSS = 64 if binding.get_host_cpu_features().get("avx512f") else 16
+#: Of these, how many numbers of 32 bits are one vector: LLVM finds the instruction for sums of products of 16 bits in
+#: vectors of the width of a register.
+PIECE = min(ACROSS, 16)
 #: Numbers of which the least is kept in registers: four of 8 numbers with AVX-512.
 LEAST = 32
 #: Fast-math flags of sums whose error is bounded separately: fused operations are allowed.
@@ -276,6 +279,71 @@ def _products_of_strip(
     return types.void(features, ours, places, types.int64, types.int64, norms, less, out), generate
 
 
+def _dots(builder: Any, theirs: Any, mine: Any) -> Any:
+    """Products of pairs of 16-bit integers, added in 32 bits: on x86 one instruction, with VNNI also the next sum."""
+    whole, lanes = ir.IntType(32), theirs.type.count // 2
+    wide = ir.VectorType(whole, 2 * lanes)
+    products = builder.mul(builder.sext(theirs, wide), builder.sext(mine, wide))
+    even, odd = (
+        builder.shuffle_vector(
+            products,
+            ir.Constant(wide, ir.Undefined),
+            ir.Constant(ir.VectorType(whole, lanes), list(range(side, 2 * lanes, 2))),
+        )
+        for side in range(2)
+    )
+    return builder.add(even, odd)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_dots(typing: Any, theirs: Any, ours: Any, places: Any, first: Any, begin: Any, end: Any, sums: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integer, whole = ir.IntType(64), ir.IntType(32)
+        vector, halves = ir.VectorType(whole, PIECE), ir.VectorType(ir.IntType(16), 2 * PIECE)
+        strip, rows, chosen, out = (
+            context.make_array(signature.args[at])(context, builder, arguments[at]) for at in (0, 1, 2, 6)
+        )
+        width = cgutils.unpack_tuple(builder, rows.shape)[-1]
+        start, begun, stop = arguments[3:6]
+        mine = [builder.load(builder.gep(chosen.data, [builder.add(start, integer(r))])) for r in range(TOGETHER)]
+
+        def across(data: Any, row: Any, column: Any, kind: Any) -> Any:
+            place = builder.add(builder.mul(row, integer(LANES)), column)
+            return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
+
+        with cgutils.for_range_slice(builder, integer(0), integer(LANES), integer(ACROSS), integer) as (column, _):
+            pieces = [builder.add(column, integer(at)) for at in range(0, ACROSS, PIECE)]
+            targets = [
+                across(out.data, builder.add(start, integer(r)), at, vector) for r in range(TOGETHER) for at in pieces
+            ]
+            known = [builder.load(target, align=4) for target in targets]
+            before, inside, after = builder.block, *(builder.append_basic_block(name) for name in ("dot", "dotted"))
+            builder.branch(inside)
+            builder.position_at_end(inside)
+            k = builder.phi(integer)
+            totals = [builder.phi(vector) for _ in targets]
+            theirs = [builder.load(across(strip.data, k, at, halves), align=4) for at in pieces]
+            new = []
+            for r in range(TOGETHER):
+                pair = builder.load(builder.gep(rows.data, [builder.add(builder.mul(k, width), mine[r])]))
+                both = builder.bitcast(_spread(builder, pair, PIECE), halves)
+                new += [
+                    builder.add(totals[r * len(pieces) + at], _dots(builder, each, both))
+                    for at, each in enumerate(theirs)
+                ]
+            following = builder.add(k, integer(1))
+            for phi, value, later in ((k, begun, following), *zip(totals, known, new, strict=True)):
+                phi.add_incoming(value, before)
+                phi.add_incoming(later, inside)
+            builder.cbranch(builder.icmp_signed("<", following, stop), inside, after)
+            builder.position_at_end(after)
+            for target, total in zip(targets, new, strict=True):
+                builder.store(total, target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(theirs, ours, places, types.int64, types.int64, types.int64, sums), generate
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _bit_count(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -348,6 +416,17 @@ def products_of_strip(features, ours, places, first, start, norms, less, out):
     `squares`, for the `LANES` columns from ``start`` on.
     """
     return _products_of_strip(features, ours, places, first, start, norms, less, out)
+
+
+@uncounted
+def add_dots(theirs, ours, places, first, begin, end, sums):
+    """Add dot products of 16-bit integers to ``sums``, (rows, `LANES`), int32, of the pairs of features begin to end.
+
+    To ``sums[first + r, j]``, for `TOGETHER` rows r, the product of column j of ``theirs``, (pairs, `LANES`), and of
+    column ``places[first + r]`` of ``ours``, (pairs, rows). Each number of these, of type int32, holds two features
+    of 16 bits. Sums have to fit 32 bits; ``begin < end``.
+    """
+    _add_dots(theirs, ours, places, first, begin, end, sums)
 
 
 @uncounted

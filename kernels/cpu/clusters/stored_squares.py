@@ -25,6 +25,8 @@ from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
 
 #: Relative error of a value for each union in its two clusters: sixteen times the unit roundoff of single precision.
 STEP = 2.0**-20
+#: Unit roundoff of single precision, and what may be lost of a product that underflows.
+SINGLE, LOST = 2.0**-24, 2.0**-126
 #: Largest power of two by which coordinates are multiplied, or divided: squares of these have to be normal numbers.
 EXPONENT = 400
 #: Clusters whose dissimilarities to one are looked at together.
@@ -32,7 +34,7 @@ BLOCK = 512
 
 
 class Squares(NamedTuple):
-    """Squared distances of clusters, in units in which no coordinate exceeds one.
+    """Squared distances of clusters, in units in which no coordinate, relative to the mean, exceeds one.
 
     The value S and the squared distance D of clusters x and y differ by
     ``away[x] + away[y] + (level[x] + level[y] + 1) * STEP * D`` at most.
@@ -80,23 +82,25 @@ def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:
     n² m / 2 operations, on all threads.
     """
     (n, m), eps = centers.shape, float(np.finfo(centers.dtype).eps)
-    exponent = -int(np.frexp(max(centers.max(), -centers.min()))[1])
-    if abs(exponent) > EXPONENT:
+    largest = float(max(centers.max(), -centers.min()))
+    if abs(int(np.frexp(largest)[1])) > EXPONENT:
         return None
+    middle = centers.mean(axis=0, dtype=np.float64)
+    exponent = -int(np.frexp(max(float(abs(centers - middle).max()), largest * 2.0**-60))[1])
     boxes = -(-n // LANES)
-    features = np.zeros((boxes, m, LANES))
-    for start in range(0, n, LANES):
+    features, norms = np.zeros((boxes, m, LANES), np.float32), np.zeros((boxes, LANES))
+    for box, start in enumerate(range(0, n, LANES)):
         rows = slice(start, min(start + LANES, n))
-        box = features[start // LANES, :, : rows.stop - start]
-        np.add(centers[rows].T, low[rows].T, out=box, dtype=np.float64)
-        np.ldexp(box, exponent, out=box)
-    norms = np.einsum("bkj,bkj->bj", features, features)
+        own = features[box, :, : rows.stop - start]
+        own[:] = np.ldexp((centers[rows] - middle + low[rows]).T, exponent)
+        norms[box, : rows.stop - start] = np.einsum("kj,kj->j", own, own, dtype=np.float64)
     values = np.empty((n, n), np.float32)
-    places = np.arange(LANES)
-    run(_fill_kernel(), [(features, norms, values, mine, places) for mine in range(boxes)], _buffer)
+    rounded, places = norms.astype(np.float32), np.arange(LANES)
+    run(_fill_kernel(), [(features, rounded, values, mine, places) for mine in range(boxes)], _buffer)
     far, scale = float(norms.max()), 2.0 ** (2 * exponent)
-    away = np.full(n, (4 * m + 64) * np.finfo(np.float64).eps * far)
-    more = 64 * eps * eps * far + float(np.finfo(centers.dtype).smallest_subnormal) * (2 * m + 8) * scale
+    away = np.full(n, (2 * m + 32) * SINGLE * far + (4 * m + 16) * LOST)
+    more = 64 * eps * eps * (largest * 2.0**exponent) ** 2 * m
+    more += float(np.finfo(centers.dtype).smallest_subnormal) * (2 * m + 8) * scale
     units = np.array([scale, 1 / scale, more, away[0], 0])
     return Squares(values, away, np.zeros(n, np.int64), units, np.arange(n))
 
@@ -108,7 +112,7 @@ def search_rows(method: Method, lists: Any, squares: Squares, rows: np.ndarray, 
 
 
 def _buffer() -> tuple[np.ndarray]:
-    return (np.empty((TOGETHER, LANES)),)
+    return (np.empty((TOGETHER, LANES), np.float32),)
 
 
 @cache
@@ -117,7 +121,7 @@ def _fill_kernel() -> Callable[..., Any]:
     stamp = jit.stamp(simd)
 
     @compiled
-    @named("float64")
+    @named("float32")
     def fill_squares(features, norms, values, mine, places, four):
         stamp  # noqa: B018
         n, x0 = values.shape[0], mine * LANES
@@ -127,7 +131,7 @@ def _fill_kernel() -> Callable[..., Any]:
                 products_of_strip(features[box], features[mine], places, first, 0, norms[box], norms[mine], four)
                 for side in range(min(TOGETHER, n - x0 - first)):
                     for k in range(min(LANES, n - y0)):
-                        value = np.float32(max(four[side, k], 0.0))
+                        value = max(four[side, k], np.float32(0))
                         values[x0 + first + side, y0 + k] = value
                         values[y0 + k, x0 + first + side] = value
 

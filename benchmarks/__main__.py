@@ -40,7 +40,7 @@ OTHERS: dict[str, Callable[[Console], list[dict[str, Any]]]] = {
 QUICK = ("linkage", "wide", "given", "scale", "data", "sizes", "hierarchy", "distance", "small", "startup")
 FULL = (*QUICK, "warm", "million")
 #: Seconds of calls after which a program is not called again, and how many times that gpuclust gets: see worker.py.
-BUDGET, OURS = {"quick": 1.0, "full": 20.0}, 5
+BUDGET, OURS = {"quick": 1.0, "full": 20.0}, 3
 #: Tolerances relative to the largest height of peers that compute in float32.
 SINGLE_PRECISION = {"fast_hdbscan": 1e-6}
 PACKAGES = {NO_PROGRAM: "numpy", PRODUCT: "numpy"}

@@ -39,7 +39,7 @@ from gpuclust.kernels.cpu.space.simd import (
     products_at_most_either,
     sums_at_most,
 )
-from gpuclust.kernels.cpu.space.strips import mean_of, round_rows
+from gpuclust.kernels.cpu.space.strips import mean_of, round_strip
 
 
 class Form(NamedTuple):
@@ -333,7 +333,7 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
         group = buffers.own.pairs[0], buffers.own.step[0], buffers.own.square[0], buffers.own.lost[0]
         middles = buffers.own_middle
         mean_of(centers, chosen, 0, length, ready.scale, middles[0])
-        round_rows(centers, chosen, 0, length, middles[0], ready.scale, buffers.own_features[0], *group[1:])
+        round_strip(centers, chosen, 0, length, middles[0], ready.scale, buffers.own_scratch, group)
         home = leaf_of(ready.starts, chosen[0])
         for step in range(ready.starts.size - 1):
             compare(

@@ -19,7 +19,7 @@ import numpy as np
 from gpuclust.core.jit import uncounted
 from gpuclust.kernels.cpu.space import strips
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, add_dots, squares_of_strip
-from gpuclust.kernels.cpu.space.strips import LEAST, UNIT, Strip, empty, root_above, round_rows
+from gpuclust.kernels.cpu.space.strips import LEAST, UNIT, Scratch, Strip, empty, root_above, round_rows, scratch
 
 #: Points of a strip that a row keeps by products before it is compared by differences, and the fraction of the
 #: threshold that the error must be for that to remove any.
@@ -62,10 +62,10 @@ class Buffers(NamedTuple):
 
     Attributes
     ----------
-    own, own_features : a strip, see `empty`
+    own, own_scratch : a strip, and what it is made with
         The rows, where they are not those of a strip of a box.
     own_middle : ndarray of shape (1, m), float64
-    apart, apart_features : a strip of width one
+    apart, apart_scratch : a strip of width one, which has the memory of its scratch
         From the middle of the box to that of the rows.
     none : ndarray of shape (TOGETHER,), int64
         Zeros: the rows of that strip.
@@ -86,10 +86,10 @@ class Buffers(NamedTuple):
     """
 
     own: Strip
-    own_features: np.ndarray
+    own_scratch: Scratch
     own_middle: np.ndarray
     apart: Strip
-    apart_features: np.ndarray
+    apart_scratch: Scratch
     none: np.ndarray
     sums: np.ndarray
     less: np.ndarray
@@ -106,10 +106,13 @@ class Buffers(NamedTuple):
 
 def buffers(m: int) -> Buffers:
     """Buffers for m features, without contents."""
+    one = scratch(m, 1)
     return Buffers(
-        *empty(1, m),
+        empty(1, m),
+        scratch(m),
         np.empty((1, m)),
-        *empty(1, m, 1),
+        empty(1, m, 1)._replace(pairs=one.pairs.reshape(1, -1, 1)),
+        one,
         np.zeros(TOGETHER, np.int64),
         np.zeros((LANES, LANES), np.int32),
         np.empty(LANES),
@@ -146,9 +149,9 @@ def set_rows(group, middles, one, ready, box, buffers):
     """
     pairs, step, square, lost = group
     radius, rest, m = ready.radius[box], ready.rest[box], middles.shape[1]
-    apart, features = buffers.apart, buffers.apart_features[0]
+    apart = buffers.apart
     round_rows(
-        middles[one : one + 1], buffers.none, 0, 1, ready.middle[box], 1.0, features,
+        middles[one : one + 1], buffers.none, 0, 1, ready.middle[box], 1.0, buffers.apart_scratch.rounded,
         apart.step[0], apart.square[0], apart.lost[0],
     )  # fmt: skip
     between, unit, missing = apart.square[0, 0], apart.step[0, 0], apart.lost[0, 0]

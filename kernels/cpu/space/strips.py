@@ -79,12 +79,24 @@ class Strips(NamedTuple):
     scale: float
 
 
-def empty(count: int, m: int, width: int = LANES) -> tuple[Strip, np.ndarray]:
-    """Strips to be filled, and the features in their pairs: (count, pairs, width, 2), int16, the same memory."""
-    features = np.zeros((count, (m + 1) // 2, width, 2), np.int16)
+class Scratch(NamedTuple):
+    """Rounded rows before they are transposed to a strip: the same memory as (rows, 2 pairs), int16, and by pairs."""
+
+    rounded: np.ndarray
+    pairs: np.ndarray
+
+
+def empty(count: int, m: int, width: int = LANES) -> Strip:
+    """Strips to be filled."""
     shape = count, width
-    strip = Strip(features.view(np.int32)[..., 0], np.zeros(shape), np.full(shape, np.nan), np.zeros(shape))
-    return strip, features
+    pairs = np.zeros((count, (m + 1) // 2, width), np.int32)
+    return Strip(pairs, np.zeros(shape), np.full(shape, np.nan), np.zeros(shape))
+
+
+def scratch(m: int, rows: int = LANES) -> Scratch:
+    """Scratch for rows of m features."""
+    rounded = np.zeros((rows, m + m % 2), np.int16)
+    return Scratch(rounded, rounded.view(np.int32))
 
 
 def strips(tree: Boxes, spread: bool) -> Strips:
@@ -94,7 +106,7 @@ def strips(tree: Boxes, spread: bool) -> Strips:
     across = -(-int(np.diff(tree.starts).max()) // LANES)
     largest = max(float(np.abs(tree.low[0]).max()), float(np.abs(tree.high[0]).max()))
     scale = 2.0 ** min(-math.frexp(max(largest, float(np.finfo(np.float64).tiny)))[1], 1021)
-    own, features = empty(count * across, m)
+    own = empty(count * across, m)
     ready = Strips(
         *own,
         np.zeros(own.step.shape),
@@ -106,7 +118,8 @@ def strips(tree: Boxes, spread: bool) -> Strips:
         scale,
     )
     kernel = _strips_kernel(tree.centers.dtype)
-    run(kernel, [(tree[:3], ready, features, np.arange(n), spread, box) for box in range(count)])
+    pieces = [(tree[:3], ready, np.arange(n), spread, box) for box in range(count)]
+    run(kernel, pieces, lambda: (scratch(m),))
     return ready
 
 
@@ -116,27 +129,17 @@ def _strips_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
     @compiled
     @named(dtype)
-    def make_strips(points, ready, features, everyone, spread, box):
+    def make_strips(points, ready, everyone, spread, box, scratch):
         stamp  # noqa: B018
         at, size, scatter = points
-        _, step, square, lost, other, least, middle, radius, rest, starts, scale = ready
+        pairs, step, square, lost, other, least, middle, radius, rest, starts, scale = ready
         left, right = starts[box], starts[box + 1]
         across = step.shape[0] // (starts.size - 1)
         mean_of(at, everyone, left, right, scale, middle[box])
         for start in range(left, right, LANES):
             strip, count = box * across + (start - left) // LANES, min(LANES, right - start)
-            round_rows(
-                at,
-                everyone,
-                start,
-                count,
-                middle[box],
-                scale,
-                features[strip],
-                step[strip],
-                square[strip],
-                lost[strip],
-            )
+            own = pairs[strip], step[strip], square[strip], lost[strip]
+            round_strip(at, everyone, start, count, middle[box], scale, scratch, own)
             for place in range(count):
                 radius[box] = max(radius[box], root_above(square[strip, place]))
                 rest[box] = max(rest[box], lost[strip, place])
@@ -161,28 +164,49 @@ def mean_of(at, rows, begin, end, scale, middle):
 
 
 @uncounted
-def round_rows(at, rows, begin, count, middle, scale, features, step, square, lost):
-    """Round ``at[rows[begin : begin + count]]``, relative to ``middle``, to the columns of a strip; see `Strip`."""
+def round_strip(at, rows, begin, count, middle, scale, scratch, strip):
+    """Round ``at[rows[begin : begin + count]]``, relative to ``middle``, to the columns of a strip."""
+    pairs, step, square, lost = strip
+    round_rows(at, rows, begin, count, middle, scale, scratch.rounded, step, square, lost)
+    for k in range(pairs.shape[0]):
+        for place in range(count):
+            pairs[k, place] = scratch.pairs[place, k]
+
+
+@uncounted
+def round_rows(at, rows, begin, count, middle, scale, rounded, step, square, lost):
+    """Round ``at[rows[begin : begin + count]]``, relative to ``middle``; see `Strip`."""
     m = middle.size
-    short = NORM - 1 - math.sqrt(m) / 2
+    even, short = m // 4 * 4, NORM - 1 - math.sqrt(m) / 2
     for place in range(count):
-        x = rows[begin + place]
-        total = most = 0.0
+        own = at[rows[begin + place]]
+        # Four sums and four maxima: each of these operations waits for the last one with the same result.
+        a = b = c = d = f = g = h = most = 0.0
+        for k in range(0, even, 4):
+            p, q = float(own[k]) * scale - middle[k], float(own[k + 1]) * scale - middle[k + 1]
+            r, s = float(own[k + 2]) * scale - middle[k + 2], float(own[k + 3]) * scale - middle[k + 3]
+            a, b, c, d = a + p * p, b + q * q, c + r * r, d + s * s
+            f, g, h, most = max(f, abs(p)), max(g, abs(q)), max(h, abs(r)), max(most, abs(s))
+        for k in range(even, m):
+            p = float(own[k]) * scale - middle[k]
+            a, f = a + p * p, max(f, abs(p))
+        total, most = (a + b) + (c + d), max(max(f, g), max(h, most))
+        length = max(math.sqrt(total) / short, most / LARGEST, LEAST)
+        times = 1.0 / length
         for k in range(m):
-            d = float(at[x, k]) * scale - middle[k]
-            total += d * d
-            most = max(most, abs(d))
-        length = max(math.sqrt(total) / short, most / LARGEST)
-        length = length if length > LEAST else LEAST
-        rest, times = 0.0, 1.0 / length
-        for k in range(m):
-            d = float(at[x, k]) * scale - middle[k]
-            whole = np.rint(d * times)
-            features[k // 2, place, k % 2] = np.int16(whole)
-            left = d - whole * length
-            rest += left * left
+            rounded[place, k] = np.int16(np.rint((float(own[k]) * scale - middle[k]) * times))
+        a = b = c = d = 0.0
+        for k in range(0, even, 4):
+            p, q = float(own[k]) * scale - middle[k], float(own[k + 1]) * scale - middle[k + 1]
+            r, s = float(own[k + 2]) * scale - middle[k + 2], float(own[k + 3]) * scale - middle[k + 3]
+            p, q = p - rounded[place, k] * length, q - rounded[place, k + 1] * length
+            r, s = r - rounded[place, k + 2] * length, s - rounded[place, k + 3] * length
+            a, b, c, d = a + p * p, b + q * q, c + r * r, d + s * s
+        for k in range(even, m):
+            p = float(own[k]) * scale - middle[k] - rounded[place, k] * length
+            a += p * p
         step[place], square[place] = length, total
-        lost[place] = root_above(rest) + UNIT * math.sqrt(total) + LEAST
+        lost[place] = root_above((a + b) + (c + d)) + UNIT * math.sqrt(total) + LEAST
 
 
 @uncounted

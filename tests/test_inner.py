@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numba.core import event
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Flags
+from numba.core.targetconfig import TargetConfig
 
-from gpuclust.core import jit
+from gpuclust.core import flags, jit
 from gpuclust.core.jit import compiled, inlined, jitable, uncounted
 
 
@@ -101,3 +103,41 @@ def test_errors_come_out_of_inner_functions():
     assert kernel(4.0) == 2.0
     with pytest.raises(ValueError, match="negative"):
         kernel(-1.0)
+
+
+def test_flags_are_compared_by_identity(monkeypatch):
+    """While functions are looked up by the flags of their callers; by values only once for a function."""
+
+    @uncounted
+    def smallest(values):
+        return min(values[0], values[1]) + min(values[1], values[2])
+
+    @uncounted
+    def largest(values):
+        return max(values[0], values[1]) - min(values[1], values[2])
+
+    @compiled
+    def kernel(values):
+        return smallest(values) + largest(values) + min(values[0], values[1])
+
+    compared = []
+    equal = TargetConfig.__eq__
+    monkeypatch.setattr(TargetConfig, "__eq__", lambda *flags: compared.append(flags) or equal(*flags))
+    assert kernel(np.arange(4.0)) == 1.0
+    assert len(compared) < 10
+
+
+def test_shared_flags_equal_numbas():
+    plain = Flags()
+    plain.release_gil = plain.nrt = True
+    shared = flags._OwnFlags(plain).copy()
+    assert flags._OwnFlags(plain).copy() is shared
+    assert shared == plain
+    assert plain == shared
+    assert hash(shared) == hash(plain)
+    other = shared.copy()
+    other.nrt = False
+    assert shared.nrt
+    assert shared != other
+    assert other != shared
+    assert flags._OwnFlags(other).copy() != shared

@@ -12,9 +12,10 @@ from typing import Any
 
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing.templates import infer_global, make_overload_template
+
+from gpuclust.core.flags import QuickCompiler
 
 #: Flags that a function inherits where its options do not set them (numba.core.cpu.CPUTargetOptions): option -> flag.
 _INHERITED = {"_nrt": "nrt", "forceinline": "forceinline"}
@@ -59,8 +60,8 @@ class _OncePerFlags:
         return self._impl_cache.get(key) or self._build_impl(key, args, kws)
 
 
-class _Pipeline(Compiler):  # type: ignore[misc]
-    """Numba's compiler, whose result is only linked."""
+class _Pipeline(QuickCompiler):
+    """A compiler whose result is only linked."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         self.state.library = _Linked(self.state.targetctx.codegen(), func.__qualname__)

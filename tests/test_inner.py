@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from numba.core import event
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Flags
 from numba.core.targetconfig import TargetConfig
 
@@ -66,6 +66,27 @@ def test_once_for_all_callers_and_no_machine_code(machine_code):
     begun = Counter(each.data["dispatcher"].py_func.__name__ for _, each in recorder.buffer if each.is_start)
     assert begun == {"kernel": 1, "other_kernel": 1, "eighth": 1, "quarter": 1, "half": 1}
     assert machine_code == ["kernel", "other_kernel"]
+
+
+def test_only_modules_of_kernels_are_optimised(monkeypatch):
+    managers = []
+    make = JITCPUCodegen._module_pass_manager
+    monkeypatch.setattr(JITCPUCodegen, "_module_pass_manager", lambda *a, **k: managers.append(k) or make(*a, **k))
+
+    @uncounted
+    def half(x):
+        return x / 2
+
+    @inlined
+    def quarter(x):
+        return half(half(x))
+
+    @compiled
+    def kernel(x):
+        return quarter(x) + half(x)
+
+    assert kernel(8.0) == 6.0
+    assert [each.get("cost") for each in managers] == ["cheap", None]
 
 
 def test_what_is_inherited_is_compiled_for_each():

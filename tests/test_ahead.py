@@ -42,13 +42,14 @@ def total(values):
     return result
 
 
-def main(name):
+def main(name, values=(1.0, 2.0, 3.0)):
     event.register("numba:compile", Listener())
     folder = pathlib.Path(__file__).parent
     (folder / name).touch()
     while not all((folder / each).exists() for each in ("one", "other")):
         time.sleep(0.001)
-    print(total((1.0, 2.0, 3.0)))
+    print(total(values))
+
 """
 
 
@@ -61,6 +62,29 @@ def test_two_processes_compile_a_kernel_once(tmp_path):
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(map(tuple, pool.map(work, ["one", "other"]))) == [("6.0",), ("compiled total", "6.0")]
+
+
+def test_two_processes_add_to_the_index_of_a_kernel(tmp_path):
+    """Each finds there what it compiled, for types of its own, however long writing takes."""
+    (tmp_path / "shared.py").write_text(MODULE)
+    program = """if True:
+        import sys, time
+        from gpuclust.core.disk_cache import _Checks
+
+        save = _Checks._save_index
+        _Checks._save_index = lambda *given: (time.sleep(1), save(*given))
+        sys.path.insert(0, sys.argv[1])
+        import shared
+
+        shared.main(sys.argv[2], {"one": (1, 2, 3), "other": (0.5, 1.5)}[sys.argv[2]])
+    """
+
+    def work(name: str) -> list[str]:
+        return subprocess.check_output([sys.executable, "-c", program, tmp_path, name], text=True).splitlines()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, ["one", "other"])) == [["compiled total", "6.0"], ["compiled total", "2.0"]]
+        assert list(pool.map(work, ["one", "other"])) == [["6.0"], ["2.0"]]
 
 
 def test_a_lock_that_is_held_for_ever_is_not_waited_for(tmp_path, monkeypatch):

@@ -113,6 +113,55 @@ def test_a_later_process_compiles_nothing(tmp_path):
     assert run(shared, code=RECORDED.format(work=WORK)).strip() == "[]"
 
 
+LOADED = """
+import math, sys
+import numpy as np
+from gpuclust.core.jit import compiled, uncounted
+
+@uncounted
+def longest(rows):
+    best = 0.0
+    for k in range(len(rows)):
+        row = rows[k]
+        best = max(best, math.hypot(row[0], row[1]))
+    return best
+
+@compiled
+def scaled(rows, factor):
+    if factor < 0:
+        raise ValueError("negative")
+    result = np.empty(len(rows), rows.dtype)
+    for k in range(len(rows)):
+        result[k] = factor * math.exp(rows[k, 0])
+    return result, longest(rows[1:])
+
+def call(dtype):
+    result, length = scaled(np.array([[1, 2], [3, 4]], dtype), 2.0)
+    assert np.allclose(result, 2 * np.exp([1, 3]))
+    assert length == 5
+    try:
+        scaled(np.zeros((2, 2), dtype), -1.0)
+    except ValueError as error:
+        assert str(error) == "negative"
+    else:
+        raise AssertionError("no error")
+    print(len(scaled.stats.cache_misses), "numba.typed.typeddict" in sys.modules)
+"""
+
+
+def test_loading_imports_nothing_that_only_compiling_needs(tmp_path):
+    """And a process that has loaded a kernel can still compile, for other types too."""
+    (tmp_path / "shared.py").write_text(LOADED)
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import shared; [*map(shared.call, sys.argv[2:])]"
+
+    def calls(*dtypes: str) -> list[str]:
+        return run(tmp_path / "kernels", str(tmp_path), *dtypes, code=program).splitlines()
+
+    assert calls("float64") == ["1 True"]
+    assert calls("float64", "float64", "float32") == ["0 False", "0 False", "1 True"]
+    assert calls("float32", "float64") == ["0 False", "0 False"]
+
+
 def test_a_read_only_install(tmp_path):
     """Kernels go to the user's cache folder when the install folder can't be written, and are found there again."""
     site, home = tmp_path / "site", tmp_path / "home"

@@ -7,9 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 from numba.core import event
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import CPUCodeLibrary, JITCodeLibrary
+from numba.core.compiler import Flags
+from numba.core.targetconfig import TargetConfig
 
-from gpuclust.core import jit
+from gpuclust.core import flags, jit
 from gpuclust.core.jit import compiled, inlined, jitable, uncounted
 
 
@@ -66,6 +68,33 @@ def test_once_for_all_callers_and_no_machine_code(machine_code):
     assert machine_code == ["kernel", "other_kernel"]
 
 
+def test_only_modules_of_kernels_are_optimised(monkeypatch):
+    names: list[str] = []
+    optimize = CPUCodeLibrary._optimize_final_module
+
+    def record(library):
+        if library.name != "nrt":
+            names.append(library.name.rsplit(".", 1)[-1])
+        optimize(library)
+
+    monkeypatch.setattr(CPUCodeLibrary, "_optimize_final_module", record)
+
+    @uncounted
+    def half(x):
+        return x / 2
+
+    @inlined
+    def quarter(x):
+        return half(half(x))
+
+    @compiled
+    def kernel(x):
+        return quarter(x) + half(x)
+
+    assert kernel(8.0) == 6.0
+    assert names == ["kernel"]
+
+
 def test_what_is_inherited_is_compiled_for_each():
     """In a function that is always inlined its functions are inlined too, and nowhere else."""
 
@@ -101,3 +130,41 @@ def test_errors_come_out_of_inner_functions():
     assert kernel(4.0) == 2.0
     with pytest.raises(ValueError, match="negative"):
         kernel(-1.0)
+
+
+def test_flags_are_compared_by_identity(monkeypatch):
+    """While functions are looked up by the flags of their callers; by values only once for a function."""
+
+    @uncounted
+    def smallest(values):
+        return min(values[0], values[1]) + min(values[1], values[2])
+
+    @uncounted
+    def largest(values):
+        return max(values[0], values[1]) - min(values[1], values[2])
+
+    @compiled
+    def kernel(values):
+        return smallest(values) + largest(values) + min(values[0], values[1])
+
+    compared = []
+    equal = TargetConfig.__eq__
+    monkeypatch.setattr(TargetConfig, "__eq__", lambda *flags: compared.append(flags) or equal(*flags))
+    assert kernel(np.arange(4.0)) == 1.0
+    assert len(compared) < 10
+
+
+def test_shared_flags_equal_numbas():
+    plain = Flags()
+    plain.release_gil = plain.nrt = True
+    shared = flags._OwnFlags(plain).copy()
+    assert flags._OwnFlags(plain).copy() is shared
+    assert shared == plain
+    assert plain == shared
+    assert hash(shared) == hash(plain)
+    other = shared.copy()
+    other.nrt = False
+    assert shared.nrt
+    assert shared != other
+    assert other != shared
+    assert flags._OwnFlags(other).copy() != shared

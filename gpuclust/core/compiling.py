@@ -23,9 +23,10 @@ PATIENCE = 60.0
 
 
 def in_turn(kernel: Any, compile: Callable[..., Any]) -> Callable[..., Any]:
-    """``compile``, so that of several processes one compiles a kernel for some types, and the others load it.
+    """``compile``, so that of several processes one compiles a kernel, and the others load it.
 
-    A lock ends with the process that holds it. Where files cannot be locked, all compile.
+    A lock ends with the process that holds it. Where files cannot be locked, all compile. There is one lock for all
+    types: they have one index on disk, and of two processes that add to it at once one would undo the other's work.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def in_turn(kernel: Any, compile: Callable[..., Any]) -> Callable[..., Any]:
         files = getattr(kernel._cache, "_cache_file", None)
         if files is None or (isinstance(types, tuple) and types in kernel.overloads):
             return compile(types)
-        with _alone(os.path.dirname(files._index_path), f"{files._index_path} {types}"):
+        with _alone(os.path.dirname(files._index_path), files._index_path):
             return compile(types)
 
     return compile_in_turn

@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import IO, Any
 
-from numba.core.caching import NullCache
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.runtime import rtsys
 
 from gpuclust.errors import FallbackWarning
 
@@ -37,6 +38,7 @@ def protect(kernel: Any) -> Any:
         files: Any = kernel._cache._cache_file
         kind: Any = type(files)
         files.__class__ = _checked(kind)
+        kernel._cache.__class__ = _Loader
     else:
         kernel._cache = NullCache()
     return kernel
@@ -116,6 +118,18 @@ def _is_private(group: int) -> bool:
     except KeyError:
         return False
     return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
+
+
+class _Loader(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a kernel, which loads one without what only compiling needs.
+
+    Before it loads a kernel Numba registers all that it can compile, and imports some hundred modules for that: more
+    than half of the time that the first call of a process takes. It does so before it compiles, too.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # what machine code calls, to count references and take arrays apart
+        return self._load_overload(sig, target_context)
 
 
 @cache

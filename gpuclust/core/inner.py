@@ -2,7 +2,8 @@
 
 Numba's `register_jitable` compiles such a function once for every set of flags that its callers have (a kernel
 releases the GIL, a function counts no references), although it inherits few of them, and makes machine code of it,
-which never runs: LLVM links the function into its callers. That took a sixth of the time of compiling.
+which never runs: LLVM links the function into its callers. That took a sixth of the time of compiling. LLVM's passes
+over a whole module, which inline functions, run in the kernel's module only: another tenth for ward linkage.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing.templates import infer_global, make_overload_template
+
+from gpuclust.core.flags import QuickCompiler
 
 #: Flags that a function inherits where its options do not set them (numba.core.cpu.CPUTargetOptions): option -> flag.
 _INHERITED = {"_nrt": "nrt", "forceinline": "forceinline"}
@@ -59,8 +61,8 @@ class _OncePerFlags:
         return self._impl_cache.get(key) or self._build_impl(key, args, kws)
 
 
-class _Pipeline(Compiler):  # type: ignore[misc]
-    """Numba's compiler, whose result is only linked."""
+class _Pipeline(QuickCompiler):
+    """A compiler whose result is only linked."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         self.state.library = _Linked(self.state.targetctx.codegen(), func.__qualname__)
@@ -68,7 +70,10 @@ class _Pipeline(Compiler):  # type: ignore[misc]
 
 
 class _Linked(JITCodeLibrary):  # type: ignore[misc]
-    """Intermediate code, optimised, that other libraries link; there is no machine code to find a function in."""
+    """Intermediate code, simplified, that other libraries link; there is no machine code to find a function in."""
+
+    def _optimize_final_module(self) -> None:
+        """Do nothing: the modules of kernels are optimised, with the functions of this one in them."""
 
     def _finalize_final_module(self) -> None:
         self._finalized = True

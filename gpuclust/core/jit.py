@@ -23,6 +23,7 @@ from numba.core import event
 from gpuclust.core.closures import named, stamp
 from gpuclust.core.compiling import heeding_ctrl_c, in_turn, without_collections
 from gpuclust.core.disk_cache import has_place, protect
+from gpuclust.core.flags import QuickCompiler
 from gpuclust.core.inner import inner
 from gpuclust.core.progress import compiling, passing
 from gpuclust.core.threads import thread_count
@@ -49,7 +50,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     If neither the install folder nor the user's cache folder can be written, or if others can write there, functions
     are not cached.
     """
-    kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=QuickCompiler)(function)
     kernel.compile = in_turn(kernel, without_collections(heeding_ctrl_c(kernel.compile)))
     with suppress(RuntimeError):  # "no locator available"
         if has_place(function.__code__.co_filename):

@@ -18,6 +18,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import square_shape
 from gpuclust.kernels.cpu.clusters.summary_kernels import factor, scatter_of
+from gpuclust.kernels.cpu.matrix import square
 from gpuclust.kernels.cpu.matrix.square import mirror
 from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle
 from gpuclust.kernels.cpu.space import pairwise
@@ -73,7 +74,7 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square; returns how many dissimilarities are positive, and how many finite."""
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     spread, geometric = method.scatter is not None, factor(method)
-    stamp = jit.stamp(methods, metrics, pairwise)
+    stamp = jit.stamp(methods, metrics, pairwise, square)
 
     @compiled
     @named(method.name, dtype)
@@ -83,16 +84,18 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
         scratch = np.empty(BLOCK, matrix.dtype)
         one = size.dtype.type(1)
         positive = finite = 0
-        for i in range(n):
-            for begin in range(i + 1, n, BLOCK):
-                end = min(begin + BLOCK, n)
-                values = matrix[i, begin:end]
-                row_of_distances(features, size, i, features, size, begin, end, size, one, values, scratch)
-                for k in range(values.size):
-                    values[k] = values[k] if spread else geometric(values[k], one, one)
-                    positive += values[k] > 0
-                    finite += abs(values[k]) < np.inf
-        mirror(matrix, n)
+        for top in range(0, n, square.BLOCK):
+            bottom = min(top + square.BLOCK, n)
+            for i in range(top, bottom):
+                for begin in range(i + 1, n, BLOCK):
+                    end = min(begin + BLOCK, n)
+                    values = matrix[i, begin:end]
+                    row_of_distances(features, size, i, features, size, begin, end, size, one, values, scratch)
+                    for k in range(values.size):
+                        values[k] = values[k] if spread else geometric(values[k], one, one)
+                        positive += values[k] > 0
+                        finite += abs(values[k]) < np.inf
+            mirror(matrix, top, bottom)
         return positive, finite
 
     return fill_summaries

@@ -19,23 +19,25 @@ from gpuclust.core.sizes import square_shape
 from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
 from gpuclust.kernels.cpu.space import pairwise
 
-#: Rows that are mirrored at a time: their numbers fill the cache lines that are written.
+#: Rows that are filled, and then mirrored, at a time: their numbers fill the cache lines that are written.
 BLOCK = 8
 #: Points whose distances to one point are computed at a time.
 POINTS = 256
 
 
 @uncounted
-def mirror(matrix, n):
-    """Copy what is above the diagonal below it, and set the diagonal to infinity."""
-    for top in range(0, n, BLOCK):
-        bottom = min(top + BLOCK, n)
-        for j in range(top, n):
-            row = matrix[j]
-            for i in range(top, min(bottom, j)):
-                row[i] = matrix[i, j]
-        for i in range(top, bottom):
-            matrix[i, i] = np.inf
+def mirror(matrix, top, bottom):
+    """Copy what is right of the diagonal in rows top..bottom-1 below it, and set their diagonal to infinity."""
+    n = matrix.shape[0]
+    for i in range(top, bottom):
+        matrix[i, i] = np.inf
+        for k in range(i + 1, bottom):
+            matrix[k, i] = matrix[i, k]
+    if bottom - top == BLOCK:  # a loop of known length is unrolled
+        source, target = matrix[top:bottom, bottom:n], matrix[bottom:n, top:bottom]
+        for j in range(target.shape[0]):
+            for k in range(BLOCK):
+                target[j, k] = source[k, j]
 
 
 @uncounted
@@ -60,14 +62,16 @@ def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
         n = features.shape[1]
         scratch = np.empty(POINTS, matrix.dtype)
         finite = 0
-        for i in range(n):
-            row = matrix[i]
-            for begin in range(i + 1, n, POINTS):
-                end = min(begin + POINTS, n)
-                values = row[begin:end]
-                row_of_distances(features, summary, i, features, summary, begin, end, weights, p, values, scratch)
-                finite += count_finite(values)
-        mirror(matrix, n)
+        for top in range(0, n, BLOCK):
+            bottom = min(top + BLOCK, n)
+            for i in range(top, bottom):
+                row = matrix[i]
+                for begin in range(i + 1, n, POINTS):
+                    end = min(begin + POINTS, n)
+                    values = row[begin:end]
+                    row_of_distances(features, summary, i, features, summary, begin, end, weights, p, values, scratch)
+                    finite += count_finite(values)
+            mirror(matrix, top, bottom)
         return finite == n * (n - 1) // 2
 
     return fill_square
@@ -81,18 +85,20 @@ def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
     @named(dtype)
     def fill_square_condensed(matrix, condensed, n, squared):
         begin = finite = 0
-        for i in range(n):
-            source = condensed[begin : begin + n - 1 - i]
-            row = matrix[i, i + 1 : n]
-            if squared:
-                for k in range(source.size):
-                    row[k] = source[k] * source[k]
-            else:
-                for k in range(source.size):
-                    row[k] = source[k]
-            begin += source.size
-            finite += count_finite(row)
-        mirror(matrix, n)
+        for top in range(0, n, BLOCK):
+            bottom = min(top + BLOCK, n)
+            for i in range(top, bottom):
+                source = condensed[begin : begin + n - 1 - i]
+                row = matrix[i, i + 1 : n]
+                if squared:
+                    for k in range(source.size):
+                        row[k] = source[k] * source[k]
+                else:
+                    for k in range(source.size):
+                        row[k] = source[k]
+                begin += source.size
+                finite += count_finite(row)
+            mirror(matrix, top, bottom)
         return finite == begin
 
     return fill_square_condensed

@@ -165,17 +165,21 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(source.name)
-    def merge(matrix, state, own, first, second, next_id, width):
-        """Unite clusters, and write the columns of the unions."""
+    def merge(matrix, state, own, first, second, next_id, width, others):
+        """Unite clusters, and write the columns of the unions in the rows of ``others`` (room for all)."""
         ids, _, gone, nearest, nearest_id, distance = state
         unite(matrix, state, own, first, second, next_id, width)
-        for begin in range(0, width, BLOCK):
-            end = min(begin + BLOCK, width)
+        count = 0
+        for x in range(width):
+            others[count] = x
+            count += (ids[x] >= 0) & (ids[x] < next_id)
+        for begin in range(0, count, BLOCK):
+            rows = others[begin : min(begin + BLOCK, count)]
             for p in range(first.size):
-                a = first[p]
-                values = matrix[a, begin:end]
-                for k in range(values.size):
-                    matrix[begin + k, a] = values[k]
+                a = np.uint64(first[p])
+                values = matrix[a]
+                for k in range(rows.size):
+                    matrix[rows[k], a] = values[rows[k]]
         if exact:
             return
         for p in range(first.size):
@@ -201,11 +205,12 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 count += 1
                 if nearest[x] >= 0 and ids[nearest[x]] != nearest_id[x]:
                     nearest[x] = -1
+        used = rows[:count]
         for p in range(count):
-            x = rows[p]
+            x = used[p]
             source, target = matrix[x], matrix[p]
-            for q in range(count):
-                target[q] = source[rows[q]]
+            for q in range(used.size):
+                target[q] = source[used[q]]
             ids[p], size[p], gone[p], distance[p] = ids[x], size[x], 0, distance[x]
             nearest[p], nearest_id[p] = place[nearest[x]] if nearest[x] >= 0 else -1, nearest_id[x]
             move(own, p, x)
@@ -213,7 +218,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(source.name)
-    def chain(matrix, state, own, link, link_id, pair, next_id, width, least, pairs, heights):
+    def chain(matrix, state, own, link, link_id, pair, next_id, width, least, others, pairs, heights):
         """Merge by a new chain; returns the number of rows searched, -1 if every dissimilarity has overflowed."""
         ids, _, _, nearest, _, distance = state
         first, second = pair[0], pair[1]
@@ -244,7 +249,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
             pairs[done, 0], pairs[done, 1], heights[done] = ids[a], ids[b], distance[x]
             distance[a] = distance[x]
             first[0], second[0] = a, b
-            merge(matrix, state, own, first, second, next_id + done, width)
+            merge(matrix, state, own, first, second, next_id + done, width, others)
         return scans
 
     @uncounted
@@ -276,12 +281,12 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
             np.empty(n + 1, np.int64),
             np.empty(n, np.int64),
         )
-        pair = np.empty((2, 1), np.int64)
+        pair, others = np.empty((2, 1), np.int64), np.empty(n, np.uint64)  # unsigned: never an index from the end
         width, live, scans, done = n, n, 0, 0
         while True:
             live = n - done
             if live * 4 <= width * 3:
-                width = compact(matrix, state, own, first, second, width)
+                width = compact(matrix, state, own, others, second, width)
             for x in range(width):
                 if ids[x] >= 0:
                     found = search(matrix, state, x, width, least)
@@ -293,7 +298,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 for p in range(count):
                     a, b = first[p], second[p]
                     pairs[done + p, 0], pairs[done + p, 1], heights[done + p] = ids[a], ids[b], distance[a]
-                merge(matrix, state, own, first[:count], second[:count], n + done, width)
+                merge(matrix, state, own, first[:count], second[:count], n + done, width, others)
                 done += count
             else:
                 target = done + (live // 2 if live > tail else live - 1)
@@ -303,7 +308,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 while done < target:
                     end = min(done + wanted, target)
                     out = pairs[done:end], heights[done:end]
-                    made = chain(matrix, state, own, first, second, pair, n + done, width, least, *out)
+                    made = chain(matrix, state, own, first, second, pair, n + done, width, least, others, *out)
                     if made < 0:
                         return -1
                     scans += made

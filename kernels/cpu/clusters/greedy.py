@@ -48,6 +48,8 @@ class Source(NamedTuple):
     errors : ``errors(state, x, y)``: how far those of rows x and y are, added up.
     precise : ``precise(state, x, y)``: the distance from both parts of the centroids.
     modules : what the functions are made of.
+    nearest : ``nearest(state, x, gone, order, least)``: the distance of the nearest row after x, and which of those
+        it is, where rows can be searched as they are stored; None: they are written by ``distances`` first.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source(NamedTuple):
     errors: Callable[..., Any]
     precise: Callable[..., Any]
     modules: tuple[Any, ...]
+    nearest: Callable[..., Any] | None = None
 
 
 class Search(NamedTuple):
@@ -229,8 +232,15 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
 
     @uncounted
     @named(source.name)
-    def search(state, x, search_state, out, least, m):
+    def search_stored(state, x, search_state, out, least, m):
         """Find the nearest later row of x."""
+        _, _, near, bound, exact, gone, order = search_state
+        bound[x], place = nearest_stored(state, x, gone, order, least)
+        near[x], exact[x] = x + 1 + place, True
+
+    @uncounted
+    @named(source.name)
+    def search_written(state, x, search_state, out, least, m):
         _, _, near, bound, exact, gone, order = search_state
         distances(state, x, x + 1, out)
         values = out[x + 1 : gone.size]
@@ -239,6 +249,9 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
             values[k] += away[k]
         bound[x], near[x] = nearest(state, x, out, gone, order, least, m)
         exact[x] = True
+
+    nearest_stored = source.nearest
+    search = search_written if nearest_stored is None else search_stored
 
     # `merge_few` calls these two. It cannot call kernels, which hash differently in every process (test_cache.py).
     @jitable
@@ -295,10 +308,10 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
                     hits += reached | (nears[k] == a) | (nears[k] == b)
                 if hits > 0:
                     for k in range(values.size):
-                        x = begin + k
-                        if ids[x] < 0:
+                        x, value = begin + k, values[k]
+                        reached = (value <= bounds[k] * wider + room) & (value < infinity)
+                        if not (reached | (nears[k] == a) | (nears[k] == b)) or ids[x] < 0:
                             continue
-                        value = values[k]
                         reach = farther(bounds[k], errors_of(state, b, x), factors)
                         if rounds and value < infinity and value <= reach:
                             value = precise(state, b, x)

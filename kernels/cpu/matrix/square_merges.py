@@ -99,6 +99,15 @@ def nearest_of(row, gone, ids, least):
 
 
 @uncounted
+def move_together(matrix, rows):
+    """Move these rows and columns, in increasing order, to the front."""
+    for p in range(rows.size):
+        source, target = matrix[rows[p]], matrix[p]
+        for q in range(rows.size):
+            target[q] = source[rows[q]]
+
+
+@uncounted
 def settle(state, a, b, new, counted):
     """The union of rows a and b takes row a."""
     ids, size, gone, nearest, _, distance = state
@@ -205,12 +214,9 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 count += 1
                 if nearest[x] >= 0 and ids[nearest[x]] != nearest_id[x]:
                     nearest[x] = -1
-        used = rows[:count]
+        move_together(matrix, rows[:count])
         for p in range(count):
-            x = used[p]
-            source, target = matrix[x], matrix[p]
-            for q in range(used.size):
-                target[q] = source[used[q]]
+            x = rows[p]
             ids[p], size[p], gone[p], distance[p] = ids[x], size[x], 0, distance[x]
             nearest[p], nearest_id[p] = place[nearest[x]] if nearest[x] >= 0 else -1, nearest_id[x]
             move(own, p, x)

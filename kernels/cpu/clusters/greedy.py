@@ -22,6 +22,7 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
+from gpuclust.core.sizes import STRIP
 from gpuclust.kernels.cpu.matrix import square_merges, tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
 from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
@@ -198,7 +199,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
-    infinity, zero, one, strip = dtype.type(np.inf), dtype.type(0), dtype.type(1), square_merges.STRIP
+    infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
     stamp = jit.stamp(rounded, simd, square_merges, tiles, *source.modules)
 
     @uncounted
@@ -258,7 +259,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     @named(source.name)
     def search_each(state, search_state, begin, end, m):
         gone = search_state[5]
-        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
+        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
         for x in range(begin, end):
             search(state, x, search_state, out, least, m)
 
@@ -268,7 +269,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         """Make ``wanted`` merges; returns the number of rows searched, -1 if distances are infinite."""
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
-        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
+        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
         factors = factors_of(m)
         scans = 0
         for done in range(wanted):

@@ -14,7 +14,7 @@ from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters.greedy import Generic, Search, Source
 from gpuclust.kernels.cpu.matrix import square_merges
 from gpuclust.kernels.cpu.matrix.square import Square
-from gpuclust.kernels.cpu.matrix.square_merges import move_together, nearest_of
+from gpuclust.kernels.cpu.matrix.square_merges import move_row, nearest_of
 
 
 @cache
@@ -75,7 +75,8 @@ def move_kernel(dtype: np.dtype) -> Callable[..., Any]:
     @named(dtype)
     def move_rows(matrix, rows):
         stamp  # noqa: B018
-        move_together(matrix, rows)
+        for p in range(rows.size):
+            move_row(matrix, rows, p)
 
     return move_rows
 

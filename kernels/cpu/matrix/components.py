@@ -18,9 +18,10 @@ import numpy as np
 
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, ranges, run
+from gpuclust.core.sizes import STRIP
 from gpuclust.core.triangle import mirrored_blocks
 from gpuclust.kernels.cpu.matrix import fill, square_merges
-from gpuclust.kernels.cpu.matrix.square_merges import STRIP, nearest_of
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
 from gpuclust.kernels.cpu.space import simd
 
 #: Condensed dissimilarities read in a piece of work.

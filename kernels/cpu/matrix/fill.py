@@ -14,8 +14,9 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, jitable, named, run, uncounted
+from gpuclust.core.sizes import STRIP
 from gpuclust.kernels.cpu.matrix import square_merges, tiles
-from gpuclust.kernels.cpu.matrix.square_merges import STRIP, nearest_of
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
 from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER

@@ -93,7 +93,8 @@ class Room:
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
-        return tuple(ldexp(1.0, k) if k < 1024 else inf for k in (self.low, self.high))
+        low, high = (ldexp(1.0, k) if k < 1024 else inf for k in (self.low, self.high))
+        return low, high
 
     def spans(self, least: float, greatest: float) -> bool:
         """As `holds` for sizes from ``least`` to ``greatest``, both above zero: quicker, for a few numbers."""

@@ -112,7 +112,9 @@ def compute(
     asked, where = (n, m, method, planned, dtype, device, memory_limit), holder(data)
     job = plan_for(*asked, algorithm=algorithm, holder=where, copied=copied, quick=True, bits=bits, overwrite=own)
     job.check()
-    _log.info("%s", job)
+    logged = _log.isEnabledFor(logging.INFO)
+    if logged:
+        _log.info("%s", job)
     validated = time.perf_counter()
     given = _Input(data, metric, metric_arguments, name, keep, exponent, own)
     merge = partial(_merges, given, backend, progress, memory_limit is not None)
@@ -121,7 +123,7 @@ def compute(
     if optimal_ordering:
         Z = optimal_leaf_ordering(Z, to_host(data) if condensed else pdist(data, metric, **metric_arguments))
     seconds = {"validate": validated - started, "merge": merged - validated, "assemble": time.perf_counter() - merged}
-    if _log.isEnabledFor(logging.INFO):
+    if logged:
         _log_times(job, seconds)
     return Linkage(Z, job, merges.scans, seconds)
 
@@ -262,6 +264,8 @@ def _exponent(
     if ends is None:
         return int(room.exponent(frames.span_of([condensed[:, None]])))
     least, greatest = ends
+    if room.spans(least, greatest):
+        return 0
     if not least > 0:
         least = min(on_pieces(lambda part: np.minimum.reduce(part, where=part > 0, initial=inf), condensed))
     return int(room.exponent(frames.Span(float(least), greatest)))

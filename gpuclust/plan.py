@@ -244,6 +244,20 @@ def plan_for(
     features are packed into words; by default those of boolean metrics. ``overwrite``: condensed dissimilarities may
     be written over.
     """
+    plain = memory_limit is None and holder is None and isinstance(algorithm, str) and isinstance(device, str)
+    if quick and plain and n <= SQUARE:
+        known = small_plan(n, m, method, metric, dtype, device, algorithm, copied, bits)
+        if known is not None:
+            return known
+    problem = _problem(n, m, method, metric, dtype, bits)
+    limit = None if memory_limit is None else parse_bytes(memory_limit)
+    return _planned(_Planner(problem, limit, algorithm, holder, copied, quick, overwrite), Device(device))
+
+
+def _problem(
+    n: int, m: int | None, method: str, metric: str | metrics.Metric, dtype: str, bits: bool | None
+) -> Problem:
+    """The problem of a plan, or a ``ValueError``; see `plan_for`."""
     rule = methods.resolve(method)
     n, m = _count("n", n, 2), None if m is None else _count("m", m, 1)
     if n > MOST:
@@ -255,22 +269,26 @@ def plan_for(
         metric = found.name if isinstance(found, metrics.Metric) else "callable"
         check_euclidean(rule, metric)
         bits = metrics.facts(metric).boolean if bits is None else bits
-    problem = Problem(n, m, rule, str(metric), working_type(dtype), bool(bits))
-    device = Device(device)
-    if quick and n <= SQUARE and memory_limit is None and holder is None and isinstance(algorithm, str):
-        known = small_plan(problem, device, algorithm, copied)
-        if known is not None:
-            return known
-    limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return _planned(_Planner(problem, limit, algorithm, holder, copied, quick, overwrite), device)
+    return Problem(n, m, rule, str(metric), working_type(dtype), bool(bits))
 
 
 @lru_cache(maxsize=1024)
-def small_plan(problem: Problem, device: Device, algorithm: str, copied: int) -> Plan | None:
+def small_plan(
+    n: int,
+    m: int | None,
+    method: str,
+    metric: str | metrics.Metric,
+    dtype: str,
+    name: str,
+    algorithm: str,
+    copied: int,
+    bits: bool | None,
+) -> Plan | None:
     """The plan of a small job on the CPU if it depends on nothing else; None if it does.
 
-    Planning takes as long as 20 observations take to be clustered.
+    ``name`` is that of the device. Planning takes longer than 20 observations take to be clustered.
     """
+    problem, device = _problem(n, m, method, metric, dtype, bits), Device(name)
     planner = _Planner(problem, None, algorithm, None, copied, quick=True)
     single = costs.on_one_thread(planner.work, problem.n, problem.terms, problem.dtype)
     if device.on_gpu or (device.automatic and single > costs.START):

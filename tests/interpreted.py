@@ -16,6 +16,7 @@ import numpy as np
 #: Block sizes that kernels are compiled with: modules, names and values. Set before other modules import them.
 SMALL = [
     ("gpuclust.core.sizes", "TILE", 4),
+    ("gpuclust.core.sizes", "STRIP", 8),
     ("gpuclust.kernels.cpu.space.kdtree", "LEAF", 4),
     ("gpuclust.kernels.cpu.space.kdtree", "ROWS", 3),
     ("gpuclust.kernels.cpu.space.boxes", "LEAF", 3),
@@ -33,7 +34,7 @@ OWN = [
     ("gpuclust.kernels.cpu.matrix.square", "BLOCK", 3),
     ("gpuclust.kernels.cpu.matrix.square", "POINTS", 5),
     ("gpuclust.kernels.cpu.matrix.square_merges", "BLOCK", 3),
-    ("gpuclust.kernels.cpu.matrix.square_merges", "STRIP", 8),
+    ("gpuclust.kernels.cpu.matrix.square_merges", "WHOLE", 16),
     ("gpuclust.kernels.cpu.points.knn", "BLOCK", 5),
     ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
     ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),
@@ -78,6 +79,8 @@ def install() -> None:
     ):
         assert hasattr(lanes, function.__name__)
         setattr(lanes, function.__name__, function)
+    prefetch: Any = importlib.import_module("gpuclust.kernels.cpu.space.prefetch")
+    prefetch.ask = ask
     for module, name, value in OWN:
         found = importlib.import_module(module)
         assert hasattr(found, name), f"{module} has no {name}"
@@ -110,6 +113,10 @@ def sums_at_most(values, terms, start, limit):  # type: ignore[no-untyped-def]
 def least_sum(values, terms, start, end):  # type: ignore[no-untyped-def]
     assert 0 <= start <= end - 4 <= values.size - 4, "read past the ends of an array"
     return np.fmin.reduce(values[start:end] + terms[start:end])
+
+
+def ask(row, begin, end):  # type: ignore[no-untyped-def]
+    assert 0 <= begin < end <= row.size, "asked for what is not in an array"
 
 
 def others(numbers, start, own):  # type: ignore[no-untyped-def]

@@ -90,9 +90,9 @@ class Problem:
         return self.pair_bytes if self.condensed else self.feature_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: that takes four times as long to make
 class Run:
-    """A problem with its data, on a backend.
+    """A problem with its data, on a backend; nothing of it is changed.
 
     Attributes
     ----------
@@ -165,7 +165,9 @@ class Run:
 
     def unscaled(self, merges: Merges) -> Merges:
         """Merges with heights in terms of the dissimilarities before scaling and squaring."""
-        heights = merges.heights.astype(np.float64, copy=False)
+        heights = merges.heights
+        if heights.dtype != np.float64:
+            heights = heights.astype(np.float64)
         exponent = self.exponent
         if not self.problem.condensed:
             exponent = (self.__dict__.get("points") or self.squares).exponent

@@ -26,11 +26,12 @@ def without_offset(features: Any) -> Any:
     """
     array = array_module(features)
     if array is np:  # in half the time of the methods of an array, for a few points
-        low, high = (end.reduce(features, axis=1, keepdims=True) for end in (np.minimum, np.maximum))
+        low = np.minimum.reduce(features, axis=1, keepdims=True)
+        high = np.maximum.reduce(features, axis=1, keepdims=True)
     else:
         low, high = features.min(axis=1, keepdims=True), features.max(axis=1, keepdims=True)
     narrow = (low > 0) | (high < 0)
-    if not narrow.any():
+    if not array.count_nonzero(narrow):
         return features.copy()
     near, far = array.where(low > 0, low, high), array.where(low > 0, high, low)
     # Halves, since twice a large number may overflow; exact but for numbers next to zero, which stay too.

@@ -24,6 +24,8 @@ from gpuclust.errors import ClusterWarning
 _PIECE, _DEVICE_PIECE = 2**18, 2**26
 #: Numbers on the host whose ends are found, in less than a millisecond, to check them.
 _ENDS = 2**21
+#: Numbers that stay in the cache of a core between two passes.
+_CACHED = 2**16
 
 
 def place(data: Any, device: Device, keep: bool = True) -> Any:
@@ -79,9 +81,16 @@ def observed(y: Any, gaps: bool = False) -> tuple[Any, tuple[float, float] | Non
 
 def _ends(data: np.ndarray) -> tuple[float, float]:
     """The least and the greatest number; NaN if one is."""
-    if data.size <= _ENDS:
+    if data.size <= _CACHED or data.ndim > 1:
         return float(np.minimum.reduce(data, axis=None)), float(np.maximum.reduce(data, axis=None))
-    found = on_pieces(lambda part: (np.minimum.reduce(part), np.maximum.reduce(part)), data)
+
+    def ends(part: np.ndarray) -> tuple[Any, Any]:
+        return np.minimum.reduce(part), np.maximum.reduce(part)
+
+    if data.size <= _ENDS:
+        found = [ends(data[begin : begin + _CACHED]) for begin in range(0, data.size, _CACHED)]
+    else:
+        found = on_pieces(ends, data)
     least, greatest = zip(*found, strict=True)
     return float(np.minimum.reduce(least)), float(np.maximum.reduce(greatest))
 

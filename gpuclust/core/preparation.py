@@ -73,7 +73,12 @@ def prepare(
     TypeError
         For a parameter that the metric does not take.
     """
-    return _prepare((check_points(X),), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI}, power, packed)[0]
+    X = check_points(X)
+    if p is None and w is None and V is None and VI is None and packed is None:
+        few = _few(X, metrics.simplest(metrics.named(metric), None), dtype, power)
+        if few is not None:
+            return few
+    return _prepare((X,), metric, dtype, {"p": p, "w": w, "V": V, "VI": VI}, power, packed)[0]
 
 
 def bits_form(metric: Metric, X: Any, *, w: Any = None, packed: int | None = None, **others: Any) -> Metric | None:
@@ -246,10 +251,6 @@ def _prepare(
     if work not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
     taken = metrics.named(metric)
-    if packed is None and len(sets) == 1 and not any(value is not None for value in values.values()):
-        few = _few(sets[0], metrics.simplest(taken, None), work, power)
-        if few is not None:
-            return [few]
     for name, value in values.items():
         if value is not None and name not in taken.parameters:
             raise TypeError(f"metric {taken.name!r} takes no parameter {name!r}.")
@@ -285,21 +286,29 @@ def _prepare(
     return [_laid_out(X, asked, work, rows_ready, exponent) for X in sets]
 
 
-def _few(X: Array, metric: Metric, work: np.dtype, power: int) -> Points | None:
+def _few(X: Array, metric: Metric, dtype: Any, power: int) -> Points | None:
     """Prepared points of a small job, if they need only be transposed; otherwise None."""
-    if not (_plain(metric) and type(X) is np.ndarray and X.dtype == work == np.float64):
+    if not (_plain(metric) and type(X) is np.ndarray and X.dtype == np.float64 and _is_float64(dtype)):
         return None
     n, m = X.shape
     if not 0 < X.size <= blocks.NUMBERS:
         return None
     sizes = np.abs(X)
-    least, most = np.minimum.reduce(sizes, axis=None), np.maximum.reduce(sizes, axis=None)
-    room = room_for(2 if metric.squares else 1, work, n, m, power=power)
-    if not least > 0:
-        least = np.minimum.reduce(sizes, axis=None, where=sizes > 0, initial=inf)
-    if not (most < inf and room.exponent(Span(float(least), float(most))) == 0):
-        return None
-    return Points(metric, np.array(X.T, order="C"), np.zeros(n), None, np.float64(1))
+    least, most = float(np.minimum.reduce(sizes, axis=None)), float(np.maximum.reduce(sizes, axis=None))
+    room = room_for(2 if metric.squares else 1, _FLOAT64, n, m, power=power)
+    if not room.spans(least, most):
+        if not least > 0:
+            least = float(np.minimum.reduce(sizes, axis=None, where=sizes > 0, initial=inf))
+        if not (most < inf and room.exponent(Span(least, most)) == 0):
+            return None
+    return Points(metric, np.array(X.T, order="C"), np.zeros(n), None, _ONE)
+
+
+def _is_float64(dtype: Any) -> bool:
+    return dtype == "float64" if isinstance(dtype, str) else bool(np.dtype(dtype) == np.float64)
+
+
+_FLOAT64, _ONE = np.dtype(np.float64), np.float64(1)
 
 
 @cache

@@ -16,6 +16,8 @@ FUSED = 1024
 #: Up to here the matrix of all observations is one square array on the CPU, where memory suffices: rows are
 #: contiguous, and all merges are made in one call.
 SQUARE = 2048
+#: Columns of a square array of which each row keeps a lower bound, so that a search reads few of them.
+STRIP = 128
 #: From here on the CPU finds the spanning tree of condensed dissimilarities in two passes. Up to here Prim's
 #: algorithm takes three quarters of the time on one thread, which is all that so few pairs occupy.
 CONTRACTED = 1024
@@ -61,10 +63,15 @@ def square_shape(n: int) -> tuple[int, int]:
     return n, width + 8 if width % 256 == 0 else width
 
 
+def strips(n: int) -> int:
+    """Strips of `STRIP` columns, the last of which may have fewer."""
+    return -(-n // STRIP)
+
+
 def square_bytes(n: int, dtype: str) -> int:
-    """Bytes of a square matrix of ``n`` observations."""
+    """Bytes of a square matrix of ``n`` observations, and of its bounds."""
     rows, width = square_shape(n)
-    return rows * width * _WIDTHS[dtype]
+    return rows * (width + strips(n)) * _WIDTHS[dtype]
 
 
 def tiles_on_gpu() -> int:

@@ -22,6 +22,7 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
+from gpuclust.core.sizes import STRIP
 from gpuclust.kernels.cpu.matrix import square_merges, tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
 from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
@@ -48,6 +49,8 @@ class Source(NamedTuple):
     errors : ``errors(state, x, y)``: how far those of rows x and y are, added up.
     precise : ``precise(state, x, y)``: the distance from both parts of the centroids.
     modules : what the functions are made of.
+    nearest : ``nearest(state, x, gone, order, least)``: the distance of the nearest row after x, and which of those
+        it is, where rows can be searched as they are stored; None: they are written by ``distances`` first.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Source(NamedTuple):
     errors: Callable[..., Any]
     precise: Callable[..., Any]
     modules: tuple[Any, ...]
+    nearest: Callable[..., Any] | None = None
 
 
 class Search(NamedTuple):
@@ -195,7 +199,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     distances, unite, rounds, precise = source.distances, source.unite, source.rounds, source.precise
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
-    infinity, zero, one, strip = dtype.type(np.inf), dtype.type(0), dtype.type(1), square_merges.STRIP
+    infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
     stamp = jit.stamp(rounded, simd, square_merges, tiles, *source.modules)
 
     @uncounted
@@ -229,8 +233,15 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
 
     @uncounted
     @named(source.name)
-    def search(state, x, search_state, out, least, m):
+    def search_stored(state, x, search_state, out, least, m):
         """Find the nearest later row of x."""
+        _, _, near, bound, exact, gone, order = search_state
+        bound[x], place = nearest_stored(state, x, gone, order, least)
+        near[x], exact[x] = x + 1 + place, True
+
+    @uncounted
+    @named(source.name)
+    def search_written(state, x, search_state, out, least, m):
         _, _, near, bound, exact, gone, order = search_state
         distances(state, x, x + 1, out)
         values = out[x + 1 : gone.size]
@@ -240,12 +251,15 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         bound[x], near[x] = nearest(state, x, out, gone, order, least, m)
         exact[x] = True
 
+    nearest_stored = source.nearest
+    search = search_written if nearest_stored is None else search_stored
+
     # `merge_few` calls these two. It cannot call kernels, which hash differently in every process (test_cache.py).
     @jitable
     @named(source.name)
     def search_each(state, search_state, begin, end, m):
         gone = search_state[5]
-        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
+        out, least = np.full(gone.size, np.inf, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
         for x in range(begin, end):
             search(state, x, search_state, out, least, m)
 
@@ -255,7 +269,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
         """Make ``wanted`` merges; returns the number of rows searched, -1 if distances are infinite."""
         ids, size, near, bound, exact, gone, order = search_state
         out = np.full(gone.size, np.inf, gone.dtype)
-        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // strip + 1, gone.dtype)
+        other, least = np.empty(gone.size, gone.dtype), np.empty(gone.size // STRIP + 1, gone.dtype)
         factors = factors_of(m)
         scans = 0
         for done in range(wanted):
@@ -295,10 +309,10 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
                     hits += reached | (nears[k] == a) | (nears[k] == b)
                 if hits > 0:
                     for k in range(values.size):
-                        x = begin + k
-                        if ids[x] < 0:
+                        x, value = begin + k, values[k]
+                        reached = (value <= bounds[k] * wider + room) & (value < infinity)
+                        if not (reached | (nears[k] == a) | (nears[k] == b)) or ids[x] < 0:
                             continue
-                        value = values[k]
                         reach = farther(bounds[k], errors_of(state, b, x), factors)
                         if rounds and value < infinity and value <= reach:
                             value = precise(state, b, x)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from gpuclust.core import methods
-from gpuclust.core.jit import jitable, named, uncounted
+from gpuclust.core import jit, methods
+from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters.greedy import Generic, Search, Source
+from gpuclust.kernels.cpu.matrix import square_merges
 from gpuclust.kernels.cpu.matrix.square import Square
+from gpuclust.kernels.cpu.matrix.square_merges import move_row, nearest_of
 
 
 @cache
@@ -38,6 +42,7 @@ def square_source(method: Method, dtype: np.dtype) -> Source:
             target[k] = update(one[k], row[k], d, sa, sb, size[k])
         for k in range(n):
             row[k] = target[k]
+        for k in range(n):
             matrix[k, b] = target[k]
         matrix[b, b] = np.inf
 
@@ -51,9 +56,29 @@ def square_source(method: Method, dtype: np.dtype) -> Source:
     def none_of_two(state, x, y):
         return zero
 
-    return Source(
-        f"square_{method.name}_{dtype}", distances, unite, False, none, none_of_two, none_of_two, (methods,)
-    )
+    @uncounted
+    @named(method.name, dtype)
+    def nearest(state, x, gone, order, least):
+        (matrix,) = state
+        n = matrix.shape[0]
+        return nearest_of(matrix[x, x + 1 : n], gone[x + 1 : n], order, least)
+
+    name = f"square_{method.name}_{dtype}"
+    return Source(name, distances, unite, False, none, none_of_two, none_of_two, (methods,), nearest)
+
+
+@cache
+def move_kernel(dtype: np.dtype) -> Callable[..., Any]:
+    stamp = jit.stamp(square_merges)
+
+    @compiled
+    @named(dtype)
+    def move_rows(matrix, rows):
+        stamp  # noqa: B018
+        for p in range(rows.size):
+            move_row(matrix, rows, p)
+
+    return move_rows
 
 
 class SquareGeneric(Generic):
@@ -72,6 +97,5 @@ class SquareGeneric(Generic):
         assert self.search is not None
         rows, self.search = self.search.compact()
         (matrix,) = self.state
-        for p, x in enumerate(rows):  # in place: row p is not read any more
-            matrix[p, : rows.size] = matrix[x, rows]
-        self.state = (np.ascontiguousarray(matrix[: rows.size, : rows.size]),)
+        move_kernel(matrix.dtype)(matrix, rows.astype(np.uint64))
+        self.state = (matrix[: rows.size],)

@@ -16,11 +16,12 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import square_shape
+from gpuclust.core.sizes import square_shape, strips
 from gpuclust.kernels.cpu.clusters.summary_kernels import factor, scatter_of
+from gpuclust.kernels.cpu.matrix import square, square_merges
 from gpuclust.kernels.cpu.matrix.square import mirror
-from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle
-from gpuclust.kernels.cpu.space import pairwise
+from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle, take_row
+from gpuclust.kernels.cpu.space import pairwise, simd
 
 #: Clusters whose dissimilarities to one are computed at a time.
 BLOCK = 256
@@ -73,26 +74,29 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square; returns how many dissimilarities are positive, and how many finite."""
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     spread, geometric = method.scatter is not None, factor(method)
-    stamp = jit.stamp(methods, metrics, pairwise)
+    stamp = jit.stamp(methods, metrics, pairwise, square, square_merges, simd)
 
     @compiled
     @named(method.name, dtype)
-    def fill_summaries(matrix, features, size):
+    def fill_summaries(matrix, bound, features, size):
         stamp  # noqa: B018
         n = size.size
-        scratch = np.empty(BLOCK, matrix.dtype)
+        scratch, none = np.empty(BLOCK, matrix.dtype), np.zeros(n, matrix.dtype)
         one = size.dtype.type(1)
         positive = finite = 0
-        for i in range(n):
-            for begin in range(i + 1, n, BLOCK):
-                end = min(begin + BLOCK, n)
-                values = matrix[i, begin:end]
-                row_of_distances(features, size, i, features, size, begin, end, size, one, values, scratch)
-                for k in range(values.size):
-                    values[k] = values[k] if spread else geometric(values[k], one, one)
-                    positive += values[k] > 0
-                    finite += abs(values[k]) < np.inf
-        mirror(matrix, n)
+        for top in range(0, n, square.BLOCK):
+            bottom = min(top + square.BLOCK, n)
+            for i in range(top, bottom):
+                for begin in range(i + 1, n, BLOCK):
+                    end = min(begin + BLOCK, n)
+                    values = matrix[i, begin:end]
+                    row_of_distances(features, size, i, features, size, begin, end, size, one, values, scratch)
+                    for k in range(values.size):
+                        values[k] = values[k] if spread else geometric(values[k], one, one)
+                        positive += values[k] > 0
+                        finite += abs(values[k]) < np.inf
+                take_row(matrix[i], none, i, bound)
+            mirror(matrix, top, bottom)
         return positive, finite
 
     return fill_summaries
@@ -161,7 +165,8 @@ class SummarySquare:
         self.own = high, np.zeros(high.shape, dtype), np.zeros(n, dtype)
         self.size = np.ones(n, dtype)
         self.matrix = np.empty(square_shape(n), dtype)
-        positive, finite = fill_kernel(method, dtype)(self.matrix, high, self.size)
+        self.bound = np.full((strips(n), n), np.inf, dtype)
+        positive, finite = fill_kernel(method, dtype)(self.matrix, self.bound, high, self.size)
         self.distinct, self.finite = positive == n * (n - 1) // 2, finite == n * (n - 1) // 2
 
     def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -170,4 +175,5 @@ class SummarySquare:
         if not self.finite:
             return pairs, heights, -1
         merge = merge_kernel(computed(method, dtype), dtype)
-        return pairs, heights, merge(self.matrix, self.size, self.own, *limits, len(self.own[0]), pairs, heights)
+        given = self.matrix, self.bound, self.size, self.own
+        return pairs, heights, merge(*given, *limits, len(self.own[0]), pairs, heights)

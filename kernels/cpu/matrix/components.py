@@ -16,9 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, ranges, run
+from gpuclust.core.sizes import STRIP
 from gpuclust.core.triangle import mirrored_blocks
-from gpuclust.kernels.cpu.matrix import fill
+from gpuclust.kernels.cpu.matrix import fill, square_merges
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
+from gpuclust.kernels.cpu.space import simd
 
 #: Condensed dissimilarities read in a piece of work.
 PAIRS_READ = 1 << 21
@@ -49,31 +53,32 @@ def contract_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
 @cache
 def join_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    infinity = dtype.type(np.inf)
+    stamp = jit.stamp(square_merges, simd)
 
     @compiled
     @named(dtype)
-    def join(condensed, n, members, start, shortest, near, distance, begin, end, pairs, heights):
+    def join(condensed, n, members, start, shortest, near, distance, gone, begin, end, pairs, heights):
         """Edges begin..end-1 of the tree of components: its ends among observations, and its length.
 
-        ``near[c]`` is the component of the tree nearest to c, -1 for those inside; component 0 is inside at first.
+        ``near[c]`` is the component of the tree nearest to c. Those inside have infinite ``distance`` and ``gone``;
+        component 0 is inside at first.
         """
+        stamp  # noqa: B018
+        order, least = np.arange(near.size), np.empty(near.size // STRIP + 1, distance.dtype)
         for edge in range(begin, end):
-            best, chosen = infinity, -1
-            for c in range(near.size):
-                if near[c] >= 0 and distance[c] < best:
-                    best, chosen = distance[c], c
+            best, chosen = nearest_of(distance, gone, order, least)
             for x in members[start[chosen] : start[chosen + 1]]:
                 for y in members[start[near[chosen]] : start[near[chosen] + 1]]:
                     a, b = min(x, y), max(x, y)
                     if condensed[n * a - a * (a + 1) // 2 + b - a - 1] == best:
                         pairs[edge, 0], pairs[edge, 1] = a, b
             heights[edge] = best
-            near[chosen], distance[chosen] = -1, infinity
+            distance[chosen] = gone[chosen] = np.inf
             row = shortest[chosen]
-            for c in range(near.size):
-                nearer = near[c] >= 0 and row[c] < distance[c]
-                distance[c] = row[c] if nearer else distance[c]
+            for c in range(row.size):
+                value = row[c] + gone[c]
+                nearer = value < distance[c]
+                distance[c] = value if nearer else distance[c]
                 near[c] = chosen if nearer else near[c]
 
     return join
@@ -105,11 +110,11 @@ def spanning_tree(
     members = np.argsort(component, kind="stable")
     start = np.searchsorted(component[members], np.arange(count + 1))
     shortest = _contracted(condensed, component, members, start)
-    near, distance = np.zeros(count, np.int64), shortest[0].copy()
-    near[0] = -1
+    near, distance, gone = np.zeros(count, np.int64), shortest[0].copy(), np.zeros(count, dtype)
+    gone[0] = np.inf
     while made < n - 1:
         stop = min(n - 1, made + max(1, STEP // count))
-        join_kernel(dtype)(condensed, n, members, start, shortest, near, distance, made, stop, pairs, heights)
+        join_kernel(dtype)(condensed, n, members, start, shortest, near, distance, gone, made, stop, pairs, heights)
         made = stop
         report(made)
     return (pairs, heights) if _distinct(heights) else None

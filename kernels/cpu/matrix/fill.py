@@ -14,7 +14,9 @@ import numpy as np
 
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, jitable, named, run, uncounted
-from gpuclust.kernels.cpu.matrix import tiles
+from gpuclust.core.sizes import STRIP
+from gpuclust.kernels.cpu.matrix import square_merges, tiles
+from gpuclust.kernels.cpu.matrix.square_merges import nearest_of
 from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
@@ -246,23 +248,37 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
 
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    """The nearest cluster of each of some rows of condensed dissimilarities, or of their squares."""
+    """The nearest cluster of each of some rows of condensed dissimilarities, or of their squares.
+
+    With the tie rule of `take_pairs`. Nothing is skipped: a block without a smaller value is rare for the first rows.
+    """
+    stamp = jit.stamp(square_merges, simd)
 
     @compiled
     @named(dtype)
     def nearest_condensed(condensed, n, squared, first, last, distance, index):
-        squares = np.empty(TILE, condensed.dtype)
+        stamp  # noqa: B018
+        squares, none, order = np.empty(n, condensed.dtype), np.zeros(n, condensed.dtype), np.arange(n)
+        least = np.empty(n // STRIP + 1, condensed.dtype)
         for i in range(first, last):
             place = n * i - i * (i + 1) // 2
-            for begin in range(i + 1, n, TILE):
-                count = min(TILE, n - begin)
-                values = condensed[place : place + count]
-                if squared:
-                    for k in range(count):
-                        squares[k] = values[k] * values[k]
-                    values = squares[:count]
-                take_pairs(values, i, begin, distance, index)
-                place += count
+            values = condensed[place : place + n - 1 - i]
+            if squared:
+                for k in range(values.size):
+                    squares[k] = values[k] * values[k]
+                values = squares[: values.size]
+            low, near = distance[i + 1 : n], index[i + 1 : n]
+            finite = 0
+            for k in range(values.size):
+                finite += values[k] < np.inf
+                nearer = values[k] < low[k]
+                low[k] = values[k] if nearer else low[k]
+                near[k] = i if nearer else near[k]
+            best, place = nearest_of(values, none, order, least)
+            if best < distance[i]:
+                distance[i], index[i] = best, i + 1 + place
+            if finite < values.size:
+                distance[i] = -np.inf
 
     return nearest_condensed
 

@@ -15,27 +15,30 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
-from gpuclust.core.sizes import square_shape
-from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
-from gpuclust.kernels.cpu.space import pairwise
+from gpuclust.core.sizes import square_shape, strips
+from gpuclust.kernels.cpu.matrix import square_merges
+from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, take_row, updated
+from gpuclust.kernels.cpu.space import pairwise, simd
 
-#: Rows that are mirrored at a time: their numbers fill the cache lines that are written.
+#: Rows that are filled, and then mirrored, at a time: their numbers fill the cache lines that are written.
 BLOCK = 8
 #: Points whose distances to one point are computed at a time.
 POINTS = 256
 
 
 @uncounted
-def mirror(matrix, n):
-    """Copy what is above the diagonal below it, and set the diagonal to infinity."""
-    for top in range(0, n, BLOCK):
-        bottom = min(top + BLOCK, n)
-        for j in range(top, n):
-            row = matrix[j]
-            for i in range(top, min(bottom, j)):
-                row[i] = matrix[i, j]
-        for i in range(top, bottom):
-            matrix[i, i] = np.inf
+def mirror(matrix, top, bottom):
+    """Copy what is right of the diagonal in rows top..bottom-1 below it, and set their diagonal to infinity."""
+    n = matrix.shape[0]
+    for i in range(top, bottom):
+        matrix[i, i] = np.inf
+        for k in range(i + 1, bottom):
+            matrix[k, i] = matrix[i, k]
+    if bottom - top == BLOCK:  # a loop of known length is unrolled
+        source, target = matrix[top:bottom, bottom:n], matrix[bottom:n, top:bottom]
+        for j in range(target.shape[0]):
+            for k in range(BLOCK):
+                target[j, k] = source[k, j]
 
 
 @uncounted
@@ -51,23 +54,26 @@ def count_finite(values):
 def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square with the dissimilarities of points; returns whether all are finite."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = jit.stamp(metrics, pairwise)
+    stamp = jit.stamp(metrics, pairwise, square_merges, simd)
 
     @compiled
     @named(metric.name, weighted, dtype)
-    def fill_square(matrix, features, summary, weights, p):
+    def fill_square(matrix, bound, features, summary, weights, p):
         stamp  # noqa: B018
         n = features.shape[1]
-        scratch = np.empty(POINTS, matrix.dtype)
+        scratch, none = np.empty(POINTS, matrix.dtype), np.zeros(n, matrix.dtype)
         finite = 0
-        for i in range(n):
-            row = matrix[i]
-            for begin in range(i + 1, n, POINTS):
-                end = min(begin + POINTS, n)
-                values = row[begin:end]
-                row_of_distances(features, summary, i, features, summary, begin, end, weights, p, values, scratch)
-                finite += count_finite(values)
-        mirror(matrix, n)
+        for top in range(0, n, BLOCK):
+            bottom = min(top + BLOCK, n)
+            for i in range(top, bottom):
+                row = matrix[i]
+                for begin in range(i + 1, n, POINTS):
+                    end = min(begin + POINTS, n)
+                    values = row[begin:end]
+                    row_of_distances(features, summary, i, features, summary, begin, end, weights, p, values, scratch)
+                    finite += count_finite(values)
+                take_row(row, none, i, bound)
+            mirror(matrix, top, bottom)
         return finite == n * (n - 1) // 2
 
     return fill_square
@@ -76,35 +82,42 @@ def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square from condensed dissimilarities, squared if asked; returns whether all are finite."""
+    stamp = jit.stamp(square_merges, simd)
 
     @compiled
     @named(dtype)
-    def fill_square_condensed(matrix, condensed, n, squared):
+    def fill_square_condensed(matrix, bound, condensed, n, squared):
+        stamp  # noqa: B018
+        none = np.zeros(n, matrix.dtype)
         begin = finite = 0
-        for i in range(n):
-            source = condensed[begin : begin + n - 1 - i]
-            row = matrix[i, i + 1 : n]
-            if squared:
-                for k in range(source.size):
-                    row[k] = source[k] * source[k]
-            else:
-                for k in range(source.size):
-                    row[k] = source[k]
-            begin += source.size
-            finite += count_finite(row)
-        mirror(matrix, n)
+        for top in range(0, n, BLOCK):
+            bottom = min(top + BLOCK, n)
+            for i in range(top, bottom):
+                source = condensed[begin : begin + n - 1 - i]
+                row = matrix[i, i + 1 : n]
+                if squared:
+                    for k in range(source.size):
+                        row[k] = source[k] * source[k]
+                else:
+                    for k in range(source.size):
+                        row[k] = source[k]
+                begin += source.size
+                finite += count_finite(row)
+                take_row(matrix[i], none, i, bound)
+            mirror(matrix, top, bottom)
         return finite == begin
 
     return fill_square_condensed
 
 
 class Square:
-    """Dissimilarities of ``n`` observations, each stored twice (see `gpuclust.core.backend.Square`)."""
+    """Dissimilarities of ``n`` observations, each stored twice (see `gpuclust.core.backend.Square`), with bounds."""
 
     def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
         self.n = n
         self.matrix = np.empty(square_shape(n), dtype)
-        self.finite = kernel(self.matrix, *arguments)
+        self.bound = np.full((strips(n), n), np.inf, dtype)
+        self.finite = kernel(self.matrix, self.bound, *arguments)
 
     @classmethod
     def from_points(cls, points: Points) -> Square:
@@ -123,4 +136,8 @@ class Square:
         if not self.finite:
             return pairs, heights, -1
         merge = merge_kernel(updated(method, dtype), dtype)
-        return pairs, heights, merge(self.matrix, np.ones(n, dtype), (n,), *limits[:4], 0, 1, pairs, heights)
+        return (
+            pairs,
+            heights,
+            merge(self.matrix, self.bound, np.ones(n, dtype), (n,), *limits[:4], 0, 1, pairs, heights),
+        )

@@ -8,6 +8,11 @@ longer in use; then the others are moved together, in the same order.
 A row is searched only if its nearest cluster has merged. Unions have larger ids, and on an updated matrix they are no
 nearer (invariant 4 of ARCHITECTURE.md); where dissimilarities are computed anew, rounding may bring them nearer, so
 that they are compared with what is known.
+
+For each row and each strip of `STRIP` columns there is a lower bound. A row and its column change by a union only,
+which lowers the bounds of the strip that it is in; what merged only leaves them too low. So a search begins with the
+strip of the lowest bound, and reads others only if their bounds are as low as what it found: one or two of them. Rows
+of up to `WHOLE` columns, which are in cache, are read as a whole, and have no bounds.
 """
 
 from __future__ import annotations
@@ -21,13 +26,17 @@ import numpy as np
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu.space import simd
+from gpuclust.core.sizes import STRIP
+from gpuclust.kernels.cpu.space import prefetch, simd
+from gpuclust.kernels.cpu.space.prefetch import ask
 from gpuclust.kernels.cpu.space.simd import LEAST, least_sum
 
 #: Rows whose columns are written at a time.
 BLOCK = 16
-#: Numbers of a row whose minimum is kept, so that only those are looked through for its place.
-STRIP = 256
+#: Up to this number of columns a row has no bounds.
+WHOLE = 4 * STRIP
+#: Searches between the request for a strip and its use.
+AHEAD = 6
 
 
 class State(NamedTuple):
@@ -39,6 +48,8 @@ class State(NamedTuple):
     nearest: np.ndarray
     nearest_id: np.ndarray  # what ``ids`` was there; another id: not known
     distance: np.ndarray
+    bound: np.ndarray  # by strip and row: no cluster of the strip is nearer
+    least: np.ndarray  # room for a number for each strip
 
 
 class Source(NamedTuple):
@@ -64,44 +75,123 @@ class Source(NamedTuple):
 
 
 @uncounted
+def least_of(row, gone, begin, end):
+    """The least of ``row[k] + gone[k]``, begin <= k < end."""
+    if end - begin >= LEAST:
+        return least_sum(row, gone, begin, end)
+    best = row.dtype.type(np.inf)
+    for k in range(begin, end):
+        value = row[k] + gone[k]
+        best = value if value < best else best
+    return best
+
+
+@uncounted
+def place_in(row, gone, ids, begin, end, best, place):
+    """The place of ``best`` in a part of a row, if its id is smaller than that at ``place`` (-1: none); or that."""
+    for start in range(begin, end, LEAST):
+        values = row[start : min(start + LEAST, end)]
+        away = gone[start : start + values.size]
+        hits = 0
+        for k in range(values.size):
+            hits += values[k] + away[k] == best
+        if hits > 0:
+            for k in range(values.size):
+                if values[k] + away[k] == best and (place < 0 or ids[start + k] < ids[place]):
+                    place = start + k
+    return place
+
+
+@uncounted
 def nearest_of(row, gone, ids, least):
     """The least dissimilarity of a row and its place: of equal ones that of the smallest id; -1 if all are infinite.
 
     ``gone`` is infinite where no cluster is, 0 elsewhere; ``least`` has room for the minima of all strips.
     """
     best = infinity = row.dtype.type(np.inf)
-    if row.size >= LEAST:
-        for strip in range((row.size + STRIP - 1) // STRIP):
-            end = min((strip + 1) * STRIP, row.size)
-            least[strip] = least_sum(row, gone, min(strip * STRIP, end - LEAST), end)
-            best = least[strip] if least[strip] < best else best
-    else:
-        for k in range(row.size):
-            value = row[k] + gone[k]
-            best = value if value < best else best
-        least[0] = best
+    count = (row.size + STRIP - 1) // STRIP
+    for strip in range(count):
+        least[strip] = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
+        best = least[strip] if least[strip] < best else best
     place = -1
     if best < infinity:
-        for strip in range((row.size + STRIP - 1) // STRIP):
-            if least[strip] > best:
-                continue
-            for begin in range(strip * STRIP, min((strip + 1) * STRIP, row.size), LEAST):
-                values = row[begin : min(begin + LEAST, row.size)]
-                away = gone[begin : begin + values.size]
-                hits = 0
-                for k in range(values.size):
-                    hits += values[k] + away[k] == best
-                if hits > 0:
-                    for k in range(values.size):
-                        if values[k] + away[k] == best and (place < 0 or ids[begin + k] < ids[place]):
-                            place = begin + k
+        for strip in range(count):
+            if least[strip] == best:
+                place = place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
     return best, place
+
+
+@uncounted
+def lowest(bound, x, width):
+    """The strip of the lowest bound of row x."""
+    strip, low = 0, bound[0, x]
+    for k in range(1, (width + STRIP - 1) // STRIP):
+        strip = k if bound[k, x] < low else strip
+        low = bound[k, x] if bound[k, x] < low else low
+    return strip
+
+
+@uncounted
+def nearest_by(row, gone, ids, bound, x):
+    """As `nearest_of`, for row x: strips whose bounds are too high are not read; the bounds of others are raised."""
+    first = lowest(bound, x, row.size)
+    best = least_of(row, gone, first * STRIP, min((first + 1) * STRIP, row.size))
+    bound[first, x] = best
+    count = (row.size + STRIP - 1) // STRIP
+    for strip in range(count):
+        if strip != first and bound[strip, x] <= best:
+            found = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
+            bound[strip, x] = found
+            best = found if found < best else best
+    place = -1
+    if best < row.dtype.type(np.inf):
+        for strip in range(count):
+            if bound[strip, x] == best:
+                place = place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
+    return best, place
+
+
+@uncounted
+def lower(bound, strip, row, begin, end):
+    """Lower the bounds of rows begin..end-1 for a strip by what a row of it says."""
+    low, values = bound[strip, begin:end], row[begin:end]
+    for k in range(values.size):
+        low[k] = values[k] if values[k] < low[k] else low[k]
+
+
+@uncounted
+def take_row(row, none, i, bound):
+    """Take the dissimilarities of row i to later ones into the bounds of both; ``none`` is zero."""
+    n = bound.shape[1]
+    if n <= WHOLE:
+        return
+    lower(bound, i // STRIP, row, i + 1, n)
+    for strip in range((i + 1) // STRIP, (n + STRIP - 1) // STRIP):
+        found = least_of(row, none, max(i + 1, strip * STRIP), min((strip + 1) * STRIP, n))
+        bound[strip, i] = found if found < bound[strip, i] else bound[strip, i]
+
+
+@uncounted
+def bound_strips(row, gone, x, bound):
+    """Set the bounds of row x to what it holds."""
+    if row.size <= WHOLE:
+        return
+    for strip in range((row.size + STRIP - 1) // STRIP):
+        bound[strip, x] = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
+
+
+@uncounted
+def move_row(matrix, rows, p):
+    """Move row ``rows[p]`` to row p, and its columns ``rows`` to the front; rows come in increasing order."""
+    source, target = matrix[rows[p]], matrix[p]
+    for q in range(rows.size):
+        target[q] = source[rows[q]]
 
 
 @uncounted
 def settle(state, a, b, new, counted):
     """The union of rows a and b takes row a."""
-    ids, size, gone, nearest, _, distance = state
+    ids, size, gone, nearest, _, distance, _, _ = state
     if counted:
         size[a] += size[b]
     ids[a], ids[b] = new, -1
@@ -148,16 +238,19 @@ def updated(method: Method, dtype: np.dtype) -> Source:
 def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     """All merges of a reducible linkage."""
     unite, move, exact = source.unite, source.move, source.exact
-    stamp = jit.stamp(simd, *source.modules)
+    stamp = jit.stamp(prefetch, simd, *source.modules)
 
     @uncounted
     @named(source.name)
-    def search(matrix, state, x, width, least):
+    def search(matrix, state, x, width):
         """Find the nearest cluster of row x if it is not known; returns the rows searched, -1 if all are infinite."""
-        ids, _, gone, nearest, nearest_id, distance = state
+        ids, _, gone, nearest, nearest_id, distance, bound, least = state
         if nearest[x] >= 0 and ids[nearest[x]] == nearest_id[x]:
             return 0
-        distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, least)
+        if width <= WHOLE:
+            distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, least)
+        else:
+            distance[x], nearest[x] = nearest_by(matrix[x, :width], gone[:width], ids, bound, x)
         if nearest[x] < 0 or not distance[x] > -np.inf:
             return -1
         nearest_id[x] = ids[nearest[x]]
@@ -165,17 +258,44 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
 
     @uncounted
     @named(source.name)
-    def merge(matrix, state, own, first, second, next_id, width):
-        """Unite clusters, and write the columns of the unions."""
-        ids, _, gone, nearest, nearest_id, distance = state
+    def search_all(matrix, state, width, todo):
+        """`search` of all rows; returns how many have been searched. What they need is asked for ahead of its use."""
+        ids, _, _, nearest, nearest_id, _, bound, _ = state
+        count = 0
+        for x in range(width):
+            todo[count] = x
+            known = nearest[x] >= 0 and ids[nearest[x]] == nearest_id[x]
+            count += (ids[x] >= 0) & (not known)
+        for at in range(count + AHEAD):
+            if at < count and width > WHOLE:
+                x = todo[at]
+                strip = lowest(bound, x, width)
+                ask(matrix[x], strip * STRIP, min((strip + 1) * STRIP, width))
+            if at >= AHEAD and search(matrix, state, todo[at - AHEAD], width) < 0:
+                return -1
+        return count
+
+    @uncounted
+    @named(source.name)
+    def merge(matrix, state, own, first, second, next_id, width, others):
+        """Unite clusters, and write the columns of the unions in the rows of ``others`` (room for all)."""
+        ids, _, gone, nearest, nearest_id, distance, bound, _ = state
         unite(matrix, state, own, first, second, next_id, width)
-        for begin in range(0, width, BLOCK):
-            end = min(begin + BLOCK, width)
+        count = 0
+        for x in range(width):
+            others[count] = x
+            count += (ids[x] >= 0) & (ids[x] < next_id)
+        for begin in range(0, count, BLOCK):
+            rows = others[begin : min(begin + BLOCK, count)]
             for p in range(first.size):
-                a = first[p]
-                values = matrix[a, begin:end]
-                for k in range(values.size):
-                    matrix[begin + k, a] = values[k]
+                a = np.uint64(first[p])
+                values = matrix[a]
+                for k in range(rows.size):
+                    matrix[rows[k], a] = values[rows[k]]
+        for p in range(first.size if width > WHOLE else 0):
+            a = first[p]
+            lower(bound, a // STRIP, matrix[a], 0, width)
+            bound_strips(matrix[a, :width], gone, a, bound)
         if exact:
             return
         for p in range(first.size):
@@ -193,7 +313,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     @named(source.name)
     def compact(matrix, state, own, rows, place, width):
         """Move the rows in use together; returns their number."""
-        ids, size, gone, nearest, nearest_id, distance = state
+        ids, size, gone, nearest, nearest_id, distance, bound, _ = state
         count = 0
         for x in range(width):
             if ids[x] >= 0:
@@ -201,21 +321,21 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 count += 1
                 if nearest[x] >= 0 and ids[nearest[x]] != nearest_id[x]:
                     nearest[x] = -1
+        gone[:count] = 0
         for p in range(count):
             x = rows[p]
-            source, target = matrix[x], matrix[p]
-            for q in range(count):
-                target[q] = source[rows[q]]
-            ids[p], size[p], gone[p], distance[p] = ids[x], size[x], 0, distance[x]
+            move_row(matrix, rows[:count], p)
+            bound_strips(matrix[p, :count], gone, p, bound)
+            ids[p], size[p], distance[p] = ids[x], size[x], distance[x]
             nearest[p], nearest_id[p] = place[nearest[x]] if nearest[x] >= 0 else -1, nearest_id[x]
             move(own, p, x)
         return count
 
     @uncounted
     @named(source.name)
-    def chain(matrix, state, own, link, link_id, pair, next_id, width, least, pairs, heights):
+    def chain(matrix, state, own, link, link_id, pair, next_id, width, others, pairs, heights):
         """Merge by a new chain; returns the number of rows searched, -1 if every dissimilarity has overflowed."""
-        ids, _, _, nearest, _, distance = state
+        ids, _, _, nearest, _, distance, _, _ = state
         first, second = pair[0], pair[1]
         length, start, scans = 0, 0, 0
         for done in range(heights.size):
@@ -228,11 +348,11 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                         start += 1
                     link[0], link_id[0], length = start, ids[start], 1
                 x = link[length - 1]
-                found = search(matrix, state, x, width, least)
+                found = search(matrix, state, x, width)
                 if found >= 0:
                     scans += found
                     y = nearest[x]
-                    found = search(matrix, state, y, width, least)
+                    found = search(matrix, state, y, width)
                 if found < 0:
                     return -1
                 scans += found
@@ -244,7 +364,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
             pairs[done, 0], pairs[done, 1], heights[done] = ids[a], ids[b], distance[x]
             distance[a] = distance[x]
             first[0], second[0] = a, b
-            merge(matrix, state, own, first, second, next_id + done, width)
+            merge(matrix, state, own, first, second, next_id + done, width, others)
         return scans
 
     @uncounted
@@ -261,7 +381,9 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
 
     @compiled
     @named(source.name)
-    def merge_square(matrix, size, own, share, round_scans, tail, chain_entries, calls, features, pairs, heights):
+    def merge_square(
+        matrix, bound, size, own, share, round_scans, tail, chain_entries, calls, features, pairs, heights
+    ):
         """Returns the number of rows searched, -1 if dissimilarities are infinite.
 
         Of an updated matrix as many as rounds on tiles search: all rows of each round.
@@ -270,30 +392,25 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         n = matrix.shape[0]
         ids, nearest, nearest_id = np.arange(n), np.full(n, -1), np.full(n, -1)
         gone, distance = np.zeros(n, matrix.dtype), np.empty(n, matrix.dtype)
-        state = State(ids, size, gone, nearest, nearest_id, distance)
-        least, first, second = (
-            np.empty(n // STRIP + 1, matrix.dtype),
-            np.empty(n + 1, np.int64),
-            np.empty(n, np.int64),
-        )
-        pair = np.empty((2, 1), np.int64)
+        least = np.empty(n // STRIP + 1, matrix.dtype)
+        state = State(ids, size, gone, nearest, nearest_id, distance, bound, least)
+        first, second = np.empty(n + 1, np.int64), np.empty(n, np.int64)
+        pair, others = np.empty((2, 1), np.int64), np.empty(n, np.uint64)  # unsigned: never an index from the end
         width, live, scans, done = n, n, 0, 0
         while True:
             live = n - done
             if live * 4 <= width * 3:
-                width = compact(matrix, state, own, first, second, width)
-            for x in range(width):
-                if ids[x] >= 0:
-                    found = search(matrix, state, x, width, least)
-                    if found < 0:
-                        return -1
-                    scans += 1 if exact else found
+                width = compact(matrix, state, own, others, second, width)
+            found = search_all(matrix, state, width, others)
+            if found < 0:
+                return -1
+            scans += live if exact else found
             count = reciprocal(state, width, first, second) if live > tail else 0
             if count * share >= live and live > tail and scans + live <= round_scans * n + 4 * done:
                 for p in range(count):
                     a, b = first[p], second[p]
                     pairs[done + p, 0], pairs[done + p, 1], heights[done + p] = ids[a], ids[b], distance[a]
-                merge(matrix, state, own, first[:count], second[:count], n + done, width)
+                merge(matrix, state, own, first[:count], second[:count], n + done, width, others)
                 done += count
             else:
                 target = done + (live // 2 if live > tail else live - 1)
@@ -303,7 +420,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
                 while done < target:
                     end = min(done + wanted, target)
                     out = pairs[done:end], heights[done:end]
-                    made = chain(matrix, state, own, first, second, pair, n + done, width, least, *out)
+                    made = chain(matrix, state, own, first, second, pair, n + done, width, others, *out)
                     if made < 0:
                         return -1
                     scans += made

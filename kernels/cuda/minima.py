@@ -143,17 +143,36 @@ def column_minima(dtype: np.dtype, down: int, across: int, products: bool = Fals
 
 
 @cache
-def own_component(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
+def least_of_columns(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
+    """The device function ``write(values, pool_value, pool_index, least, slot, column, n)``: minima of columns.
+
+    To a row of ``least`` (slots, n), from ``column`` on.
+    """
+    of_columns, columns = column_minima(dtype, down, across, products), SIDE * across
+
+    @inlined
+    @named(*(["products"] if products else []), dtype, down, across)
+    def write(values, pool_value, pool_index, least, slot, column, n):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        below, _ = of_columns(values, pool_value, pool_index)
+        if thread < columns and column + thread < n:
+            least[slot, column + thread] = below
+
+    return write
+
+
+@cache
+def own_component(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that makes distances within a component infinite, for all threads of a tile.
 
     ``leave_out(values, others, component_F, row, count, component_G, column, n)``: ``others`` is local, ``across``
     long, for the components of the thread's columns.
     """
     infinity = dtype.type(np.inf)
-    place = places(products)
+    place = places()
 
     @inlined
-    @named(*(["products"] if products else []), dtype, down, across)
+    @named(dtype, down, across)
     def leave_out(values, others, component_F, row, count, component_G, column, n):
         y0, x0 = place(cuda.threadIdx.x & (THREADS - 1))
         for j in range(across):

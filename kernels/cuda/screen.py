@@ -37,6 +37,8 @@ MOST = 500
 SAMPLE = 16 if launch.SIMULATED else 1024
 #: The same for the power of two of float32, which stays as it is but for products.
 MOST_SINGLE = 60
+#: Chunks of columns from which on one in `PART` of the columns is compared first.
+CHUNKS, PART = (2, 4) if launch.SIMULATED else (8, 8)
 #: Coordinates that are rounded at a time.
 PIECE = 1 << 23
 #: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows.
@@ -123,6 +125,11 @@ class Screen(NamedTuple):
         scaled = (far * self.scale).astype(self.dtype)
         return centroids.loosened(scaled, xp.take(self.slack, rows), kind(self.growth))
 
+    def twice_loosened(self, least: Any, rows: Any) -> Any:
+        """Upper bounds of the screened dissimilarity to the nearest of rows, if to some other it is ``least``."""
+        slack, growth = xp.take(self.slack, rows), self.dtype.type(self.growth)
+        return centroids.loosened(centroids.loosened(least, slack, growth), slack, growth)
+
     def pays(self, held: Any, rows: Any) -> bool:
         """Whether it excludes nearly all but the nearest of ``rows``, at dissimilarities ``held``."""
         wide = xp.take(self.slack, rows) > held * (self.scale * SMALL)
@@ -157,6 +164,10 @@ class Side(NamedTuple):
         norm, size, scatter = (xp.take(each, rows) for each in screen[1:4])
         return cls(xp.take(screen.features, rows, axis=1), norm, size, scatter, rows, own)
 
+    def every(self, step: int) -> Side:
+        """One in ``step``, evenly."""
+        return Side(self.features[:, ::step].copy(), *(each[::step].copy() for each in self[1:]))
+
 
 def search(
     run: Kernel,
@@ -167,21 +178,33 @@ def search(
     exact: tuple[Any, ...],
     p: Any,
     note: bool = False,
+    reach: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Place among ``right`` and dissimilarity of the nearest of each of ``left`` (-1 and infinite: there is none).
 
     ``exact`` are features, their second parts, sizes and scatter. With ``note`` also the least dissimilarity, by the
     screen, of each of ``right``.
+
+    Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
+    again. So a part of the columns is compared first, which bounds how far a row has to look.
     """
     count, others, dtype = left.rows.size, right.rows.size, exact[0].dtype
     down, across = -(-count // shape.rows), -(-others // shape.columns)
     chunks = min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
+    if reach is None:
+        reach = launch.full(count, np.finfo(screen.dtype).max, screen.dtype)
+        if chunks >= CHUNKS:
+            nothing = launch.full(-(-others // PART), -np.inf, screen.dtype)
+            some = right.every(PART)
+            least = search(run, shape, screen, some, left, exact, p, note=True, reach=nothing)[2]
+            reach = xp.minimum(screen.twice_loosened(least, left.rows), reach)
     value, index = launch.empty((chunks, count), dtype), launch.empty((chunks, count), np.int32)
     slots = launch.empty((down if note else 1, others if note else 1), screen.dtype)
     run(
         down * chunks,
         *left[:4],
         xp.take(screen.slack, left.rows),
+        reach,
         *left[4:],
         *right,
         *exact,

@@ -12,7 +12,7 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, minima, products, scalar, summary_kernels, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, SIMULATED, THREADS, Kernel, cuda, kernel, named, real, types
-from gpuclust.kernels.cuda.minima import column_minima, fold_lines, nearer, own_component, pitches, places, row_minima
+from gpuclust.kernels.cuda.minima import fold_lines, least_of_columns, nearer, pitches, places, row_minima
 from gpuclust.kernels.cuda.products import product_tile
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.summary_kernels import squares, unchanged
@@ -34,7 +34,8 @@ def search_kernel(
     centroids in ``features`` and ``low``. The nearest is chosen by that.
 
     Most tiles hold nothing that is near enough for any of their rows, by what is known from earlier ones: they are
-    left after one comparison of each pair.
+    left after one comparison of each pair. At first it is ``reach_F`` that is known: what is farther by the screen is
+    not the nearest of a row.
 
     Column x of F stands for column ``row_F[x]`` of ``features``, as those of G do. Where ``own_F[x] == own_G[y]``
     x and y are not compared. Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... With
@@ -49,7 +50,7 @@ def search_kernel(
     down, across = geometry(metric, screen)
     rows, columns = SIDE * down, SIDE * across
     form_of_tile = screen, down, across, by_products
-    of_rows, of_columns, leave_out = (make(*form_of_tile) for make in (row_minima, column_minima, own_component))
+    of_rows, write_least = row_minima(*form_of_tile), least_of_columns(*form_of_tile)
     place, pitch = places(by_products), pitches(dtype, rows, columns)[0]
     fold = fold_lines(dtype, rows, pitch)
     smaller = nearer(dtype)
@@ -66,6 +67,7 @@ def search_kernel(
 
     @kernel(
         given[:, ::1],
+        seen[::1],
         seen[::1],
         seen[::1],
         seen[::1],
@@ -99,6 +101,7 @@ def search_kernel(
         size_F,
         scatter_F,
         slack_F,
+        reach_F,
         row_F,
         own_F,
         G,
@@ -121,7 +124,6 @@ def search_kernel(
     ):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), seen)
-        others = cuda.local.array(across, types.int32)
         pool_value = cuda.shared.array(pool, seen)
         pool_index = cuda.shared.array(pool, types.int32)
         if alike:
@@ -145,16 +147,17 @@ def search_kernel(
         best = exact_infinity
         which = np.int32(-1)
         if thread < rows:
-            reached[thread] = largest
+            x = np.uint64(min(row + thread, count - 1))
+            reached[thread] = reach_F[x]
+            own_here[thread] = own_F[x]
             if closed:
-                x = np.uint64(min(row + thread, count - 1))
-                own_here[thread] = own_F[x]
                 here[thread] = scatter_F[x] if spread else size_F[x]
         for column in range(chunk * columns, n, chunks * columns):
-            if closed and thread < columns:
+            if thread < columns:
                 y = np.uint64(min(column + thread, n - 1))
                 own_there[thread] = own_G[y]
-                there[thread] = scatter_G[y] if spread else size_G[y]
+                if closed:
+                    there[thread] = scatter_G[y] if spread else size_G[y]
             distances(F, norm_F, row, count, G, norm_G, column, n, norm_F, p, values)
             if closed:
                 cuda.syncthreads()
@@ -169,19 +172,23 @@ def search_kernel(
                             values[i, j] += mine + there[y]
                         else:
                             values[i, j] = mul(screened_form(one, mine, there[y]), values[i, j])
-            if note:
-                below, at = of_columns(values, pool_value, pool_index)
-                if thread < columns and column + thread < n:
-                    least[tile_row, column + thread] = below
+            if note and closed:
+                write_least(values, pool_value, pool_index, least, tile_row, column, n)
             near = False
             for i in range(down):
                 most = reached[y0 + SIDE * i]
                 for j in range(across):
                     near |= values[i, j] <= most
-            if not cuda.syncthreads_or(np.int32(near)):
+            if not cuda.syncthreads_or(np.int32(near or (note and not closed))):
                 continue
             if not closed:
-                leave_out(values, others, own_F, row, count, own_G, column, n)
+                for i in range(down):
+                    label = own_here[y0 + SIDE * i]
+                    for j in range(across):
+                        if own_there[x0 + SIDE * j] == label:
+                            values[i, j] = infinity
+                if note:
+                    write_least(values, pool_value, pool_index, least, tile_row, column, n)
             below, at = of_rows(values, pool_value, pool_index)
             if thread < rows:  # the nearest is no farther than this, and by the screen no farther than that
                 far = min(rounded(best * scale), loosened(below, slack, growth))

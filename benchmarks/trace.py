@@ -17,6 +17,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
+from gpuclust.core.sizes import WIDE
 from gpuclust.kernels.cpu.points import nearest
 
 
@@ -36,6 +37,8 @@ class Call(NamedTuple):
         Clusters after the call, and how many of them are new.
     screened : bool
         Whether a GPU compares them in single precision first, where they are in float64.
+    products : bool
+        Whether it compares them by products of tensor cores.
     """
 
     name: str
@@ -46,12 +49,22 @@ class Call(NamedTuple):
     left: int = 0
     merged: int = 0
     screened: bool = False
+    products: bool = False
+
+
+def squares(points: Points) -> bool:
+    """Return whether points are ordered by squared distances, without weights."""
+    return metrics.ordering(points.metric).name == "sqeuclidean" and points.weights is None
 
 
 def screens(points: Points) -> bool:
     """Return whether `gpuclust.kernels.cuda.screen` applies, if it pays."""
-    squares = metrics.ordering(points.metric).name == "sqeuclidean"
-    return squares and points.weights is None and points.dtype == np.float64
+    return squares(points) and points.dtype == np.float64
+
+
+def multiplies(points: Points, summaries: bool) -> bool:
+    """Return whether `gpuclust.kernels.cuda.halves` applies, if it pays: summaries in float32, too."""
+    return len(points.features) >= WIDE and (squares(points) if summaries else screens(points))
 
 
 def listed_pairs(clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray) -> int:
@@ -65,8 +78,9 @@ def listed_pairs(clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray) -
 class TracedStored:
     """A stored matrix (or summaries) that records the calls of its methods."""
 
-    def __init__(self, stored: Any, name: str, m: int, calls: list[Call], screened: bool) -> None:
-        self.stored, self.kind, self.m, self.calls, self.screened = stored, name, m, calls, screened
+    def __init__(self, stored: Any, name: str, m: int, calls: list[Call], screened: bool, products: bool) -> None:
+        self.stored, self.kind, self.m, self.calls = stored, name, m, calls
+        self.screened, self.products = screened, products
         self.scanned = stored.scanned
 
     def __getattr__(self, name: str) -> Any:
@@ -82,7 +96,7 @@ class TracedStored:
         if self.kind == "summaries" and merged:  # the CPU has lists, a GPU searches where the nearest has merged
             self.scanned = merged + int(gone[alone].sum())
         call = Call(f"{self.kind}.merge", n, self.m, self.scanned, 0, first.size, merged)
-        self.calls.append(call._replace(screened=self.screened))
+        self.calls.append(call._replace(screened=self.screened, products=self.products))
 
     def chain(self, *arguments: Any) -> Any:
         result = self.stored.chain(*arguments)
@@ -100,9 +114,11 @@ class TracedBackend:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
 
-    def _note(self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0) -> None:
-        call = Call(name, points.n, len(points.features), rows, pairs, left, screened=screens(points))
-        self.calls.append(call)
+    def _note(
+        self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0, summaries: bool = False
+    ) -> None:
+        call = Call(name, points.n, len(points.features), rows, pairs, left)
+        self.calls.append(call._replace(screened=screens(points), products=multiplies(points, summaries)))
 
     def outgoing(self, points: Points) -> ByPoints:
         """Search all points, as on a GPU, which has no kd-tree."""
@@ -135,11 +151,12 @@ class TracedBackend:
         return self._traced(self.backend.store_clusters(points, method, clusters), "stored", points)
 
     def summarise(self, points: Points, method: Method, size: np.ndarray) -> TracedStored:
-        self._note("nearest", points, points.n)
+        self._note("nearest", points, points.n, summaries=True)
         return self._traced(self.backend.summarise(points, method, size), "summaries", points)
 
     def _traced(self, stored: Any, name: str, points: Points) -> TracedStored:
-        return TracedStored(stored, name, len(points.features), self.calls, screens(points))
+        products = name == "summaries" and multiplies(points, summaries=True)
+        return TracedStored(stored, name, len(points.features), self.calls, screens(points), products)
 
 
 def trace(run: Callable[[Backend], Any], backend: Backend) -> list[Call]:

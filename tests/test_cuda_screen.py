@@ -16,7 +16,7 @@ if find_spec("numba_cuda") is None:
 from gpuclust.compute import compute
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.core.backend import select
-from gpuclust.kernels.cuda import boxes, launch, nearest, neighbours, screen
+from gpuclust.kernels.cuda import boxes, halves, launch, nearest, neighbours, screen
 
 pytestmark = ON_DEVICE
 
@@ -46,11 +46,15 @@ def points_of(kind: str, n: int = N):
     return replace(preparation.prepare(X, "sqeuclidean"), features=np.ascontiguousarray(X.T))
 
 
-@pytest.fixture
-def always(monkeypatch):
-    """The screen is used for as few points as there are, whether it pays or not, and boxes are not."""
+@pytest.fixture(params=["single", "products"])
+def always(monkeypatch, request):
+    """The screen is used for as few points as there are, whether it pays or not, and boxes are not.
+
+    In single precision, or by products on tensor cores.
+    """
     monkeypatch.setattr(screen, "FEWEST", 1)
     monkeypatch.setattr(screen, "WIDE", 1)
+    monkeypatch.setattr(halves, "FEWEST", 1 if request.param == "products" else 10**6)
     monkeypatch.setattr(boxes, "FEWEST", 10**6)
 
 

@@ -54,7 +54,7 @@ def run(library: Path, program: Path | str, *arguments: str, **environment: str)
     return done.stdout
 
 
-SCENARIOS = ("linkages", "algorithms", "distances", "device_arrays", "streams", "screened")
+SCENARIOS = ("linkages", "algorithms", "distances", "device_arrays", "streams", "screened", "products")
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +96,12 @@ def test_most_families_of_kernels_were_launched(launched):
         "distances",
         "fill",
         "generic",
+        "halves",
         "knn",
         "nearest",
         "neighbours",
         "pairwise",
+        "products",
         "rounds",
         "screen_kernels",
         "spanning",

@@ -15,15 +15,13 @@ from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, prepa
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
 
-#: Largest number of features at which comparing centroids on a GPU costs less than updating a row of a stored matrix.
-ON_GPU = 96
 #: Largest number of features with which all dissimilarities of up to `FUSED` points are stored on the CPU. Measured
 #: up to there: 1.1 to 10 times as fast as searches.
 STORED = 256
 
 
-#: Said of searches on the CPU.
-BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products of integers, exactly."
+#: Said of searches: of integers on the CPU, of low precision on tensor cores.
+BY_PRODUCTS = f"From {WIDE} features on searches are by matrix products of few bits, exactly."
 
 
 class Summaries(Algorithm):
@@ -39,9 +37,7 @@ class Summaries(Algorithm):
         return method.reducible and closed and not problem.condensed
 
     def rank(self, problem: Problem, device: Device) -> float:
-        if problem.method.geometric is not None:
-            return 2.5 if problem.updated(FUSED) else 1
-        return 1 if not device.on_gpu or problem.features <= ON_GPU else 2.5
+        return 2.5 if problem.method.geometric is not None and problem.updated(FUSED) else 1
 
     def reason(self, problem: Problem) -> str:
         parts = "sizes and centroids" if problem.method.geometric is not None else "sizes, centroids and scatter"

@@ -41,6 +41,7 @@ from gpuclust.kernels.cuda.inspection import (
     occupancy,
     resources,
     sm,
+    supported,
 )
 from gpuclust.kernels.cuda.launch import Kernel
 
@@ -111,10 +112,10 @@ class Record(NamedTuple):
 def examine(
     kernel: Kernel, assemble: Sequence[Capability] = (), targets: Sequence[Capability] = ARCHITECTURES
 ) -> Record:
-    """Compile a kernel for architectures, all by default, and assemble it for some of them."""
+    """Compile a kernel for architectures, all that it is for by default, and assemble it for some of them."""
     record = Record({}, {}, {})
     try:
-        compiled = compile(kernel, targets)
+        compiled = compile(kernel, [cc for cc in targets if cc in supported(kernel)])
     except Exception as error:
         return record._replace(errors={"all": f"{type(error).__name__}: {error}"})
     for cc, ptx in compiled.items():
@@ -175,9 +176,12 @@ def survey(
     """
     which = kernels() if names is None else names
     wanted = {
-        name: (
-            tuple(assembled() if assemble is None else assemble.get(name, ())),
-            ARCHITECTURES if targets is None else tuple(targets[name]),
+        name: tuple(
+            tuple(cc for cc in asked if cc in supported(kernels()[name]))
+            for asked in (
+                assembled() if assemble is None else assemble.get(name, ()),
+                ARCHITECTURES if targets is None else targets[name],
+            )
         )
         for name in which
     }

@@ -72,6 +72,11 @@ def has_compiler() -> bool:
         return False
 
 
+def supported(kernel: Kernel) -> tuple[Capability, ...]:
+    """The architectures that a kernel is for."""
+    return tuple(cc for cc in ARCHITECTURES if cc >= kernel.oldest)
+
+
 def compile(kernel: Kernel, capabilities: Sequence[Capability] = ARCHITECTURES) -> dict[Capability, str]:
     """PTX of a kernel for each of ``capabilities``, as it is compiled for a device, launch bounds included.
 

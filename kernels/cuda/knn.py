@@ -205,14 +205,19 @@ def slab_rows(n: int, metric: Metric, dtype: np.dtype) -> int:
     return min(n, max(geometry(metric, dtype).rows, SLAB // (n * dtype.itemsize)))
 
 
-def slabs(some: DevicePoints, where: DevicePoints) -> Iterator[tuple[slice, Any]]:
-    """Distances of points to all others, some rows at a time; one array serves all."""
+def slabs(
+    some: DevicePoints, where: DevicePoints, fill: Callable[[slice, Any], Any] | None = None
+) -> Iterator[tuple[slice, Any]]:
+    """Distances of points to all others, some rows at a time; one array serves all. ``fill(rows, out)`` if given."""
     height = min(some.n, slab_rows(where.n, where.metric, where.dtype))
     slab = launch.empty((height, where.n), where.dtype)
     for begin in range(0, some.n, height):
         part = slice(begin, min(begin + height, some.n))
         held = slab[: part.stop - begin]
-        pairwise(some, where, begin, held)
+        if fill is None:
+            pairwise(some, where, begin, held)
+        else:
+            fill(part, held)
         yield part, held
 
 

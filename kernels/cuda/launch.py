@@ -63,6 +63,8 @@ SIDE = 4 if SIMULATED else 16
 TILE = tiles_on_gpu()
 
 INT = types.int64
+#: The oldest compute capability that kernels are for, unless they say another one.
+OLDEST = (7, 5)
 
 
 def real(dtype: Any) -> Any:
@@ -98,12 +100,14 @@ class Kernel:
         threads: int = THREADS,
         resident: int = 1,
         cooperative: bool = False,
+        oldest: tuple[int, int] = OLDEST,
     ) -> None:
         self.function = function
         self.signature = signature
         self.threads = threads
         self.resident = resident
         self.cooperative = cooperative
+        self.oldest = oldest
 
     @property
     def name(self) -> str:
@@ -166,15 +170,20 @@ class Kernel:
 
 
 def kernel(
-    *signature: Any, threads: int = THREADS, resident: int = 1, cooperative: bool = False
+    *signature: Any,
+    threads: int = THREADS,
+    resident: int = 1,
+    cooperative: bool = False,
+    oldest: tuple[int, int] = OLDEST,
 ) -> Callable[[Callable[..., None]], Kernel]:
     """Declare a kernel: types of its arguments, threads a block, blocks that should fit on a multiprocessor at once.
 
-    A kernel that calls ``cuda.cg.this_grid().sync()`` is cooperative, and launched with at most `Kernel.most_blocks`.
+    ``oldest`` is the lowest compute capability that it is for. A kernel that calls ``cuda.cg.this_grid().sync()`` is
+    cooperative, and launched with at most `Kernel.most_blocks`.
     """
 
     def declare(function: Callable[..., None]) -> Kernel:
-        return Kernel(function, signature, threads, resident, cooperative)
+        return Kernel(function, signature, threads, resident, cooperative, oldest)
 
     return declare
 

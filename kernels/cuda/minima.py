@@ -14,6 +14,27 @@ import numpy as np
 
 from gpuclust.kernels.cuda.launch import SIDE, THREADS, cuda, device, inlined, named
 
+#: Whether blocks are smaller than a warp, as in the simulator.
+SMALL = THREADS < 32
+
+
+@cache
+def places(products: bool = False) -> Callable[..., Any]:
+    """The device function ``place(thread) -> (y, x)``: rows ``y + SIDE i`` and columns ``x + SIDE j`` are a thread's.
+
+    Of a distance tile in the order of threads. Of one by ``products`` (`gpuclust.kernels.cuda.products`) a warp has
+    8 y and 4 x, and four warps stand side by side.
+    """
+
+    @device
+    @named(*(["products"] if products else []))
+    def place(thread):
+        if products and not SMALL:
+            return ((thread >> 7) << 3) + ((thread >> 2) & 7), ((thread >> 3) & 12) + (thread & 3)
+        return thread // SIDE, thread & (SIDE - 1)
+
+    return place
+
 
 def pitches(dtype: np.dtype, rows: int, columns: int) -> tuple[int, int]:
     """Strides in shared memory between the minima of one row, and of one column, of neighbouring threads.
@@ -65,7 +86,7 @@ def fold_lines(dtype: np.dtype, lines: int, pitch: int) -> Callable[..., Any]:
 
 
 @cache
-def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+def row_minima(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
     """The device function that gives thread r < ``rows`` of a block the minimum of row r of its tile.
 
     ``minima(values, pool_value, pool_index) -> (distance, column in the tile)``, for all threads of the block.
@@ -73,14 +94,13 @@ def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """
     pitch, _ = pitches(dtype, SIDE * down, SIDE * across)
     infinity = dtype.type(np.inf)
-    fold = fold_lines(dtype, SIDE * down, pitch)
+    fold, place = fold_lines(dtype, SIDE * down, pitch), places(products)
 
     @inlined
-    @named(dtype, down, across)
+    @named(*(["products"] if products else []), dtype, down, across)
     def minima(values, pool_value, pool_index):
         thread = cuda.threadIdx.x & (THREADS - 1)
-        x0 = thread & (SIDE - 1)
-        y0 = thread // SIDE
+        y0, x0 = place(thread)
         for i in range(down):
             low = infinity
             at = np.int32(0)
@@ -96,19 +116,18 @@ def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
 
 
 @cache
-def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
+def column_minima(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
     """The same for columns: ``minima(values, pool_value, pool_index) -> (distance, row in the tile)``."""
     columns = SIDE * across
     _, pitch = pitches(dtype, SIDE * down, columns)
     infinity = dtype.type(np.inf)
-    fold = fold_lines(dtype, columns, pitch)
+    fold, place = fold_lines(dtype, columns, pitch), places(products)
 
     @inlined
-    @named(dtype, down, across)
+    @named(*(["products"] if products else []), dtype, down, across)
     def minima(values, pool_value, pool_index):
         thread = cuda.threadIdx.x & (THREADS - 1)
-        x0 = thread & (SIDE - 1)
-        y0 = thread // SIDE
+        y0, x0 = place(thread)
         for j in range(across):
             low = infinity
             at = np.int32(0)
@@ -124,6 +143,25 @@ def column_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]
 
 
 @cache
+def least_of_columns(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
+    """The device function ``write(values, pool_value, pool_index, least, slot, column, n)``: minima of columns.
+
+    To a row of ``least`` (slots, n), from ``column`` on.
+    """
+    of_columns, columns = column_minima(dtype, down, across, products), SIDE * across
+
+    @inlined
+    @named(*(["products"] if products else []), dtype, down, across)
+    def write(values, pool_value, pool_index, least, slot, column, n):
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        below, _ = of_columns(values, pool_value, pool_index)
+        if thread < columns and column + thread < n:
+            least[slot, column + thread] = below
+
+    return write
+
+
+@cache
 def own_component(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that makes distances within a component infinite, for all threads of a tile.
 
@@ -131,15 +169,16 @@ def own_component(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]
     long, for the components of the thread's columns.
     """
     infinity = dtype.type(np.inf)
+    place = places()
 
     @inlined
     @named(dtype, down, across)
     def leave_out(values, others, component_F, row, count, component_G, column, n):
-        thread = cuda.threadIdx.x & (THREADS - 1)
+        y0, x0 = place(cuda.threadIdx.x & (THREADS - 1))
         for j in range(across):
-            others[j] = component_G[np.uint64(min(column + (thread & (SIDE - 1)) + SIDE * j, n - 1))]
+            others[j] = component_G[np.uint64(min(column + x0 + SIDE * j, n - 1))]
         for i in range(down):
-            own = component_F[np.uint64(min(row + thread // SIDE + SIDE * i, count - 1))]
+            own = component_F[np.uint64(min(row + y0 + SIDE * i, count - 1))]
             for j in range(across):
                 if others[j] == own:
                     values[i, j] = infinity

@@ -1,9 +1,9 @@
-"""The k nearest neighbours of all points, in float64 by a screen in single precision where that applies.
+"""The k nearest neighbours of all points, in float64 by a screen where that applies.
 
-In single precision some more than k neighbours of each point are selected. Their distances are computed again in
-float64, and the k nearest of these are the nearest of all if every other one is certain to be farther, by the bound
-of `gpuclust.kernels.cuda.screen`. Points for which that is not certain, because of many nearly equal distances, are
-compared with all others in float64.
+By products in half precision, or in single precision, some more than k neighbours of each point are selected. Their
+distances are computed again in float64, and the k nearest of these are the nearest of all if every other one is
+certain to be farther, by the bound of `gpuclust.kernels.cuda.screen`. Points for which that is not certain, because
+of many nearly equal distances, are compared with all others in float64.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from gpuclust.core import centroids, metrics, points
 from gpuclust.core.points import Metric, Points
+from gpuclust.kernels.cuda import halves, launch, scalar, screen, summary_kernels
 from gpuclust.kernels.cuda import knn as selection
-from gpuclust.kernels.cuda import launch, scalar, screen, summary_kernels
 from gpuclust.kernels.cuda.knn import INT32, MOST, finish_kernel, sort_pairs
 from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
@@ -120,14 +120,18 @@ def _screened(where: DevicePoints, distance: Any, index: Any) -> Any:
     if where.metric.name != "sqeuclidean" or where.weighted or where.n < screen.FEWEST:
         return None
     scale = screen.scale_of(where.features)
-    if scale is None:
-        return None
-    seen = Screen.of(where.features, scale)
-    single = copy(where)
-    single.features, single.summary, single.weights = seen.features, seen.slack, seen.slack[:0]
+    for by_products in () if scale is None else screen.kinds(len(where.features)):
+        left = _listed(where, Screen.of(where.features, scale, by_products=by_products), distance, index)
+        if left is not None:
+            return left
+    return None
+
+
+def _listed(where: DevicePoints, seen: Screen, distance: Any, index: Any) -> Any:
+    """`_screened` by one screen; None where most points of the first slab are not certain."""
     n, count = where.n, distance.shape[1] + SPARE
     rows, certain = xp.arange(n), launch.full(n, False, np.bool_)
-    for part, slab in selection.slabs(single, single):
+    for part, slab in _slabs(where, seen):
         rough, listed = launch.empty((len(slab), count), SINGLE), launch.empty((len(slab), count), np.int32)
         selection.select(slab, rows[part], rough, listed)
         decide_kernel(where.metric)(
@@ -146,3 +150,11 @@ def _screened(where: DevicePoints, distance: Any, index: Any) -> Any:
         if part.start == 0 and launch.download(certain[part]).sum() < (1 - MANY) * len(slab):
             return None
     return xp.flatnonzero(~certain)
+
+
+def _slabs(where: DevicePoints, seen: Screen) -> Iterator[tuple[slice, Any]]:
+    """Screened distances of some points to all."""
+    single = copy(where)
+    single.features, single.summary, single.weights = seen.features, seen.slack, seen.slack[:0]
+    fill = partial(halves.squares, seen.features, seen.norm) if seen.by_products else None
+    return selection.slabs(single, single, fill)

@@ -1,5 +1,7 @@
 """Nearest neighbours in float64, found by tiles in single precision: most GPUs compute float64 at 1/64 of its rate.
 
+With many features tensor cores compare points in half precision first (`gpuclust.kernels.cuda.halves`).
+
 Points, or centroids, are multiplied by a power of two that makes the largest coordinate about one, and rounded. The
 rounded ones are the first of two parts, the rest being less than the last bit of the first, so the bound is that of
 centroids in two parts, `gpuclust.core.centroids.loosened`, with the epsilon of single precision (derived in
@@ -19,7 +21,8 @@ import numpy as np
 
 from gpuclust.core import centroids
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import launch
+from gpuclust.kernels.cuda import halves, launch
+from gpuclust.kernels.cuda.halves import Halves
 from gpuclust.kernels.cuda.launch import Kernel, xp
 from gpuclust.kernels.cuda.nearest import BLOCKS, fold
 from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
@@ -32,19 +35,27 @@ FEWEST = 64 if launch.SIMULATED else 1024
 MOST = 500
 #: Rows of the search that measures whether the screen pays.
 SAMPLE = 16 if launch.SIMULATED else 1024
+#: The same for the power of two of float32, which stays as it is but for products.
+MOST_SINGLE = 60
+#: Chunks of columns from which on one in `PART` of the columns is compared first.
+CHUNKS, PART = (2, 4) if launch.SIMULATED else (8, 8)
 #: Coordinates that are rounded at a time.
 PIECE = 1 << 23
 #: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows.
 SMALL, WIDE = 1 / 64, 1 / 20
 
 
-def scale_of(features: Any) -> float | None:
-    """The power of two by which features (m, n) in float64 are multiplied; None where they are not screened."""
-    if features.dtype != DOUBLE or features.size == 0:
+def scale_of(features: Any, by_products: bool = False) -> float | None:
+    """The power of two by which features (m, n) are multiplied; None where they are not screened.
+
+    In float32 they are screened by products only.
+    """
+    if features.size == 0 or not (features.dtype == DOUBLE or by_products):
         return None
+    most = MOST if features.dtype == DOUBLE else MOST_SINGLE
     largest = float(launch.download(xp.maximum(features.max(), -features.min())))
-    exponent = -frexp(largest)[1] if 0 < largest < inf else MOST + 1
-    return 2.0**exponent if abs(exponent) <= MOST else None
+    exponent = -frexp(largest)[1] if 0 < largest < inf else most + 1
+    return 2.0**exponent if abs(exponent) <= most else None
 
 
 class Screen(NamedTuple):
@@ -52,8 +63,10 @@ class Screen(NamedTuple):
 
     Attributes
     ----------
-    features : array of shape (m, n)
+    features : array of shape (m, n), or (words, n) of `gpuclust.kernels.cuda.halves`
         First parts of the centroids, multiplied by the square root of ``scale``.
+    norm : array of shape (n,)
+        Squared norms of the rounded ones, which only products use.
     size, scatter, slack : arrays of shape (n,)
         Scatter and slack in the scale of the features; of points only the slack is used.
     scale, growth : float
@@ -61,6 +74,7 @@ class Screen(NamedTuple):
     """
 
     features: Any
+    norm: Any
     size: Any
     scatter: Any
     slack: Any
@@ -69,28 +83,41 @@ class Screen(NamedTuple):
 
     @classmethod
     def of(
-        cls, features: Any, scale: float | None, reach: Any = 1.0, size: Any = None, scatter: Any = None
+        cls,
+        features: Any,
+        scale: float | None,
+        reach: Any = 1.0,
+        size: Any = None,
+        scatter: Any = None,
+        by_products: bool = False,
     ) -> Screen:
         """Of first parts of centroids; ``reach`` as for `gpuclust.core.centroids.slack`. ``scale`` None: as given."""
-        m, n = features.shape
-        seen = features if scale is None else launch.empty((m, n), SINGLE)
+        m = len(features)
         square = 1.0 if scale is None else scale * scale
-        kind, length = np.finfo(seen.dtype), launch.full(n, 0, np.float64)
-        for k in range(0, m, max(1, PIECE // n)):
-            part = slice(k, k + max(1, PIECE // n))
-            if scale is not None:
-                seen[part] = features[part] * scale
-            length += abs(seen[part]).sum(axis=0, dtype=np.float64)
-        slack = centroids.slack(length, reach, m, float(kind.eps), float(kind.smallest_subnormal)).astype(seen.dtype)
+        kind = np.finfo(SINGLE if by_products else features.dtype if scale is None else SINGLE)
+        lost = float(kind.smallest_subnormal)
+        if by_products:
+            assert scale is not None
+            held = Halves.of(features, scale)
+            seen, norm = held.words, held.norm.astype(kind.dtype)
+            slack = (reach * held.slack(m) + centroids.slack(0.0, reach, m, 0.0, lost)).astype(kind.dtype)
+        else:
+            seen, length = _rounded(features, scale)
+            norm = slack = centroids.slack(length, reach, m, float(kind.eps), lost).astype(kind.dtype)
         if scatter is None:
             size = scatter = slack
         elif scale is not None:
             size, scatter = size.astype(SINGLE), (scatter * square).astype(SINGLE)
-        return cls(seen, size, scatter, slack, square, centroids.growth(m, float(kind.eps)))
+        return cls(seen, norm, size, scatter, slack, square, centroids.growth(m, float(kind.eps)))
+
+    @property
+    def by_products(self) -> bool:
+        return bool(self.features.dtype == np.uint32)
 
     @property
     def dtype(self) -> np.dtype:
-        return np.dtype(self.features.dtype)
+        """The type of screened dissimilarities."""
+        return np.dtype(self.norm.dtype)
 
     def loosened(self, far: Any, rows: Any) -> Any:
         """Upper bounds of the screened dissimilarities of rows, for exact ones of at most ``far``."""
@@ -98,16 +125,35 @@ class Screen(NamedTuple):
         scaled = (far * self.scale).astype(self.dtype)
         return centroids.loosened(scaled, xp.take(self.slack, rows), kind(self.growth))
 
+    def twice_loosened(self, least: Any, rows: Any) -> Any:
+        """Upper bounds of the screened dissimilarity to the nearest of rows, if to some other it is ``least``."""
+        slack, growth = xp.take(self.slack, rows), self.dtype.type(self.growth)
+        return centroids.loosened(centroids.loosened(least, slack, growth), slack, growth)
+
     def pays(self, held: Any, rows: Any) -> bool:
         """Whether it excludes nearly all but the nearest of ``rows``, at dissimilarities ``held``."""
         wide = xp.take(self.slack, rows) > held * (self.scale * SMALL)
         return bool(launch.download(wide.sum()) <= WIDE * rows.size)
 
 
+def _rounded(features: Any, scale: float | None) -> tuple[Any, Any]:
+    """Features in single precision, or as given, and the sum of the absolute coordinates of each point."""
+    m, n = features.shape
+    seen = features if scale is None else launch.empty((m, n), SINGLE)
+    length = launch.full(n, 0, np.float64)
+    for k in range(0, m, max(1, PIECE // n)):
+        part = slice(k, k + max(1, PIECE // n))
+        if scale is not None:
+            seen[part] = features[part] * scale
+        length += abs(seen[part]).sum(axis=0, dtype=np.float64)
+    return seen, length
+
+
 class Side(NamedTuple):
     """Rows of a search, or what they are compared with: screened, their numbers, and what they belong to."""
 
     features: Any
+    norm: Any
     size: Any
     scatter: Any
     rows: Any
@@ -115,8 +161,12 @@ class Side(NamedTuple):
 
     @classmethod
     def of(cls, screen: Screen, rows: Any, own: Any) -> Side:
-        size, scatter = (xp.take(each, rows) for each in (screen.size, screen.scatter))
-        return cls(xp.take(screen.features, rows, axis=1), size, scatter, rows, own)
+        norm, size, scatter = (xp.take(each, rows) for each in screen[1:4])
+        return cls(xp.take(screen.features, rows, axis=1), norm, size, scatter, rows, own)
+
+    def every(self, step: int) -> Side:
+        """One in ``step``, evenly."""
+        return Side(self.features[:, ::step].copy(), *(each[::step].copy() for each in self[1:]))
 
 
 def search(
@@ -128,22 +178,34 @@ def search(
     exact: tuple[Any, ...],
     p: Any,
     note: bool = False,
+    reach: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Place among ``right`` and dissimilarity of the nearest of each of ``left`` (-1 and infinite: there is none).
 
     ``exact`` are features, their second parts, sizes and scatter. With ``note`` also the least dissimilarity, by the
     screen, of each of ``right``.
+
+    Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
+    again. So a part of the columns is compared first, which bounds how far a row has to look.
     """
     count, others, dtype = left.rows.size, right.rows.size, exact[0].dtype
     down, across = -(-count // shape.rows), -(-others // shape.columns)
     chunks = min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
+    if reach is None:
+        reach = launch.full(count, np.finfo(screen.dtype).max, screen.dtype)
+        if chunks >= CHUNKS:
+            nothing = launch.full(-(-others // PART), -np.inf, screen.dtype)
+            some = right.every(PART)
+            least = search(run, shape, screen, some, left, exact, p, note=True, reach=nothing)[2]
+            reach = xp.minimum(screen.twice_loosened(least, left.rows), reach)
     value, index = launch.empty((chunks, count), dtype), launch.empty((chunks, count), np.int32)
     slots = launch.empty((down if note else 1, others if note else 1), screen.dtype)
     run(
         down * chunks,
-        *left[:3],
+        *left[:4],
         xp.take(screen.slack, left.rows),
-        *left[3:],
+        reach,
+        *left[4:],
         *right,
         *exact,
         screen.growth,
@@ -162,17 +224,17 @@ def search(
 class Screened:
     """Points on the device, with their screen."""
 
-    def __init__(self, where: DevicePoints, scale: float) -> None:
+    def __init__(self, where: DevicePoints, scale: float, by_products: bool) -> None:
         self.n, self.p = where.n, where.p
         self.exact = where.features, where.features, where.summary, where.summary
-        self.screen = Screen.of(where.features, scale)
+        self.screen = Screen.of(where.features, scale, by_products=by_products)
         self.shape = geometry(where.metric, SINGLE)
-        self.run = search_kernel(where.metric, None, DOUBLE, SINGLE)
+        self.run = search_kernel(where.metric, None, DOUBLE, SINGLE, by_products)
         self.everyone = xp.arange(self.n)
 
     def search(self, component: Any, rows: Any) -> tuple[Any, Any]:
         """Index and distance of the nearest point of another component, for each of ``rows``."""
-        everyone = Side(*self.screen[:3], self.everyone, component)
+        everyone = Side(*self.screen[:4], self.everyone, component)
         some = everyone if rows is self.everyone else Side.of(self.screen, rows, xp.take(component, rows))
         return search(self.run, self.shape, self.screen, some, everyone, self.exact, self.p)[:2]
 
@@ -189,6 +251,14 @@ def _screened(points: Points) -> Screened | None:
     scale = scale_of(where.features)
     if scale is None:
         return None
-    found = Screened(where, scale)
-    some = found.everyone[:: max(1, found.n // SAMPLE)].copy()
-    return found if found.screen.pays(found.search(found.everyone.astype(np.int32), some)[1], some) else None
+    for by_products in kinds(len(where.features)):
+        found = Screened(where, scale, by_products)
+        some = found.everyone[:: max(1, found.n // SAMPLE)].copy()
+        if found.screen.pays(found.search(found.everyone.astype(np.int32), some)[1], some):
+            return found
+    return None
+
+
+def kinds(m: int) -> tuple[bool, ...]:
+    """Screens to try for points of m features, the fastest first: whether they are by products."""
+    return (True, False) if halves.available(m) else (False,)

@@ -23,7 +23,7 @@ from gpuclust.kernels.cuda import boxes, launch, screen
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
 from gpuclust.kernels.cuda.screen import Screen, Side
-from gpuclust.kernels.cuda.screen_kernels import search_kernel
+from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
 from gpuclust.kernels.cuda.summary_kernels import unite_kernel
 from gpuclust.kernels.cuda.tile import geometry
@@ -53,7 +53,9 @@ class Summaries:
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # some linkages do not use it
         self.held = launch.full(self.n, np.inf, self.dtype)
-        self.scale = screen.scale_of(self.features) if self.n >= screen.FEWEST else None
+        enough = self.n >= screen.FEWEST
+        self.by_products = enough and screen.kinds(self.width)[0]
+        self.scale = screen.scale_of(self.features, self.by_products) if enough else None
         points_only, sizes = bool((size == 1).all()), launch.upload(size)
         rows, near = np.arange(self.n), launch.full(self.n, -1, np.int64)
         by_boxes = points_only and boxes.located(moved) is not None
@@ -70,11 +72,12 @@ class Summaries:
         self._tell(near)
 
     def _settle(self, method: Method, sizes: Any, rows: np.ndarray) -> None:
-        """Search in the working dtype from now on, if screening does not pay, by the nearest of ``rows``."""
-        if self.scale is not None:
-            some = launch.upload(rows)
-            if not self._screen(method, sizes).pays(xp.take(self.held, some), some):
+        """Search without products, or in the working dtype, if screening does not pay, by the nearest of ``rows``."""
+        some = launch.upload(rows)
+        while self.scale is not None and not self._screen(method, sizes).pays(xp.take(self.held, some), some):
+            if not self.by_products or self.dtype == SINGLE:
                 self.scale = None
+            self.by_products = False
 
     @property
     def dtype(self) -> np.dtype:
@@ -117,7 +120,8 @@ class Summaries:
     def _screen(self, method: Method, sizes: Any) -> Screen:
         """The clusters as searches compare them first."""
         reach = method.geometric(1, sizes, self.total) if method.geometric is not None else 1.0
-        return Screen.of(self.features, self.scale, reach, sizes, self.scatter)
+        by_products = self.by_products and self.scale is not None
+        return Screen.of(self.features, self.scale, reach, sizes, self.scatter, by_products)
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
         """The centroids of the new rows, and their scatter."""
@@ -156,7 +160,8 @@ class Summaries:
         least = launch.full(others.size, np.inf, seen.dtype)
         if others.size == 0:
             return least
-        run, shape = search_kernel(self.metric, method, self.dtype, seen.dtype), geometry(self.metric, seen.dtype)
+        run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products)
+        shape = geometry(self.metric, seen.dtype)
         columns = launch.upload(others)
         right, exact = (
             Side.of(seen, columns, columns.astype(np.int32)),

@@ -26,9 +26,10 @@ from gpuclust.core.sizes import TILE
 from gpuclust.kernels.cuda import launch
 
 launch.THREADS, launch.SIDE, launch.TILE = 256, 16, TILE
-from gpuclust.kernels.cuda import catalogue, tile
+from gpuclust.kernels.cuda import catalogue, products, tile
 
 tile.SIMULATED, tile.DEPTH = False, 8
+products.SIMULATED = False  # products of warps, by `products.multiply_by_threads`
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ STORED = 256
 
 
 #: Said of searches: of integers on the CPU, of low precision on tensor cores.
-BY_PRODUCTS = f"From {WIDE} features on searches are by matrix products of few bits, exactly."
+BY_PRODUCTS = f"From {WIDE} features on searches are by matrix products of rounded coordinates, exactly."
 
 
 class Summaries(Algorithm):

@@ -17,6 +17,7 @@ import numpy as np
 SMALL = [
     ("gpuclust.core.sizes", "TILE", 4),
     ("gpuclust.core.sizes", "STRIP", 8),
+    ("gpuclust.core.sizes", "WHOLE", 16),
     ("gpuclust.kernels.cpu.space.kdtree", "LEAF", 4),
     ("gpuclust.kernels.cpu.space.kdtree", "ROWS", 3),
     ("gpuclust.kernels.cpu.space.boxes", "LEAF", 3),
@@ -34,7 +35,6 @@ OWN = [
     ("gpuclust.kernels.cpu.matrix.square", "BLOCK", 3),
     ("gpuclust.kernels.cpu.matrix.square", "POINTS", 5),
     ("gpuclust.kernels.cpu.matrix.square_merges", "BLOCK", 3),
-    ("gpuclust.kernels.cpu.matrix.square_merges", "WHOLE", 16),
     ("gpuclust.kernels.cpu.points.knn", "BLOCK", 5),
     ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
     ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),

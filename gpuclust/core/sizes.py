@@ -18,6 +18,8 @@ FUSED = 1024
 SQUARE = 2048
 #: Columns of a square array of which each row keeps a lower bound, so that a search reads few of them.
 STRIP = 128
+#: Up to this number of columns a row has no such bounds: it is in cache, and is read as a whole.
+WHOLE = 4 * STRIP
 #: From here on the CPU finds the spanning tree of condensed dissimilarities in two passes. Up to here Prim's
 #: algorithm takes three quarters of the time on one thread, which is all that so few pairs occupy.
 CONTRACTED = 1024
@@ -63,7 +65,7 @@ def square_shape(n: int) -> tuple[int, int]:
     return n, width + 8 if width % 256 == 0 else width
 
 
-def strips(n: int) -> int:
+def strip_count(n: int) -> int:
     """Strips of `STRIP` columns, the last of which may have fewer."""
     return -(-n // STRIP)
 
@@ -71,7 +73,7 @@ def strips(n: int) -> int:
 def square_bytes(n: int, dtype: str) -> int:
     """Bytes of a square matrix of ``n`` observations, and of its bounds."""
     rows, width = square_shape(n)
-    return rows * (width + strips(n)) * _WIDTHS[dtype]
+    return rows * (width + strip_count(n)) * _WIDTHS[dtype]
 
 
 def tiles_on_gpu() -> int:

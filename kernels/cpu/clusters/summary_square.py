@@ -16,11 +16,12 @@ from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import square_shape, strips
+from gpuclust.core.sizes import square_shape, strip_count
 from gpuclust.kernels.cpu.clusters.summary_kernels import factor, scatter_of
-from gpuclust.kernels.cpu.matrix import square, square_merges
+from gpuclust.kernels.cpu.matrix import square, strips
 from gpuclust.kernels.cpu.matrix.square import mirror
-from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle, take_row
+from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle
+from gpuclust.kernels.cpu.matrix.strips import take_row
 from gpuclust.kernels.cpu.space import pairwise, simd
 
 #: Clusters whose dissimilarities to one are computed at a time.
@@ -74,7 +75,7 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square; returns how many dissimilarities are positive, and how many finite."""
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     spread, geometric = method.scatter is not None, factor(method)
-    stamp = jit.stamp(methods, metrics, pairwise, square, square_merges, simd)
+    stamp = jit.stamp(methods, metrics, pairwise, square, strips, simd)
 
     @compiled
     @named(method.name, dtype)
@@ -165,7 +166,7 @@ class SummarySquare:
         self.own = high, np.zeros(high.shape, dtype), np.zeros(n, dtype)
         self.size = np.ones(n, dtype)
         self.matrix = np.empty(square_shape(n), dtype)
-        self.bound = np.full((strips(n), n), np.inf, dtype)
+        self.bound = np.full((strip_count(n), n), np.inf, dtype)
         positive, finite = fill_kernel(method, dtype)(self.matrix, self.bound, high, self.size)
         self.distinct, self.finite = positive == n * (n - 1) // 2, finite == n * (n - 1) // 2
 

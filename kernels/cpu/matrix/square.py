@@ -15,9 +15,10 @@ from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
-from gpuclust.core.sizes import square_shape, strips
-from gpuclust.kernels.cpu.matrix import square_merges
-from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, take_row, updated
+from gpuclust.core.sizes import square_shape, strip_count
+from gpuclust.kernels.cpu.matrix import strips
+from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
+from gpuclust.kernels.cpu.matrix.strips import take_row
 from gpuclust.kernels.cpu.space import pairwise, simd
 
 #: Rows that are filled, and then mirrored, at a time: their numbers fill the cache lines that are written.
@@ -54,7 +55,7 @@ def count_finite(values):
 def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square with the dissimilarities of points; returns whether all are finite."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = jit.stamp(metrics, pairwise, square_merges, simd)
+    stamp = jit.stamp(metrics, pairwise, strips, simd)
 
     @compiled
     @named(metric.name, weighted, dtype)
@@ -82,7 +83,7 @@ def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square from condensed dissimilarities, squared if asked; returns whether all are finite."""
-    stamp = jit.stamp(square_merges, simd)
+    stamp = jit.stamp(strips, simd)
 
     @compiled
     @named(dtype)
@@ -116,7 +117,7 @@ class Square:
     def __init__(self, n: int, dtype: np.dtype, kernel: Callable[..., Any], *arguments: Any) -> None:
         self.n = n
         self.matrix = np.empty(square_shape(n), dtype)
-        self.bound = np.full((strips(n), n), np.inf, dtype)
+        self.bound = np.full((strip_count(n), n), np.inf, dtype)
         self.finite = kernel(self.matrix, self.bound, *arguments)
 
     @classmethod

@@ -9,10 +9,7 @@ A row is searched only if its nearest cluster has merged. Unions have larger ids
 nearer (invariant 4 of ARCHITECTURE.md); where dissimilarities are computed anew, rounding may bring them nearer, so
 that they are compared with what is known.
 
-For each row and each strip of `STRIP` columns there is a lower bound. A row and its column change by a union only,
-which lowers the bounds of the strip that it is in; what merged only leaves them too low. So a search begins with the
-strip of the lowest bound, and reads others only if their bounds are as low as what it found: one or two of them. Rows
-of up to `WHOLE` columns, which are in cache, are read as a whole, and have no bounds.
+Rows of more than `WHOLE` columns have bounds by strips of them (`gpuclust.kernels.cpu.matrix.strips`).
 """
 
 from __future__ import annotations
@@ -26,15 +23,14 @@ import numpy as np
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.sizes import STRIP
+from gpuclust.core.sizes import STRIP, WHOLE
+from gpuclust.kernels.cpu.matrix import strips
+from gpuclust.kernels.cpu.matrix.strips import bound_strips, lower, lowest, nearest_by, nearest_of
 from gpuclust.kernels.cpu.space import prefetch, simd
 from gpuclust.kernels.cpu.space.prefetch import ask
-from gpuclust.kernels.cpu.space.simd import LEAST, least_sum
 
 #: Rows whose columns are written at a time.
 BLOCK = 16
-#: Up to this number of columns a row has no bounds.
-WHOLE = 4 * STRIP
 #: Searches between the request for a strip and its use.
 AHEAD = 6
 
@@ -72,112 +68,6 @@ class Source(NamedTuple):
     move: Callable[..., Any]
     exact: bool
     modules: tuple[Any, ...]
-
-
-@uncounted
-def least_of(row, gone, begin, end):
-    """The least of ``row[k] + gone[k]``, begin <= k < end."""
-    if end - begin >= LEAST:
-        return least_sum(row, gone, begin, end)
-    best = row.dtype.type(np.inf)
-    for k in range(begin, end):
-        value = row[k] + gone[k]
-        best = value if value < best else best
-    return best
-
-
-@uncounted
-def place_in(row, gone, ids, begin, end, best, place):
-    """The place of ``best`` in a part of a row, if its id is smaller than that at ``place`` (-1: none); or that."""
-    for start in range(begin, end, LEAST):
-        values = row[start : min(start + LEAST, end)]
-        away = gone[start : start + values.size]
-        hits = 0
-        for k in range(values.size):
-            hits += values[k] + away[k] == best
-        if hits > 0:
-            for k in range(values.size):
-                if values[k] + away[k] == best and (place < 0 or ids[start + k] < ids[place]):
-                    place = start + k
-    return place
-
-
-@uncounted
-def nearest_of(row, gone, ids, least):
-    """The least dissimilarity of a row and its place: of equal ones that of the smallest id; -1 if all are infinite.
-
-    ``gone`` is infinite where no cluster is, 0 elsewhere; ``least`` has room for the minima of all strips.
-    """
-    best = infinity = row.dtype.type(np.inf)
-    count = (row.size + STRIP - 1) // STRIP
-    for strip in range(count):
-        least[strip] = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
-        best = least[strip] if least[strip] < best else best
-    place = -1
-    if best < infinity:
-        for strip in range(count):
-            if least[strip] == best:
-                place = place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
-    return best, place
-
-
-@uncounted
-def lowest(bound, x, width):
-    """The strip of the lowest bound of row x."""
-    strip, low = 0, bound[0, x]
-    for k in range(1, (width + STRIP - 1) // STRIP):
-        strip = k if bound[k, x] < low else strip
-        low = bound[k, x] if bound[k, x] < low else low
-    return strip
-
-
-@uncounted
-def nearest_by(row, gone, ids, bound, x):
-    """As `nearest_of`, for row x: strips whose bounds are too high are not read; the bounds of others are raised."""
-    first = lowest(bound, x, row.size)
-    best = least_of(row, gone, first * STRIP, min((first + 1) * STRIP, row.size))
-    bound[first, x] = best
-    count = (row.size + STRIP - 1) // STRIP
-    for strip in range(count):
-        if strip != first and bound[strip, x] <= best:
-            found = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
-            bound[strip, x] = found
-            best = found if found < best else best
-    place = -1
-    if best < row.dtype.type(np.inf):
-        for strip in range(count):
-            if bound[strip, x] == best:
-                place = place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
-    return best, place
-
-
-@uncounted
-def lower(bound, strip, row, begin, end):
-    """Lower the bounds of rows begin..end-1 for a strip by what a row of it says."""
-    low, values = bound[strip, begin:end], row[begin:end]
-    for k in range(values.size):
-        low[k] = values[k] if values[k] < low[k] else low[k]
-
-
-@uncounted
-def take_row(row, none, i, bound):
-    """Take the dissimilarities of row i to later ones into the bounds of both; ``none`` is zero."""
-    n = bound.shape[1]
-    if n <= WHOLE:
-        return
-    lower(bound, i // STRIP, row, i + 1, n)
-    for strip in range((i + 1) // STRIP, (n + STRIP - 1) // STRIP):
-        found = least_of(row, none, max(i + 1, strip * STRIP), min((strip + 1) * STRIP, n))
-        bound[strip, i] = found if found < bound[strip, i] else bound[strip, i]
-
-
-@uncounted
-def bound_strips(row, gone, x, bound):
-    """Set the bounds of row x to what it holds."""
-    if row.size <= WHOLE:
-        return
-    for strip in range((row.size + STRIP - 1) // STRIP):
-        bound[strip, x] = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
 
 
 @uncounted
@@ -238,7 +128,7 @@ def updated(method: Method, dtype: np.dtype) -> Source:
 def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     """All merges of a reducible linkage."""
     unite, move, exact = source.unite, source.move, source.exact
-    stamp = jit.stamp(prefetch, simd, *source.modules)
+    stamp = jit.stamp(prefetch, simd, strips, *source.modules)
 
     @uncounted
     @named(source.name)

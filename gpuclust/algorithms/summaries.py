@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 STORED = 256
 
 
-#: Said of searches, on the CPU and on tensor cores.
-BY_PRODUCTS = f"From {WIDE} features on searches are by matrix products of low precision, exactly."
+#: Said of searches on the CPU.
+BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products in single precision, exactly."
 
 
 class Summaries(Algorithm):

@@ -93,7 +93,9 @@ def release() -> None:
 def modelled(case: Case, n: int) -> float:
     """Return the seconds that `benchmarks.model` predicts for this GPU."""
     card = devices.cards()[0]
-    known = model.Card(card.name, card.rate("float32"), card.slowdown, card.bandwidth)
+    listed = {each.name: each.products for each in model.CARDS}
+    products = next((found for name, found in listed.items() if name in card.name), 2 * card.rate("float32"))
+    known = model.Card(card.name, card.rate("float32"), card.slowdown, card.bandwidth, products)
     double = case.dtype == "float64"
     return model.cost(model.calls_of(n, case.m, case.method, double), known, double).seconds
 

@@ -17,7 +17,7 @@ from gpuclust.core.clusters import Clusters
 from gpuclust.core.component_search import ByPoints
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.core.sizes import WIDE
+from gpuclust.core.sizes import WIDE_ON_GPU
 from gpuclust.kernels.cpu.points import nearest
 
 
@@ -64,7 +64,7 @@ def screens(points: Points) -> bool:
 
 def multiplies(points: Points, summaries: bool) -> bool:
     """Return whether `gpuclust.kernels.cuda.halves` applies, if it pays: summaries in float32, too."""
-    return len(points.features) >= WIDE and (squares(points) if summaries else screens(points))
+    return len(points.features) >= WIDE_ON_GPU and (squares(points) if summaries else screens(points))
 
 
 def listed_pairs(clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray) -> int:

@@ -122,6 +122,21 @@ def test_linkages_have_the_bits_of_those_without_products(monkeypatch, kind, met
         np.testing.assert_array_equal(ours, compute(X, method, metric, device="reference", **given).Z)
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+def test_clusters_of_several_points(monkeypatch, method, dtype):
+    """Sizes and scatter are part of the dissimilarities that products screen."""
+    points, size = preparation.prepare(points_of("clusters"), "sqeuclidean", dtype=dtype), np.arange(1, N + 1)
+    given = points, methods.METHODS[method], size.astype(dtype)
+    ours = select("cuda").summarise(*given)
+    assert ours.by_products
+    without(monkeypatch)
+    plain = select("cuda").summarise(*given)
+    np.testing.assert_array_equal(ours.nearest, plain.nearest)
+    np.testing.assert_array_equal(ours.distance, plain.distance)
+
+
 def test_halves_are_numpys_and_rests_are_what_is_left():
     X = points_of("powers of two").T / 2.0**15
     X[3] *= 1e-6  # less than the smallest normal number in half precision

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 STORED = 256
 
 
-#: Said of searches: of integers on the CPU, of low precision on tensor cores.
-BY_PRODUCTS = f"From {WIDE} features on searches are by matrix products of rounded coordinates, exactly."
+#: Said of searches on the CPU.
+BY_PRODUCTS = f"From {WIDE} features on the CPU searches by matrix products of integers, exactly."
 
 
 class Summaries(Algorithm):

@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.cuda import libdevice
 
-from gpuclust.core.sizes import WIDE
+from gpuclust.core.sizes import WIDE_ON_GPU
 from gpuclust.kernels.cuda import launch, products, scalar
 from gpuclust.kernels.cuda.launch import SIMULATED, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.products import FEATURES, OLDEST, WORDS
 from gpuclust.kernels.cuda.scalar import arithmetic
 
 #: Features from which on products pay.
-FEWEST = WIDE
+FEWEST = WIDE_ON_GPU
 #: Smallest normal number in half precision.
 SMALLEST = 2.0**-14
 #: Relative error of each addition in a sum of products, in the number of products, and of a rounded float32.
@@ -145,7 +145,9 @@ def product_error(norm: Any, largest: Any, m: int) -> Any:
 
 
 def available(m: int) -> bool:
-    """Whether searches among points of m features use products, on the current device."""
+    """Whether searches among points of m features use products, on the current device; not where PTX is emulated."""
+    if launch.EMULATED and not SIMULATED:
+        return False
     return m >= FEWEST and launch.current_device().capability >= OLDEST and _works(launch.current_index())
 
 

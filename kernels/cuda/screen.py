@@ -41,8 +41,9 @@ MOST_SINGLE = 60
 CHUNKS, PART = (2, 4) if launch.SIMULATED else (8, 8)
 #: Coordinates that are rounded at a time.
 PIECE = 1 << 23
-#: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows.
-SMALL, WIDE = 1 / 64, 1 / 20
+#: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows. One
+#: by products may compute some more pairs again.
+SMALL, SMALL_BY_PRODUCTS, WIDE = 1 / 64, 1 / 8, 1 / 20
 
 
 def scale_of(features: Any, by_products: bool = False) -> float | None:
@@ -132,7 +133,8 @@ class Screen(NamedTuple):
 
     def pays(self, held: Any, rows: Any) -> bool:
         """Whether it excludes nearly all but the nearest of ``rows``, at dissimilarities ``held``."""
-        wide = xp.take(self.slack, rows) > held * (self.scale * SMALL)
+        small = SMALL_BY_PRODUCTS if self.by_products else SMALL
+        wide = xp.take(self.slack, rows) > held * (self.scale * small)
         return bool(launch.download(wide.sum()) <= WIDE * rows.size)
 
 

@@ -316,7 +316,8 @@ Five, of which only the last needs a GPU:
    NVIDIA's. Under it the real numba-cuda compiles, links and caches, and cuda.core launches (`cuda/direct.py`); the
    driver checks arguments, memory, streams and limits of each launch, and runs the kernel in the simulator, with a
    device's blocks and tiles. Products on tensor cores are made by threads that take turns there; on a device a trial
-   decides whether they are used. CuPy is a stand-in that takes CuPy's arguments and no others. Warnings are errors there.
+   decides whether they are used. CuPy is a stand-in that takes CuPy's arguments and no others. Warnings are errors
+   there.
 5. **On a GPU.** `make test-gpu`.
 
 ## Resources of the kernels

@@ -16,6 +16,7 @@ SIGNATURES = {
     "asarray": "(a, dtype=None, order=None)",
     "ascontiguousarray": "(a, dtype=None)",
     "concatenate": "(tup, axis=0, out=None)",
+    "count_nonzero": "(a, axis=None)",
     "diag": "(v, k=0)",
     "empty": "(shape, dtype=float, order='C')",
     "flatnonzero": "(a)",

@@ -393,8 +393,8 @@ MUTANTS = [
     Mutant(
         "products_norm",
         "kernels/cpu/space/strips.py",
-        "short = NORM - 1 - math.sqrt(m) / 2",
-        "short = 2 * NORM",
+        "NORM - 1 - math.sqrt(m) / 2",
+        "2 * NORM",
         "sums of products do not fit 32 bits",
     ),
     Mutant(
@@ -1182,8 +1182,8 @@ MUTANTS = [
     Mutant(
         "carry_same",
         "kernels/cpu/clusters/summary_kernels.py",
-        "same = b < 0 and second[y] < 0",
-        "same = b < 0",
+        "if b >= 0 or second[y] >= 0:",
+        "if b >= 0:",
         "the dissimilarity of a union is that of its part",
     ),
     Mutant(

@@ -38,7 +38,8 @@ def protect(kernel: Any) -> Any:
         files: Any = kernel._cache._cache_file
         kind: Any = type(files)
         files.__class__ = _checked(kind)
-        kernel._cache.__class__ = _Loader
+        if type(kernel._cache) is FunctionCache:  # a kernel of CUDA has a cache, and a target, of its own
+            kernel._cache.__class__ = _Loader
     else:
         kernel._cache = NullCache()
     return kernel

@@ -80,6 +80,8 @@ def bounds(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     starts = np.array([0, len(x), len(both)])
     corners = [np.array([edge]) for edge in (both.min(axis=0), both.max(axis=0))]
     ready = strips.strips(Boxes(both, size, size, *corners, size, size, starts), False)
+    half = ready.step * np.sqrt(x.shape[1]) / 2
+    assert (ready.lost <= half * (1 + 1e-6) + 1e-15 * np.sqrt(np.nan_to_num(ready.square)) + 3 * strips.LEAST).all()
     buffers = products.buffers(x.shape[1])
     buffers.todo[:LANES] = np.arange(LANES)
     out = np.empty((len(x), LANES))

@@ -70,7 +70,7 @@ REACHED_BY = {
     "kernels/cpu/matrix/prim": ("single",),
     "kernels/cpu/matrix/square": ("ward", "complete", "average", "weighted"),
     "kernels/cpu/matrix/stored": ("clusters", "ward", "complete"),
-    "kernels/cpu/matrix/strips": ("ward", "complete", "average", "centroid"),
+    "kernels/cpu/matrix/minima": ("ward", "complete", "average", "centroid"),
     "kernels/cpu/clusters/stored": ("ward", "average", "weighted"),
     "kernels/cpu/clusters/summar": ("ward", "average", "weighted"),
     "kernels/cpu/matrix/tiles": ("ward", "complete", "centroid"),

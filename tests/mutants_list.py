@@ -1010,7 +1010,7 @@ MUTANTS = [
     ),
     Mutant(
         "square_nearest_tie",
-        "kernels/cpu/matrix/strips.py",
+        "kernels/cpu/matrix/minima.py",
         "(place < 0 or ids[start + k] < ids[place])",
         "place < 0",
         "of equally near clusters the first found is taken",
@@ -1068,14 +1068,14 @@ MUTANTS = [
     ),
     Mutant(
         "square_bound_first",
-        "kernels/cpu/matrix/strips.py",
+        "kernels/cpu/matrix/minima.py",
         "bound[strip, i] = found if found < bound[strip, i] else bound[strip, i]",
         "bound[strip, i] = found",
         "bounds by earlier rows are forgotten",
     ),
     Mutant(
         "square_bound_skipped",
-        "kernels/cpu/matrix/strips.py",
+        "kernels/cpu/matrix/minima.py",
         "if strip != first and bound[strip, x] <= best:",
         "if strip != first and bound[strip, x] <= best * 0.5:",
         "strips are passed over that may hold the nearest",

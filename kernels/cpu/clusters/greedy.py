@@ -23,10 +23,10 @@ from gpuclust.core.jit import compiled, jitable, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
 from gpuclust.core.sizes import STRIP
-from gpuclust.kernels.cpu.matrix import strips, tiles
+from gpuclust.kernels.cpu.matrix import minima, tiles
 from gpuclust.kernels.cpu.matrix.fill import SMALL
+from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.matrix.stored import Stored
-from gpuclust.kernels.cpu.matrix.strips import nearest_of
 from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, write_row
 from gpuclust.kernels.cpu.space import pairwise, rounded, simd
 from gpuclust.kernels.cpu.space.rounded import bounds
@@ -200,7 +200,7 @@ def kernels(source: Source, dtype: np.dtype) -> Kernels:
     error_of, errors_of = source.error, source.errors
     factors_of, farther = bounds(dtype)
     infinity, zero, one = dtype.type(np.inf), dtype.type(0), dtype.type(1)
-    stamp = jit.stamp(rounded, simd, strips, tiles, *source.modules)
+    stamp = jit.stamp(rounded, simd, minima, tiles, *source.modules)
 
     @uncounted
     @named(source.name)

@@ -13,9 +13,9 @@ from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters.greedy import Generic, Search, Source
 from gpuclust.kernels.cpu.matrix import square_merges
+from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.matrix.square import Square
 from gpuclust.kernels.cpu.matrix.square_merges import move_row
-from gpuclust.kernels.cpu.matrix.strips import nearest_of
 
 
 @cache

@@ -18,10 +18,10 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import square_shape, strip_count
 from gpuclust.kernels.cpu.clusters.summary_kernels import factor, scatter_of
-from gpuclust.kernels.cpu.matrix import square, strips
+from gpuclust.kernels.cpu.matrix import minima, square
+from gpuclust.kernels.cpu.matrix.minima import take_row
 from gpuclust.kernels.cpu.matrix.square import mirror
 from gpuclust.kernels.cpu.matrix.square_merges import Source, merge_kernel, settle
-from gpuclust.kernels.cpu.matrix.strips import take_row
 from gpuclust.kernels.cpu.space import pairwise, simd
 
 #: Clusters whose dissimilarities to one are computed at a time.
@@ -75,7 +75,7 @@ def fill_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square; returns how many dissimilarities are positive, and how many finite."""
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     spread, geometric = method.scatter is not None, factor(method)
-    stamp = jit.stamp(methods, metrics, pairwise, square, strips, simd)
+    stamp = jit.stamp(methods, metrics, pairwise, square, minima, simd)
 
     @compiled
     @named(method.name, dtype)

@@ -20,8 +20,8 @@ from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, ranges, run
 from gpuclust.core.sizes import STRIP
 from gpuclust.core.triangle import mirrored_blocks
-from gpuclust.kernels.cpu.matrix import fill, strips
-from gpuclust.kernels.cpu.matrix.strips import nearest_of
+from gpuclust.kernels.cpu.matrix import fill, minima
+from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.space import simd
 
 #: Condensed dissimilarities read in a piece of work.
@@ -53,7 +53,7 @@ def contract_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
 @cache
 def join_kernel(dtype: np.dtype) -> Callable[..., Any]:
-    stamp = jit.stamp(strips, simd)
+    stamp = jit.stamp(minima, simd)
 
     @compiled
     @named(dtype)

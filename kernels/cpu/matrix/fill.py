@@ -15,8 +15,8 @@ import numpy as np
 from gpuclust.core import jit, metrics
 from gpuclust.core.jit import compiled, jitable, named, run, uncounted
 from gpuclust.core.sizes import STRIP
-from gpuclust.kernels.cpu.matrix import strips, tiles
-from gpuclust.kernels.cpu.matrix.strips import nearest_of
+from gpuclust.kernels.cpu.matrix import minima, tiles
+from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
@@ -252,7 +252,7 @@ def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
 
     With the tie rule of `take_pairs`. Nothing is skipped: a block without a smaller value is rare for the first rows.
     """
-    stamp = jit.stamp(strips, simd)
+    stamp = jit.stamp(minima, simd)
 
     @compiled
     @named(dtype)

@@ -16,9 +16,9 @@ from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric, Points
 from gpuclust.core.sizes import square_shape, strip_count
-from gpuclust.kernels.cpu.matrix import strips
+from gpuclust.kernels.cpu.matrix import minima
+from gpuclust.kernels.cpu.matrix.minima import take_row
 from gpuclust.kernels.cpu.matrix.square_merges import merge_kernel, updated
-from gpuclust.kernels.cpu.matrix.strips import take_row
 from gpuclust.kernels.cpu.space import pairwise, simd
 
 #: Rows that are filled, and then mirrored, at a time: their numbers fill the cache lines that are written.
@@ -55,7 +55,7 @@ def count_finite(values):
 def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square with the dissimilarities of points; returns whether all are finite."""
     row_of_distances = pairwise.row_kernel(metric, weighted)
-    stamp = jit.stamp(metrics, pairwise, strips, simd)
+    stamp = jit.stamp(metrics, pairwise, minima, simd)
 
     @compiled
     @named(metric.name, weighted, dtype)
@@ -83,7 +83,7 @@ def points_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Callable[.
 @cache
 def condensed_kernel(dtype: np.dtype) -> Callable[..., Any]:
     """Fill a square from condensed dissimilarities, squared if asked; returns whether all are finite."""
-    stamp = jit.stamp(strips, simd)
+    stamp = jit.stamp(minima, simd)
 
     @compiled
     @named(dtype)

@@ -9,7 +9,7 @@ A row is searched only if its nearest cluster has merged. Unions have larger ids
 nearer (invariant 4 of ARCHITECTURE.md); where dissimilarities are computed anew, rounding may bring them nearer, so
 that they are compared with what is known.
 
-Rows of more than `WHOLE` columns have bounds by strips of them (`gpuclust.kernels.cpu.matrix.strips`).
+Rows of more than `WHOLE` columns have bounds by strips of them (`gpuclust.kernels.cpu.matrix.minima`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import STRIP, WHOLE
-from gpuclust.kernels.cpu.matrix import strips
-from gpuclust.kernels.cpu.matrix.strips import bound_strips, lower, lowest, nearest_by, nearest_of
+from gpuclust.kernels.cpu.matrix import minima
+from gpuclust.kernels.cpu.matrix.minima import bound_strips, lower, lowest, nearest_by, nearest_of
 from gpuclust.kernels.cpu.space import prefetch, simd
 from gpuclust.kernels.cpu.space.prefetch import ask
 
@@ -128,7 +128,7 @@ def updated(method: Method, dtype: np.dtype) -> Source:
 def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
     """All merges of a reducible linkage."""
     unite, move, exact = source.unite, source.move, source.exact
-    stamp = jit.stamp(prefetch, simd, strips, *source.modules)
+    stamp = jit.stamp(prefetch, simd, minima, *source.modules)
 
     @uncounted
     @named(source.name)

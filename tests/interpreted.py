@@ -16,6 +16,7 @@ import numpy as np
 #: Block sizes that kernels are compiled with: modules, names and values. Set before other modules import them.
 SMALL = [
     ("gpuclust.core.sizes", "TILE", 4),
+    ("gpuclust.core.sizes", "PITCH", 6),
     ("gpuclust.core.sizes", "STRIP", 8),
     ("gpuclust.core.sizes", "WHOLE", 16),
     ("gpuclust.kernels.cpu.space.kdtree", "LEAF", 4),

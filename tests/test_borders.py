@@ -22,7 +22,7 @@ from gpuclust.hierarchy.correspondence import _codes, adjusted_rand_index
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.kernels.cpu.matrix import fill, prim, rounds
 from gpuclust.kernels.cpu.matrix.cophenetic_rows import write_rows
-from gpuclust.kernels.cpu.matrix.tiles import TILE, read_row, tile_rows, tile_start, tiled_size, write_row
+from gpuclust.kernels.cpu.matrix.tiles import PITCH, TILE, read_row, tile_rows, tile_start, tiled_size, write_row
 from gpuclust.kernels.cpu.space import kdtree, pairwise
 from gpuclust.plan import plan
 
@@ -96,9 +96,9 @@ def test_tiles_of_half_a_matrix_follow_each_other(n):
     last = rows - 1
     for row, column in ((0, 0), (0, last), (1, 1), (rows // 2, rows // 2), (rows // 2, last), (last, last)):
         before = sum(range(rows, rows - row, -1)) if rows < 10**6 else (2 * rows - row + 1) * row // 2
-        place = (before + column - row) * TILE * TILE
+        place = (before + column - row) * TILE * PITCH
         assert starts(row, column, rows) == tile_start(row, column, rows) == place
-    assert starts(last, last, rows) + TILE * TILE == tiled_size(n)
+    assert starts(last, last, rows) + TILE * PITCH == tiled_size(n)
 
 
 @njit

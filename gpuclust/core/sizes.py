@@ -9,7 +9,10 @@ from gpuclust.core.devices import simulated
 MOST = 2**31 - 1
 #: Side of a tile of the stored layout: 128 KiB in float64, so that two fit the second-level cache.
 TILE = 128
-#: The same in Numba's simulator of a GPU, which takes a millisecond for each thread.
+#: Numbers from a row of a tile to the next one on the CPU. With rows a power of two apart, a column of tiles shares a
+#: sixteenth of the sets of a cache: reading it, and writing it, took twice as long.
+PITCH = TILE + 8
+#: `TILE` in Numba's simulator of a GPU, which takes a millisecond for each thread.
 TILE_SIMULATED = 16
 #: Up to here a matrix of all points is small, and the first round is made on it like the others.
 FUSED = 1024
@@ -86,13 +89,14 @@ def tiles_on_gpu() -> int:
 def stored_bytes(clusters: int, dtype: str, device: Device = CPU) -> int:
     """Bytes of a stored matrix of clusters, with what a round of merges needs beside it.
 
-    On the host that is a band of one row of tiles; on a GPU a band of an eighth of the matrix, the minima of all
-    tiles, and vectors.
+    On the host that is a band of one row of tiles, and a bound for each row of a tile; on a GPU it is a band of an
+    eighth of the matrix, the minima of all tiles, and vectors.
     """
     width = _WIDTHS[dtype]
     if not device.on_gpu:
         rows = -(-clusters // TILE)
-        return (rows * (rows + 1) // 2 * TILE + clusters) * TILE * width
+        bounds = rows * rows * TILE
+        return (rows * (rows + 1) // 2 * TILE * PITCH + clusters * TILE + bounds) * width
     tile = tiles_on_gpu()
     rows = -(-clusters // tile)
     matrix = rows * (rows + 1) // 2 * tile * tile

@@ -17,7 +17,7 @@ from gpuclust.dask.connection import thread_counts, usable_memory, workers_of
 from gpuclust.dask.shared import packed
 from gpuclust.errors import DoesNotFit
 from gpuclust.kernels.cpu.matrix.stored import Stored
-from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start, tiled_size
+from gpuclust.kernels.cpu.matrix.tiles import PITCH, TILE, tile_rows, tile_start, tiled_size
 
 #: Bytes of the rows of a shard, and fewest and most shards of a matrix.
 SHARD, FEWEST, MOST = 2**28, 4, 64
@@ -232,8 +232,8 @@ class ShardedRows:
                 padded = np.full(count * TILE, np.inf, matrix.dtype)
                 length = self.n - row * TILE
                 padded[:length] = answer[0][at : at + length]
-                band = matrix[start : start + count * TILE * TILE].reshape(count, TILE, TILE)
-                band[:, x - row * TILE] = padded.reshape(count, TILE)
+                band = matrix[start : start + count * TILE * PITCH].reshape(count, TILE, PITCH)
+                band[:, x - row * TILE, :TILE] = padded.reshape(count, TILE)
                 at += length
 
         calls = [self._call(shard, "upper", rows) for shard, rows in parts]

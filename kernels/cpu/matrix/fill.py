@@ -17,7 +17,7 @@ from gpuclust.core.jit import compiled, jitable, named, run, uncounted
 from gpuclust.core.sizes import STRIP
 from gpuclust.kernels.cpu.matrix import minima, tiles
 from gpuclust.kernels.cpu.matrix.minima import nearest_of
-from gpuclust.kernels.cpu.matrix.tiles import TILE, tile_rows, tile_start
+from gpuclust.kernels.cpu.matrix.tiles import PITCH, TILE, tile_rows, tile_start
 from gpuclust.kernels.cpu.space import pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER
 
@@ -62,14 +62,14 @@ def close_tile(matrix, start, row, column, n):
     """Mirror a diagonal tile; set its diagonal and all entries past the last cluster to infinity."""
     if row == column:
         for r in range(TILE):
-            matrix[start + r * (TILE + 1)] = np.inf
+            matrix[start + r * (PITCH + 1)] = np.inf
             for k in range(r):
-                matrix[start + r * TILE + k] = matrix[start + k * TILE + r]
+                matrix[start + r * PITCH + k] = matrix[start + k * PITCH + r]
     rows = min(TILE, n - row * TILE)
     columns = min(TILE, n - column * TILE)
     for r in range(rows):
-        matrix[start + r * TILE + columns : start + (r + 1) * TILE] = np.inf
-    matrix[start + rows * TILE : start + TILE * TILE] = np.inf
+        matrix[start + r * PITCH + columns : start + r * PITCH + TILE] = np.inf
+    matrix[start + rows * PITCH : start + TILE * PITCH] = np.inf
 
 
 @cache
@@ -90,7 +90,7 @@ def points_kernel(metric: metrics.Metric, weighted: bool, dtype: np.dtype) -> Ca
             begin = column * TILE
             end = min(begin + TILE, n)
             for r in range(min(TILE, n - row * TILE)):
-                out = matrix[start + r * TILE : start + (r + 1) * TILE]
+                out = matrix[start + r * PITCH : start + r * PITCH + TILE]
                 i = row * TILE + r
                 row_of_distances(features, summary, i, features, summary, begin, end, weights, p, out, scratch)
                 above = max(0, i + 1 - begin)
@@ -226,7 +226,7 @@ def clusters_kernel(metric: metrics.Metric, weighted: bool, largest: bool, dtype
                 a1 = min(a0 + GROUP, begins[bottom])
                 block(features, summary, weights, p, a0, a1, left, right, buffers)
                 for a in range(a0, a1):
-                    place = start + (i - top) * TILE
+                    place = start + (i - top) * PITCH
                     out = matrix[place : place + end - begin]
                     if a == begins[i]:
                         out[:] = 0

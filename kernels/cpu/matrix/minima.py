@@ -9,9 +9,13 @@ bounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
-from gpuclust.core.jit import uncounted
+from gpuclust.core.jit import named, uncounted
 from gpuclust.core.sizes import STRIP, WHOLE
 from gpuclust.kernels.cpu.space.simd import LEAST, least_sum
 
@@ -64,33 +68,59 @@ def nearest_of(row, gone, ids, least):
 
 
 @uncounted
-def lowest(bound, x, width):
-    """The strip of the lowest bound of row x."""
+def lowest(bound, x, count):
+    """The strip, of ``count``, of the lowest bound of row x."""
     strip, low = 0, bound[0, x]
-    for k in range(1, (width + STRIP - 1) // STRIP):
+    for k in range(1, count):
         strip = k if bound[k, x] < low else strip
         low = bound[k, x] if bound[k, x] < low else low
     return strip
 
 
-@uncounted
-def nearest_by(row, gone, ids, bound, x):
-    """As `nearest_of`, for row x: strips whose bounds are too high are not read; the bounds of others are raised."""
-    first = lowest(bound, x, row.size)
-    best = least_of(row, gone, first * STRIP, min((first + 1) * STRIP, row.size))
-    bound[first, x] = best
-    count = (row.size + STRIP - 1) // STRIP
-    for strip in range(count):
-        if strip != first and bound[strip, x] <= best:
-            found = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
-            bound[strip, x] = found
-            best = found if found < best else best
-    place = -1
-    if best < row.dtype.type(np.inf):
+@cache
+def nearest_by(
+    name: str, least_in: Callable[..., Any], place_in: Callable[..., Any]
+) -> Callable[..., tuple[float, int]]:
+    """The function ``search(source, gone, ids, bound, x, count)``, for compiled code.
+
+    As `nearest_of`, for row x of ``source`` of ``count`` strips: those whose bounds are too high are not read, the
+    bounds of others are raised. ``least_in(source, gone, x, strip)`` is the least of a strip, and
+    ``place_in(source, gone, ids, x, strip, best, place)`` where it is.
+    """
+
+    @uncounted
+    @named(name)
+    def search(source, gone, ids, bound, x, count):
+        first = lowest(bound, x, count)
+        best = least_in(source, gone, x, first)
+        bound[first, x] = best
         for strip in range(count):
-            if bound[strip, x] == best:
-                place = place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
-    return best, place
+            if strip != first and bound[strip, x] <= best:
+                found = least_in(source, gone, x, strip)
+                bound[strip, x] = found
+                best = found if found < best else best
+        place = -1
+        if best < gone.dtype.type(np.inf):
+            for strip in range(count):
+                if bound[strip, x] == best:
+                    place = place_in(source, gone, ids, x, strip, best, place)
+        return best, place
+
+    return search
+
+
+@uncounted
+def _least_in_row(row, gone, x, strip):
+    return least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))
+
+
+@uncounted
+def _place_in_row(row, gone, ids, x, strip, best, place):
+    return place_in(row, gone, ids, strip * STRIP, min((strip + 1) * STRIP, row.size), best, place)
+
+
+#: `nearest_by` where ``source`` is the row itself.
+nearest_in_row = nearest_by("row", _least_in_row, _place_in_row)
 
 
 @uncounted
@@ -116,7 +146,5 @@ def take_row(row, none, i, bound):
 @uncounted
 def bound_strips(row, gone, x, bound):
     """Set the bounds of row x to what it holds."""
-    if row.size <= WHOLE:
-        return
     for strip in range((row.size + STRIP - 1) // STRIP):
         bound[strip, x] = least_of(row, gone, strip * STRIP, min((strip + 1) * STRIP, row.size))

@@ -30,6 +30,7 @@ from gpuclust.core.jit import compiled, jitable, named, ranges, run, thread_coun
 from gpuclust.kernels.cpu.matrix import tiles
 from gpuclust.kernels.cpu.matrix.fill import Minima, nearer, shared_minima
 from gpuclust.kernels.cpu.matrix.tiles import (
+    PITCH,
     TILE,
     nearest_in,
     read_condensed,
@@ -149,7 +150,7 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
             low = distance[tile * TILE : (tile + 1) * TILE]
             for p in range(begin, end):
                 values = band[p - begin, tile * TILE : (tile + 1) * TILE]
-                place = start + (p - row * TILE) * TILE
+                place = start + (p - row * TILE) * PITCH
                 out = matrix[place : place + TILE]
                 hits = 0
                 for k in range(TILE):
@@ -162,11 +163,11 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
                             low[k] = values[k]
                             index[q] = p
             if end == count:
-                matrix[start + (end - row * TILE) * TILE : start + TILE * TILE] = np.inf
+                matrix[start + (end - row * TILE) * PITCH : start + TILE * PITCH] = np.inf
             if tile == row:
                 for r in range(begin - row * TILE, TILE if end == count else end - row * TILE):
                     for k in range(r):
-                        matrix[start + r * TILE + k] = matrix[start + k * TILE + r]
+                        matrix[start + r * PITCH + k] = matrix[start + k * PITCH + r]
 
     return place_tiles
 
@@ -174,11 +175,11 @@ def place_tiles_kernel(dtype: np.dtype) -> Callable[..., Any]:
 def fits_over(n: int, count: int) -> bool:
     """Whether a matrix of ``count`` clusters can be written over n condensed rows while these are merged.
 
-    Tile row R takes 128 (rows - R) 128 numbers, and rows <= (count + 127) / 128. The condensed rows from 128 R to
-    128 R + 127 hold 128 (n - 1 - 128 R - 63.5), and new row p is made of old rows from p on. So the new matrix is
-    never ahead of what is read if count + 127 <= n - 64.5.
+    With P numbers from row to row, tile rows 0 to R take 128 P (R + 1) (rows - R / 2) numbers. The first 128 (R + 1)
+    condensed rows hold 128 (R + 1) (n - 1 - 64 R - 63.5), and new row p is made of old rows from p on. So, as P is at
+    least 128, the new matrix is never ahead of what is read if P rows <= n - 64.5.
     """
-    return n - count >= TILE + TILE // 2
+    return tile_rows(count) * PITCH + TILE // 2 < n
 
 
 def merge_round(

@@ -25,7 +25,7 @@ from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import STRIP, WHOLE
 from gpuclust.kernels.cpu.matrix import minima
-from gpuclust.kernels.cpu.matrix.minima import bound_strips, lower, lowest, nearest_by, nearest_of
+from gpuclust.kernels.cpu.matrix.minima import bound_strips, lower, lowest, nearest_in_row, nearest_of
 from gpuclust.kernels.cpu.space import prefetch, simd
 from gpuclust.kernels.cpu.space.prefetch import ask
 
@@ -140,7 +140,8 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         if width <= WHOLE:
             distance[x], nearest[x] = nearest_of(matrix[x, :width], gone[:width], ids, least)
         else:
-            distance[x], nearest[x] = nearest_by(matrix[x, :width], gone[:width], ids, bound, x)
+            strips = (width + STRIP - 1) // STRIP
+            distance[x], nearest[x] = nearest_in_row(matrix[x, :width], gone[:width], ids, bound, x, strips)
         if nearest[x] < 0 or not distance[x] > -np.inf:
             return -1
         nearest_id[x] = ids[nearest[x]]
@@ -159,7 +160,7 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         for at in range(count + AHEAD):
             if at < count and width > WHOLE:
                 x = todo[at]
-                strip = lowest(bound, x, width)
+                strip = lowest(bound, x, (width + STRIP - 1) // STRIP)
                 ask(matrix[x], strip * STRIP, min((strip + 1) * STRIP, width))
             if at >= AHEAD and search(matrix, state, todo[at - AHEAD], width) < 0:
                 return -1
@@ -215,7 +216,8 @@ def merge_kernel(source: Source, dtype: np.dtype) -> Callable[..., Any]:
         for p in range(count):
             x = rows[p]
             move_row(matrix, rows[:count], p)
-            bound_strips(matrix[p, :count], gone, p, bound)
+            if count > WHOLE:
+                bound_strips(matrix[p, :count], gone, p, bound)
             ids[p], size[p], distance[p] = ids[x], size[x], distance[x]
             nearest[p], nearest_id[p] = place[nearest[x]] if nearest[x] >= 0 else -1, nearest_id[x]
             move(own, p, x)

@@ -34,6 +34,7 @@ class Stored:
         self.n = self.scanned = n
         self._matrix, self.nearest, self.distance = matrix, nearest, distance
         self._buffer = matrix
+        self._bound: np.ndarray | None = None  # of a chain, until the next round
 
     @classmethod
     def filled(cls, n: int, dtype: np.dtype, kernel: Callable[..., Any], pairs: int, *arguments: Any) -> Stored:
@@ -102,14 +103,18 @@ class Stored:
         self._matrix, self.nearest, self.distance = rounds.merge_round(
             source, method, merges, self._buffer, given is not None, self.squared
         )
-        self.n = self.scanned = first.size
+        self.n, self._bound = first.size, None
+        self.scanned = self.n
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
+        matrix = self.matrix
+        if self._bound is None:
+            self._bound = chain.bounds(matrix, self.n)
         pairs = np.empty((wanted, 2), np.int64)
-        heights = np.empty(wanted, self.matrix.dtype)
-        scans = chain.chain_kernel(method, self.matrix.dtype)(
-            self.matrix, size, ids, self.nearest, nearest_id, self.distance, next_id, wanted, pairs, heights
+        heights = np.empty(wanted, matrix.dtype)
+        scans = chain.chain_kernel(method, matrix.dtype)(
+            matrix, self._bound, size, ids, self.nearest, nearest_id, self.distance, next_id, wanted, pairs, heights
         )
         return pairs, heights, scans

@@ -1,8 +1,9 @@
 """The layout of a stored dissimilarity matrix: the upper triangle in square tiles, half the memory of the square.
 
-Tile (I, J), I <= J, holds rows ``I*TILE ..`` and columns ``J*TILE ..`` as a C-ordered square. Tiles follow each other
-row by row. Tiles on the diagonal are kept symmetric, with infinity on the diagonal itself; rows and columns past the
-last cluster are infinite. So any row can be read without a case distinction, and an arg-min never finds padding.
+Tile (I, J), I <= J, holds rows ``I*TILE ..`` and columns ``J*TILE ..`` as a C-ordered square, whose rows are `PITCH`
+numbers apart. Tiles follow each other row by row. Tiles on the diagonal are kept symmetric, with infinity on the
+diagonal itself; rows and columns past the last cluster are infinite. So any row can be read without a case
+distinction, and an arg-min never finds padding.
 
 Functions here are inlined into kernels. Rows are sliced first and indexed by plain ranges: an index that Numba can't
 prove non-negative costs vectorisation.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuclust.core.jit import uncounted
-from gpuclust.core.sizes import TILE
+from gpuclust.core.sizes import PITCH, TILE
 
 
 def tile_rows(n: int) -> int:
@@ -24,32 +25,37 @@ def tile_rows(n: int) -> int:
 def tiled_size(n: int) -> int:
     """Size of the array for ``n`` clusters in this layout, padding included."""
     rows = tile_rows(n)
-    return rows * (rows + 1) // 2 * TILE * TILE
+    return rows * (rows + 1) // 2 * TILE * PITCH
 
 
 @uncounted
 def tile_start(row, column, rows):
     """Where tile (row, column), row <= column, starts, in a matrix of ``rows`` tile rows."""
-    return (row * rows - row * (row - 1) // 2 + column - row) * (TILE * TILE)
+    return (row * rows - row * (row - 1) // 2 + column - row) * (TILE * PITCH)
+
+
+@uncounted
+def read_part(matrix, rows, x, tile, out):
+    """Copy the dissimilarities of ``x`` to the clusters of a column of tiles into ``out``."""
+    own = x // TILE
+    inside = x - own * TILE
+    if tile < own:
+        start = tile_start(tile, own, rows) + inside
+        column = matrix[start : start + (TILE - 1) * PITCH + 1 : PITCH]
+        for k in range(TILE):
+            out[k] = column[k]
+    else:
+        start = tile_start(own, tile, rows) + inside * PITCH
+        row = matrix[start : start + TILE]
+        for k in range(TILE):
+            out[k] = row[k]
 
 
 @uncounted
 def read_row(matrix, rows, x, first, out):
     """Copy the dissimilarities of ``x`` to the clusters of tile rows ``first`` and later into ``out``."""
-    own = x // TILE
-    inside = x - own * TILE
-    for tile in range(first, own):
-        start = tile_start(tile, own, rows) + inside
-        source = matrix[start : start + (TILE - 1) * TILE + 1 : TILE]
-        target = out[tile * TILE : (tile + 1) * TILE]
-        for k in range(TILE):
-            target[k] = source[k]
-    for tile in range(max(first, own), rows):
-        start = tile_start(own, tile, rows) + inside * TILE
-        source = matrix[start : start + TILE]
-        target = out[tile * TILE : (tile + 1) * TILE]
-        for k in range(TILE):
-            target[k] = source[k]
+    for tile in range(first, rows):
+        read_part(matrix, rows, x, tile, out[tile * TILE : (tile + 1) * TILE])
 
 
 @uncounted
@@ -77,17 +83,17 @@ def write_row(matrix, rows, x, values):
     inside = x - own * TILE
     for tile in range(own + 1):
         start = tile_start(tile, own, rows) + inside
-        target = matrix[start : start + (TILE - 1) * TILE + 1 : TILE]
+        target = matrix[start : start + (TILE - 1) * PITCH + 1 : PITCH]
         source = values[tile * TILE : (tile + 1) * TILE]
         for k in range(TILE):
             target[k] = source[k]
     for tile in range(own, rows):
-        start = tile_start(own, tile, rows) + inside * TILE
+        start = tile_start(own, tile, rows) + inside * PITCH
         target = matrix[start : start + TILE]
         source = values[tile * TILE : (tile + 1) * TILE]
         for k in range(TILE):
             target[k] = source[k]
-    matrix[tile_start(own, own, rows) + inside * (TILE + 1)] = np.inf
+    matrix[tile_start(own, own, rows) + inside * (PITCH + 1)] = np.inf
 
 
 @uncounted

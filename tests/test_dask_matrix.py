@@ -185,8 +185,8 @@ def test_the_plan_counts_what_is_done(client, exchanged, monkeypatch):
     counted = []
     monkeypatch.setattr(interface, "_log", SimpleNamespace(info=lambda text, *numbers: counted.append(numbers)))
     X = np.random.default_rng(0).normal(size=(3000, 20))
-    on_cluster.linkage(X, "complete", "cityblock", client=client, timeout=TIMEOUT, memory_limit="6MB")
-    job = on_cluster.plan(*X.shape, "complete", "cityblock", client=client, memory_limit="6MB")
+    on_cluster.linkage(X, "complete", "cityblock", client=client, timeout=TIMEOUT, memory_limit="6.5MB")
+    job = on_cluster.plan(*X.shape, "complete", "cityblock", client=client, memory_limit="6.5MB")
     ((tasks, sent, received),) = counted
     assert job.tasks / 4 < tasks < 4 * job.tasks
     both = sent * (1 + job.workers) / 2 + received + exchanged[0]

@@ -225,11 +225,18 @@ def test_screening_gives_the_bits_of_the_reference(kind, dtype):
         np.testing.assert_array_equal(compute(X, "ward", dtype=dtype, device="cpu", backend=backend).Z, before)
 
 
-def test_a_large_job_of_ward_is_screened_once(uncompiled, monkeypatch):
+def test_large_jobs_of_ward_are_screened_until_they_have_taken_long(uncompiled, monkeypatch, tmp_path):
+    """In all processes of the machine: their time is kept on disk, kind by kind."""
+    monkeypatch.setattr(first_call, "_folder", lambda: tmp_path)
     monkeypatch.setattr(first_call, "SMALL", 1000)
     X = data("normal", 1100)
     for _ in range(2):
         gpuclust.linkage(X, "ward", device="cpu")
+    monkeypatch.setattr(first_call, "_spent", 0.0)  # as in another process
+    monkeypatch.setattr(first_call, "BUDGET", 0.05)
+    for _ in range(2):
+        gpuclust.linkage(X, "ward", device="cpu")
+    assert uncompiled == ["reference", "reference", "cpu", "cpu"]
     monkeypatch.setattr(first_call, "LARGE", 1000)
     gpuclust.linkage(data("normal", 1100, 2), "ward", device="cpu")
-    assert uncompiled == ["reference", "cpu", "cpu"]
+    assert uncompiled[4:] == ["cpu"]

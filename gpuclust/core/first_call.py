@@ -3,8 +3,8 @@
 Numba compiles some 20 to 140 functions for the first job of a kind, which takes up to 20 s. The reference backend
 needs no compiler and gives the same bits (tests/test_first_call.py). It does the small jobs of a process until they
 have taken, all together, about as long as compiling would. From then on kernels are compiled and kept on disk, with
-an empty file for each kind of job by which other processes know that they are there. A larger job of a linkage that
-the reference backend does by matrix products runs so once on a machine: the next one finds kernels or compiles them.
+an empty file for each kind of job by which other processes know that they are there. Larger jobs of a linkage that
+the reference backend does by matrix products run so, too, until those of their kind have taken as long on a machine.
 Jobs on a GPU always run its kernels: who asks for one wants it used.
 """
 
@@ -31,8 +31,11 @@ from gpuclust.core.memory import available_memory
 COMPILE = "GPUCLUST_COMPILE"
 #: Ordered pairs of observations times features, of a job that takes the reference backend one to two seconds.
 SMALL = 80_000_000
-#: Seconds of a processor on the reference backend, in this process, after which kernels are compiled.
+#: Seconds of a processor on the reference backend, in this process, after which kernels are compiled; for larger jobs
+#: also in all processes of this machine.
 BUDGET = 8.0
+#: Parts of a second by which the time of larger jobs is kept, in the size of a file.
+PARTS = 10
 #: Square matrices that the reference backend holds at a time.
 SQUARES = 6
 #: Ordered pairs of observations times features and eight, of a job that the reference backend does by matrix products
@@ -146,7 +149,10 @@ def _first_backend(
     try:
         yield select("reference")
     finally:
-        _spent += time.thread_time() - started
+        seconds = time.thread_time() - started
+        _spent += seconds
+        if pairs * max(features, 8) > SMALL:
+            _keep(kind, seconds)
 
 
 def compile_elsewhere() -> bool:
@@ -171,11 +177,7 @@ def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit
         return SQUARES * 8 * pairs <= room and not _is_marked(kind)
     if not screened or pairs * (features + 8) > LARGE or COPIES * 8 * (features + 8) * isqrt(pairs) > room:
         return False
-    once = ("once", *kind)
-    if known(kind) or known(once):
-        return False
-    note(once)
-    return True
+    return not known(kind) and _kept(kind) <= BUDGET
 
 
 def _is_marked(kind: tuple[object, ...]) -> bool:
@@ -189,6 +191,22 @@ def _mark(kind: tuple[object, ...]) -> None:
     if folder is not None:
         with suppress(OSError):
             (folder / _name(kind)).touch()
+
+
+def _kept(kind: tuple[object, ...]) -> float:
+    """Seconds that larger jobs of a kind have taken on the reference backend, on this machine."""
+    folder = _folder()
+    with suppress(OSError):
+        return 0.0 if folder is None else (folder / _name(("seconds", *kind))).stat().st_size / PARTS
+    return 0.0
+
+
+def _keep(kind: tuple[object, ...], seconds: float) -> None:
+    """Add to what `_kept` returns."""
+    folder = _folder()
+    if folder is not None:
+        with suppress(OSError), (folder / _name(("seconds", *kind))).open("ab") as file:
+            file.write(b"." * max(1, round(seconds * PARTS)))
 
 
 @cache

@@ -81,7 +81,7 @@ class Price(NamedTuple):
 PRICES = {
     "nearest": (Price(16.7, 2.68, 2.7), Price(22.4, 4.08, 7.5, 0.66)),  # a pair counts for both of its points
     "outside": (Price(11.5, 2.47, 2.5), Price(16.1, 3.76, 6.9, 0.66)),
-    "search": (Price(14.5, 2.5, 2.6), Price(49.6, 3.87, 22, 0.55)),
+    "search": (Price(5.2, 2.5, 2.6), Price(49.6, 3.87, 22, 0.55)),
     "slab": (Price(5.2, 2.54, 8.5), Price(8.7, 3.67, 17, 0.72)),
     "between": (Price(290, 23, 4), Price(290, 23, 8, 0.13)),  # pair by pair
     "aggregate": (Price(92, 3.76, 17.6), Price(96, 3.67, 34, 0.6)),  # by tiles, with the minima of rows
@@ -89,21 +89,21 @@ PRICES = {
 }
 #: The same in float64 by a screen in single precision, of tiles with nothing to compute again.
 SCREENED = {
-    "nearest": Price(3.6, 2.5, 2.5, 0.004),  # of all pairs, not of half of them
-    "outside": Price(3.6, 2.5, 2.5, 0.004),
-    "search": Price(14.5, 2.5, 2.6, 0.004),
+    "nearest": Price(3.7, 2.5, 2.5, 0.004),  # of all pairs, not of half of them
+    "outside": Price(3.7, 2.5, 2.5, 0.004),
+    "search": Price(5.2, 2.5, 2.6, 0.004),
     "slab": Price(5.2, 2.54, 8.5),
 }
 #: By products in half precision; and bytes of a pair and feature, and of rounding a feature of a point.
 PRODUCTS = {
-    "nearest": Price(6.6, 0.11, 0.3, 0.004),
-    "outside": Price(6.6, 0.11, 0.3, 0.004),
-    "search": Price(17.5, 0.11, 0.3, 0.004),
+    "nearest": Price(6.6, 0.1, 0.3, 0.004),
+    "outside": Price(6.6, 0.1, 0.3, 0.004),
+    "search": Price(8.0, 0.1, 0.3, 0.004),
     "slab": Price(8.2, 0.11, 8.5),
 }
 WORDS, ROUNDING = 1 / 32, 12
 #: Instructions in addition of a pair of a tile in which some row has something to compute again.
-HIT = 33
+HIT = 12
 
 
 class Again(NamedTuple):
@@ -178,7 +178,7 @@ def work(call: Call, double: bool) -> Work:
         instructions = count * (price.pair + price.feature * call.m)
         found = Work(instructions, instructions * price.doubles, count * price.bytes)
         if products and unit in PRODUCTS:
-            moved = count * call.m * WORDS + call.n * call.m * ROUNDING
+            moved = count * call.m * WORDS + (call.n * call.m * ROUNDING if rows else 0)
             found = found._replace(bytes=found.bytes + moved, products=count * 16 * ceil(call.m / 16))
         if unit not in AGAIN or not rows or (double and not screened):
             return found
@@ -196,12 +196,13 @@ def work(call: Call, double: bool) -> Work:
     if call.name == "nearest_outside":
         return priced("outside", call.rows * n, call.rows if screened or products else 0)
     if call.name == "knn":
-        slab, listed = priced("slab", n * n), n * LISTED * call.m if screened else 0
-        if not screened:
+        slab, listed = priced("slab", n * n), n * LISTED * call.m
+        if not (screened or products):
             chosen = n * selection(n)
             return Work(slab.instructions + chosen, slab.doubles + 0.3 * double * chosen, slab.bytes)
         instructions = slab.instructions + n * (selection(n) + 1e5) + 23 * listed
-        return Work(instructions, 3 * listed, slab.bytes + 32 * listed, slab.products)
+        moved = slab.bytes + (32 if double else 16) * listed + n * call.m * ROUNDING
+        return Work(instructions, 3 * listed * double, moved, slab.products)
     if call.name == "nearest_among":
         return priced("between", call.pairs)
     if call.name == "store_clusters":
@@ -211,7 +212,8 @@ def work(call: Call, double: bool) -> Work:
     if call.name == "stored.merge":
         return priced("merge", (n * n + left * left) / 2)
     if call.name == "summaries.merge":
-        return priced("search", call.rows * left, call.rows)
+        asked, others = priced("search", call.rows * left, call.rows), priced("search", call.pairs)
+        return Work(*(one + other for one, other in zip(asked, others, strict=True)))
     return Work(0, 0, 0)  # a chain: steps, not work
 
 

@@ -32,7 +32,8 @@ class Call(NamedTuple):
     rows : int
         Rows that were searched.
     pairs : int
-        Dissimilarities of two points that were computed, where that is not rows times n.
+        Dissimilarities of two points that were computed, where that is not rows times n; of summaries those computed
+        in addition, with new clusters.
     left, merged : int
         Clusters after the call, and how many of them are new.
     screened : bool
@@ -62,9 +63,9 @@ def screens(points: Points) -> bool:
     return squares(points) and points.dtype == np.float64
 
 
-def multiplies(points: Points, summaries: bool) -> bool:
-    """Return whether `gpuclust.kernels.cuda.halves` applies, if it pays: summaries in float32, too."""
-    return len(points.features) >= WIDE_ON_GPU and (squares(points) if summaries else screens(points))
+def multiplies(points: Points) -> bool:
+    """Return whether `gpuclust.kernels.cuda.halves` applies, if it pays."""
+    return len(points.features) >= WIDE_ON_GPU and squares(points)
 
 
 def listed_pairs(clusters: Clusters, neighbours: np.ndarray, rows: np.ndarray) -> int:
@@ -93,9 +94,11 @@ class TracedStored:
         alone = self.stored.nearest[first[~united]]
         self.stored.merge(method, first, second, *rest)
         self.scanned, merged = self.stored.scanned, int(united.sum())
+        compared = 0
         if self.kind == "summaries" and merged:  # the CPU has lists, a GPU searches where the nearest has merged
             self.scanned = merged + int(gone[alone].sum())
-        call = Call(f"{self.kind}.merge", n, self.m, self.scanned, 0, first.size, merged)
+            compared = (first.size - self.scanned) * merged  # the other rows with new clusters
+        call = Call(f"{self.kind}.merge", n, self.m, self.scanned, compared, first.size, merged)
         self.calls.append(call._replace(screened=self.screened, products=self.products))
 
     def chain(self, *arguments: Any) -> Any:
@@ -114,11 +117,9 @@ class TracedBackend:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
 
-    def _note(
-        self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0, summaries: bool = False
-    ) -> None:
+    def _note(self, name: str, points: Points, rows: int = 0, pairs: int = 0, left: int = 0) -> None:
         call = Call(name, points.n, len(points.features), rows, pairs, left)
-        self.calls.append(call._replace(screened=screens(points), products=multiplies(points, summaries)))
+        self.calls.append(call._replace(screened=screens(points), products=multiplies(points)))
 
     def outgoing(self, points: Points) -> ByPoints:
         """Search all points, as on a GPU, which has no kd-tree."""
@@ -151,11 +152,11 @@ class TracedBackend:
         return self._traced(self.backend.store_clusters(points, method, clusters), "stored", points)
 
     def summarise(self, points: Points, method: Method, size: np.ndarray) -> TracedStored:
-        self._note("nearest", points, points.n, summaries=True)
+        self._note("nearest", points, points.n)
         return self._traced(self.backend.summarise(points, method, size), "summaries", points)
 
     def _traced(self, stored: Any, name: str, points: Points) -> TracedStored:
-        products = name == "summaries" and multiplies(points, summaries=True)
+        products = name == "summaries" and multiplies(points)
         return TracedStored(stored, name, len(points.features), self.calls, screens(points), products)
 
 

@@ -121,6 +121,7 @@ def test_where_it_does_not_pay_everything_is_compared_in_float64(monkeypatch):
         state = select("cuda").summarise(points, ward, np.ones(N))
         assert (state.scale is not None) == pays
         np.testing.assert_array_equal(state.distance, nearest.nearest(points)[1])
+    monkeypatch.setattr(halves, "FEWEST", 10**6)  # in float32 there are products only
     assert screen.screened(preparation.prepare(np.eye(N), "sqeuclidean", dtype="float32")) is None
     assert screen.screened(preparation.prepare(np.eye(N), "sqeuclidean", w=np.ones(N) * 2)) is None
     assert screen.screened(preparation.prepare(np.eye(N), "euclidean")) is None

@@ -48,7 +48,7 @@ LISTED = 6
 #: take as long. Measured: docs/products.md.
 WIDE = 48
 #: The same for tensor cores of a GPU, which multiply 16 features at a time. Modelled: docs/gpu-model.md.
-WIDE_ON_GPU = 16
+WIDE_ON_GPU = 8
 #: Up to here, with that many features, a matrix of all points takes less time than lists of neighbours and a matrix
 #: of the clusters that they leave. Measured on the CPU: 1.3 to 2 times as fast. On a GPU too, for the same bits.
 FILLED = 4096

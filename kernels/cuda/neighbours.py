@@ -1,4 +1,4 @@
-"""The k nearest neighbours of all points, in float64 by a screen where that applies.
+"""The k nearest neighbours of all points, by a screen where that applies.
 
 By products in half precision, or in single precision, some more than k neighbours of each point are selected. Their
 distances are computed again in float64, and the k nearest of these are the nearest of all if every other one is
@@ -21,7 +21,7 @@ from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import halves, launch, scalar, screen, summary_kernels
 from gpuclust.kernels.cuda import knn as selection
 from gpuclust.kernels.cuda.knn import INT32, MOST, finish_kernel, sort_pairs
-from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, types, xp
+from gpuclust.kernels.cuda.launch import INT, THREADS, Kernel, cuda, kernel, named, real, types, xp
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.scalar import translated
 from gpuclust.kernels.cuda.screen import Screen
@@ -35,18 +35,18 @@ MANY = 1 / 4
 
 
 @cache
-def decide_kernel(metric: Metric) -> Kernel:
+def decide_kernel(metric: Metric, dtype: np.dtype) -> Kernel:
     """The nearest of the listed neighbours of point ``rows[r]``, by (distance, index); a block a row.
 
     ``listed`` and ``rough`` (rows, listed) are neighbours by the screen, with their distances there; ``slack``,
     ``growth`` and ``scale`` are as in `gpuclust.kernels.cuda.screen_kernels.search_kernel`. ``certain[r]`` says
     whether they are the nearest of all points.
     """
-    square, loosened = squares(metric, DOUBLE, two_parts=False), translated(centroids.loosened, SINGLE)
-    sort = sort_pairs(DOUBLE)
-    number, seen = types.float64, types.float32
+    square, loosened = squares(metric, dtype, two_parts=False), translated(centroids.loosened, SINGLE)
+    sort = sort_pairs(dtype)
+    number, seen = real(dtype), types.float32
     rounded = np.float32 if launch.SIMULATED else seen
-    infinity, last, room = np.inf, np.int32(2**31 - 1), 2 * MOST
+    infinity, last, room = dtype.type(np.inf), np.int32(2**31 - 1), 2 * MOST
     stamp = launch.stamp(centroids, metrics, points, scalar, selection, summary_kernels)
 
     @kernel(
@@ -61,7 +61,7 @@ def decide_kernel(metric: Metric) -> Kernel:
         INT32[:, ::1],
         types.boolean[::1],
     )
-    @named(metric.name, DOUBLE)
+    @named(metric.name, dtype)
     def decide(features, rows, listed, rough, slack, growth, scale, distance, index, certain):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         value = cuda.shared.array(room, number)
@@ -88,7 +88,8 @@ def decide_kernel(metric: Metric) -> Kernel:
 
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
-    yield decide_kernel(metrics.METRICS["sqeuclidean"])
+    for dtype in (DOUBLE, SINGLE):
+        yield decide_kernel(metrics.METRICS["sqeuclidean"], dtype)
 
 
 def knn(given: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +120,7 @@ def _screened(where: DevicePoints, distance: Any, index: Any) -> Any:
     """Fill the lists of the points for which the screen is certain. Returns the other points, or None: all."""
     if where.metric.name != "sqeuclidean" or where.weighted or where.n < screen.FEWEST:
         return None
-    scale = screen.scale_of(where.features)
-    for by_products in () if scale is None else screen.kinds(len(where.features)):
+    for by_products, scale in screen.screens(where.features):
         left = _listed(where, Screen.of(where.features, scale, by_products=by_products), distance, index)
         if left is not None:
             return left
@@ -134,7 +134,7 @@ def _listed(where: DevicePoints, seen: Screen, distance: Any, index: Any) -> Any
     for part, slab in _slabs(where, seen):
         rough, listed = launch.empty((len(slab), count), SINGLE), launch.empty((len(slab), count), np.int32)
         selection.select(slab, rows[part], rough, listed)
-        decide_kernel(where.metric)(
+        decide_kernel(where.metric, where.dtype)(
             len(slab),
             where.features,
             rows[part],

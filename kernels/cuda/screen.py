@@ -14,6 +14,7 @@ clusters far apart, it excludes little, and everything is compared in float64. A
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import frexp, inf
 from typing import Any, NamedTuple
 
@@ -68,16 +69,18 @@ class Screen(NamedTuple):
         First parts of the centroids, multiplied by the square root of ``scale``.
     norm : array of shape (n,)
         Squared norms of the rounded ones, which only products use.
-    size, scatter, slack : arrays of shape (n,)
-        Scatter and slack in the scale of the features; of points only the slack is used.
+    part : array of shape (n,)
+        What a cluster adds to the scatter of a pair, in the scale of the features, or half of the reciprocal of its
+        weight, so that the squared distance of two is divided by the sum of both; of points not used.
+    slack : array of shape (n,)
+        Term of `gpuclust.core.centroids.loosened`, in the scale of the features.
     scale, growth : float
         See `gpuclust.kernels.cuda.screen_kernels.search_kernel`.
     """
 
     features: Any
     norm: Any
-    size: Any
-    scatter: Any
+    part: Any
     slack: Any
     scale: float
     growth: float
@@ -88,11 +91,13 @@ class Screen(NamedTuple):
         features: Any,
         scale: float | None,
         reach: Any = 1.0,
-        size: Any = None,
-        scatter: Any = None,
+        part: Any = None,
         by_products: bool = False,
     ) -> Screen:
-        """Of first parts of centroids; ``reach`` as for `gpuclust.core.centroids.slack`. ``scale`` None: as given."""
+        """Of first parts of centroids; ``reach`` as for `gpuclust.core.centroids.slack`. ``scale`` None: as given.
+
+        ``part`` is in the scale of the features already.
+        """
         m = len(features)
         square = 1.0 if scale is None else scale * scale
         kind = np.finfo(SINGLE if by_products else features.dtype if scale is None else SINGLE)
@@ -105,11 +110,8 @@ class Screen(NamedTuple):
         else:
             seen, length = _rounded(features, scale)
             norm = slack = centroids.slack(length, reach, m, float(kind.eps), lost).astype(kind.dtype)
-        if scatter is None:
-            size = scatter = slack
-        elif scale is not None:
-            size, scatter = size.astype(SINGLE), (scatter * square).astype(SINGLE)
-        return cls(seen, norm, size, scatter, slack, square, centroids.growth(m, float(kind.eps)))
+        part = slack if part is None else part.astype(kind.dtype)
+        return cls(seen, norm, part, slack, square, centroids.growth(m, float(kind.eps)))
 
     @property
     def by_products(self) -> bool:
@@ -121,10 +123,10 @@ class Screen(NamedTuple):
         return np.dtype(self.norm.dtype)
 
     def loosened(self, far: Any, rows: Any) -> Any:
-        """Upper bounds of the screened dissimilarities of rows, for exact ones of at most ``far``."""
-        kind = self.dtype.type
+        """Finite upper bounds of the screened dissimilarities of rows, for exact ones of at most ``far``."""
         scaled = (far * self.scale).astype(self.dtype)
-        return centroids.loosened(scaled, xp.take(self.slack, rows), kind(self.growth))
+        bound = centroids.loosened(scaled, xp.take(self.slack, rows), self.dtype.type(self.growth))
+        return xp.minimum(bound, np.finfo(self.dtype).max)
 
     def twice_loosened(self, least: Any, rows: Any) -> Any:
         """Upper bounds of the screened dissimilarity to the nearest of rows, if to some other it is ``least``."""
@@ -156,104 +158,117 @@ class Side(NamedTuple):
 
     features: Any
     norm: Any
-    size: Any
-    scatter: Any
+    part: Any
     rows: Any
     own: Any  # of type int32
 
     @classmethod
     def of(cls, screen: Screen, rows: Any, own: Any) -> Side:
-        norm, size, scatter = (xp.take(each, rows) for each in screen[1:4])
-        return cls(xp.take(screen.features, rows, axis=1), norm, size, scatter, rows, own)
+        norm, part = xp.take(screen.norm, rows), xp.take(screen.part, rows)
+        return cls(xp.take(screen.features, rows, axis=1), norm, part, rows, own)
 
     def every(self, step: int) -> Side:
         """One in ``step``, evenly."""
         return Side(self.features[:, ::step].copy(), *(each[::step].copy() for each in self[1:]))
 
 
-def search(
-    run: Kernel,
-    shape: Any,
-    screen: Screen,
-    left: Side,
-    right: Side,
-    exact: tuple[Any, ...],
-    p: Any,
-    note: bool = False,
-    reach: Any = None,
-) -> tuple[Any, Any, Any]:
-    """Place among ``right`` and dissimilarity of the nearest of each of ``left`` (-1 and infinite: there is none).
+class Search(NamedTuple):
+    """Searches of some clusters, or points, among others.
 
-    ``exact`` are features, their second parts, sizes and scatter. With ``note`` also the least dissimilarity, by the
-    screen, of each of ``right``.
-
-    Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
-    again. So a part of the columns is compared first, which bounds how far a row has to look.
+    ``exact`` are features, their second parts, sizes and scatter, which decide.
     """
-    count, others, dtype = left.rows.size, right.rows.size, exact[0].dtype
-    down, across = -(-count // shape.rows), -(-others // shape.columns)
-    chunks = min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
-    if reach is None:
-        reach = launch.full(count, np.finfo(screen.dtype).max, screen.dtype)
-        if chunks >= CHUNKS:
-            nothing = launch.full(-(-others // PART), -np.inf, screen.dtype)
-            some = right.every(PART)
-            least = search(run, shape, screen, some, left, exact, p, note=True, reach=nothing)[2]
-            reach = xp.minimum(screen.twice_loosened(least, left.rows), reach)
-    value, index = launch.empty((chunks, count), dtype), launch.empty((chunks, count), np.int32)
-    slots = launch.empty((down if note else 1, others if note else 1), screen.dtype)
-    run(
-        down * chunks,
-        *left[:4],
-        xp.take(screen.slack, left.rows),
-        reach,
-        *left[4:],
-        *right,
-        *exact,
-        screen.growth,
-        screen.scale,
-        p,
-        note,
-        value,
-        index,
-        slots,
-    )
-    found, at = launch.full(count, np.inf, dtype), launch.full(count, -1, np.int32)
-    fold(value, index, 0, count, found, at)
-    return at, found, slots.min(axis=0) if note else None
+
+    run: Kernel
+    shape: Any
+    screen: Screen
+    exact: tuple[Any, ...]
+    p: Any
+
+    def nearest(self, left: Side, right: Side, reach: Any = None) -> tuple[Any, Any]:
+        """Place among ``right`` and dissimilarity of the nearest of each of ``left``; -1 and infinite: there is none.
+
+        With ``reach`` only those at most that far by the screen.
+
+        Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
+        again. So a part of the columns is compared first, which bounds how far a row has to look.
+        """
+        count, dtype = left.rows.size, self.exact[0].dtype
+        down, chunks = self._division(left, right)
+        if reach is None:
+            reach = launch.full(count, np.finfo(self.screen.dtype).max, self.screen.dtype)
+            if chunks >= CHUNKS:
+                least = self.least(right.every(PART), left)
+                reach = xp.minimum(self.screen.twice_loosened(least, left.rows), reach)
+        value, index = launch.empty((chunks, count), dtype), launch.empty((chunks, count), np.int32)
+        none = launch.empty((1, 1), self.screen.dtype)
+        self._run(down * chunks, left, right, reach, False, value, index, none)
+        found, at = launch.full(count, np.inf, dtype), launch.full(count, -1, np.int32)
+        fold(value, index, 0, count, found, at)
+        return at, found
+
+    def least(self, left: Side, right: Side) -> Any:
+        """The least dissimilarity, by the screen, of each of ``right`` to those of ``left``."""
+        down, chunks = self._division(left, right)
+        shape = chunks, left.rows.size
+        none = launch.empty(shape, self.exact[0].dtype), launch.empty(shape, np.int32)
+        slots = launch.empty((down, right.rows.size), self.screen.dtype)
+        self._run(down * chunks, left, right, left.norm, True, *none, slots)
+        return slots.min(axis=0)
+
+    def _division(self, left: Side, right: Side) -> tuple[int, int]:
+        """Rows of tiles, and chunks of columns."""
+        down, across = -(-left.rows.size // self.shape.rows), -(-right.rows.size // self.shape.columns)
+        return down, min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
+
+    def _run(self, blocks: int, left: Side, right: Side, reach: Any, note: bool, *found: Any) -> None:
+        screen, slack = self.screen, xp.take(self.screen.slack, left.rows)
+        self.run(
+            blocks,
+            *left[:3],
+            slack,
+            reach,
+            *left[3:],
+            *right,
+            *self.exact,
+            screen.growth,
+            screen.scale,
+            self.p,
+            note,
+            *found,
+        )
 
 
 class Screened:
     """Points on the device, with their screen."""
 
     def __init__(self, where: DevicePoints, scale: float, by_products: bool) -> None:
-        self.n, self.p = where.n, where.p
-        self.exact = where.features, where.features, where.summary, where.summary
+        self.n = where.n
         self.screen = Screen.of(where.features, scale, by_products=by_products)
-        self.shape = geometry(where.metric, SINGLE)
-        self.run = search_kernel(where.metric, None, DOUBLE, SINGLE, by_products)
+        run, shape = (
+            search_kernel(where.metric, None, where.dtype, SINGLE, by_products),
+            geometry(where.metric, SINGLE),
+        )
+        exact = where.features, where.features, where.summary, where.summary
+        self._search = Search(run, shape, self.screen, exact, where.p)
         self.everyone = xp.arange(self.n)
 
     def search(self, component: Any, rows: Any) -> tuple[Any, Any]:
         """Index and distance of the nearest point of another component, for each of ``rows``."""
-        everyone = Side(*self.screen[:4], self.everyone, component)
+        everyone = Side(*self.screen[:3], self.everyone, component)
         some = everyone if rows is self.everyone else Side.of(self.screen, rows, xp.take(component, rows))
-        return search(self.run, self.shape, self.screen, some, everyone, self.exact, self.p)[:2]
+        return self._search.nearest(some, everyone)
 
 
 def screened(points: Points) -> Screened | None:
     """Points with a screen; None where it does not apply or does not pay. Computed once a device, as boxes are."""
     if points.metric.name != "sqeuclidean" or points.weights is not None or points.n < FEWEST:
         return None
-    return derived(points, _screened) if points.dtype == DOUBLE else None
+    return derived(points, _screened)
 
 
 def _screened(points: Points) -> Screened | None:
     where = DevicePoints(points)
-    scale = scale_of(where.features)
-    if scale is None:
-        return None
-    for by_products in kinds(len(where.features)):
+    for by_products, scale in screens(where.features):
         found = Screened(where, scale, by_products)
         some = found.everyone[:: max(1, found.n // SAMPLE)].copy()
         if found.screen.pays(found.search(found.everyone.astype(np.int32), some)[1], some):
@@ -261,6 +276,10 @@ def _screened(points: Points) -> Screened | None:
     return None
 
 
-def kinds(m: int) -> tuple[bool, ...]:
-    """Screens to try for points of m features, the fastest first: whether they are by products."""
-    return (True, False) if halves.available(m) else (False,)
+def screens(features: Any) -> Iterator[tuple[bool, float]]:
+    """Screens to try for features (m, n), the fastest first: whether they are by products, and their scale."""
+    by_products = halves.available(len(features))
+    scale = scale_of(features, by_products)
+    if scale is not None:
+        yield from ((True, scale),) * by_products
+        yield from ((False, scale),) * (features.dtype == DOUBLE)

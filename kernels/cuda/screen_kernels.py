@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,14 +12,71 @@ from gpuclust.core import centroids, methods, metrics, points
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric
 from gpuclust.kernels.cuda import launch, minima, products, scalar, summary_kernels, tile
-from gpuclust.kernels.cuda.launch import INT, SIDE, SIMULATED, THREADS, Kernel, cuda, kernel, named, real, types
-from gpuclust.kernels.cuda.minima import fold_lines, least_of_columns, nearer, pitches, places, row_minima
+from gpuclust.kernels.cuda.launch import (
+    INT,
+    SIDE,
+    SIMULATED,
+    THREADS,
+    Kernel,
+    cuda,
+    device,
+    kernel,
+    named,
+    real,
+    types,
+)
+from gpuclust.kernels.cuda.minima import fold_lines, least_of_columns, pitches, places
 from gpuclust.kernels.cuda.products import product_tile
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.summary_kernels import squares, unchanged
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
 
 SINGLE, DOUBLE = np.dtype("float32"), np.dtype("float64")
+
+
+#: Threads of a block with pairs that are near, above which minima of rows by the screen come first.
+MANY = THREADS // 4
+
+
+class Comparison(NamedTuple):
+    """Device functions of a pair's squared distance, and of a part for each of the two (see `search_kernel`)."""
+
+    dissimilar: Callable[..., Any]
+    within: Callable[..., Any]
+
+
+@cache
+def comparison(method: Method | None, dtype: np.dtype) -> Comparison:
+    """``dissimilar(square, x, y)``, and ``within(square, most, x, y)``: whether that is at most ``most``."""
+    mul, fma = arithmetic(dtype)
+    form = (method.name if method else "points"), dtype
+    spread = method is not None and method.scatter is not None
+
+    @device
+    @named(*form)
+    def dissimilar(square, x, y):
+        if spread:
+            return square + (x + y)
+        return square / (x + y)
+
+    @device
+    @named(*form)
+    def within(square, most, x, y):
+        if spread:
+            return square <= (most - x) - y
+        return square <= fma(most, y, mul(most, x))
+
+    @device
+    @named(*form)
+    def as_it_is(square, x, y):
+        return square
+
+    @device
+    @named(*form)
+    def within_limit(square, most, x, y):
+        return square <= most
+
+    return Comparison(dissimilar, within) if method else Comparison(as_it_is, within_limit)
 
 
 @cache
@@ -33,33 +91,35 @@ def search_kernel(
     of `gpuclust.core.centroids.loosened`, for the screen) is computed again in ``dtype``, from both parts of the
     centroids in ``features`` and ``low``. The nearest is chosen by that.
 
-    Most tiles hold nothing that is near enough for any of their rows, by what is known from earlier ones: they are
-    left after one comparison of each pair. At first it is ``reach_F`` that is known: what is farther by the screen is
-    not the nearest of a row.
+    The screened dissimilarity of a pair with squared distance D is ``D / (part_F[x] + part_G[y])``, or with scatter
+    ``D + part_F[x] + part_G[y]`` (see `gpuclust.kernels.cuda.screen.Screen`), so it is compared with a limit by one
+    operation more than D. Most tiles hold nothing that is near enough for any of their rows, by what is known from
+    earlier ones: they are left after that. Where many are near, minima of rows by the screen come first, which leave
+    few. At first it is ``reach_F`` that is known: what is farther by the screen is not the nearest of a row.
 
     Column x of F stands for column ``row_F[x]`` of ``features``, as those of G do. Where ``own_F[x] == own_G[y]``
     x and y are not compared. Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... With
-    ``note`` the least dissimilarity of a tile row to each of G, by the screen, goes to its slot of ``least``.
+    ``note`` only the least dissimilarity of a tile row to each of G is computed, by the screen, for its slot of
+    ``least``.
     """
     distances = product_tile() if by_products else distance_tile(metric, False, screen)
     spread, closed = method is not None and method.scatter is not None, method is not None
-    form = (method and method.geometric) or unchanged
-    geometric, screened_form = translated(form, dtype), translated(form, screen)
+    geometric = translated((method and method.geometric) or unchanged, dtype)
     square, loosened = squares(metric, dtype, two_parts=closed), translated(centroids.loosened, screen)
-    mul = arithmetic(screen).mul
+    dissimilar, within = comparison(method, screen)
     down, across = geometry(metric, screen)
     rows, columns = SIDE * down, SIDE * across
     form_of_tile = screen, down, across, by_products
-    of_rows, write_least = row_minima(*form_of_tile), least_of_columns(*form_of_tile)
-    place, pitch = places(by_products), pitches(dtype, rows, columns)[0]
-    fold = fold_lines(dtype, rows, pitch)
-    smaller = nearer(dtype)
+    write_least = least_of_columns(*form_of_tile)
+    place = places(by_products)
+    pitch, screened_pitch = pitches(dtype, rows, columns)[0], pitches(screen, rows, columns)[0]
+    fold, fold_screened = fold_lines(dtype, rows, pitch), fold_lines(screen, rows, screened_pitch)
     pool = SIDE * max(pitches(screen, rows, columns))
     number, seen, alike, room = real(dtype), real(screen), screen == dtype, SIDE * pitch
     given = types.uint32 if by_products else seen
     rounded = screen.type if SIMULATED else seen
-    one, infinity, exact_infinity = screen.type(1), screen.type(np.inf), dtype.type(np.inf)
-    largest = np.finfo(screen).max
+    of_one = np.uint32((1 << across) - 1)
+    zero, infinity, exact_infinity = screen.type(0), screen.type(np.inf), dtype.type(np.inf)
     stamp = launch.stamp(centroids, methods, metrics, minima, points, products, scalar, summary_kernels, tile)
     kind = ["points"] if not closed else [] if alike or by_products else ["screened"]
     if by_products:
@@ -71,11 +131,9 @@ def search_kernel(
         seen[::1],
         seen[::1],
         seen[::1],
-        seen[::1],
         INT[::1],
         types.int32[::1],
         given[:, ::1],
-        seen[::1],
         seen[::1],
         seen[::1],
         INT[::1],
@@ -98,16 +156,14 @@ def search_kernel(
     def search(
         F,
         norm_F,
-        size_F,
-        scatter_F,
+        part_F,
         slack_F,
         reach_F,
         row_F,
         own_F,
         G,
         norm_G,
-        size_G,
-        scatter_G,
+        part_G,
         row_G,
         own_G,
         features,
@@ -124,6 +180,7 @@ def search_kernel(
     ):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
         values = cuda.local.array((down, across), seen)
+        theirs = cuda.local.array(across, seen)
         pool_value = cuda.shared.array(pool, seen)
         pool_index = cuda.shared.array(pool, types.int32)
         if alike:
@@ -146,72 +203,78 @@ def search_kernel(
         slack = slack_F[min(row + (thread & (rows - 1)), count - 1)]
         best = exact_infinity
         which = np.int32(-1)
+        mine = zero
         if thread < rows:
             x = np.uint64(min(row + thread, count - 1))
             reached[thread] = reach_F[x]
             own_here[thread] = own_F[x]
-            if closed:
-                here[thread] = scatter_F[x] if spread else size_F[x]
+            here[thread] = part_F[x]
         for column in range(chunk * columns, n, chunks * columns):
             if thread < columns:
                 y = np.uint64(min(column + thread, n - 1))
                 own_there[thread] = own_G[y]
-                if closed:
-                    there[thread] = scatter_G[y] if spread else size_G[y]
+                there[thread] = part_G[y]
             distances(F, norm_F, row, count, G, norm_G, column, n, norm_F, p, values)
             if closed:
                 cuda.syncthreads()
-                for i in range(down):
-                    mine = here[y0 + SIDE * i]
-                    label = own_here[y0 + SIDE * i]
-                    for j in range(across):
-                        y = x0 + SIDE * j
-                        if own_there[y] == label:
-                            values[i, j] = infinity
-                        elif spread:
-                            values[i, j] += mine + there[y]
-                        else:
-                            values[i, j] = mul(screened_form(one, mine, there[y]), values[i, j])
-            if note and closed:
-                write_least(values, pool_value, pool_index, least, tile_row, column, n)
-            near = False
-            for i in range(down):
-                most = reached[y0 + SIDE * i]
-                for j in range(across):
-                    near |= values[i, j] <= most
-            if not cuda.syncthreads_or(np.int32(near or (note and not closed))):
-                continue
-            if not closed:
+            for j in range(across):
+                theirs[j] = there[x0 + SIDE * j] if closed else zero
+            if note:
                 for i in range(down):
                     label = own_here[y0 + SIDE * i]
+                    if closed:
+                        mine = here[y0 + SIDE * i]
                     for j in range(across):
                         if own_there[x0 + SIDE * j] == label:
                             values[i, j] = infinity
-                if note:
-                    write_least(values, pool_value, pool_index, least, tile_row, column, n)
-            below, at = of_rows(values, pool_value, pool_index)
-            if thread < rows:  # the nearest is no farther than this, and by the screen no farther than that
-                far = min(rounded(best * scale), loosened(below, slack, growth))
-                reached[thread] = min(loosened(far, slack, growth), largest)
-            cuda.syncthreads()
+                        else:
+                            values[i, j] = dissimilar(values[i, j], mine, theirs[j])
+                write_least(values, pool_value, pool_index, least, tile_row, column, n)
+                continue
             near = False
             for i in range(down):
                 most = reached[y0 + SIDE * i]
+                if closed:
+                    mine = here[y0 + SIDE * i]
                 for j in range(across):
-                    near |= values[i, j] <= most
-            if cuda.syncthreads_or(np.int32(near)):
-                hits = np.uint64(0)  # bits of pairs: loops over features must not index ``values``, in registers
+                    near |= within(values[i, j], most, mine, theirs[j])
+            threads = cuda.syncthreads_count(np.int32(near))
+            if threads == 0:
+                continue
+            if threads > MANY:
+                for i in range(down):
+                    label = own_here[y0 + SIDE * i]
+                    if closed:
+                        mine = here[y0 + SIDE * i]
+                    below = infinity
+                    for j in range(across):
+                        if own_there[x0 + SIDE * j] != label:
+                            below = min(below, dissimilar(values[i, j], mine, theirs[j]))
+                    pool_value[x0 * screened_pitch + y0 + SIDE * i] = below
+                    pool_index[x0 * screened_pitch + y0 + SIDE * i] = 0
+                below, _ = fold_screened(pool_value, pool_index)
+                if thread < rows:  # the nearest is no farther than this by the exact one, and than that by the screen
+                    far = loosened(below, slack, growth)
+                    reached[thread] = min(reached[thread], loosened(far, slack, growth))
+                cuda.syncthreads()
+            hits = np.uint64(0)  # bits of pairs: loops over features must not index ``values``, in registers
+            if near:
                 for i in range(down):
                     most = reached[y0 + SIDE * i]
+                    if closed:
+                        mine = here[y0 + SIDE * i]
                     for j in range(across):
-                        if values[i, j] <= most:
+                        if within(values[i, j], most, mine, theirs[j]):
                             hits |= np.uint64(1) << np.uint64(across * i + j)
-                for i in range(down):
+            for i in range(down):
+                nearest = exact_infinity
+                at = np.int32(0)
+                of_row = np.uint32(hits >> np.uint64(across * i)) & of_one
+                if of_row != 0:
                     x = row_F[min(row + y0 + SIDE * i, count - 1)]
-                    nearest = exact_infinity
-                    at = np.int32(0)
+                    label = own_here[y0 + SIDE * i]
                     for j in range(across):
-                        if (hits >> np.uint64(across * i + j)) & np.uint64(1):
+                        if (of_row >> np.uint32(j)) & np.uint32(1) and own_there[x0 + SIDE * j] != label:
                             y = row_G[min(column + x0 + SIDE * j, n - 1)]
                             total = square(features, low, x, features, low, y)
                             if spread:
@@ -221,12 +284,13 @@ def search_kernel(
                             if total < nearest:
                                 nearest = total
                                 at = np.int32(SIDE * j)
-                    slot = x0 * pitch + y0 + SIDE * i
-                    exact_value[slot] = nearest
-                    pool_index[slot] = at + np.int32(x0)
-                nearest, at = fold(exact_value, pool_index)
-                if nearest < exact_infinity:
-                    best, which = smaller(best, which, nearest, np.int32(column + at))
+                slot = x0 * pitch + y0 + SIDE * i
+                exact_value[slot] = nearest
+                pool_index[slot] = at + np.int32(x0)
+            nearest, at = fold(exact_value, pool_index)
+            if nearest < best:  # columns of later tiles are larger
+                best, which = nearest, np.int32(column + at)
+                reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))
         if thread < rows and row + thread < count:
             value[chunk, row + thread] = best
             index[chunk, row + thread] = which
@@ -240,6 +304,8 @@ def kernels() -> Iterator[Kernel]:
     forms = [method for method in methods.METHODS.values() if method.geometric or method.scatter]
     for by_products in (False, True):
         yield search_kernel(metric, None, DOUBLE, SINGLE, by_products)
+        if by_products:
+            yield search_kernel(metric, None, SINGLE, SINGLE, by_products)
         for method in forms:
             for dtype in (DOUBLE, SINGLE):
                 yield search_kernel(metric, method, dtype, SINGLE, by_products)

@@ -1,12 +1,12 @@
 """Matrix-free clusters on the device: dissimilarities in closed form from size, centroid and scatter. O(n m) memory.
 
-Dissimilarities are computed when they are needed. A row keeps its nearest cluster until that merges. Only new
-clusters can be nearer; those are searched in any case, which gives their least dissimilarity to every other row, and
-rows for which it is small enough search the new clusters again. So a round searches the new clusters, and rows whose
-nearest has merged. (The CPU keeps lists of several clusters for each row and searches fewer rows; here registers for
-lists would cost more time than the searches.) No bound of exact arithmetic is relied on: all comparisons are of
-dissimilarities computed from both parts of the centroids, and pairs that tiles of first parts skip are farther by a
-margin for the second parts.
+Dissimilarities are computed when they are needed. A row keeps its nearest cluster until that merges. So a round
+searches the nearest of new clusters, and of rows whose nearest has merged. The other rows are compared with the new
+clusters, of which only rounding can make one nearer: nearly all tiles are left after one comparison of each pair.
+(The CPU keeps lists of several clusters for each row and searches fewer rows; here registers for lists would cost
+more time than the searches.) No bound of exact arithmetic is relied on: all comparisons are of dissimilarities
+computed from both parts of the centroids, and pairs that tiles of first parts skip are farther by a margin for the
+second parts.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ import numpy as np
 from gpuclust.core import centroids
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
-from gpuclust.kernels.cuda import boxes, launch, screen
+from gpuclust.kernels.cuda import boxes, halves, launch, screen
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
-from gpuclust.kernels.cuda.screen import Screen, Side
+from gpuclust.kernels.cuda.screen import Screen, Search, Side
 from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
 from gpuclust.kernels.cuda.summary_kernels import unite_kernel
 from gpuclust.kernels.cuda.tile import geometry
-
-#: Bytes of minima of columns that are held at a time.
-_SLAB = 1 << 12 if launch.SIMULATED else 1 << 26
 
 
 class Summaries:
@@ -54,21 +51,21 @@ class Summaries:
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # some linkages do not use it
         self.held = launch.full(self.n, np.inf, self.dtype)
         enough = self.n >= screen.FEWEST
-        self.by_products = enough and screen.kinds(self.width)[0]
+        self.by_products = enough and halves.available(self.width)
         self.scale = screen.scale_of(self.features, self.by_products) if enough else None
         points_only, sizes = bool((size == 1).all()), launch.upload(size)
         rows, near = np.arange(self.n), launch.full(self.n, -1, np.int64)
         by_boxes = points_only and boxes.located(moved) is not None
         if self.scale is not None and not by_boxes:
             some = rows[:: max(1, self.n // screen.SAMPLE)]
-            self._search(method, self._screen(method, sizes), sizes, near, some, rows[:0], rows)
+            self._update(self._search(method, sizes), near, some, rows)
             self._settle(method, sizes, some)
         if points_only and (by_boxes or self.scale is None):
             self.nearest, self.distance = boxes.search_all(moved)
             self.held = launch.upload(self.distance)
             self._settle(method, sizes, rows)
             return
-        self._search(method, self._screen(method, sizes), sizes, near, rows, rows[:0], rows)
+        self._update(self._search(method, sizes), near, rows, rows)
         self._tell(near)
 
     def _settle(self, method: Method, sizes: Any, rows: np.ndarray) -> None:
@@ -104,12 +101,9 @@ class Summaries:
         self._unite(method, first, second, size)
         nearest_row = launch.upload(near)
         self.held = xp.where(nearest_row >= 0, xp.take(self.held, launch.upload(first)), np.inf).astype(self.dtype)
-        sizes = launch.upload(new_size)
-        seen = self._screen(method, sizes)
-        least = self._search(method, seen, sizes, nearest_row, empty, fresh, kept)
-        rows = launch.upload(kept)
-        again = kept[launch.download(xp.flatnonzero(least <= seen.loosened(xp.take(self.held, rows), rows)))]
-        self._search(method, seen, sizes, nearest_row, np.concatenate((again, fresh)), fresh[:0], fresh)
+        search = self._search(method, launch.upload(new_size))
+        self._update(search, nearest_row, np.concatenate((empty, fresh)), np.concatenate((kept, fresh)))
+        self._update(search, nearest_row, kept[near[kept] >= 0], fresh, bounded=True)
         self.n, self.scanned = first.size, empty.size + fresh.size
         self._tell(nearest_row)
 
@@ -119,9 +113,13 @@ class Summaries:
 
     def _screen(self, method: Method, sizes: Any) -> Screen:
         """The clusters as searches compare them first."""
-        reach = method.geometric(1, sizes, self.total) if method.geometric is not None else 1.0
+        reach, part = 1.0, self.scatter
+        if method.geometric is not None:
+            reach, part = method.geometric(1, sizes, self.total), 0.5 / method.geometric(1, sizes, sizes)
+        elif self.scale is not None:
+            part = part * self.scale**2
         by_products = self.by_products and self.scale is not None
-        return Screen.of(self.features, self.scale, reach, sizes, self.scatter, by_products)
+        return Screen.of(self.features, self.scale, reach, part, by_products)
 
     def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
         """The centroids of the new rows, and their scatter."""
@@ -142,44 +140,28 @@ class Summaries:
         )
         self.features, self.low, self.scatter = features, low, scatter
 
-    def _search(
-        self,
-        method: Method,
-        seen: Screen,
-        sizes: Any,
-        near: Any,
-        rows: np.ndarray,
-        noted: np.ndarray,
-        others: np.ndarray,
-    ) -> Any:
-        """Update the nearest clusters of ``rows`` and ``noted`` by those among ``others``.
-
-        Others have increasing ids, larger than those of all nearest clusters so far. Returns the least dissimilarity,
-        by the screen, of each to the noted ones.
-        """
-        least = launch.full(others.size, np.inf, seen.dtype)
-        if others.size == 0:
-            return least
+    def _search(self, method: Method, sizes: Any) -> Search:
+        """Searches of the clusters as they are now."""
+        seen = self._screen(method, sizes)
         run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products)
-        shape = geometry(self.metric, seen.dtype)
-        columns = launch.upload(others)
-        right, exact = (
-            Side.of(seen, columns, columns.astype(np.int32)),
-            (self.features, self.low, sizes, self.scatter),
-        )
-        for which, note in ((rows, False), (noted, True)):
-            # As many rows at a time as there is memory for the minima of columns, of each row of tiles.
-            step = shape.rows * max(1, _SLAB // (others.size * seen.dtype.itemsize)) if note else max(1, which.size)
-            for begin in range(0, which.size, step):
-                part = launch.upload(which[begin : begin + step])
-                left = Side.of(seen, part, part.astype(np.int32))
-                at, found, slots = screen.search(run, shape, seen, left, right, exact, self.p, note)
-                if note:
-                    least = xp.minimum(least, slots)
-                better = found < xp.take(self.held, part)
-                self.held[part] = xp.where(better, found, xp.take(self.held, part))
-                near[part] = xp.where(better, xp.take(columns, xp.maximum(at, 0)), xp.take(near, part))
-        return least
+        exact = self.features, self.low, sizes, self.scatter
+        return Search(run, geometry(self.metric, seen.dtype), seen, exact, self.p)
+
+    def _update(self, search: Search, near: Any, rows: np.ndarray, others: np.ndarray, bounded: bool = False) -> None:
+        """Update the nearest clusters of ``rows`` by those among ``others``.
+
+        Others have increasing ids, larger than those of all nearest clusters so far. ``bounded``: each row has a
+        nearest cluster, which few of the others are nearer than.
+        """
+        if rows.size == 0 or others.size == 0:
+            return
+        part, columns = launch.upload(rows), launch.upload(others)
+        left, right = (Side.of(search.screen, each, each.astype(np.int32)) for each in (part, columns))
+        held = xp.take(self.held, part)
+        at, found = search.nearest(left, right, search.screen.loosened(held, part) if bounded else None)
+        better = found < held
+        self.held[part] = xp.where(better, found, held)
+        near[part] = xp.where(better, xp.take(columns, xp.maximum(at, 0)), xp.take(near, part))
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int

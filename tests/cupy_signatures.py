@@ -17,6 +17,7 @@ SIGNATURES = {
     "ascontiguousarray": "(a, dtype=None)",
     "concatenate": "(tup, axis=0, out=None)",
     "count_nonzero": "(a, axis=None)",
+    "cumsum": "(a, axis=None, dtype=None, out=None)",
     "diag": "(v, k=0)",
     "empty": "(shape, dtype=float, order='C')",
     "flatnonzero": "(a)",

@@ -113,7 +113,7 @@ def test_hardly_any_points(method, n):
 @pytest.mark.parametrize("method", ["average", "ward", "single", "complete"])
 def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
     """Counted: copies to the host, each of which waits for the device, by calls of what makes a round."""
-    from gpuclust.kernels.cuda import backend, boxes, launch, stored, summaries
+    from gpuclust.kernels.cuda import backend, components, launch, stored, summaries
 
     stored_module = importlib.import_module("gpuclust.algorithms.rounds")
     monkeypatch.setattr(stored_module, "TAIL", 6)
@@ -131,7 +131,7 @@ def test_the_host_waits_at_most_four_times_a_round(method, monkeypatch):
 
     for owner, names in (
         (backend.CudaBackend, ("knn", "nearest_among", "store_clusters")),
-        (boxes, ("search_all", "search_outside")),
+        (components.Components, ("__init__", "search", "join")),
         (stored.Stored, ("merge", "chain")),
         (summaries.Summaries, ("__init__", "merge", "chain")),
     ):

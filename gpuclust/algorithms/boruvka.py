@@ -1,6 +1,7 @@
 """Borůvka's algorithm for a minimum spanning tree of points, for any metric, on any backend.
 
-In each round every component takes its shortest edge outwards, which the backend searches for (`Backend.outgoing`).
+In each round every component takes its shortest edge outwards, which the backend searches for (`Backend.outgoing`),
+or it makes all rounds itself (`Backend.tree_of_points`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def boruvka(backend: Backend, points: Points, report: Callable[[int], None]) -> 
     """
     points, finish = preparation.by_order(points)
     n = points.n
+    made = backend.tree_of_points(points, report)
+    if made is not None:
+        pairs, heights, scans = made
+        return Merges(pairs, finish(heights), scans, edges=True, by_ends=True)
     outgoing = backend.outgoing(points)
     count = outgoing.points.size
     component = np.arange(count)

@@ -229,6 +229,14 @@ class Backend(Protocol):
     def outgoing(self, points: Points) -> Outgoing:
         """A search for the shortest edges out of components of these points. O(n² m) time, O(n m) memory."""
 
+    def tree_of_points(
+        self, points: Points, report: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray, int] | None:
+        """Ends (n - 1, 2) and lengths of the tree that rounds of `outgoing` make, and the points searched.
+
+        None: it is made by these. ``report`` is called with the number of edges found so far.
+        """
+
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -86,6 +86,9 @@ class CpuBackend:
     def outgoing(self, points: Points) -> Outgoing:
         return boruvka.outgoing(points) or ByPoints(points, nearest.nearest, nearest.nearest_outside)
 
+    def tree_of_points(self, points: Points, report: Callable[[int], None]) -> None:
+        return None
+
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from gpuclust.kernels.cuda import (
     boxes,
     candidates,
     cluster_search,
+    components,
     cophenetic,
     distances,
     generic,
@@ -93,6 +94,9 @@ class CudaBackend:
 
     def outgoing(self, points: Points) -> ByPoints:
         return ByPoints(points, boxes.search_all, boxes.search_outside, boxes.rows_at_once)
+
+    def tree_of_points(self, points: Points, report: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray, int]:
+        return components.tree(points, report)
 
     def spanning_tree(
         self, condensed: np.ndarray, n: int, report: Callable[[int], None], room: int = 0

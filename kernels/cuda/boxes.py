@@ -25,7 +25,7 @@ from gpuclust.core.points import Points, on_arrays
 from gpuclust.kernels.cuda import launch, nearest
 from gpuclust.kernels.cuda.box_kernels import boxes_kernel
 from gpuclust.kernels.cuda.launch import xp
-from gpuclust.kernels.cuda.nearest import fold
+from gpuclust.kernels.cuda.nearest import fold, on_host
 from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
 from gpuclust.kernels.cuda.screen import screened
 from gpuclust.kernels.cuda.tile import geometry
@@ -195,27 +195,32 @@ def _located(points: Points) -> Located | None:
 
 def search_all(points: Points) -> tuple[np.ndarray, np.ndarray]:
     """`gpuclust.kernels.cuda.nearest.nearest`, by boxes or a screen where that pays."""
+    return on_host(*all_on_device(points))
+
+
+def all_on_device(points: Points) -> tuple[Any, Any]:
+    """`search_all`, with indices of type int32, as arrays on the device."""
     where = located(points)
     if where is None:
         held = screened(points)
         if held is None:
-            return nearest.nearest(points)
-        index, distance = held.search(held.everyone.astype(np.int32), held.everyone)
-        return launch.download(index).astype(np.int64), launch.download(distance)
+            return nearest.all_on_device(points)
+        return held.search(held.everyone.astype(np.int32), held.everyone)
     index, distance, _ = where.search(xp.arange(where.n).astype(np.int32), xp.arange(where.n))
-    return _by_index(where, index, distance)
+    return _placed(where.order, index, distance)
 
 
-def _by_index(where: Located, index: Any, distance: Any) -> tuple[np.ndarray, np.ndarray]:
-    found, lengths = launch.empty(where.n, np.int32), launch.empty(where.n, where.dtype)
-    found[where.order], lengths[where.order] = index, distance
-    return launch.download(found).astype(np.int64), launch.download(lengths)
+def _placed(places: Any, index: Any, distance: Any) -> tuple[Any, Any]:
+    """Both at ``places``, a permutation."""
+    found, lengths = launch.empty(places.size, np.int32), launch.empty(places.size, distance.dtype)
+    found[places], lengths[places] = index, distance
+    return found, lengths
 
 
 def rows_at_once(points: Points) -> int:
     """Rows that `search_outside` searches in about `WORK` instructions, and at least `ROWS_BETWEEN_REPORTS`.
 
-    A search of some rows takes the time of some 30 launches besides, and an upload of the components of all points.
+    A search of some rows takes the time of some 30 launches besides.
     """
     where = located(points)
     if where is None and points.dtype == np.float64 and screened(points) is None:
@@ -226,17 +231,18 @@ def rows_at_once(points: Points) -> int:
 
 def search_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`gpuclust.kernels.cuda.nearest.nearest_outside`, by boxes or a screen where that pays."""
-    where = located(points) if rows.size else None
+    if rows.size == 0:
+        return np.empty(0, np.int64), np.empty(0, points.dtype)
+    return on_host(*outside_on_device(points, launch.upload(component.astype(np.int32)), launch.upload(rows)))
+
+
+def outside_on_device(points: Points, component: Any, rows: Any) -> tuple[Any, Any]:
+    """`search_outside`, with components and indices of type int32, as arrays on the device; for at least one row."""
+    where = located(points)
     if where is None:
-        held = screened(points) if rows.size else None
-        if held is None:
-            return nearest.nearest_outside(points, component, rows)
-        index, distance = held.search(launch.upload(component.astype(np.int32)), launch.upload(rows))
-        return launch.download(index).astype(np.int64), launch.download(distance)
-    by_position = xp.take(launch.upload(component.astype(np.int32)), where.order)
-    places = xp.take(where.position, launch.upload(rows))
+        held = screened(points)
+        return nearest.outside_on_device(points, component, rows) if held is None else held.search(component, rows)
+    places = xp.take(where.position, rows)
     turn = xp.argsort(places)
-    index, distance, _ = where.search(by_position, xp.take(places, turn))
-    found, lengths = launch.empty(rows.size, np.int32), launch.empty(rows.size, where.dtype)
-    found[turn], lengths[turn] = index, distance
-    return launch.download(found).astype(np.int64), launch.download(lengths)
+    index, distance, _ = where.search(xp.take(component, where.order), xp.take(places, turn))
+    return _placed(turn, index, distance)

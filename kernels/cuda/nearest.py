@@ -227,8 +227,18 @@ def fold(values: Any, indices: Any, begin: int, count: int, distance: Any, index
     fold_kernel(values.dtype)(blocks, values, indices, begin, count, lanes, distance, index)
 
 
+def on_host(index: Any, distance: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Indices, of type int64, and distances."""
+    return launch.download(index).astype(np.int64), launch.download(distance)
+
+
 def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Index of every point's nearest neighbour (smallest index on ties) and its distance.
+    """Index of every point's nearest neighbour (smallest index on ties) and its distance."""
+    return on_host(*all_on_device(points))
+
+
+def all_on_device(points: Points) -> tuple[Any, Any]:
+    """`nearest`, with indices of type int32, as arrays on the device.
 
     O(n² m) time, each pair computed once; O(n m) memory. Rows are taken in strips, as many at a time as `PARTIALS`
     holds minima of.
@@ -258,32 +268,35 @@ def nearest(points: Points) -> tuple[np.ndarray, np.ndarray]:
         fold(row_value, row_index, top, min(down * rows, n - top), distance, index)
         fold(column_value, column_index, top, n - top, distance, index)
         top += down * rows
-    return launch.download(index).astype(np.int64), launch.download(distance)
+    return index, distance
 
 
 def nearest_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of ``rows`` the nearest point of another component, and its distance.
+    """For each of ``rows`` the nearest point of another component, and its distance."""
+    if rows.size == 0:
+        return np.empty(0, np.int64), np.empty(0, points.dtype)
+    return on_host(*outside_on_device(points, launch.upload(component.astype(np.int32)), launch.upload(rows)))
+
+
+def outside_on_device(points: Points, component: Any, rows: Any) -> tuple[Any, Any]:
+    """`nearest_outside`, with components and indices of type int32, as arrays on the device; for at least one row.
 
     O(rows n m) time, O(n m) memory.
     """
     where = DevicePoints(points)
     dtype, shape = where.dtype, geometry(where.metric, where.dtype)
-    if rows.size == 0:
-        return np.empty(0, np.int64), np.empty(0, dtype)
-    places = launch.upload(rows)
-    component_of = launch.upload(component.astype(np.int32))
     down, across = -(-rows.size // shape.rows), -(-where.n // shape.columns)
     chunks = min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
     value, which = launch.empty((chunks, rows.size), dtype), launch.empty((chunks, rows.size), np.int32)
     xp = launch.xp
     outside_kernel(where.metric, where.weighted, dtype)(
         down * chunks,
-        xp.take(where.features, places, axis=1),
-        xp.take(where.summary, places),
-        xp.take(component_of, places),
+        xp.take(where.features, rows, axis=1),
+        xp.take(where.summary, rows),
+        xp.take(component, rows),
         where.features,
         where.summary,
-        component_of,
+        component,
         where.weights,
         where.p,
         value,
@@ -291,4 +304,4 @@ def nearest_outside(points: Points, component: np.ndarray, rows: np.ndarray) -> 
     )
     distance, index = launch.full(rows.size, np.inf, dtype), launch.full(rows.size, -1, np.int32)
     fold(value, which, 0, rows.size, distance, index)
-    return launch.download(index).astype(np.int64), launch.download(distance)
+    return index, distance

@@ -12,9 +12,29 @@ import numpy as np
 
 from gpuclust.core import metrics, points
 from gpuclust.core.points import Metric, Points
-from gpuclust.kernels.cuda import launch, scalar, tile
-from gpuclust.kernels.cuda.launch import INT, SIDE, Kernel, cuda, kernel, named, real, xp
+from gpuclust.kernels.cuda import launch, minima, scalar, tile
+from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, inlined, kernel, named, real, xp
+from gpuclust.kernels.cuda.minima import places
 from gpuclust.kernels.cuda.tile import distance_tile, feature, geometry
+
+
+@cache
+def tile_writer(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., None]:
+    """The device function ``write(values, out, row, column)``: the pairs of a thread to a tile of ``out``."""
+    place = places(products)
+
+    @inlined
+    @named(*(["products"] if products else []), dtype, down, across)
+    def write(values, out, row, column):
+        y0, x0 = place(cuda.threadIdx.x & (THREADS - 1))
+        for i in range(down):
+            r = row + y0 + SIDE * i
+            for j in range(across):
+                c = column + x0 + SIDE * j
+                if r < out.shape[0] and c < out.shape[1]:
+                    out[np.uint64(r), np.uint64(c)] = values[i, j]
+
+    return write
 
 
 @cache
@@ -25,8 +45,9 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool
     """
     distances = distance_tile(metric, weighted, dtype, *([] if fused else [False]))
     down, across = geometry(metric, dtype)
+    write = tile_writer(dtype, down, across)
     number, given = real(dtype), feature(metric, dtype)
-    stamp = launch.stamp(metrics, points, scalar, tile)
+    stamp = launch.stamp(metrics, minima, points, scalar, tile)
 
     @kernel(given[:, ::1], number[::1], given[:, ::1], number[::1], number[::1], number, INT, INT, number[:, ::1])
     @named(*([] if fused else ["unfused"]), metric.name, weighted, dtype)
@@ -38,14 +59,7 @@ def pairwise_kernel(metric: Metric, weighted: bool, dtype: np.dtype, fused: bool
         row = (cuda.blockIdx.x // tiles) * (SIDE * down)
         column = (cuda.blockIdx.x % tiles) * (SIDE * across)
         distances(F, sF, begin + row, begin + out.shape[0], G, sG, left + column, left + width, w, p, values)
-        x0 = cuda.threadIdx.x % SIDE
-        y0 = cuda.threadIdx.x // SIDE
-        for i in range(down):
-            r = row + y0 + SIDE * i
-            for j in range(across):
-                c = column + x0 + SIDE * j
-                if r < out.shape[0] and c < width:
-                    out[np.uint64(r), np.uint64(c)] = values[i, j]
+        write(values, out, row, column)
 
     return pairwise
 

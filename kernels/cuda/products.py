@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from gpuclust.core import metrics
-from gpuclust.kernels.cuda import launch, minima, tile
+from gpuclust.kernels.cuda import launch, minima, pairwise, tile
 from gpuclust.kernels.cuda.launch import INT, SIDE, SIMULATED, THREADS, Kernel, cuda, inlined, kernel, named, types
 from gpuclust.kernels.cuda.minima import places
+from gpuclust.kernels.cuda.pairwise import tile_writer
 from gpuclust.kernels.cuda.scalar import arithmetic
 from gpuclust.kernels.cuda.tile import geometry
 
@@ -235,9 +236,10 @@ def _one_by_one() -> Callable[..., None]:
 @cache
 def slab_kernel() -> Kernel:
     """Squares ``out[r, c]`` of points of F from ``begin`` and of G from ``left`` on; a block makes a tile."""
-    squares, place = product_tile(), places(True)
+    squares = product_tile()
     down, across = shape()
-    stamp = launch.stamp(minima, tile)
+    write = tile_writer(SINGLE, down, across, products=True)
+    stamp = launch.stamp(minima, pairwise, tile)
 
     @kernel(
         types.uint32[:, ::1],
@@ -260,13 +262,7 @@ def slab_kernel() -> Kernel:
         column = (np.int64(cuda.blockIdx.x) % tiles) * (SIDE * across)
         end = begin + out.shape[0]
         squares(F, norm_F, begin + row, end, G, norm_G, left + column, left + width, norm_F, values[0, 0], values)
-        y0, x0 = place(cuda.threadIdx.x & (THREADS - 1))
-        for i in range(down):
-            r = row + y0 + SIDE * i
-            for j in range(across):
-                c = column + x0 + SIDE * j
-                if r < out.shape[0] and c < width:
-                    out[np.uint64(r), np.uint64(c)] = values[i, j]
+        write(values, out, row, column)
 
     return squares_slab
 

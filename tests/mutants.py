@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -298,15 +298,15 @@ class Copy:
                 return wrong
         return None
 
-    def survives(self, mutant: Mutant) -> str | None:
-        """`first_failure` with one change."""
+    def survives(self, mutant: Mutant, tried: Callable[[str], str | None] | None = None) -> str | None:
+        """`first_failure`, or what ``tried`` says of the file, with one change."""
         path = self.folder / mutant.file
         text = path.read_text()
         if text.count(mutant.old) != 1:
             raise ValueError(f"{mutant.name}: its text is {text.count(mutant.old)} times in {mutant.file}, not once")
         path.write_text(text.replace(mutant.old, mutant.new))
         try:
-            return self.first_failure(mutant.file)
+            return (tried or self.first_failure)(mutant.file)
         finally:
             path.write_text(text)
 

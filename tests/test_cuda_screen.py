@@ -22,7 +22,7 @@ pytestmark = ON_DEVICE
 
 N = 43 if SIMULATED else 1500
 BOTH = ("cuda", "reference")
-KINDS = ("normal", "ties", "equal", "far clusters", "near copies", "outlier", "huge", "tiny", "denormal", "mixed")
+KINDS = ("normal", "ties", "equal", "far clusters", "grains", "near copies", "outlier", "huge", "tiny", "denormal", "mixed")
 
 
 def points_of(kind: str, n: int = N):
@@ -35,6 +35,8 @@ def points_of(kind: str, n: int = N):
         X[:] = 0.1
     elif kind == "far clusters":
         X = 1e-6 * X + rng.integers(0, 3, (n, 1)) * 1e3
+    elif kind == "grains":  # as far apart as neighbouring numbers in single precision
+        X = 1000 + 6e-5 * X
     elif kind == "near copies":
         X = 3.0 + np.spacing(3.0) * rng.integers(0, 5, (n, 3)) * rng.choice([-1, 1], (n, 1))
     elif kind == "outlier":
@@ -50,8 +52,11 @@ def points_of(kind: str, n: int = N):
 def always(monkeypatch, request):
     """The screen is used for as few points as there are, whether it pays or not, and boxes are not.
 
-    In single precision, or by products on tensor cores.
+    In single precision, by blocks that compare their rows with all tiles, or by products on tensor cores, by blocks
+    that take few tiles each.
     """
+    if request.param == "single":
+        monkeypatch.setattr(screen, "BLOCKS", 0)
     monkeypatch.setattr(screen, "FEWEST", 1)
     monkeypatch.setattr(screen, "WIDE", 1)
     monkeypatch.setattr(halves, "FEWEST", 1 if request.param == "products" else 10**6)

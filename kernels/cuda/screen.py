@@ -27,7 +27,7 @@ from gpuclust.kernels.cuda.halves import Halves
 from gpuclust.kernels.cuda.launch import Kernel, xp
 from gpuclust.kernels.cuda.nearest import BLOCKS, fold
 from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
-from gpuclust.kernels.cuda.screen_kernels import DOUBLE, SINGLE, search_kernel
+from gpuclust.kernels.cuda.screen_kernels import DOUBLE, SINGLE, gather_kernel, search_kernel
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Points below which everything is compared in float64.
@@ -163,9 +163,14 @@ class Side(NamedTuple):
     own: Any  # of type int32
 
     @classmethod
-    def of(cls, screen: Screen, rows: Any, own: Any) -> Side:
-        norm, part = xp.take(screen.norm, rows), xp.take(screen.part, rows)
-        return cls(xp.take(screen.features, rows, axis=1), norm, part, rows, own)
+    def of(cls, screen: Screen, rows: Any, own: Any = None) -> Side:
+        """Each belongs to itself, if not to one of ``own``."""
+        m, count = len(screen.features), rows.size
+        norm, part = launch.empty(count, screen.dtype), launch.empty(count, screen.dtype)
+        made = cls(launch.empty((m, count), screen.features.dtype), norm, part, rows, launch.empty(count, np.int32))
+        gather = gather_kernel(np.dtype(screen.features.dtype), screen.dtype)
+        gather(launch.blocks_for((m + 1) * count), *screen[:3], rows, *made[:3], made.own)
+        return made if own is None else made._replace(own=own)
 
     def every(self, step: int) -> Side:
         """One in ``step``, evenly."""

@@ -23,7 +23,7 @@ from gpuclust.kernels.cuda import boxes, halves, launch, screen
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
 from gpuclust.kernels.cuda.screen import Screen, Search, Side
-from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
+from gpuclust.kernels.cuda.screen_kernels import SINGLE, keep_kernel, search_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
 from gpuclust.kernels.cuda.summary_kernels import unite_kernel
 from gpuclust.kernels.cuda.tile import geometry
@@ -156,12 +156,10 @@ class Summaries:
         if rows.size == 0 or others.size == 0:
             return
         part, columns = launch.upload(rows), launch.upload(others)
-        left, right = (Side.of(search.screen, each, each.astype(np.int32)) for each in (part, columns))
-        held = xp.take(self.held, part)
-        at, found = search.nearest(left, right, search.screen.loosened(held, part) if bounded else None)
-        better = found < held
-        self.held[part] = xp.where(better, found, held)
-        near[part] = xp.where(better, xp.take(columns, xp.maximum(at, 0)), xp.take(near, part))
+        left, right = Side.of(search.screen, part), Side.of(search.screen, columns)
+        reach = search.screen.loosened(xp.take(self.held, part), part) if bounded else None
+        at, found = search.nearest(left, right, reach)
+        keep_kernel(self.dtype)(launch.blocks_for(rows.size), part, columns, found, at, self.held, near)
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int

@@ -1,0 +1,192 @@
+"""Planted bugs in kernels of CUDA, found by tests in Numba's simulator: ``python tests/mutants_cuda.py [--only NAME]``.
+
+Each is planted in a copy of the package, in which the tests named with it must fail; see `mutants.py`.
+"""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutants import Copy
+from mutants_list import Mutant
+
+SCREEN, PRODUCTS, COMPONENTS = (f"tests/test_cuda_{name}.py" for name in ("screen", "products", "components"))
+#: Planted bugs, and the tests that are to find each.
+MUTANTS = [
+    (
+        Mutant(
+            "screen_other_weight",
+            "kernels/cuda/screen_kernels.py",
+            "return square <= fma(most, y, mul(most, x))",
+            "return square <= mul(most, x)",
+            "what the other cluster's weight adds to a limit is left out",
+        ),
+        (SCREEN, PRODUCTS, "several_points"),
+    ),
+    (
+        Mutant(
+            "screen_scatter",
+            "kernels/cuda/screen_kernels.py",
+            "return square <= (most - x) - y",
+            "return square <= (most - x) - (y + y)",
+            "scatter counts twice",
+        ),
+        (SCREEN, PRODUCTS, "centroids or linkages"),
+    ),
+    (
+        Mutant(
+            "screen_own",
+            "kernels/cuda/screen_kernels.py",
+            " & np.uint32(1) and own_there[x0 + SIDE * j] != label:",
+            " & np.uint32(1):",
+            "a cluster is its own nearest",
+        ),
+        (SCREEN, "bits_of_float64"),
+    ),
+    (
+        Mutant(
+            "screen_reach_once",
+            "kernels/cuda/screen_kernels.py",
+            "reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))",
+            "reached[thread] = min(reached[thread], rounded(best * scale))",
+            "what is nearer by less than the error of the screen is left out",
+        ),
+        (SCREEN, "bits_of_float64"),
+    ),
+    (
+        Mutant(
+            "screen_minima_not_loosened",
+            "kernels/cuda/screen_kernels.py",
+            "reached[thread] = min(reached[thread], loosened(far, slack, growth))",
+            "reached[thread] = min(reached[thread], below)",
+            "the nearest by the screen is taken for the nearest",
+        ),
+        (SCREEN, PRODUCTS, "bits_of"),
+    ),
+    (
+        Mutant(
+            "lists_certain",
+            "kernels/cuda/neighbours.py",
+            "certain[row] = rough[row, count - 1] > loosened(farthest, slack[own], growth)",
+            "certain[row] = True",
+            "lists are taken as they are where distances are nearly equal",
+        ),
+        (SCREEN, "lists_of_neighbours"),
+    ),
+    (
+        Mutant(
+            "halves_spread",
+            "kernels/cuda/halves.py",
+            "SPREAD = 1100.0",
+            "SPREAD = 500.0",
+            "the slack for rounded coordinates is too small",
+        ),
+        (PRODUCTS, "slack_of_rests"),
+    ),
+    (
+        Mutant(
+            "halves_added",
+            "kernels/cuda/halves.py",
+            "ADDED, UNIT = 3 * 2.0**-24, 2.0**-24",
+            "ADDED, UNIT = 2.0**-24, 2.0**-24",
+            "sums of products are taken to be rounded as those of float32",
+        ),
+        (PRODUCTS, "error_of_products"),
+    ),
+    (
+        Mutant(
+            "halves_subnormal",
+            "kernels/cuda/halves.py",
+            "if abs(seen) < SMALLEST:",
+            "if abs(seen) < 0:",
+            "numbers below the smallest normal one are kept",
+        ),
+        (PRODUCTS, "halves_are"),
+    ),
+    (
+        Mutant(
+            "halves_second_parts",
+            "kernels/cuda/halves.py",
+            "rest[x] = (sqrt(apart) + mul(eps, total)) * ROUNDED",
+            "rest[x] = sqrt(apart) * ROUNDED",
+            "second parts of centroids are not in the rest",
+        ),
+        (PRODUCTS, "halves_are"),
+    ),
+    (
+        Mutant(
+            "tree_tie",
+            "kernels/cuda/component_kernels.py",
+            "(min(x, y) << POINT) | max(x, y)",
+            "(max(x, y) << POINT) | min(x, y)",
+            "of equally long edges another one is taken",
+        ),
+        (COMPONENTS, "grid or equal"),
+    ),
+    (
+        Mutant(
+            "tree_limit",
+            "kernels/cuda/component_kernels.py",
+            "joined and distance[x] <= limit[component[x]]",
+            "joined and distance[x] < limit[component[x]]",
+            "points whose edge may be as short are not searched again",
+        ),
+        (COMPONENTS, "grid or equal"),
+    ),
+    (
+        Mutant(
+            "tree_mutual",
+            "kernels/cuda/component_kernels.py",
+            "kept[c] = not mutual or c < other",
+            "kept[c] = c < other",
+            "edges to smaller components are lost",
+        ),
+        (COMPONENTS, "normal"),
+    ),
+    (
+        Mutant(
+            "tree_zeros",
+            "kernels/cuda/components.py",
+            "(self.distance + self.dtype.type(0))",
+            "self.distance",
+            "a negative zero is nearer than a zero",
+        ),
+        (COMPONENTS, "zeros_of_both_signs"),
+    ),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Planted bugs that the simulator must find; the exit code is 1 if not."
+    )
+    parser.add_argument("--only", default="", help="mutants with this in their name")
+    only = parser.parse_args(arguments).only
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Copy(Path(folder))
+        copy.environment["NUMBA_ENABLE_CUDASIM"] = "1"
+        for mutant, (*files, wanted) in MUTANTS:
+            if only not in mutant.name:
+                continue
+            tests = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-m", "emulated", "-k", wanted, *files]
+            started = time.monotonic()
+            wrong = copy.survives(mutant, lambda _, tests=tests: copy.says(tests))
+            survived += wrong is None
+            seconds = time.monotonic() - started
+            print(
+                f"{'killed' if wrong else 'SURVIVED':9} {mutant.name} ({seconds:.0f} s): {wrong or mutant.breaks}",
+                flush=True,
+            )
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

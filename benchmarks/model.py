@@ -27,17 +27,17 @@ from gpuclust.core.first_call import compiling
 MOST = 20_000
 #: Seconds of a kernel launch, and of a synchronous copy to the host.
 LAUNCH, WAIT = 5e-6, 15e-6
-#: Numbers of launches and of synchronisations of a call.
+#: Numbers of launches, operations on arrays and uploads among them, and of synchronisations of a call.
 CALLS = {
     "nearest": (8, 2),
-    "nearest_outside": (5, 2),
+    "nearest_outside": (60, 2),
     "knn": (24, 2),
     "nearest_among": (12, 3),
     "store_points": (8, 2),
     "store_clusters": (6, 2),
     "stored.merge": (2, 2),
     "stored.chain": (1, 2),
-    "summaries.merge": (14, 3),
+    "summaries.merge": (98, 2),
     "summaries.chain": (1, 2),
 }
 #: Seconds of one step of a nearest-neighbour chain: synchronisation of the grid, or of one block.

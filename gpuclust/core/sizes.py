@@ -47,7 +47,8 @@ LISTED = 6
 #: Number of features from which on the CPU compares points by matrix products of integers: below, differences
 #: take as long. Measured: docs/products.md.
 WIDE = 48
-#: The same for tensor cores of a GPU, which multiply 16 features at a time. Modelled: docs/gpu-model.md.
+#: The same for tensor cores of a GPU, which multiply 16 features at a time: half of them may be zeros, and take less
+#: time than differences. Modelled: docs/gpu-model.md.
 WIDE_ON_GPU = 8
 #: Up to here, with that many features, a matrix of all points takes less time than lists of neighbours and a matrix
 #: of the clusters that they leave. Measured on the CPU: 1.3 to 2 times as fast. On a GPU too, for the same bits.

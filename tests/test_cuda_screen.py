@@ -22,7 +22,19 @@ pytestmark = ON_DEVICE
 
 N = 43 if SIMULATED else 1500
 BOTH = ("cuda", "reference")
-KINDS = ("normal", "ties", "equal", "far clusters", "grains", "near copies", "outlier", "huge", "tiny", "denormal", "mixed")
+KINDS = (
+    "normal",
+    "ties",
+    "equal",
+    "far clusters",
+    "grains",
+    "near copies",
+    "outlier",
+    "huge",
+    "tiny",
+    "denormal",
+    "mixed",
+)
 
 
 def points_of(kind: str, n: int = N):

@@ -86,7 +86,7 @@ def fold_lines(dtype: np.dtype, lines: int, pitch: int) -> Callable[..., Any]:
 
 
 @cache
-def row_minima(dtype: np.dtype, down: int, across: int, products: bool = False) -> Callable[..., Any]:
+def row_minima(dtype: np.dtype, down: int, across: int) -> Callable[..., Any]:
     """The device function that gives thread r < ``rows`` of a block the minimum of row r of its tile.
 
     ``minima(values, pool_value, pool_index) -> (distance, column in the tile)``, for all threads of the block.
@@ -94,10 +94,10 @@ def row_minima(dtype: np.dtype, down: int, across: int, products: bool = False) 
     """
     pitch, _ = pitches(dtype, SIDE * down, SIDE * across)
     infinity = dtype.type(np.inf)
-    fold, place = fold_lines(dtype, SIDE * down, pitch), places(products)
+    fold, place = fold_lines(dtype, SIDE * down, pitch), places()
 
     @inlined
-    @named(*(["products"] if products else []), dtype, down, across)
+    @named(dtype, down, across)
     def minima(values, pool_value, pool_index):
         thread = cuda.threadIdx.x & (THREADS - 1)
         y0, x0 = place(thread)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
+import numba
 import numpy as np
 import pytest
-from numba.core import event
+from numba.core import analysis, event
 from numba.core.codegen import CPUCodeLibrary, JITCodeLibrary
 from numba.core.compiler import Flags
 from numba.core.targetconfig import TargetConfig
@@ -168,3 +170,51 @@ def test_shared_flags_equal_numbas():
     assert shared != other
     assert other != shared
     assert flags._OwnFlags(other).copy() != shared
+
+
+def test_lifetimes_are_computed_on_demand(monkeypatch):
+    """The machine code is that of Numba's compiler, which computes variables at the beginning of blocks each time."""
+    counts = Counter()
+    live = analysis.compute_live_variables
+
+    def counted(*arguments):
+        counts["live"] += 1
+        return live(*arguments)
+
+    monkeypatch.setattr(analysis, "compute_live_variables", counted)
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+    def kernel(values):
+        total = 0.0
+        for k in range(values.size):
+            if values[k] < 0:
+                continue
+            total += values[k] * values[k]
+        return total
+
+    ours, theirs = compiled(kernel), numba.njit(**options)(kernel)
+    values = np.arange(-3.0, 4.0)
+    assert ours(values) == 14
+    assert not counts
+    assert theirs(values) == 14
+    assert counts["live"] > 1
+    (code,), (expected,) = (each.inspect_asm().values() for each in (ours, theirs))
+    assert instructions(code) == instructions(expected)
+
+
+def instructions(code: str) -> list[str]:
+    """Machine code without directives, and without names, in which options occur."""
+    lines = [re.sub(r"[.\w]*_Z\w+", "", line) for line in code.splitlines() if re.match(r"\t[^.]", line)]
+    assert len(lines) > 20
+    return lines
+
+
+def test_generators_have_what_lives_across_a_yield():
+    @compiled
+    def squares(n):
+        before = 0
+        for k in range(n):
+            yield before
+            before += 2 * k + 1
+
+    assert list(squares(4)) == [0, 1, 4, 9]

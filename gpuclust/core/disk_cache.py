@@ -23,6 +23,7 @@ from typing import IO, Any
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.runtime import rtsys
 
+from gpuclust.core.fingerprint import fingerprint
 from gpuclust.errors import FallbackWarning
 
 TRUST = "GPUCLUST_TRUST_KERNELS"
@@ -122,7 +123,7 @@ def _is_private(group: int) -> bool:
 
 
 class _Loader(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of a kernel, which loads one without what only compiling needs.
+    """Numba's cache of a kernel, with a key that all processes agree on; loads one without what only compiling needs.
 
     Before it loads a kernel Numba registers all that it can compile, and imports some hundred modules for that: more
     than half of the time that the first call of a process takes. It does so before it compiles, too.
@@ -131,6 +132,9 @@ class _Loader(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)  # what machine code calls, to count references and take arrays apart
         return self._load_overload(sig, target_context)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig, codegen.magic_tuple(), fingerprint(self._py_func)
 
 
 @cache

@@ -11,6 +11,8 @@ from typing import Any
 
 from numba.core.compiler import Compiler, Flags
 
+from gpuclust.core.lifetimes import on_demand
+
 
 class SharedFlags(Flags):  # type: ignore[misc]
     """Flags that callers are told by; equal ones are one object, which does not change."""
@@ -44,8 +46,9 @@ class _OwnFlags(Flags):  # type: ignore[misc]
 
 
 class QuickCompiler(Compiler):  # type: ignore[misc]
-    """Numba's compiler, with shared flags on the stack of flags."""
+    """Numba's compiler, with shared flags on the stack of flags, and lifetimes of variables on demand."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         self.state.flags = _OwnFlags(self.state.flags)
-        return super().compile_extra(func)
+        with on_demand():
+            return super().compile_extra(func)

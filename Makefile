@@ -22,6 +22,9 @@ RELEASE := $(call stamp,release)
 # With ARGS="-k dendrogram" nothing is left to simulate, of which pytest makes error 5.
 NONE_CHOSEN := $(if $(ARGS),|| [ $$? -eq 5 ])
 
+# Some hundred processes of the tests would compile the source each, and its tests twice, where bytecode is not kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test smoke test-sweep test-mutants lint format bench test-gpu docs docs-serve dist clean
 

@@ -59,19 +59,25 @@ EMULATED_TESTS = ("test_backends.py", "test_cuda_*.py", "test_device*.py")
 LONGEST = (
     "test_cuda_catalogue.py",
     "test_footprint.py",
+    "test_driver.py",
     "test_backends.py",
     "test_same_bits.py",
-    "test_driver.py",
     "test_dask.py",
-    "test_linkage.py",
-    "test_estimator.py",
-    "test_interrupt.py",
+    "test_batch.py",
+    "test_scipy_suite.py",
+    "test_products.py",
+    "test_outgoing.py",
+    "test_first_call.py",
     "test_cache.py",
-    "test_conditions.py",
-    "test_accel_suites.py",
     "test_batch_kill.py",
+    "test_fuzz.py",
+    "test_conditions.py",
     "test_batch_cluster.py",
-    "test_docker.py",
+    "test_algorithms.py",
+    "test_linkage.py",
+    "test_summaries_exact.py",
+    "test_stored_squares.py",
+    "test_dask_deaths.py",
 )
 #: Seconds for a test of the long sweeps; for all others see pyproject.toml.
 SWEEP_TIMEOUT = 3600
@@ -173,6 +179,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("emulated")
             if EMULATED and find_spec("numba_cuda") is None:
                 item.add_marker(pytest.mark.skip(reason="numba-cuda is not installed: it comes with gpuclust[ptx]"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whether a file is left out: where only emulated tests are asked for, all others, which take long to import."""
+    if not SIMULATED or config.option.markexpr != "emulated" or collection_path.suffix != ".py":
+        return None
+    wanted = any(map(collection_path.match, EMULATED_TESTS)) or "mark.emulated" in collection_path.read_text("utf-8")
+    return None if wanted else True
 
 
 def pytest_collection_finish() -> None:

@@ -162,6 +162,7 @@ def copied(path, context):
             assert mount.get("from") == "wheel" or mount["source"] in let_in
 
 
+@pytest.mark.sweep
 def test_the_steps_of_the_image(tmp_path):
     """On the CPU's file; that for CUDA has the same steps, but for apt and the extra."""
     same = [

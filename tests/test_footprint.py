@@ -69,12 +69,12 @@ JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (60000, 2, {"method": "complete", "algorithm": "cluster tree"}),
     (520, 4000, {"method": "centroid", "algorithm": "generic"}),
     (3500, None, {"method": "centroid", "algorithm": "generic, stored"}),
-    (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (40_000, 16, {"method": "ward", "algorithm": "summaries"}),
 ]
 #: The same algorithms in the other type, in other shapes, of other metrics; for the sweep.
 MORE_JOBS: list[tuple[int, int | None, dict[str, Any]]] = [
     (3500, None, {"method": "median", "algorithm": "generic, stored"}),
+    (60_000, 16, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (1000, 4000, {"method": "single", "algorithm": "spanning tree", "dtype": "float32"}),
     (1000, 3000, {"method": "ward", "algorithm": "summaries"}),
     (8000, 64, {"method": "single", "metric": "cosine", "algorithm": "spanning tree"}),

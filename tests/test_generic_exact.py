@@ -251,10 +251,11 @@ def nearly_equal_centroids(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("method", LINKAGES)
 @pytest.mark.parametrize("path", ["passes", "few", "tree"])
-def test_centroids_that_differ_by_less_than_a_last_bit(path, method, monkeypatch):
+@pytest.mark.parametrize("seeds", [range(500), pytest.param(range(500, 5000), marks=pytest.mark.sweep)], ids=str)
+def test_centroids_that_differ_by_less_than_a_last_bit(seeds, path, method, monkeypatch):
     """Rounded distances say little here: all that are near enough, given the errors, are compared by both parts."""
     monkeypatch.setattr(greedy_tree, "LEAF", 2)
-    for seed in range(2000):
+    for seed in seeds:
         high, low = nearly_equal_centroids(seed)
         n = high.shape[1]
         found = [clusters_of(high, low, method, way).merge(n, n - 1) for way in (path, "reference")]

@@ -20,7 +20,7 @@ from treegen import caterpillar, random_linkage
 
 from gpuclust.hierarchy.cut import fcluster
 from gpuclust.hierarchy.dendrogram import dendrogram, set_link_color_palette
-from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow
+from gpuclust.plotting import fancy_dendrogram, plot_clusters, plot_elbow, scatter
 from gpuclust.plotting.style import LEFT_OUT, PALETTE, distinct_colors, link_colors
 
 ORIENTATIONS = ("top", "bottom", "left", "right")
@@ -251,12 +251,13 @@ def test_principal_components(ax, shape):
     assert ax.get_ylabel() == f"principal component 2 ({share[1]:.0%} of the variance)"
 
 
-def test_principal_components_of_a_large_table_come_from_a_sample(ax):
+def test_principal_components_of_a_large_table_come_from_a_sample(ax, monkeypatch):
+    monkeypatch.setattr(scatter, "_EXACT_AXES", 200)
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(2300, 2001)) * 0.01
-    X[:, 7] += rng.normal(size=2300) * 5
-    X[:, 9] += rng.normal(size=2300) * 3
-    plot_clusters(X, np.ones(2300, dtype=int), ax=ax)
+    X = rng.normal(size=(230, 201)) * 0.01
+    X[:, 7] += rng.normal(size=230) * 5
+    X[:, 9] += rng.normal(size=230) * 3
+    plot_clusters(X, np.ones(230, dtype=int), ax=ax)
     place = np.asarray(scatter_of(ax).get_offsets())
     assert abs(np.corrcoef(place[:, 0], X[:, 7])[0, 1]) > 0.99
     assert abs(np.corrcoef(place[:, 1], X[:, 9])[0, 1]) > 0.99

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
+from conftest import DTYPES, once
 
 from gpuclust.algorithms.rounds import from_summaries
 from gpuclust.core import methods, preparation
@@ -46,7 +49,7 @@ DATA = [gaussian, near_copies, chained, lattice, large, small]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", ["ward", "weighted"])
+@pytest.mark.parametrize("method", once(["ward", "average", "weighted"]))
 @pytest.mark.parametrize("make", [gaussian, near_copies, chained, lattice])
 def test_the_bound_holds(make, method, dtype):
     """After each of many unions, of pairs that are near and of pairs that are not."""
@@ -85,8 +88,15 @@ def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarra
     assert (bound <= exact * 1e-3 + far * 1e-3).all()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+SHARED = ("average", "float64")
+#: Kernels take 20 s to compile, but for those that other tests have: ward's, and average linkage's in float64.
+MERGED = [
+    pytest.param(*case, marks=[] if case[0] == "ward" or case == SHARED else [pytest.mark.sweep])
+    for case in product(("ward", "average", "weighted"), DTYPES)
+]
+
+
+@pytest.mark.parametrize(("method", "dtype"), MERGED)
 @pytest.mark.parametrize("make", DATA)
 def test_merges_are_those_of_the_reference(make, method, dtype, monkeypatch):
     """To the last bit in double precision; with and without stored values in both."""

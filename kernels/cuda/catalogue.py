@@ -304,7 +304,7 @@ Five, of which only the last needs a GPU:
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
-   function in every dtype and every metric for two of these, and with `make test-sweep` every kernel for all. It
+   function in every dtype and every metric for one of these, and with `make test-sweep` every kernel for all. It
    checks the PTX: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of
    the CPU are required, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM
    comes from PyPI. If `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel

@@ -17,6 +17,7 @@ from gpuclust.algorithms.candidates import reciprocal_pairs
 from gpuclust.core import devices, methods, preparation
 from gpuclust.core.backend import Backend, Generic, Searched, Stored, select
 from gpuclust.core.clusters import Clusters
+from gpuclust.core.points import Points
 from gpuclust.hierarchy.leaf_tree import LeafTree
 from gpuclust.linkage import linkage
 
@@ -111,7 +112,17 @@ def _by_age(clusters: Searched) -> Arrays:
     return clusters.ids[clusters.nearest[order]], clusters.distance[order]
 
 
-def _spanning_tree(backend: Backend, sample: Sample) -> Arrays:
+class _ByRounds:
+    """A backend whose spanning trees are made by rounds of `Backend.outgoing`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.outgoing = backend.outgoing
+
+    def tree_of_points(self, points: Points, report: Callable[[int], None]) -> None:
+        return None
+
+
+def _spanning_tree(backend: Any, sample: Sample) -> Arrays:
     """Return the edges of the minimum spanning tree of the points, and their lengths."""
     merges = boruvka(backend, sample.points, lambda done: None)
     order = np.lexsort((*np.sort(merges.pairs).T[::-1], merges.heights))
@@ -134,7 +145,8 @@ _AVERAGE, _WARD = methods.METHODS["average"], methods.METHODS["ward"]
 PRIMITIVES: dict[str, Primitive] = {
     "condensed": lambda b, s: (distance.pdist(s.rows, device=b.name),),
     "pairwise": lambda b, s: (distance.cdist(s.rows, s.rows[::2], device=b.name),),
-    "outgoing": lambda b, s: _spanning_tree(b, s),
+    "outgoing": lambda b, s: _spanning_tree(_ByRounds(b), s),
+    "tree_of_points": lambda b, s: _spanning_tree(b, s),
     "knn": lambda b, s: b.knn(s.points, 8),
     "nearest_among": lambda b, s: b.nearest_among(s.points, _AVERAGE, s.clusters, s.neighbours, s.asked // 2),
     "search_clusters": lambda b, s: _by_age(b.search_clusters(s.points, _AVERAGE, s.clusters)),

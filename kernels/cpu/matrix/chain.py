@@ -25,7 +25,7 @@ import numpy as np
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, run, uncounted
 from gpuclust.kernels.cpu.matrix import minima, tiles
-from gpuclust.kernels.cpu.matrix.minima import bound_strips, least_of, lower, nearest_by, place_in
+from gpuclust.kernels.cpu.matrix.minima import least_of, lower, nearest_by, place_in
 from gpuclust.kernels.cpu.matrix.tiles import PITCH, TILE, read_part, read_row, tile_rows, tile_start, write_row
 from gpuclust.kernels.cpu.space import simd
 
@@ -163,7 +163,8 @@ def chain_kernel(method: methods.Method, dtype: np.dtype) -> Callable[..., Any]:
             ids[b] = -1  # was the nearest of a, which is searched again
             gone[b] = np.inf
             lower(bound, a // TILE, one, 0, width)
-            bound_strips(one, gone, a, bound)
+            for tile in range(count):
+                bound[tile, a] = least_of(one, gone, tile * TILE, (tile + 1) * TILE)
             done += 1
         return scans
 

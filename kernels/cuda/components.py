@@ -2,8 +2,7 @@
 
 Rounds are those of `gpuclust.algorithms.boruvka` with the searches of `gpuclust.core.component_search`: a point is
 searched again if its nearest neighbour has joined its component and the shortest edge known of that is not shorter.
-So the tree is the same, and so is the order of its edges but for the numbers of components, which it does not
-depend on.
+So the tree is the same, and so is the order of its edges, which does not depend on how components are numbered.
 """
 
 from __future__ import annotations

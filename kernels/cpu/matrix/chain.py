@@ -25,12 +25,10 @@ import numpy as np
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, run, uncounted
 from gpuclust.kernels.cpu.matrix import minima, tiles
+from gpuclust.kernels.cpu.matrix.fill import SMALL
 from gpuclust.kernels.cpu.matrix.minima import least_of, lower, nearest_by, place_in
 from gpuclust.kernels.cpu.matrix.tiles import PITCH, TILE, read_part, read_row, tile_rows, tile_start, write_row
 from gpuclust.kernels.cpu.space import simd
-
-#: Up to this number of clusters one thread is faster than several.
-SMALL = 512
 
 
 class Source(NamedTuple):

@@ -1,4 +1,4 @@
-"""Searches of rows of a matrix for their minima, by strips of `STRIP` columns.
+"""Searches of rows of a matrix for their minima, by strips of `STRIP` columns, or columns of tiles.
 
 `nearest_of` reads a row. `nearest_by` reads what lower bounds leave, one for each row and strip. A row and its column
 change by a union only, which lowers the bounds of the strip that it is in (`lower`); those of a cluster that merges
@@ -79,13 +79,19 @@ def lowest(bound, x, count):
 
 @cache
 def nearest_by(
-    name: str, least_in: Callable[..., Any], place_in: Callable[..., Any]
+    name: str, least_in: Callable[..., Any], found_in: Callable[..., Any]
 ) -> Callable[..., tuple[float, int]]:
     """The function ``search(source, gone, ids, bound, x, count)``, for compiled code.
 
-    As `nearest_of`, for row x of ``source`` of ``count`` strips: those whose bounds are too high are not read, the
-    bounds of others are raised. ``least_in(source, gone, x, strip)`` is the least of a strip, and
-    ``place_in(source, gone, ids, x, strip, best, place)`` where it is.
+    Returns what `nearest_of` does, for row x, which has ``count`` strips. Strips whose bounds are above the minimum
+    are not read; the bounds of those that are read are raised to what they hold.
+
+    Parameters
+    ----------
+    name : str
+        A name of the compiled function.
+    least_in : ``least_in(source, gone, x, strip)``: the least dissimilarity in a strip of row x.
+    found_in : ``found_in(source, gone, ids, x, strip, best, place)``: as `place_in`, in a strip of row x.
     """
 
     @uncounted
@@ -103,7 +109,7 @@ def nearest_by(
         if best < gone.dtype.type(np.inf):
             for strip in range(count):
                 if bound[strip, x] == best:
-                    place = place_in(source, gone, ids, x, strip, best, place)
+                    place = found_in(source, gone, ids, x, strip, best, place)
         return best, place
 
     return search

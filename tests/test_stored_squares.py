@@ -67,7 +67,13 @@ def test_the_bound_holds(make, method, dtype):
         others = live[live != a]
         apart = np.square((centers[others] - centers[a]).astype(np.float64)).sum(axis=1)
         b = others[np.argmin(apart)] if rng.random() < 0.7 else rng.choice(others)
+        share, square = size[a] / (size[a] + size[b]), apart[others == b][0] * squares.units[0]
+        known = squares.away[squares.spot[[a, b]]].max()
         squares.united(rule, centers, low, size, np.array([a]), np.array([b]))
+        subtracted = (
+            share * (1 - share) * square
+        )  # rounded, and of a distance that is: hardly ever more than the rest
+        assert squares.away[squares.spot[a]] >= known + stored_squares.STEP * subtracted
         unite(centers, low, size, scatter, np.array([a]), np.array([b]), 0, 1)
         size[a] += size[b] if rule.counted else 0
         live = live[live != b]

@@ -184,8 +184,11 @@ def _merges(given: _Input, backend: Backend | None, progress: Progress, limited:
         return n * n if algorithm.reproduced(problem) else 0
 
     limit = job.limit if limited else None
+    plain = given.keep and not job.bits and all(value is None for value in given.arguments.values())
+    job_of_kind = job.method, job.metric, job.dtype, job.algorithm, n, job.m
+    compiler = ("gpuclust.warm", *job_of_kind) if plain and not limited else None
     with (
-        backend_for(job.device, kind, pairs, problem.terms, limit, algorithm.screened(problem))
+        backend_for(job.device, kind, pairs, problem.terms, limit, algorithm.screened(problem), compiler)
         if backend is None
         else nullcontext(backend) as chosen,
         chosen.active(),

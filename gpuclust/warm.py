@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpuclust import hierarchy
+from gpuclust.compute import compute
+from gpuclust.core import aside
+from gpuclust.core.compiling import alone
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import compiling, note
 from gpuclust.core.methods import METHODS, resolve
@@ -93,6 +96,19 @@ def warm(
             note(("hierarchy", name))
         hierarchy.suggest_k(Z)
     return time.perf_counter() - started
+
+
+def main(method: str, metric: str, dtype: str, algorithm: str, n: int, m: int | None, folder: str, name: str) -> None:
+    """Compile what a job takes, by one of the same kind, unless another process does; see `gpuclust.core.aside`.
+
+    ``name`` is that of the kind, for a lock in a folder.
+    """
+    aside.end_with_parent()
+    with alone(folder, name, patience=0) as mine:
+        if mine:
+            X = np.random.default_rng(0).random((n, m or 2)) + 0.1
+            y = pdist(X, device="cpu") if m is None else X
+            compute(y, method, "euclidean" if m is None else metric, dtype=dtype, device="cpu", algorithm=algorithm)
 
 
 def _names(method: str | Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from test_first_call import in_a_new_process
 
-from gpuclust.core import compiling
+from gpuclust.core import aside, compiling
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.methods import METHODS
 from gpuclust.kernels.cpu.clusters import ahead
@@ -90,8 +91,8 @@ def test_two_processes_add_to_the_index_of_a_kernel(tmp_path):
 def test_a_lock_that_is_held_for_ever_is_not_waited_for(tmp_path, monkeypatch):
     program = """if True:
         import sys, time
-        from gpuclust.core.compiling import _alone
-        with _alone(sys.argv[1], "kernel"):
+        from gpuclust.core.compiling import alone
+        with alone(sys.argv[1], "kernel"):
             print("locked", flush=True)
             time.sleep(300)
     """
@@ -100,16 +101,16 @@ def test_a_lock_that_is_held_for_ever_is_not_waited_for(tmp_path, monkeypatch):
     with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) as holds:
         try:
             assert holds.stdout.readline() == b"locked\n"
-            with compiling._alone(str(tmp_path), "another kernel"):
+            with compiling.alone(str(tmp_path), "another kernel"):
                 assert not waits
-            with compiling._alone(str(tmp_path), "kernel"):
+            with compiling.alone(str(tmp_path), "kernel"):
                 assert len(waits) == 7  # of nine seconds each: PATIENCE is a minute
         finally:
             holds.kill()
 
 
 def test_no_lock_where_no_file_can_be_made(tmp_path):
-    with compiling._alone(str(tmp_path / "none"), "kernel"):
+    with compiling.alone(str(tmp_path / "none"), "kernel"):
         pass
 
 
@@ -126,9 +127,9 @@ def begun(monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "3")
     monkeypatch.setattr(ahead, "on_disk", lambda kernel: False)
     monkeypatch.setattr(ahead, "chain_kernels", lambda *kind: chain_kernels.__wrapped__(*kind))
-    monkeypatch.setattr(ahead, "Popen", popen)
+    monkeypatch.setattr(aside, "Popen", popen)
     yield commands
-    for process in ahead._begun:
+    for process, _ in aside._begun:
         process.wait()
 
 
@@ -136,7 +137,7 @@ def begun(monkeypatch):
 def test_parts_are_compiled(begun, walks):
     """By the commands that a job begins; here they find on disk what other tests have compiled."""
     ahead.begin(METHODS["ward"], FLOAT64, 3, walks)
-    assert [command[4] for command, _ in begun] == (["chain"] if walks else ["chain", "meet"])
+    assert [json.loads(command[5])[0] for command, _ in begun] == (["chain"] if walks else ["chain", "meet"])
     for command, environment in begun:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -158,7 +159,7 @@ def test_nothing_is_begun(begun, why, monkeypatch):
         def popen(command, **options):
             raise PermissionError("no more processes")
 
-        monkeypatch.setattr(ahead, "Popen", popen)
+        monkeypatch.setattr(aside, "Popen", popen)
     ahead.begin(METHODS["ward"], FLOAT64, 16, False)
     assert begun == []
 

@@ -68,6 +68,7 @@ def uncompiled(monkeypatch):
     """As in a process that has done nothing yet, and finds nothing compiled."""
     monkeypatch.setenv("GPUCLUST_COMPILE", "auto")
     monkeypatch.setattr(first_call, "_compiled", set())
+    monkeypatch.setattr(first_call, "_aside", {})
     monkeypatch.setattr(first_call, "_spent", 0.0)
     monkeypatch.setattr(first_call, "_folder", lambda: None)
     chosen = []
@@ -170,7 +171,7 @@ def test_large_jobs_and_little_memory_are_left_to_compiled_kernels(uncompiled):
     gpuclust.linkage(X, device="cpu", memory_limit="3MB")
     with first_call.compiling():
         gpuclust.linkage(X, device="cpu")
-    gpuclust.linkage(data("normal", 300, 900), device="cpu")
+    gpuclust.linkage(data("normal", 300, 1500), device="cpu")
     assert uncompiled == ["cpu"] * 3
 
 
@@ -230,6 +231,7 @@ def test_screening_gives_the_bits_of_the_reference(kind, dtype):
 
 def test_large_jobs_of_ward_are_screened_until_they_have_taken_long(uncompiled, monkeypatch, tmp_path):
     """In all processes of the machine: their time is kept on disk, kind by kind."""
+    monkeypatch.setenv("GPUCLUST_NUM_THREADS", "1")  # no other process compiles
     monkeypatch.setattr(first_call, "_folder", lambda: tmp_path)
     monkeypatch.setattr(first_call, "SMALL", 1000)
     X = data("normal", 1100)

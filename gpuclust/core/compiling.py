@@ -41,34 +41,43 @@ def in_turn(kernel: Any, compile: Callable[..., Any]) -> Callable[..., Any]:
         files = getattr(kernel._cache, "_cache_file", None)
         if files is None or (isinstance(types, tuple) and types in kernel.overloads):
             return compile(types)
-        with _alone(os.path.dirname(files._index_path), files._index_path):
+        with alone(os.path.dirname(files._index_path), files._index_path):
             return compile(types)
 
     return compile_in_turn
 
 
 @contextmanager
-def _alone(folder: str, what: str) -> Iterator[None]:
-    """Hold the lock of something in a folder, which other processes may want to make too."""
+def alone(folder: str, what: str, patience: float = PATIENCE) -> Iterator[bool]:
+    """Hold the lock of something in a folder, which other processes may want to make too.
+
+    Yields False if another process has it for longer than ``patience`` seconds, or nothing can be locked there.
+    """
     place = int.from_bytes(hashlib.sha256(what.encode()).digest()[:7], "big")
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     descriptor, locked = _lock_file(folder), False
     while descriptor is not None and not locked:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
             locked = True
         except (BlockingIOError, PermissionError):  # another process has it
-            if time.monotonic() > until:
+            if time.monotonic() >= until:
                 break
             time.sleep(0.02)
         except OSError:  # a file system without locks
             break
     try:
-        yield
+        yield locked
     finally:
         if descriptor is not None and locked:
             with suppress(OSError):
                 fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
+
+
+def taken(folder: str, what: str) -> bool:
+    """Whether another process holds the lock of something in a folder."""
+    with alone(folder, what, patience=0) as mine:
+        return not mine and _lock_file(folder) is not None
 
 
 @cache

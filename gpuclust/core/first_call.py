@@ -5,6 +5,7 @@ needs no compiler and gives the same bits (tests/test_first_call.py). It does th
 have taken, all together, about as long as compiling would. From then on kernels are compiled and kept on disk, with
 an empty file for each kind of job by which other processes know that they are there. Larger jobs of a linkage that
 the reference backend does by matrix products run so, too, until those of their kind have taken as long on a machine.
+Where there is another core, a process compiles meanwhile, and jobs go on without kernels as long as it does.
 Jobs on a GPU always run its kernels: who asks for one wants it used.
 """
 
@@ -19,21 +20,30 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from contextvars import ContextVar
 from functools import cache
 from math import isqrt
+from multiprocessing import parent_process
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
+from gpuclust.core import aside
 from gpuclust.core.backend import Backend, select
+from gpuclust.core.compiling import taken
 from gpuclust.core.device import Device
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.memory import available_memory
 
 #: Environment variable: "always" compiles from the first call on; "auto", the default, not for small jobs.
 COMPILE = "GPUCLUST_COMPILE"
-#: Ordered pairs of observations times features, of a job that takes the reference backend one to two seconds.
-SMALL = 80_000_000
+#: Ordered pairs of observations times features, of a job that takes the reference backend some three seconds.
+SMALL = 128_000_000
 #: Seconds of a processor on the reference backend, in this process, after which kernels are compiled; for larger jobs
 #: also in all processes of this machine.
 BUDGET = 8.0
+#: The same after which another process begins to compile. It does after the first job of this part of `SMALL`, too,
+#: and beside a larger one.
+ASIDE, PART = 1.0, 8
+#: Multiple of `BUDGET` after which larger jobs are no longer done so, though another process compiles.
+PATIENCE = 4
 #: Parts of a second by which the time of larger jobs is kept, in the size of a file.
 PARTS = 10
 #: Square matrices that the reference backend holds at a time.
@@ -49,6 +59,7 @@ BRIEF = 200_000
 _spent = 0.0
 _steps = 0
 _compiled: set[tuple[object, ...]] = set()
+_aside: dict[tuple[object, ...], Popen[bytes] | None] = {}
 _asked: ContextVar[bool] = ContextVar("compile from the first call on", default=False)
 _forbidden: ContextVar[bool] = ContextVar("do not compile", default=False)
 
@@ -111,6 +122,7 @@ def backend_for(
     features: int,
     limit: int | None = None,
     screened: bool = False,
+    compiler: tuple[Any, ...] | None = None,
 ) -> AbstractContextManager[Backend]:
     """The backend of a job on a device.
 
@@ -126,22 +138,34 @@ def backend_for(
     limit : int, optional
         Bytes of memory that the job may take; by default what is available.
     screened : bool
-        Whether the reference backend does the job by matrix products: then also a large one, once.
+        Whether the reference backend does the job by matrix products: then also a large one, until such jobs have
+        taken long.
+    compiler : tuple, optional
+        A module, and the arguments of its function ``main``, which compiles for jobs of this kind (`aside.begin`).
     """
     if device.family != "cpu" or kind in _compiled:
         return nullcontext(select(device))
-    return _first_backend(device, kind, pairs(), features, limit, screened)
+    return _first_backend(device, kind, pairs(), features, limit, screened, compiler)
 
 
 @contextmanager
 def _first_backend(
-    device: Device, kind: tuple[object, ...], pairs: int, features: int, limit: int | None, screened: bool
+    device: Device,
+    kind: tuple[object, ...],
+    pairs: int,
+    features: int,
+    limit: int | None,
+    screened: bool,
+    compiler: tuple[Any, ...] | None,
 ) -> Iterator[Backend]:
     """The backend of a job of the CPU whose kernels this process may not have yet."""
     global _spent
     if _forbidden.get() and not _wanted() and not _is_marked(kind):
         raise NotCompiled
-    if not _without_compiler(kind, pairs, features, limit, screened):
+    without, work = _without_compiler(kind, pairs, features, limit, screened), pairs * max(features, 8)
+    if without and work > SMALL:
+        _compile_aside(kind, compiler)
+    if not without or _have_taken_long(kind, work):
         yield select(device)
         note(kind)
         return
@@ -151,8 +175,31 @@ def _first_backend(
     finally:
         seconds = time.thread_time() - started
         _spent += seconds
-        if pairs * max(features, 8) > SMALL:
+        if work > SMALL:
             _keep(kind, seconds)
+        elif work > SMALL // PART or _spent > ASIDE:  # after the job, which it would slow down on few cores
+            _compile_aside(kind, compiler)
+
+
+def _compile_aside(kind: tuple[object, ...], compiler: tuple[Any, ...] | None) -> None:
+    """Begin a process that compiles the kernels of a kind, unless one has begun, or others work beside this one."""
+    folder = _folder()
+    if compiler is not None and kind not in _aside and folder is not None and parent_process() is None:
+        _aside[kind] = aside.begin(*compiler, str(folder), _name(kind), lasting=True)
+
+
+def _is_compiled_aside(kind: tuple[object, ...]) -> bool:
+    """Whether a process that this one or another has begun is compiling the kernels of a kind."""
+    process, folder = _aside.get(kind), _folder()
+    return (process is not None and process.poll() is None) or (
+        folder is not None and taken(str(folder), _name(kind))
+    )
+
+
+def _have_taken_long(kind: tuple[object, ...], work: int) -> bool:
+    """Whether jobs without compiled kernels have taken so long that this one compiles, as no other process does."""
+    kept = _kept(kind) if work > SMALL else 0.0
+    return kept > PATIENCE * BUDGET or (max(kept, _spent) > BUDGET and not _is_compiled_aside(kind))
 
 
 def compile_elsewhere() -> bool:
@@ -169,15 +216,13 @@ def _wanted() -> bool:
 
 
 def _without_compiler(kind: tuple[object, ...], pairs: int, features: int, limit: int | None, screened: bool) -> bool:
-    """Whether a job of the CPU is done by the reference backend."""
-    if _forbidden.get() or not pairs or _wanted() or _spent > BUDGET:
+    """Whether a job of the CPU may be done by the reference backend."""
+    if _forbidden.get() or not pairs or _wanted() or known(kind):
         return False
     room = available_memory() if limit is None else limit
     if pairs * max(features, 8) <= SMALL:
-        return SQUARES * 8 * pairs <= room and not _is_marked(kind)
-    if not screened or pairs * (features + 8) > LARGE or COPIES * 8 * (features + 8) * isqrt(pairs) > room:
-        return False
-    return not known(kind) and _kept(kind) <= BUDGET
+        return SQUARES * 8 * pairs <= room
+    return screened and pairs * (features + 8) <= LARGE and COPIES * 8 * (features + 8) * isqrt(pairs) <= room
 
 
 def _is_marked(kind: tuple[object, ...]) -> bool:

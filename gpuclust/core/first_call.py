@@ -182,9 +182,11 @@ def _first_backend(
 
 
 def _compile_aside(kind: tuple[object, ...], compiler: tuple[Any, ...] | None) -> None:
-    """Begin a process that compiles the kernels of a kind, unless one has begun, or others work beside this one."""
+    """Begin a process that compiles the kernels of a kind, unless one does, or other jobs run beside this one."""
     folder = _folder()
-    if compiler is not None and kind not in _aside and folder is not None and parent_process() is None:
+    if compiler is None or kind in _aside or folder is None or parent_process() is not None:
+        return
+    if not taken(str(folder), _name(kind)):
         _aside[kind] = aside.begin(*compiler, str(folder), _name(kind), lasting=True)
 
 

@@ -37,7 +37,7 @@ CALLS = {
     "store_clusters": (6, 2),
     "stored.merge": (2, 2),
     "stored.chain": (1, 2),
-    "summaries.merge": (98, 2),
+    "summaries.merge": (15, 1),  # `benchmarks.launches` counts them
     "summaries.chain": (1, 2),
 }
 #: Seconds of one step of a nearest-neighbour chain: synchronisation of the grid, or of one block.

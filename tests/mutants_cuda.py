@@ -122,6 +122,66 @@ MUTANTS = [
     ),
     (
         Mutant(
+            "halves_largest",
+            "kernels/cuda/side_kernels.py",
+            "unit = rest[x] + bits(most[1])",
+            "unit = rest[x]",
+            "the other point's rounding is left out of the slack",
+        ),
+        (PRODUCTS, "slack_of_rests"),
+    ),
+    (
+        Mutant(
+            "sides_weight",
+            "kernels/cuda/side_kernels.py",
+            "part[x] = rounded(0.5 / geometric(",
+            "part[x] = rounded(0.25 / geometric(",
+            "the weight of clusters is twice theirs",
+        ),
+        (SCREEN, PRODUCTS, "several_points"),
+    ),
+    (
+        Mutant(
+            "sides_label",
+            "kernels/cuda/side_kernels.py",
+            "own[k] = label[x] if label.size > 0 else x",
+            "own[k] = x",
+            "points are compared with those of their component",
+        ),
+        (PRODUCTS, "bits_of_searches"),
+    ),
+    (
+        Mutant(
+            "sides_sample",
+            "kernels/cuda/side_kernels.py",
+            "reach[k] = min(reach[k], loosened(loosened(low, slack[k], growth), slack[k], growth))",
+            "reach[k] = min(reach[k], low)",
+            "the nearest by the screen of a sample is taken for the nearest",
+        ),
+        (PRODUCTS, "bits_of"),
+    ),
+    (
+        Mutant(
+            "sides_tie",
+            "kernels/cuda/side_kernels.py",
+            "if place >= 0 and low < held[rows[place]]:",
+            "if place >= 0 and low <= held[rows[place]]:",
+            "of equally near clusters the new one is taken",
+        ),
+        (SCREEN, "as_near_as"),
+    ),
+    (
+        Mutant(
+            "rows_by_id",
+            "kernels/cuda/summary_rows.py",
+            "for old in order:",
+            "for old in range(nearest.size):",
+            "of equally near clusters the first row is taken, not the smallest id",
+        ),
+        (PRODUCTS, "ties or equal"),
+    ),
+    (
+        Mutant(
             "tree_tie",
             "kernels/cuda/component_kernels.py",
             "(min(x, y) << POINT) | max(x, y)",

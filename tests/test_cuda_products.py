@@ -146,7 +146,7 @@ def test_halves_are_numpys_and_rests_are_what_is_left():
     X = points_of("powers of two").T / 2.0**15
     X[3] *= 1e-6  # less than the smallest normal number in half precision
     held = halves.Halves.of(launch.upload(np.ascontiguousarray(X)), 1.0)
-    words, norm, rest = (launch.download(array) for array in held)
+    words, norm, rest, most = (launch.download(array) for array in held)
     m = len(X)
     assert words.shape == (8 * -(-m // 16), N)
     seen = (
@@ -159,6 +159,7 @@ def test_halves_are_numpys_and_rests_are_what_is_left():
     np.testing.assert_allclose(norm, (expected**2).sum(axis=0), rtol=1e-12)
     left = np.sqrt(((X - expected) ** 2).sum(axis=0))
     assert (rest >= left).all()
+    np.testing.assert_array_equal(most.view(np.float64), (norm.max(), rest.max()))
     np.testing.assert_allclose(rest, left, rtol=1e-5, atol=1e-12)
     whole = halves.Halves.of(launch.upload(np.full((3, 1), 0.5, np.float32)), 1.0)
     assert launch.download(whole.rest)[0] >= np.finfo(np.float32).eps * 1.5  # second parts of centroids
@@ -172,7 +173,8 @@ def test_the_error_of_products_is_bounded_and_not_by_twice_as_much(m):
     held = halves.Halves.of(launch.upload(X), 1.0)
     got = launch.download(halves.squares(held.words, held.norm.astype(np.float32), slice(0, 2)))
     norm = launch.download(held.norm)
-    bound = halves.product_error(norm, norm.max(), m)
+    largest = norm.max()
+    bound = halves.product_error((norm * largest) ** 0.5, norm + largest, halves.relative_error(m))
     assert (abs(got) <= bound).all()
     if SIMULATED:  # tensor cores there are the worst that the bound allows for
         assert (abs(got) > bound / 2).all()
@@ -224,6 +226,15 @@ def test_the_fastest_screen_that_pays_is_used(monkeypatch, kind, expected):
         monkeypatch.setattr(halves, "FEWEST", 1)
         np.testing.assert_array_equal(state.nearest, plain.nearest)
         np.testing.assert_array_equal(state.distance, plain.distance)
+
+
+@pytest.mark.skipif(not SIMULATED, reason="operations on arrays are counted in the simulator")
+def test_a_round_of_ward_launches_what_the_model_counts():
+    launches, waits = importlib.import_module("benchmarks.model").CALLS["summaries.merge"]
+    rounds = importlib.import_module("benchmarks.launches").rounds_of_ward()
+    assert len(rounds) > 2
+    assert {made.pop("download") for made in rounds} == {waits}
+    assert max(made.total() for made in rounds) == launches
 
 
 def test_float32_of_extreme_size_has_no_products(monkeypatch):

@@ -111,6 +111,19 @@ def test_clusters_of_several_points(method):
     np.testing.assert_array_equal(ours.distance, expected.distance)
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_a_cluster_that_is_as_near_as_a_new_one_stays_the_nearest(name):
+    """Of the last two points, which merge, the union is as far from the first point as the second point is."""
+    X = np.array([[0, 0], [1, 2], [-2, 1], [-2, -1]], float)
+    points, rule = preparation.prepare(X, "sqeuclidean"), methods.METHODS["weighted"]
+    state, one = select(name).summarise(points, rule, np.ones(4)), np.ones(3)
+    np.testing.assert_array_equal(state.nearest, [1, 0, 3, 2])
+    parts = np.array([0, 1, 2]), np.array([-1, -1, 3])
+    state.merge(rule, *parts, state.distance[:3], np.ones(4), one, np.array([0, 1, 4]))
+    np.testing.assert_array_equal(state.nearest, [1, 0, 0])
+    np.testing.assert_array_equal(state.distance, [5, 5, 5])
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "denormal"])
 def test_the_bound_holds_both_ways(kind):
     """Of all pairs, with each row's slack, the screened and the exact square."""

@@ -104,8 +104,8 @@ def candidate_rounds(
 
 def reciprocal_pairs(nearest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reciprocal nearest neighbours: rows, the smaller first, in increasing order; -1 means no neighbour."""
-    rows = np.arange(nearest.size)
-    first = np.flatnonzero((rows < nearest) & (nearest[nearest] == rows))
+    first = np.flatnonzero(np.arange(nearest.size) < nearest)
+    first = first[nearest[nearest[first]] == first]
     return first, nearest[first]
 
 

@@ -63,27 +63,47 @@ def _rows_of_merges(
 
 @compiled
 def _rows_of_edges(
-    begin: int, end: int, parent: np.ndarray, pairs: np.ndarray, heights: np.ndarray, order: np.ndarray, Z: np.ndarray
+    begin: int,
+    end: int,
+    parent: np.ndarray,
+    name: np.ndarray,
+    pairs: np.ndarray,
+    heights: np.ndarray,
+    order: np.ndarray,
+    Z: np.ndarray,
 ) -> None:
-    """Join the ends of each edge, shortest first (Kruskal), with union-find by path halving."""
+    """Join the ends of each edge, shortest first (Kruskal), with union-find by size and path halving.
+
+    ``parent`` (int32) is another observation, or of the root of a cluster its size, negative; ``name`` (uint32) of a
+    root is the number of the cluster. Only these eight bytes of an observation are read in random order.
+    """
     n = order.size + 1
+    for row in range(begin, end):  # reads that wait for no other
+        Z[row, 0] = pairs[order[row], 0]
+        Z[row, 1] = pairs[order[row], 1]
+        Z[row, 2] = heights[order[row]]
     for row in range(begin, end):
-        edge = order[row]
-        a = pairs[edge, 0]
-        b = pairs[edge, 1]
-        while parent[a] != a:
-            parent[a] = parent[parent[a]]
+        a = np.int64(Z[row, 0])
+        b = np.int64(Z[row, 1])
+        while parent[a] >= 0:
+            if parent[parent[a]] >= 0:
+                parent[a] = parent[parent[a]]
             a = parent[a]
-        while parent[b] != b:
-            parent[b] = parent[parent[b]]
+        while parent[b] >= 0:
+            if parent[parent[b]] >= 0:
+                parent[b] = parent[parent[b]]
             b = parent[b]
-        size = (Z[a - n, 3] if a >= n else 1.0) + (Z[b - n, 3] if b >= n else 1.0)
-        parent[a] = n + row
-        parent[b] = n + row
-        Z[row, 0] = min(a, b)
-        Z[row, 1] = max(a, b)
-        Z[row, 2] = heights[edge]
-        Z[row, 3] = size
+        one = np.int64(name[a])
+        other = np.int64(name[b])
+        size = np.int64(parent[a]) + np.int64(parent[b])
+        if parent[a] > parent[b]:
+            a, b = b, a
+        parent[a] = size
+        parent[b] = a
+        name[a] = n + row
+        Z[row, 0] = min(one, other)
+        Z[row, 1] = max(one, other)
+        Z[row, 3] = -size
 
 
 def _by_height(heights: np.ndarray, edges: np.ndarray | None) -> np.ndarray:
@@ -126,7 +146,9 @@ def assemble(merges: Merges) -> np.ndarray:
         order = _by_height(heights, edges) if count <= FEW else aside(lambda: _by_height(heights, edges))
     Z = np.empty((count, 4))
     rows_of = brief(_rows_of_edges if merges.edges else _rows_of_merges, count)
-    known = np.arange(2 * count + 1) if merges.edges else np.empty(count, np.int64)
+    known: tuple[np.ndarray, ...] = (np.empty(count, np.int64),)
+    if merges.edges:
+        known = np.full(count + 1, -1, np.int32), np.arange(count + 1, dtype=np.uint32)
     for piece in pieces:
-        rows_of(*piece, known, merges.pairs, heights, order, Z)
+        rows_of(*piece, *known, merges.pairs, heights, order, Z)
     return Z

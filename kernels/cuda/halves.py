@@ -21,7 +21,7 @@ from numba.cuda import libdevice
 
 from gpuclust.core.sizes import WIDE_ON_GPU
 from gpuclust.kernels.cuda import launch, products, scalar
-from gpuclust.kernels.cuda.launch import SIMULATED, Kernel, cuda, device, kernel, named, real, types
+from gpuclust.kernels.cuda.launch import SIMULATED, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.products import FEATURES, OLDEST, WORDS
 from gpuclust.kernels.cuda.scalar import arithmetic
 
@@ -48,25 +48,27 @@ class Halves(NamedTuple):
         Squared norms of the rounded points.
     rest : array of shape (n,), float64
         Norms of the difference between points and rounded points, or more.
+    most : array of shape (2,), int64
+        The bits of the largest of ``norm``, and of ``rest``.
     """
 
     words: Any
     norm: Any
     rest: Any
+    most: Any
 
     @classmethod
-    def of(cls, features: Any, scale: float) -> Halves:
-        """Of features (m, n), multiplied by ``scale``. They may be first parts of centroids in their precision."""
+    def of(cls, features: Any, scale: float, zeros: Any = None) -> Halves:
+        """Of features (m, n), multiplied by ``scale``. They may be first parts of centroids in their precision.
+
+        ``zeros`` is room for ``most``, used up.
+        """
         m, n = features.shape
         words = launch.empty((WORDS * -(-m // FEATURES), n), np.uint32)
         norm, rest = launch.empty(n, np.float64), launch.empty(n, np.float64)
-        halve_kernel(np.dtype(features.dtype))(launch.blocks_for(n), features, scale, words, norm, rest)
-        return cls(words, norm, rest)
-
-    def slack(self, m: int) -> Any:
-        """The term that `gpuclust.core.centroids.loosened` adds for each point, but for what is lost to underflow."""
-        unit = self.rest + self.rest.max()
-        return SPREAD * unit * unit + 2 * product_error(self.norm, self.norm.max(), m)
+        most = launch.full(2, 0, np.int64) if zeros is None else zeros
+        halve_kernel(np.dtype(features.dtype))(launch.blocks_for(n), features, scale, words, norm, rest, most)
+        return cls(words, norm, rest, most)
 
 
 def _half_by_numpy(value: Any) -> tuple[int, float]:
@@ -83,15 +85,33 @@ def _half(value):
 
 
 @cache
+def float_of_bits() -> Any:
+    """The device function that gives the float64 with these bits, of type int64."""
+    if SIMULATED:
+        return lambda bits: float(np.int64(bits).view(np.float64))
+    return libdevice.longlong_as_double
+
+
+@cache
+def bits_of_float() -> Any:
+    """The device function that gives the bits of a float64; of those that are not negative they are in order."""
+    if SIMULATED:
+        return lambda value: int(np.float64(value).view(np.int64))
+    return libdevice.double_as_longlong
+
+
+@cache
 def halve_kernel(dtype: np.dtype) -> Kernel:
     """Words, squared norms and rests (see `Halves`) of points, features multiplied by ``scale``; a thread a point.
+
+    The largest norm and rest of a block raise those in ``most``, which are zeros at first.
 
     Second parts of centroids are less than the last bit of the first ones, and go to the rest. So does its rounding.
     """
     number, word = real(dtype), np.uint32 if SIMULATED else types.uint32
     double = float if SIMULATED else types.float64
     mul, to_half = arithmetic(np.dtype("float64")).mul, _half_by_numpy if SIMULATED else _half
-    eps = float(np.finfo(dtype).eps)
+    eps, bits_of = float(np.finfo(dtype).eps), bits_of_float()
     stamp = launch.stamp(scalar)
 
     @kernel(
@@ -100,13 +120,16 @@ def halve_kernel(dtype: np.dtype) -> Kernel:
         types.uint32[:, ::1],
         types.float64[::1],
         types.float64[::1],
+        types.int64[::1],
     )
     @named(dtype)
-    def halve(features, scale, words, norm, rest):
+    def halve(features, scale, words, norm, rest, most):
         stamp  # noqa: B018 (captured: see gpuclust.core.closures.stamp)
-        x = np.int64(cuda.grid(1))
-        if x >= features.shape[1]:
-            return
+        largest_norm = cuda.shared.array(THREADS, types.float64)
+        largest_rest = cuda.shared.array(THREADS, types.float64)
+        thread = cuda.threadIdx.x & (THREADS - 1)
+        block = np.int64(cuda.blockIdx.x) * THREADS
+        x = min(block + thread, np.int64(features.shape[1]) - 1)  # the last threads repeat the last point
         square, apart, total = 0.0, 0.0, 0.0
         for k in range(words.shape[0]):
             both = word(0)
@@ -122,8 +145,21 @@ def halve_kernel(dtype: np.dtype) -> Kernel:
                     apart += mul(left, left)
                     total += abs(seen)
             words[k, x] = both
+        apart = (sqrt(apart) + mul(eps, total)) * ROUNDED
         norm[x] = square
-        rest[x] = (sqrt(apart) + mul(eps, total)) * ROUNDED
+        rest[x] = apart
+        largest_norm[thread] = square
+        largest_rest[thread] = apart
+        half = THREADS // 2
+        while half > 0:
+            cuda.syncthreads()
+            if thread < half:
+                largest_norm[thread] = max(largest_norm[thread], largest_norm[thread + half])
+                largest_rest[thread] = max(largest_rest[thread], largest_rest[thread + half])
+            half //= 2
+        if thread == 0:
+            cuda.atomic.max(most, 0, bits_of(largest_norm[0]))
+            cuda.atomic.max(most, 1, bits_of(largest_rest[0]))
 
     return halve
 
@@ -134,14 +170,15 @@ def kernels() -> Iterator[Kernel]:
         yield halve_kernel(dtype)
 
 
-def product_error(norm: Any, largest: Any, m: int) -> Any:
-    """Bound of the error of ``|x|² + |y|² - 2 x.y`` of halves, for ``|x|² = norm`` and ``|y|²`` at most ``largest``.
-
-    The m products are exact, and added in groups of at least four by an arithmetic that cuts off.
-    """
+def relative_error(m: int) -> float:
+    """Of a sum of m products, to the norms: they are exact, and added in groups of at least four, cut off."""
     relative = ADDED * FEATURES * -(-m // FEATURES)
-    relative /= 1 - relative
-    return 2 * relative * (norm * largest) ** 0.5 + 5 * UNIT * (norm + largest)
+    return relative / (1 - relative)
+
+
+def product_error(product: Any, squares: Any, relative: float) -> Any:
+    """Bound of the error of ``|x|² + |y|² - 2 x.y`` of halves, from ``|x| |y|`` and ``|x|² + |y|²``, or more."""
+    return 2 * relative * product + 5 * UNIT * squares
 
 
 def available(m: int) -> bool:
@@ -164,7 +201,8 @@ def _works(index: int) -> bool:
         seen[abs(seen) < SMALLEST] = 0
         wanted = ((seen[:, :, None] - seen[:, None, :]) ** 2).sum(axis=0)
         norm = launch.download(held.norm)
-        error = 0 if exact else product_error(norm, norm.max(), m)[:, None]
+        largest = norm.max()
+        error = 0 if exact else product_error((norm * largest) ** 0.5, norm + largest, relative_error(m))[:, None]
         if not (abs(got - wanted) <= error).all():
             return False
     return True

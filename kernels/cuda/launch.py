@@ -302,6 +302,19 @@ def upload(array: Any) -> Any:
     return there
 
 
+def upload_all(*arrays: np.ndarray) -> list[Any]:
+    """Copies of one-dimensional arrays on the device, by one transfer; they are parts of the same memory."""
+    places = np.cumsum([0, *(-(-array.nbytes // 8) * 8 for array in arrays)])
+    whole = np.empty(places[-1], np.uint8)
+    for begin, array in zip(places[:-1], arrays, strict=True):
+        whole[begin : begin + array.nbytes] = array.view(np.uint8)
+    there = upload(whole)
+    return [
+        there[begin : begin + array.nbytes].view(array.dtype)
+        for begin, array in zip(places[:-1].tolist(), arrays, strict=True)
+    ]
+
+
 def current_index() -> int:
     """Number of the current device."""
     return 0 if EMULATED else int(xp.cuda.runtime.getDevice())

@@ -16,7 +16,7 @@ import numpy as np
 from gpuclust.core import metrics, points
 from gpuclust.core.points import Metric, Points
 from gpuclust.kernels.cuda import launch, minima, scalar, tile
-from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, kernel, named, real, types
+from gpuclust.kernels.cuda.launch import INT, SIDE, THREADS, Kernel, cuda, device, kernel, named, real, types
 from gpuclust.kernels.cuda.minima import column_minima, nearer, own_component, pitches, row_minima
 from gpuclust.kernels.cuda.pairwise import DevicePoints
 from gpuclust.kernels.cuda.tile import distance_tile, feature, geometry
@@ -168,20 +168,19 @@ def outside_kernel(metric: Metric, weighted: bool, dtype: np.dtype) -> Kernel:
 
 
 @cache
-def fold_kernel(dtype: np.dtype) -> Kernel:
-    """Fold the slots of ``count`` points from ``begin`` on into their minima so far; ``lanes`` threads a point.
+def fold_place(dtype: np.dtype) -> Any:
+    """The device function ``folded(values, indices, count, lanes, lane_value, lane_index) -> (place, low, index)``.
 
-    ``values`` and ``indices`` are (slots, at least count); ``lanes`` is a power of two.
+    For all threads of a block: one in ``lanes``, a power of two, gets one of ``count`` places, and the minimum of its
+    slots; the others get place -1. ``values`` and ``indices`` are (slots, at least count), the last two shared arrays
+    of THREADS.
     """
     smaller = nearer(dtype)
-    number = real(dtype)
     infinity = dtype.type(np.inf)
 
-    @kernel(number[:, ::1], INT32[:, ::1], INT, INT, INT, number[::1], INT32[::1])
+    @device
     @named(dtype)
-    def fold_slots(values, indices, begin, count, lanes, distance, index):
-        lane_value = cuda.shared.array(THREADS, number)
-        lane_index = cuda.shared.array(THREADS, INT32)
+    def folded(values, indices, count, lanes, lane_value, lane_index):
         width = THREADS // lanes
         thread = cuda.threadIdx.x & (THREADS - 1)
         lane = thread // width
@@ -202,7 +201,24 @@ def fold_kernel(dtype: np.dtype) -> Kernel:
                 lane_index[thread] = at
             cuda.syncthreads()
             lanes //= 2
-        if lane == 0 and place < count:
+        return place if lane == 0 and place < count else np.int64(-1), low, at
+
+    return folded
+
+
+@cache
+def fold_kernel(dtype: np.dtype) -> Kernel:
+    """Fold the slots of ``count`` points from ``begin`` on into their minima so far; see `fold_place`."""
+    smaller, folded = nearer(dtype), fold_place(dtype)
+    number = real(dtype)
+
+    @kernel(number[:, ::1], INT32[:, ::1], INT, INT, INT, number[::1], INT32[::1])
+    @named(dtype)
+    def fold_slots(values, indices, begin, count, lanes, distance, index):
+        lane_value = cuda.shared.array(THREADS, number)
+        lane_index = cuda.shared.array(THREADS, INT32)
+        place, low, at = folded(values, indices, count, lanes, lane_value, lane_index)
+        if place >= 0:
             low, at = smaller(low, at, distance[begin + place], index[begin + place])
             distance[begin + place] = low
             index[begin + place] = at
@@ -221,10 +237,15 @@ def kernels() -> Iterator[Kernel]:
 
 def fold(values: Any, indices: Any, begin: int, count: int, distance: Any, index: Any) -> None:
     """Fold slots, (slots, at least count) arrays, into the minima of ``count`` points from ``begin`` on."""
-    most = min(THREADS // 8, max(1, len(values) // 4))  # eight neighbouring values are a sector of memory
-    lanes = 1 << (most.bit_length() - 1)
-    blocks = launch.blocks_for(count, THREADS // lanes)
+    lanes, blocks = division(len(values), count)
     fold_kernel(values.dtype)(blocks, values, indices, begin, count, lanes, distance, index)
+
+
+def division(slots: int, count: int) -> tuple[int, int]:
+    """Threads that fold the slots of one of ``count`` places, and blocks."""
+    most = min(THREADS // 8, max(1, slots // 4))  # eight neighbouring values are a sector of memory
+    lanes = 1 << (most.bit_length() - 1)
+    return lanes, launch.blocks_for(count, THREADS // lanes)
 
 
 def on_host(index: Any, distance: Any) -> tuple[np.ndarray, np.ndarray]:

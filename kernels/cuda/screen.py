@@ -21,13 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import centroids
+from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import halves, launch
-from gpuclust.kernels.cuda.halves import Halves
+from gpuclust.kernels.cuda.halves import Halves, relative_error
 from gpuclust.kernels.cuda.launch import Kernel, xp
 from gpuclust.kernels.cuda.nearest import BLOCKS, fold
 from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
-from gpuclust.kernels.cuda.screen_kernels import DOUBLE, SINGLE, gather_kernel, search_kernel
+from gpuclust.kernels.cuda.screen_kernels import DOUBLE, SINGLE, search_kernel
+from gpuclust.kernels.cuda.side_kernels import gather_kernel, lower_kernel, round_kernel, weigh_kernel
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Points below which everything is compared in float64.
@@ -40,8 +42,6 @@ SAMPLE = 16 if launch.SIMULATED else 1024
 MOST_SINGLE = 60
 #: Chunks of columns from which on one in `PART` of the columns is compared first.
 CHUNKS, PART = (2, 4) if launch.SIMULATED else (8, 8)
-#: Coordinates that are rounded at a time.
-PIECE = 1 << 23
 #: The screen pays if the slack exceeds `SMALL` of the dissimilarity to the nearest in at most `WIDE` of the rows. One
 #: by products may compute some more pairs again.
 SMALL, SMALL_BY_PRODUCTS, WIDE = 1 / 64, 1 / 8, 1 / 20
@@ -58,6 +58,19 @@ def scale_of(features: Any, by_products: bool = False) -> float | None:
     largest = float(launch.download(xp.maximum(features.max(), -features.min())))
     exponent = -frexp(largest)[1] if 0 < largest < inf else most + 1
     return 2.0**exponent if abs(exponent) <= most else None
+
+
+class Weights(NamedTuple):
+    """What the dissimilarities of clusters are made of besides centroids: sizes, of all ``total``, or scatter.
+
+    ``zeros`` is room for `gpuclust.kernels.cuda.halves.Halves.most`, used up.
+    """
+
+    method: Method | None
+    size: Any
+    scatter: Any
+    total: float
+    zeros: Any = None
 
 
 class Screen(NamedTuple):
@@ -87,30 +100,45 @@ class Screen(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        features: Any,
-        scale: float | None,
-        reach: Any = 1.0,
-        part: Any = None,
-        by_products: bool = False,
+        cls, features: Any, scale: float | None, by_products: bool = False, weights: Weights | None = None
     ) -> Screen:
-        """Of first parts of centroids; ``reach`` as for `gpuclust.core.centroids.slack`. ``scale`` None: as given.
-
-        ``part`` is in the scale of the features already.
-        """
-        m = len(features)
-        square = 1.0 if scale is None else scale * scale
-        kind = np.finfo(SINGLE if by_products else features.dtype if scale is None else SINGLE)
-        lost = float(kind.smallest_subnormal)
+        """Of points, or of clusters: first parts of centroids, and ``weights``. ``scale`` None: as they are."""
+        m, n = features.shape
+        exact, square = np.dtype(features.dtype), 1.0 if scale is None else scale * scale
+        screen = SINGLE if by_products or scale is not None else exact
+        kind = np.finfo(screen)
+        part, slack = launch.empty(n, screen), launch.empty(n, screen)
         if by_products:
             assert scale is not None
-            held = Halves.of(features, scale)
-            seen, norm = held.words, held.norm.astype(kind.dtype)
-            slack = (reach * held.slack(m) + centroids.slack(0.0, reach, m, 0.0, lost)).astype(kind.dtype)
+            seen, length, rest, most = Halves.of(features, scale, weights and weights.zeros)
+            norm = launch.empty(n, screen)
         else:
-            seen, length = _rounded(features, scale)
-            norm = slack = centroids.slack(length, reach, m, float(kind.eps), lost).astype(kind.dtype)
-        part = slack if part is None else part.astype(kind.dtype)
+            length, norm = launch.empty(n, np.float64), slack  # norms are not used, nor are rests
+            seen, rest, most = features, length, launch.empty(0, np.int64)
+            shown = launch.empty((0 if scale is None else m, n), screen)
+            round_kernel(exact, screen)(launch.blocks_for(n), features, scale or 1.0, shown, length)
+            if scale is not None:
+                seen = shown
+        method, size, scatter, total = (weights or Weights(None, launch.empty(0, exact), launch.empty(0, exact), 0))[
+            :4
+        ]
+        weigh_kernel(method, exact, screen, by_products)(
+            launch.blocks_for(n),
+            length,
+            rest,
+            most,
+            size,
+            scatter,
+            total,
+            square,
+            m,
+            relative_error(m),
+            0.0 if by_products else float(kind.eps),
+            float(kind.smallest_subnormal),
+            norm,
+            part,
+            slack,
+        )
         return cls(seen, norm, part, slack, square, centroids.growth(m, float(kind.eps)))
 
     @property
@@ -122,17 +150,6 @@ class Screen(NamedTuple):
         """The type of screened dissimilarities."""
         return np.dtype(self.norm.dtype)
 
-    def loosened(self, far: Any, rows: Any) -> Any:
-        """Finite upper bounds of the screened dissimilarities of rows, for exact ones of at most ``far``."""
-        scaled = (far * self.scale).astype(self.dtype)
-        bound = centroids.loosened(scaled, xp.take(self.slack, rows), self.dtype.type(self.growth))
-        return xp.minimum(bound, np.finfo(self.dtype).max)
-
-    def twice_loosened(self, least: Any, rows: Any) -> Any:
-        """Upper bounds of the screened dissimilarity to the nearest of rows, if to some other it is ``least``."""
-        slack, growth = xp.take(self.slack, rows), self.dtype.type(self.growth)
-        return centroids.loosened(centroids.loosened(least, slack, growth), slack, growth)
-
     def pays(self, held: Any, rows: Any) -> bool:
         """Whether it excludes nearly all but the nearest of ``rows``, at dissimilarities ``held``."""
         small = SMALL_BY_PRODUCTS if self.by_products else SMALL
@@ -140,41 +157,55 @@ class Screen(NamedTuple):
         return bool(launch.download(wide.sum()) <= WIDE * rows.size)
 
 
-def _rounded(features: Any, scale: float | None) -> tuple[Any, Any]:
-    """Features in single precision, or as given, and the sum of the absolute coordinates of each point."""
-    m, n = features.shape
-    seen = features if scale is None else launch.empty((m, n), SINGLE)
-    length = launch.full(n, 0, np.float64)
-    for k in range(0, m, max(1, PIECE // n)):
-        part = slice(k, k + max(1, PIECE // n))
-        if scale is not None:
-            seen[part] = features[part] * scale
-        length += abs(seen[part]).sum(axis=0, dtype=np.float64)
-    return seen, length
-
-
 class Side(NamedTuple):
-    """Rows of a search, or what they are compared with: screened, their numbers, and what they belong to."""
+    """Rows of a search, or what they are compared with.
+
+    Attributes
+    ----------
+    features, norm, part, slack
+        Their columns of a `Screen`.
+    reach : array
+        How far they look at first, by the screen.
+    rows : array
+        Their numbers.
+    own : array of type int32
+        What they belong to.
+    """
 
     features: Any
     norm: Any
     part: Any
+    slack: Any
+    reach: Any
     rows: Any
-    own: Any  # of type int32
+    own: Any
 
     @classmethod
-    def of(cls, screen: Screen, rows: Any, own: Any = None) -> Side:
-        """Each belongs to itself, if not to one of ``own``."""
-        m, count = len(screen.features), rows.size
-        norm, part = launch.empty(count, screen.dtype), launch.empty(count, screen.dtype)
-        made = cls(launch.empty((m, count), screen.features.dtype), norm, part, rows, launch.empty(count, np.int32))
-        gather = gather_kernel(np.dtype(screen.features.dtype), screen.dtype)
-        gather(launch.blocks_for((m + 1) * count), *screen[:3], rows, *made[:3], made.own)
-        return made if own is None else made._replace(own=own)
+    def of(cls, screen: Screen, rows: Any, exact: Any, held: Any = None, label: Any = None, step: int = 1) -> Side:
+        """Every ``step``-th of ``rows``; each belongs to itself, or to its ``label``.
 
-    def every(self, step: int) -> Side:
-        """One in ``step``, evenly."""
-        return Side(self.features[:, ::step].copy(), *(each[::step].copy() for each in self[1:]))
+        Their nearest are at most ``held`` away, if that is given. ``exact`` is the type of dissimilarities.
+        """
+        m, count, bounded = len(screen.features), -(-rows.size // step), held is not None
+        held = launch.empty(0, exact) if held is None else held
+        label = launch.empty(0, np.int32) if label is None else label
+        norm, part, slack, reach = (launch.empty(count, screen.dtype) for _ in range(4))
+        some = launch.empty((m, count), screen.features.dtype)
+        made = cls(some, norm, part, slack, reach, rows, launch.empty(count, np.int32))
+        gather_kernel(np.dtype(some.dtype), screen.dtype, np.dtype(exact))(
+            launch.blocks_for((m + 1) * count),
+            *screen[:4],
+            rows,
+            label,
+            held,
+            bounded,
+            screen.growth,
+            screen.scale,
+            step,
+            *made[:5],
+            made.own,
+        )
+        return made
 
 
 class Search(NamedTuple):
@@ -189,58 +220,55 @@ class Search(NamedTuple):
     exact: tuple[Any, ...]
     p: Any
 
-    def nearest(self, left: Side, right: Side, reach: Any = None) -> tuple[Any, Any]:
-        """Place among ``right`` and dissimilarity of the nearest of each of ``left``; -1 and infinite: there is none.
-
-        With ``reach`` only those at most that far by the screen.
-
-        Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
-        again. So a part of the columns is compared first, which bounds how far a row has to look.
-        """
-        count, dtype = left.rows.size, self.exact[0].dtype
-        down, chunks = self._division(left, right)
-        if reach is None:
-            reach = launch.full(count, np.finfo(self.screen.dtype).max, self.screen.dtype)
-            if chunks >= CHUNKS:
-                least = self.least(right.every(PART), left)
-                reach = xp.minimum(self.screen.twice_loosened(least, left.rows), reach)
-        value, index = launch.empty((chunks, count), dtype), launch.empty((chunks, count), np.int32)
-        none = launch.empty((1, 1), self.screen.dtype)
-        self._run(down * chunks, left, right, reach, False, value, index, none)
-        found, at = launch.full(count, np.inf, dtype), launch.full(count, -1, np.int32)
+    def nearest(self, left: Side, right: Side, sample: Side | None = None) -> tuple[Any, Any]:
+        """Place among ``right`` and dissimilarity of the nearest of each of ``left``; -1 and infinite: none."""
+        value, index = self.slots(left, right, sample)
+        count = left.rows.size
+        found, at = launch.full(count, np.inf, value.dtype), launch.full(count, -1, np.int32)
         fold(value, index, 0, count, found, at)
         return at, found
 
+    def slots(self, left: Side, right: Side, sample: Side | None = None) -> tuple[Any, Any]:
+        """`nearest`, of chunks of the columns, (chunks, rows): dissimilarities, places. ``left.reach`` is used up.
+
+        Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
+        again. So ``sample``, a part of the columns, is compared first, which bounds how far a row has to look.
+        """
+        count, (down, chunks) = left.rows.size, self._division(left, right)
+        if sample is not None:
+            least = self.least(sample, left)
+            lower_kernel(self.screen.dtype)(
+                launch.blocks_for(count), least, left.slack, self.screen.growth, left.reach
+            )
+        value, index = launch.empty((chunks, count), self.exact[0].dtype), launch.empty((chunks, count), np.int32)
+        self._run(down * chunks, left, right, False, value, index, launch.empty((1, 1), self.screen.dtype))
+        return value, index
+
+    def samples(self, rows: int, columns: int) -> bool:
+        """Whether a search of so many rows is one in many chunks of columns."""
+        return self._chunks(rows, columns)[1] >= CHUNKS
+
     def least(self, left: Side, right: Side) -> Any:
-        """The least dissimilarity, by the screen, of each of ``right`` to those of ``left``."""
+        """The least dissimilarity, by the screen, of each of ``right`` to those of ``left``, in slots."""
         down, chunks = self._division(left, right)
-        shape = chunks, left.rows.size
+        shape = chunks, left.own.size
         none = launch.empty(shape, self.exact[0].dtype), launch.empty(shape, np.int32)
-        slots = launch.empty((down, right.rows.size), self.screen.dtype)
-        self._run(down * chunks, left, right, left.norm, True, *none, slots)
-        return slots.min(axis=0)
+        slots = launch.empty((down, right.own.size), self.screen.dtype)
+        self._run(down * chunks, left, right, True, *none, slots)
+        return slots
 
     def _division(self, left: Side, right: Side) -> tuple[int, int]:
+        return self._chunks(left.own.size, right.own.size)
+
+    def _chunks(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows of tiles, and chunks of columns."""
-        down, across = -(-left.rows.size // self.shape.rows), -(-right.rows.size // self.shape.columns)
+        down, across = -(-rows // self.shape.rows), -(-columns // self.shape.columns)
         return down, min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
 
-    def _run(self, blocks: int, left: Side, right: Side, reach: Any, note: bool, *found: Any) -> None:
-        screen, slack = self.screen, xp.take(self.screen.slack, left.rows)
-        self.run(
-            blocks,
-            *left[:3],
-            slack,
-            reach,
-            *left[3:],
-            *right,
-            *self.exact,
-            screen.growth,
-            screen.scale,
-            self.p,
-            note,
-            *found,
-        )
+    def _run(self, blocks: int, left: Side, right: Side, note: bool, *found: Any) -> None:
+        screen = self.screen
+        theirs = right.features, right.norm, right.part, right.rows, right.own
+        self.run(blocks, *left, *theirs, *self.exact, screen.growth, screen.scale, self.p, note, *found)
 
 
 class Screened:
@@ -259,9 +287,13 @@ class Screened:
 
     def search(self, component: Any, rows: Any) -> tuple[Any, Any]:
         """Index and distance of the nearest point of another component, for each of ``rows``."""
-        everyone = Side(*self.screen[:3], self.everyone, component)
-        some = everyone if rows is self.everyone else Side.of(self.screen, rows, xp.take(component, rows))
-        return self._search.nearest(some, everyone)
+        screen, exact = self.screen, self._search.exact[0].dtype
+        right = Side(*screen[:4], screen.slack, self.everyone, component)
+        left = Side.of(screen, rows, exact, label=component)
+        sample = None
+        if self._search.samples(rows.size, self.n):
+            sample = Side.of(screen, self.everyone, exact, label=component, step=PART)
+        return self._search.nearest(left, right, sample)
 
 
 def screened(points: Points) -> Screened | None:

@@ -298,55 +298,6 @@ def search_kernel(
     return search
 
 
-@cache
-def gather_kernel(dtype: np.dtype, screen: np.dtype) -> Kernel:
-    """Some of the columns of screened features, in ``dtype``, with their norms and parts, and numbers as labels."""
-    given, seen = types.uint32 if dtype == np.uint32 else real(dtype), real(screen)
-
-    @kernel(
-        given[:, ::1],
-        seen[::1],
-        seen[::1],
-        INT[::1],
-        given[:, ::1],
-        seen[::1],
-        seen[::1],
-        types.int32[::1],
-    )
-    @named(*([] if dtype == screen else ["words"]), screen)
-    def gather(features, norm, part, rows, some, some_norm, some_part, own):
-        place = np.int64(cuda.grid(1))
-        f = place // rows.size
-        k = place % rows.size
-        if f > features.shape[0]:
-            return
-        x = rows[k]
-        if f < features.shape[0]:
-            some[f, k] = features[f, x]
-            return
-        some_norm[k] = norm[x]
-        some_part[k] = part[x]
-        own[k] = x
-
-    return gather
-
-
-@cache
-def keep_kernel(dtype: np.dtype) -> Kernel:
-    """Replace the nearest of ``rows``, and its dissimilarity, where ``found`` is smaller; ``at`` counts columns."""
-    number = real(dtype)
-
-    @kernel(INT[::1], INT[::1], number[::1], types.int32[::1], number[::1], INT[::1])
-    @named(dtype)
-    def keep(rows, columns, found, at, held, near):
-        k = np.int64(cuda.grid(1))
-        if k < rows.size and found[k] < held[rows[k]]:
-            held[rows[k]] = found[k]
-            near[rows[k]] = columns[at[k]]
-
-    return keep
-
-
 def kernels() -> Iterator[Kernel]:
     """Every kernel of this module, for the catalogue."""
     metric = metrics.METRICS["sqeuclidean"]
@@ -360,7 +311,3 @@ def kernels() -> Iterator[Kernel]:
                 yield search_kernel(metric, method, dtype, SINGLE, by_products)
     for method in forms:
         yield search_kernel(metric, method, DOUBLE, DOUBLE)
-    for dtype in (DOUBLE, SINGLE):
-        yield keep_kernel(dtype)
-        yield gather_kernel(dtype, dtype)
-    yield gather_kernel(np.dtype("uint32"), SINGLE)

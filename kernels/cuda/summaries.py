@@ -21,11 +21,14 @@ from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.kernels.cuda import boxes, halves, launch, screen
 from gpuclust.kernels.cuda.launch import xp
+from gpuclust.kernels.cuda.nearest import division
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
-from gpuclust.kernels.cuda.screen import Screen, Search, Side
-from gpuclust.kernels.cuda.screen_kernels import SINGLE, keep_kernel, search_kernel
+from gpuclust.kernels.cuda.screen import Screen, Search, Side, Weights
+from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
+from gpuclust.kernels.cuda.side_kernels import keep_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
 from gpuclust.kernels.cuda.summary_kernels import unite_kernel
+from gpuclust.kernels.cuda.summary_rows import after_round
 from gpuclust.kernels.cuda.tile import geometry
 
 
@@ -38,6 +41,8 @@ class Summaries:
         As in the protocol.
     features, low, held
         On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest``.
+    order : ndarray of shape (n,)
+        Rows by increasing id; None: not known.
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
@@ -45,6 +50,7 @@ class Summaries:
         self.width = len(points.features)
         self.metric, self.p = points.metric, points.p
         self.total = size.sum()
+        self.order: np.ndarray | None = np.arange(self.n)
         moved = replace(points, features=centroids.without_offset(points.features))
         self.features = launch.resident(moved.features)
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
@@ -54,10 +60,10 @@ class Summaries:
         self.by_products = enough and halves.available(self.width)
         self.scale = screen.scale_of(self.features, self.by_products) if enough else None
         points_only, sizes = bool((size == 1).all()), launch.upload(size)
-        rows, near = np.arange(self.n), launch.full(self.n, -1, np.int64)
+        rows, near = xp.arange(self.n), launch.full(self.n, -1, np.int64)
         by_boxes = points_only and boxes.located(moved) is not None
         if self.scale is not None and not by_boxes:
-            some = rows[:: max(1, self.n // screen.SAMPLE)]
+            some = rows[:: max(1, self.n // screen.SAMPLE)].copy()
             self._update(self._search(method, sizes), near, some, rows)
             self._settle(method, sizes, some)
         if points_only and (by_boxes or self.scale is None):
@@ -66,12 +72,11 @@ class Summaries:
             self._settle(method, sizes, rows)
             return
         self._update(self._search(method, sizes), near, rows, rows)
-        self._tell(near)
+        self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
-    def _settle(self, method: Method, sizes: Any, rows: np.ndarray) -> None:
+    def _settle(self, method: Method, sizes: Any, rows: Any) -> None:
         """Search without products, or in the working dtype, if screening does not pay, by the nearest of ``rows``."""
-        some = launch.upload(rows)
-        while self.scale is not None and not self._screen(method, sizes).pays(xp.take(self.held, some), some):
+        while self.scale is not None and not self._screen(method, sizes).pays(xp.take(self.held, rows), rows):
             if not self.by_products or self.dtype == SINGLE:
                 self.scale = None
             self.by_products = False
@@ -90,64 +95,61 @@ class Summaries:
         new_size: np.ndarray,
         new_id: np.ndarray,
     ) -> None:
-        kept, fresh = np.flatnonzero(second < 0), np.flatnonzero(second >= 0)
-        place = np.full(self.n, -1)
-        place[first[kept]] = kept
-        near = np.full(first.size, -1)
-        known = kept[self.nearest[first[kept]] >= 0]
-        near[known] = place[self.nearest[first[known]]]
-        empty = kept[near[kept] < 0]
-        kept = kept[np.argsort(new_id[kept], kind="stable")]  # of equal ones the first is the nearest
-        self._unite(method, first, second, size)
-        nearest_row = launch.upload(near)
-        self.held = xp.where(nearest_row >= 0, xp.take(self.held, launch.upload(first)), np.inf).astype(self.dtype)
-        search = self._search(method, launch.upload(new_size))
-        self._update(search, nearest_row, np.concatenate((empty, fresh)), np.concatenate((kept, fresh)))
-        self._update(search, nearest_row, kept[near[kept] >= 0], fresh, bounded=True)
-        self.n, self.scanned = first.size, empty.size + fresh.size
-        self._tell(nearest_row)
+        if self.order is None:
+            self.order = first[np.argsort(new_id, kind="stable")]
+        rows = after_round(first, second, self.nearest, self.order)
+        self.n, self.order, self.scanned = first.size, rows.order, rows.searched
+        some = rows.near, rows.order, rows.divided, rows.fresh
+        given = launch.upload_all(first, second, size, new_size, *some, np.zeros(2, np.int64))
+        first, second, size, new_size, near, order, divided, fresh, zeros = given
+        whole, near = self._unite(method, first, second, near, size)
+        search = self._search(method, new_size, zeros)
+        self._update(search, near, divided[: rows.searched], order)
+        self._update(search, near, divided[rows.searched :], fresh, bounded=True)
+        numbers = launch.download(whole)
+        self.nearest, self.distance = numbers[: self.n], numbers[self.n :].view(self.dtype)[: self.n]
 
-    def _tell(self, near: Any) -> None:
-        """Copy the nearest cluster of each, and its dissimilarity, to the host."""
-        self.nearest, self.distance = launch.download(near), launch.download(self.held)
-
-    def _screen(self, method: Method, sizes: Any) -> Screen:
+    def _screen(self, method: Method, sizes: Any, zeros: Any = None) -> Screen:
         """The clusters as searches compare them first."""
-        reach, part = 1.0, self.scatter
-        if method.geometric is not None:
-            reach, part = method.geometric(1, sizes, self.total), 0.5 / method.geometric(1, sizes, sizes)
-        elif self.scale is not None:
-            part = part * self.scale**2
-        by_products = self.by_products and self.scale is not None
-        return Screen.of(self.features, self.scale, reach, part, by_products)
+        weights = Weights(method, sizes, self.scatter, float(self.total), zeros)
+        return Screen.of(self.features, self.scale, self.by_products and self.scale is not None, weights)
 
-    def _unite(self, method: Method, first: np.ndarray, second: np.ndarray, size: np.ndarray) -> None:
-        """The centroids of the new rows, and their scatter."""
-        shape = (self.width, first.size)
-        features, low = launch.empty(shape, self.dtype), launch.empty(shape, self.dtype)
-        scatter = launch.empty(first.size, self.dtype)
-        unite_kernel(self.metric, method, self.dtype)(
-            launch.blocks_for((self.width + 1) * first.size),
+    def _unite(self, method: Method, first: Any, second: Any, nearest: Any, size: Any) -> tuple[Any, Any]:
+        """The centroids of the new rows, their scatter, and how far the nearest of each is if that still exists.
+
+        Returns one array of what the host is told, and the part of it that is ``nearest``.
+        """
+        n, dtype = first.size, self.dtype
+        features, low = (launch.empty((self.width, n), dtype) for _ in range(2))
+        whole, scatter = launch.empty(n + -(-n * dtype.itemsize // 8), np.int64), launch.empty(n, dtype)
+        near, held = whole[:n], whole[n:].view(dtype)[:n]
+        unite_kernel(self.metric, method, dtype)(
+            launch.blocks_for((self.width + 1) * n),
             self.features,
             self.low,
-            launch.upload(size),
+            size,
             self.scatter,
-            launch.upload(first),
-            launch.upload(second),
+            self.held,
+            first,
+            second,
+            nearest,
             features,
             low,
             scatter,
+            held,
+            near,
         )
-        self.features, self.low, self.scatter = features, low, scatter
+        self.features, self.low, self.scatter, self.held = features, low, scatter, held
+        return whole, near
 
-    def _search(self, method: Method, sizes: Any) -> Search:
+    def _search(self, method: Method, sizes: Any, zeros: Any = None) -> Search:
         """Searches of the clusters as they are now."""
-        seen = self._screen(method, sizes)
+        seen = self._screen(method, sizes, zeros)
         run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products)
         exact = self.features, self.low, sizes, self.scatter
         return Search(run, geometry(self.metric, seen.dtype), seen, exact, self.p)
 
-    def _update(self, search: Search, near: Any, rows: np.ndarray, others: np.ndarray, bounded: bool = False) -> None:
+    def _update(self, search: Search, near: Any, rows: Any, others: Any, bounded: bool = False) -> None:
         """Update the nearest clusters of ``rows`` by those among ``others``.
 
         Others have increasing ids, larger than those of all nearest clusters so far. ``bounded``: each row has a
@@ -155,16 +157,18 @@ class Summaries:
         """
         if rows.size == 0 or others.size == 0:
             return
-        part, columns = launch.upload(rows), launch.upload(others)
-        left, right = Side.of(search.screen, part), Side.of(search.screen, columns)
-        reach = search.screen.loosened(xp.take(self.held, part), part) if bounded else None
-        at, found = search.nearest(left, right, reach)
-        keep_kernel(self.dtype)(launch.blocks_for(rows.size), part, columns, found, at, self.held, near)
+        given, sample = (search.screen, others, self.dtype), None
+        if not bounded and search.samples(rows.size, others.size):
+            sample = Side.of(*given, step=screen.PART)
+        left = Side.of(search.screen, rows, self.dtype, self.held if bounded else None)
+        value, index = search.slots(left, Side.of(*given), sample)
+        lanes, blocks = division(len(value), rows.size)
+        keep_kernel(self.dtype)(blocks, value, index, lanes, rows, others, self.held, near)
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        n, dtype = self.n, self.dtype
+        n, dtype, self.order = self.n, self.dtype, None
         run = chain_kernel(self.metric, method, dtype)
         blocks = blocks_for(run, n)
         whole = launch.upload(

@@ -70,13 +70,14 @@ def dissimilarities(method: Method, dtype: np.dtype):
 def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
     """Centroids and scatter of the new rows: those of ``first``, united with ``second`` unless that is -1.
 
-    A thread a coordinate, and for the scatter one more a row.
+    And the row's nearest ``near``, with the dissimilarity ``held`` to it, infinite if that is -1. A thread a
+    coordinate, and for the rest one more a row.
     """
     united = translated(centroids.united, dtype)
     spread = method.scatter is not None
     scatter_of = translated(method.scatter or nothing, dtype)
     square = squares(metric, dtype)
-    number = real(dtype)
+    number, infinity = real(dtype), dtype.type(np.inf)
     stamp = launch.stamp(centroids, methods, metrics, points, scalar)
 
     @kernel(
@@ -84,14 +85,32 @@ def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
         number[:, ::1],
         number[::1],
         number[::1],
+        number[::1],
+        INT[::1],
         INT[::1],
         INT[::1],
         number[:, ::1],
         number[:, ::1],
         number[::1],
+        number[::1],
+        INT[::1],
     )
     @named(metric.name, method.name, dtype)
-    def unite(features, low, size, scatter, first, second, new_features, new_low, new_scatter):
+    def unite(
+        features,
+        low,
+        size,
+        scatter,
+        held,
+        first,
+        second,
+        near,
+        new_features,
+        new_low,
+        new_scatter,
+        new_held,
+        new_near,
+    ):
         stamp  # noqa: B018
         place = np.int64(cuda.grid(1))
         f = place // first.size
@@ -107,6 +126,8 @@ def unite_kernel(metric: Metric, method: Method, dtype: np.dtype) -> Kernel:
                     square(features, low, a, features, low, b), spreads, scatter[b], size[a], size[b]
                 )
             new_scatter[row] = spreads
+            new_held[row] = held[a] if near[row] >= 0 else infinity
+            new_near[row] = near[row]
             return
         if b >= 0 and size[b] > size[a]:  # the larger one moves less, which rounds less
             a, b = b, a

@@ -64,6 +64,7 @@ def test_the_tree_is_that_of_rounds_on_the_host(monkeypatch, kind, dtype):
     ours = boruvka(select("cuda"), points, reports.append)
     theirs = boruvka(HostRounds(), points, lambda done: None)
     assert edges(ours) == edges(theirs)
+    assert (np.diff(ours.heights) >= 0).all()
     assert ours.scans == theirs.scans
     assert reports == sorted(reports)
     assert reports[-1] == N - 1

@@ -17,7 +17,8 @@ from pathlib import Path
 from mutants import Copy
 from mutants_list import Mutant
 
-SCREEN, PRODUCTS, COMPONENTS = (f"tests/test_cuda_{name}.py" for name in ("screen", "products", "components"))
+NAMES = "screen", "products", "components", "boxes"
+SCREEN, PRODUCTS, COMPONENTS, BOXES = (f"tests/test_cuda_{name}.py" for name in NAMES)
 #: Planted bugs, and the tests that are to find each.
 MUTANTS = [
     (
@@ -179,6 +180,56 @@ MUTANTS = [
             "of equally near clusters the first row is taken, not the smallest id",
         ),
         (PRODUCTS, "ties or equal"),
+    ),
+    (
+        Mutant(
+            "boxes_part",
+            "kernels/cuda/side_kernels.py",
+            "boxes[2 * m, tile] = low if spread else high",
+            "boxes[2 * m, tile] = high if spread else low",
+            "of a tile the largest cluster bounds dissimilarities, not the smallest",
+        ),
+        (BOXES, "rounds_by_boxes and graded"),
+    ),
+    (
+        Mutant(
+            "boxes_first_row",
+            "kernels/cuda/screen_kernels.py",
+            "most = max(most, reached[i])",
+            "most = min(most, reached[i])",
+            "tiles are left out that are too far for some row only",
+        ),
+        (BOXES, "rounds_by_boxes and graded"),
+    ),
+    (
+        Mutant(
+            "boxes_ties",
+            "kernels/cuda/screen_kernels.py",
+            "best, which = smaller(best, which, nearest, label_G[min(corner + at, n - 1)])",
+            "best, which = (nearest, label_G[min(corner + at, n - 1)]) if nearest < best else (best, which)",
+            "of equally near clusters the one in the nearest box is taken",
+        ),
+        (BOXES, "rounds_by_boxes and grid"),
+    ),
+    (
+        Mutant(
+            "boxes_ties_within",
+            "kernels/cuda/summaries.py",
+            "label = xp.take(label, xp.lexsort(xp.stack((label, xp.arange(many) // size))))",
+            "many, size = many, size",
+            "of equally near clusters of a tile the first one by place is taken",
+        ),
+        (BOXES, "rounds_by_boxes and grid"),
+    ),
+    (
+        Mutant(
+            "boxes_group",
+            "kernels/cuda/screen_kernels.py",
+            "begin += chunks * THREADS",
+            "begin += 2 * chunks * THREADS",
+            "every other group of tiles is left out",
+        ),
+        (BOXES, "rounds_by_boxes and float32"),
     ),
     (
         Mutant(

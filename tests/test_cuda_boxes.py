@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -14,9 +15,11 @@ if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
 
 import gpuclust
+from gpuclust.compute import compute
 from gpuclust.core import metrics, preparation
 from gpuclust.core.points import on_arrays
 from gpuclust.kernels.cuda import boxes, launch, nearest, pairwise, scalar
+from gpuclust.kernels.cuda.summaries import Summaries
 from gpuclust.kernels.cuda.tile import geometry
 
 pytestmark = ON_DEVICE
@@ -209,3 +212,53 @@ def test_single_linkage_and_ward(monkeypatch, kind, dtype):
         monkeypatch.setattr(boxes, "FEWEST", 10**6)
         np.testing.assert_array_equal(Z, gpuclust.linkage(X, method, device="cuda", dtype=dtype))
         monkeypatch.setattr(boxes, "FEWEST", 1)
+
+
+@pytest.fixture
+def in_rounds(monkeypatch):
+    """Summaries search by boxes, screened, and without products; rounds end with few clusters."""
+    monkeypatch.setattr(boxes, "FEWEST", 1)
+    monkeypatch.setattr(boxes, "PAYS", 1)
+    monkeypatch.setattr(importlib.import_module("gpuclust.kernels.cuda.screen"), "FEWEST", 1)
+    monkeypatch.setattr(importlib.import_module("gpuclust.kernels.cuda.halves"), "FEWEST", 10**6)
+    monkeypatch.setattr(importlib.import_module("gpuclust.algorithms.rounds"), "TAIL", 6)
+
+
+@pytest.mark.usefixtures("in_rounds")
+@pytest.mark.parametrize(("dtype", "chunks"), [("float64", 2), ("float32", 1)])
+@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+@pytest.mark.parametrize("kind", ["normal", "grid", "tight", "graded"])
+def test_rounds_by_boxes_have_the_bits_of_rounds_without(monkeypatch, kind, method, dtype, chunks):
+    """Of equally near clusters the one with the smallest id is taken, wherever it stands."""
+    rng = np.random.default_rng(5)
+    n = 90 if SIMULATED else 6000
+    X = rng.normal(size=(n, 2))
+    if kind == "grid":
+        X = np.unique(rng.integers(0, 12, (2 * n, 2)), axis=0)[:n].astype(float)
+        rng.shuffle(X)
+    elif kind == "tight":  # single precision does not tell them apart
+        X = 1e-6 * X + rng.integers(0, 3, (n, 1)) * 1e3
+    elif kind == "graded":  # dense and sparse in the same tile
+        X *= 10.0 ** rng.uniform(-2, 1, (n, 1))
+    monkeypatch.setattr(boxes, "chunks_for", lambda tiles, down: min(tiles, chunks))
+    places, found = [], []
+    make, merge = Summaries._places, Summaries.merge
+
+    def merged(self, *given):
+        merge(self, *given)
+        found.append((self.nearest, self.distance))
+
+    monkeypatch.setattr(Summaries, "_places", lambda *given: places.append(make(*given)) or places[-1])
+    monkeypatch.setattr(Summaries, "merge", merged)
+    given = {"metric": "sqeuclidean" if method != "ward" else "euclidean", "algorithm": "summaries", "dtype": dtype}
+    ours = compute(X, method, device="cuda", **given).Z
+    assert len(places) > 4
+    monkeypatch.setattr(boxes, "FEWEST", 10**6)
+    count = len(found)
+    plain = compute(X.copy(), method, device="cuda", **given).Z
+    np.testing.assert_array_equal(ours, plain)
+    for mine, theirs in zip(found[:count], found[count:], strict=True):
+        np.testing.assert_array_equal(mine[0], theirs[0])
+        np.testing.assert_array_equal(mine[1], theirs[1])
+    if dtype == "float64":
+        np.testing.assert_array_equal(ours, compute(X, method, device="reference", **given).Z)

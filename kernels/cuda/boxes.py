@@ -61,6 +61,11 @@ class Boxes(NamedTuple):
         return launch.download(xp.stack((self.low, self.high)))
 
 
+def chunks_for(tiles: int, down: int) -> int:
+    """Chunks of columns, for so many tiles of columns, and of rows."""
+    return max(1, min(tiles // CHUNK, BLOCKS * launch.current_device().multiprocessors // down))
+
+
 def only(component: Any, size: int, none: int) -> Any:
     """The component of all points of a tile of ``size``, or ``none``."""
     tiles = -(-component.size // size)
@@ -151,8 +156,7 @@ class Located:
         component_F = xp.take(component, positions)
         boxes = Boxes.of(F, rows)
         down = -(-count // rows)
-        if chunks is None:
-            chunks = max(1, min(self.tiles // CHUNK, BLOCKS * launch.current_device().multiprocessors // down))
+        chunks = chunks or chunks_for(self.tiles, down)
         value, which = launch.empty((chunks, count), self.dtype), launch.empty((chunks, count), np.int32)
         computed = launch.empty(down * chunks, np.int64)
         boxes_kernel(self.metric, self.weighted, self.dtype)(

@@ -29,7 +29,7 @@ from gpuclust.kernels.cuda.launch import Kernel, xp
 from gpuclust.kernels.cuda.nearest import BLOCKS, fold
 from gpuclust.kernels.cuda.pairwise import DevicePoints, derived
 from gpuclust.kernels.cuda.screen_kernels import DOUBLE, SINGLE, search_kernel
-from gpuclust.kernels.cuda.side_kernels import gather_kernel, lower_kernel, round_kernel, weigh_kernel
+from gpuclust.kernels.cuda.side_kernels import box_kernel, gather_kernel, lower_kernel, round_kernel, weigh_kernel
 from gpuclust.kernels.cuda.tile import geometry
 
 #: Points below which everything is compared in float64.
@@ -208,6 +208,17 @@ class Side(NamedTuple):
         return made
 
 
+class Places(NamedTuple):
+    """What a search by boxes needs besides rows and columns that stand by place.
+
+    ``label`` are the columns' numbers by id, increasing within a tile; ``spread`` as for `box_kernel`.
+    """
+
+    label: Any
+    chunks: int
+    spread: bool
+
+
 class Search(NamedTuple):
     """Searches of some clusters, or points, among others.
 
@@ -228,7 +239,9 @@ class Search(NamedTuple):
         fold(value, index, 0, count, found, at)
         return at, found
 
-    def slots(self, left: Side, right: Side, sample: Side | None = None) -> tuple[Any, Any]:
+    def slots(
+        self, left: Side, right: Side, sample: Side | None = None, places: Places | None = None
+    ) -> tuple[Any, Any]:
         """`nearest`, of chunks of the columns, (chunks, rows): dissimilarities, places. ``left.reach`` is used up.
 
         Few rows are searched in many chunks of columns, each of which would find minima of its own, and compute them
@@ -240,9 +253,22 @@ class Search(NamedTuple):
             lower_kernel(self.screen.dtype)(
                 launch.blocks_for(count), least, left.slack, self.screen.growth, left.reach
             )
+        none = launch.empty((1, 1), self.screen.dtype)
+        where = none, none, left.own
+        if places is not None:
+            chunks = places.chunks
+            boxes = (self._boxes(left, self.shape.rows, places), self._boxes(right, self.shape.columns, places))
+            where = *boxes, places.label
         value, index = launch.empty((chunks, count), self.exact[0].dtype), launch.empty((chunks, count), np.int32)
-        self._run(down * chunks, left, right, False, value, index, launch.empty((1, 1), self.screen.dtype))
+        self._run(down * chunks, left, right, False, where, value, index, none)
         return value, index
+
+    def _boxes(self, side: Side, size: int, places: Places) -> Any:
+        m, tiles = len(side.features), -(-side.own.size // size)
+        boxes = launch.empty((2 * m + 1, tiles), self.screen.dtype)
+        blocks = launch.blocks_for((m + 1) * tiles)
+        box_kernel(self.screen.dtype)(blocks, side.features, side.part, size, places.spread, boxes)
+        return boxes
 
     def samples(self, rows: int, columns: int) -> bool:
         """Whether a search of so many rows is one in many chunks of columns."""
@@ -254,7 +280,7 @@ class Search(NamedTuple):
         shape = chunks, left.own.size
         none = launch.empty(shape, self.exact[0].dtype), launch.empty(shape, np.int32)
         slots = launch.empty((down, right.own.size), self.screen.dtype)
-        self._run(down * chunks, left, right, True, *none, slots)
+        self._run(down * chunks, left, right, True, (slots, slots, left.own), *none, slots)
         return slots
 
     def _division(self, left: Side, right: Side) -> tuple[int, int]:
@@ -265,10 +291,10 @@ class Search(NamedTuple):
         down, across = -(-rows // self.shape.rows), -(-columns // self.shape.columns)
         return down, min(across, max(1, BLOCKS * launch.current_device().multiprocessors // down))
 
-    def _run(self, blocks: int, left: Side, right: Side, note: bool, *found: Any) -> None:
+    def _run(self, blocks: int, left: Side, right: Side, note: bool, where: tuple[Any, ...], *found: Any) -> None:
         screen = self.screen
         theirs = right.features, right.norm, right.part, right.rows, right.own
-        self.run(blocks, *left, *theirs, *self.exact, screen.growth, screen.scale, self.p, note, *found)
+        self.run(blocks, *left, *theirs, *self.exact, screen.growth, screen.scale, self.p, note, *where, *found)
 
 
 class Screened:

@@ -11,7 +11,8 @@ import numpy as np
 from gpuclust.core import centroids, methods, metrics, points
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Metric
-from gpuclust.kernels.cuda import launch, minima, products, scalar, summary_kernels, tile
+from gpuclust.kernels.cuda import box_kernels, launch, minima, products, reduce, scalar, summary_kernels, tile
+from gpuclust.kernels.cuda.box_kernels import box_bound
 from gpuclust.kernels.cuda.launch import (
     INT,
     SIDE,
@@ -25,8 +26,9 @@ from gpuclust.kernels.cuda.launch import (
     real,
     types,
 )
-from gpuclust.kernels.cuda.minima import fold_lines, least_of_columns, pitches, places
+from gpuclust.kernels.cuda.minima import fold_lines, least_of_columns, nearer, pitches, places
 from gpuclust.kernels.cuda.products import product_tile
+from gpuclust.kernels.cuda.reduce import block_minimum
 from gpuclust.kernels.cuda.scalar import arithmetic, translated
 from gpuclust.kernels.cuda.summary_kernels import squares, unchanged
 from gpuclust.kernels.cuda.tile import distance_tile, geometry
@@ -50,7 +52,7 @@ def comparison(method: Method | None, dtype: np.dtype) -> Comparison:
     """``dissimilar(square, x, y)``, and ``within(square, most, x, y)``: whether that is at most ``most``."""
     mul, fma = arithmetic(dtype)
     form = (method.name if method else "points"), dtype
-    spread = method is not None and method.scatter is not None
+    spread, fused = method is not None and method.scatter is not None, dtype == SINGLE
 
     @device
     @named(*form)
@@ -64,6 +66,8 @@ def comparison(method: Method | None, dtype: np.dtype) -> Comparison:
     def within(square, most, x, y):
         if spread:
             return square <= (most - x) - y
+        if not fused:
+            return square <= mul(most, y) + mul(most, x)
         return square <= fma(most, y, mul(most, x))
 
     @device
@@ -81,7 +85,12 @@ def comparison(method: Method | None, dtype: np.dtype) -> Comparison:
 
 @cache
 def search_kernel(
-    metric: Metric, method: Method | None, dtype: np.dtype, screen: np.dtype, by_products: bool = False
+    metric: Metric,
+    method: Method | None,
+    dtype: np.dtype,
+    screen: np.dtype,
+    by_products: bool = False,
+    boxed: bool = False,
 ) -> Kernel:
     """Nearest of G for a tile of F, clusters or (``method`` None) points; in one chunk of tile columns a block.
 
@@ -101,6 +110,11 @@ def search_kernel(
     x and y are not compared. Chunk c of ``chunks`` (the slots of the result) is tile columns c, c + chunks, ... With
     ``note`` only the least dissimilarity of a tile row to each of G is computed, by the screen, for its slot of
     ``least``.
+
+    ``boxed``: the tile whose box is nearest comes first, and of the others only those in whose box something may be
+    near enough for some row, which leaves out nothing but tiles without a near pair. ``box_F`` and ``box_G`` are of
+    `gpuclust.kernels.cuda.side_kernels.box_kernel`. Ties go to the smaller ``label_G``, which increase within a tile,
+    and the result is one of them.
     """
     distances = product_tile() if by_products else distance_tile(metric, False, screen)
     spread, closed = method is not None and method.scatter is not None, method is not None
@@ -120,8 +134,13 @@ def search_kernel(
     rounded = screen.type if SIMULATED else seen
     of_one = np.uint32((1 << across) - 1)
     zero, infinity, exact_infinity = screen.type(0), screen.type(np.inf), dtype.type(np.inf)
-    stamp = launch.stamp(centroids, methods, metrics, minima, points, products, scalar, summary_kernels, tile)
+    nan, nothing = screen.type(np.nan), np.int32(-1)
+    bound, smaller, smallest = box_bound(metric, False, screen), nearer(dtype), block_minimum(screen)
+    others = box_kernels, centroids, methods, metrics, minima, points, products, reduce, scalar, summary_kernels, tile
+    stamp = launch.stamp(*others)
     kind = ["points"] if not closed else [] if alike or by_products else ["screened"]
+    if boxed:
+        kind.append("boxes")
     if by_products:
         kind.insert(0, "products")
 
@@ -146,10 +165,13 @@ def search_kernel(
         number,
         seen,
         types.boolean,
+        seen[:, ::1],
+        seen[:, ::1],
+        types.int32[::1],
         number[:, ::1],
         types.int32[:, ::1],
         seen[:, ::1],
-        resident=1 if screen == DOUBLE else 2,  # in float64 two do not fit the registers
+        resident=1 if screen == DOUBLE or boxed else 2,  # in float64, and with boxes, two do not fit the registers
         oldest=products.OLDEST if by_products else launch.OLDEST,
     )
     @named(*kind, metric.name, *([method.name] if method else []), dtype)
@@ -174,6 +196,9 @@ def search_kernel(
         scale,
         p,
         note,
+        box_F,
+        box_G,
+        label_G,
         value,
         index,
         least,
@@ -209,12 +234,58 @@ def search_kernel(
             reached[thread] = reach_F[x]
             own_here[thread] = own_F[x]
             here[thread] = part_F[x]
-        for column in range(chunk * columns, n, chunks * columns):
+        column = (chunk - chunks) * columns
+        tiles = np.int64(box_G.shape[1])
+        begin, k, first = chunk, np.int64(THREADS), np.int64(-1)  # of groups of tiles, one for each thread
+        if boxed:
+            bounds = cuda.shared.array(THREADS, seen)
+            m = F.shape[0]
+            low_F, high_F, low_G, high_G = box_F[:m], box_F[m : 2 * m], box_G[:m], box_G[m : 2 * m]
+            beside = box_F[2 * m, tile_row]
+            nearest_box, at = infinity, nothing
+            for t in range(chunk + chunks * thread, tiles, chunks * THREADS):
+                apart = bound(low_F, high_F, tile_row, low_G, high_G, t, norm_F, p)
+                if apart < nearest_box:
+                    nearest_box, at = apart, np.int32(t)
+            _, at, _ = smallest(nearest_box, at, at, bounds, pool_index, pool_index)
+            first = np.int64(at)
+            column = first * columns
+        while True:
+            if not boxed:
+                column += chunks * columns
+                if column >= n:
+                    break
+            elif column < 0:  # the next tile in which something may be near enough
+                cuda.syncthreads()
+                most = reached[0]
+                for i in range(1, rows):
+                    most = max(most, reached[i])
+                while column < 0 and (k < THREADS or begin < tiles):
+                    if k < THREADS:
+                        t = begin + chunks * (k - THREADS)
+                        if bounds[k] == bounds[k] and within(bounds[k], most, beside, box_G[2 * m, t]):
+                            column = t * columns
+                        k += 1
+                    else:
+                        t = begin + chunks * thread
+                        apart = nan
+                        if t < tiles and t != first:
+                            apart = bound(low_F, high_F, tile_row, low_G, high_G, t, norm_F, p)
+                        hit = apart == apart and within(apart, most, beside, box_G[2 * m, min(t, tiles - 1)])
+                        cuda.syncthreads()
+                        bounds[thread] = apart
+                        k = np.int64(0) if cuda.syncthreads_or(np.int32(hit)) else np.int64(THREADS)
+                        begin += chunks * THREADS
+                if column < 0:
+                    break
+            corner = column
+            if boxed:
+                column = np.int64(-1)
             if thread < columns:
-                y = np.uint64(min(column + thread, n - 1))
+                y = np.uint64(min(corner + thread, n - 1))
                 own_there[thread] = own_G[y]
                 there[thread] = part_G[y]
-            distances(F, norm_F, row, count, G, norm_G, column, n, norm_F, p, values)
+            distances(F, norm_F, row, count, G, norm_G, corner, n, norm_F, p, values)
             if closed:
                 cuda.syncthreads()
             for j in range(across):
@@ -229,7 +300,7 @@ def search_kernel(
                             values[i, j] = infinity
                         else:
                             values[i, j] = dissimilar(values[i, j], mine, theirs[j])
-                write_least(values, pool_value, pool_index, least, tile_row, column, n)
+                write_least(values, pool_value, pool_index, least, tile_row, corner, n)
                 continue
             near = False
             for i in range(down):
@@ -275,7 +346,7 @@ def search_kernel(
                     label = own_here[y0 + SIDE * i]
                     for j in range(across):
                         if (of_row >> np.uint32(j)) & np.uint32(1) and own_there[x0 + SIDE * j] != label:
-                            y = row_G[min(column + x0 + SIDE * j, n - 1)]
+                            y = row_G[min(corner + x0 + SIDE * j, n - 1)]
                             total = square(features, low, x, features, low, y)
                             if spread:
                                 total += scatter[x] + scatter[y]
@@ -288,8 +359,11 @@ def search_kernel(
                 exact_value[slot] = nearest
                 pool_index[slot] = at + np.int32(x0)
             nearest, at = fold(exact_value, pool_index)
-            if nearest < best:  # columns of later tiles are larger
-                best, which = nearest, np.int32(column + at)
+            if boxed and nearest < exact_infinity:
+                best, which = smaller(best, which, nearest, label_G[min(corner + at, n - 1)])
+                reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))
+            elif nearest < best:  # columns of later tiles are larger
+                best, which = nearest, np.int32(corner + at)
                 reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))
         if thread < rows and row + thread < count:
             value[chunk, row + thread] = best
@@ -311,3 +385,5 @@ def kernels() -> Iterator[Kernel]:
                 yield search_kernel(metric, method, dtype, SINGLE, by_products)
     for method in forms:
         yield search_kernel(metric, method, DOUBLE, DOUBLE)
+        for dtype, screen in ((DOUBLE, DOUBLE), (DOUBLE, SINGLE), (SINGLE, SINGLE)):
+            yield search_kernel(metric, method, dtype, screen, boxed=True)

@@ -184,6 +184,38 @@ def gather_kernel(dtype: np.dtype, screen: np.dtype, exact: np.dtype) -> Kernel:
 
 
 @cache
+def box_kernel(screen: np.dtype) -> Kernel:
+    """Boxes (2 m + 1, tiles) of tiles of ``size``: the corners, low and high, and the ``part`` that is nearest.
+
+    That is the smallest where parts are ``spread``, the largest otherwise. A thread a row and tile.
+    """
+    seen = real(screen)
+
+    @kernel(seen[:, ::1], seen[::1], INT, types.boolean, seen[:, ::1])
+    @named(screen)
+    def box(features, part, size, spread, boxes):
+        place = np.int64(cuda.grid(1))
+        m, tiles = np.int64(features.shape[0]), np.int64(boxes.shape[1])
+        f = place // tiles
+        tile = place % tiles
+        if f > m:
+            return
+        begin = tile * size
+        low = high = features[f, begin] if f < m else part[begin]
+        for x in range(begin + 1, min(begin + size, np.int64(features.shape[1]))):
+            other = features[f, x] if f < m else part[x]
+            low = min(low, other)
+            high = max(high, other)
+        if f < m:
+            boxes[f, tile] = low
+            boxes[m + f, tile] = high
+        else:
+            boxes[2 * m, tile] = low if spread else high
+
+    return box
+
+
+@cache
 def lower_kernel(screen: np.dtype) -> Kernel:
     """Lower ``reach`` to what is certain if some others, in slots, are ``least`` away by the screen."""
     seen = real(screen)
@@ -240,6 +272,7 @@ def kernels() -> Iterator[Kernel]:
         yield keep_kernel(dtype)
         yield round_kernel(dtype, SINGLE)
         yield lower_kernel(dtype)
+        yield box_kernel(dtype)
         yield gather_kernel(SINGLE, SINGLE, dtype)
         yield gather_kernel(WORD, SINGLE, dtype)
     for method in forms[1:]:

@@ -6,7 +6,7 @@ clusters, of which only rounding can make one nearer: nearly all tiles are left 
 (The CPU keeps lists of several clusters for each row and searches fewer rows; here registers for lists would cost
 more time than the searches.) No bound of exact arithmetic is relied on: all comparisons are of dissimilarities
 computed from both parts of the centroids, and pairs that tiles of first parts skip are farther by a margin for the
-second parts.
+second parts. In few dimensions, and for points in clusters, boxes of tiles skip those that are too far by the same test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gpuclust.kernels.cuda import boxes, halves, launch, screen
 from gpuclust.kernels.cuda.launch import xp
 from gpuclust.kernels.cuda.nearest import division
 from gpuclust.kernels.cuda.reduce import Parts, blocks_for
-from gpuclust.kernels.cuda.screen import Screen, Search, Side, Weights
+from gpuclust.kernels.cuda.screen import Places, Screen, Search, Side, Weights
 from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
 from gpuclust.kernels.cuda.side_kernels import keep_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
@@ -43,6 +43,9 @@ class Summaries:
         On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest``.
     order : ndarray of shape (n,)
         Rows by increasing id; None: not known.
+    place : array of shape (n,)
+        Where clusters stand in an order by place, that of their first points in a kd-tree; None where boxes of those
+        would not pay.
     """
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
@@ -61,17 +64,19 @@ class Summaries:
         self.scale = screen.scale_of(self.features, self.by_products) if enough else None
         points_only, sizes = bool((size == 1).all()), launch.upload(size)
         rows, near = xp.arange(self.n), launch.full(self.n, -1, np.int64)
-        by_boxes = points_only and boxes.located(moved) is not None
+        located = boxes.located(moved)
+        by_boxes = points_only and located is not None
+        self.place = None if located is None else located.position
         if self.scale is not None and not by_boxes:
             some = rows[:: max(1, self.n // screen.SAMPLE)].copy()
-            self._update(self._search(method, sizes), near, some, rows)
+            self._update(method, self._search(method, sizes), near, some, rows)
             self._settle(method, sizes, some)
         if points_only and (by_boxes or self.scale is None):
             self.nearest, self.distance = boxes.search_all(moved)
             self.held = launch.upload(self.distance)
             self._settle(method, sizes, rows)
             return
-        self._update(self._search(method, sizes), near, rows, rows)
+        self._update(method, self._search(method, sizes), near, rows, rows)
         self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
     def _settle(self, method: Method, sizes: Any, rows: Any) -> None:
@@ -103,9 +108,10 @@ class Summaries:
         given = launch.upload_all(first, second, size, new_size, *some, np.zeros(2, np.int64))
         first, second, size, new_size, near, order, divided, fresh, zeros = given
         whole, near = self._unite(method, first, second, near, size)
+        self.place = None if self.place is None else xp.take(self.place, first)
         search = self._search(method, new_size, zeros)
-        self._update(search, near, divided[: rows.searched], order)
-        self._update(search, near, divided[rows.searched :], fresh, bounded=True)
+        self._update(method, search, near, divided[: rows.searched], order)
+        self._update(method, search, near, divided[rows.searched :], fresh, bounded=True)
         numbers = launch.download(whole)
         self.nearest, self.distance = numbers[: self.n], numbers[self.n :].view(self.dtype)[: self.n]
 
@@ -145,11 +151,14 @@ class Summaries:
     def _search(self, method: Method, sizes: Any, zeros: Any = None) -> Search:
         """Searches of the clusters as they are now."""
         seen = self._screen(method, sizes, zeros)
-        run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products)
+        boxed = self.place is not None and not seen.by_products
+        run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products, boxed)
         exact = self.features, self.low, sizes, self.scatter
         return Search(run, geometry(self.metric, seen.dtype), seen, exact, self.p)
 
-    def _update(self, search: Search, near: Any, rows: Any, others: Any, bounded: bool = False) -> None:
+    def _update(
+        self, method: Method, search: Search, near: Any, rows: Any, others: Any, bounded: bool = False
+    ) -> None:
         """Update the nearest clusters of ``rows`` by those among ``others``.
 
         Others have increasing ids, larger than those of all nearest clusters so far. ``bounded``: each row has a
@@ -157,13 +166,25 @@ class Summaries:
         """
         if rows.size == 0 or others.size == 0:
             return
-        given, sample = (search.screen, others, self.dtype), None
-        if not bounded and search.samples(rows.size, others.size):
-            sample = Side.of(*given, step=screen.PART)
+        sample, places, columns = None, None, others
+        if self.place is not None and not search.screen.by_products:
+            rows = xp.take(rows, xp.argsort(xp.take(self.place, rows)))
+            places = self._places(method, search, rows, others)
+            columns = xp.take(others, places.label)
+        elif not bounded and search.samples(rows.size, others.size):
+            sample = Side.of(search.screen, others, self.dtype, step=screen.PART)
         left = Side.of(search.screen, rows, self.dtype, self.held if bounded else None)
-        value, index = search.slots(left, Side.of(*given), sample)
+        value, index = search.slots(left, Side.of(search.screen, columns, self.dtype), sample, places)
         lanes, blocks = division(len(value), rows.size)
         keep_kernel(self.dtype)(blocks, value, index, lanes, rows, others, self.held, near)
+
+    def _places(self, method: Method, search: Search, rows: Any, others: Any) -> Places:
+        """An order of ``others`` in which those of a tile lie close together, by id among those."""
+        size, many = search.shape.columns, others.size
+        label = xp.argsort(xp.take(self.place, others))
+        label = xp.take(label, xp.lexsort(xp.stack((label, xp.arange(many) // size))))
+        tiles, down = -(-many // size), -(-rows.size // search.shape.rows)
+        return Places(label.astype(np.int32), boxes.chunks_for(tiles, down), method.scatter is not None)
 
     def chain(
         self, method: Method, size: np.ndarray, ids: np.ndarray, nearest_id: np.ndarray, next_id: int, wanted: int

@@ -20,8 +20,8 @@ class Rows(NamedTuple):
     order : array of shape (n,)
         All by increasing id, the new clusters last.
     divided : array of shape (n,)
-        First the ``searched`` ones, among all: those without a nearest, and the new ones. Then the others by id, which
-        only the new ones may be nearer to.
+        First the ``searched`` ones, among all: those without a nearest, and the new ones. Then the others, which only
+        the new ones may be nearer to.
     fresh : array
         The new clusters.
     searched : int

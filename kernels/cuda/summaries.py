@@ -6,7 +6,7 @@ clusters, of which only rounding can make one nearer: nearly all tiles are left 
 (The CPU keeps lists of several clusters for each row and searches fewer rows; here registers for lists would cost
 more time than the searches.) No bound of exact arithmetic is relied on: all comparisons are of dissimilarities
 computed from both parts of the centroids, and pairs that tiles of first parts skip are farther by a margin for the
-second parts. In few dimensions, and for points in clusters, boxes of tiles skip those that are too far by the same test.
+second parts. In few dimensions, and for points in clusters, tiles that are too far are skipped by boxes.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ demo: $(RUN)  ## Cluster the example data, compare with SciPy; pictures in out/d
 
 test: lint  ## Check style and types, then run the tests; those of CUDA in Numba's simulator.
 	$(BIN)/python -m pytest -m "not gpu and not sweep" -n auto --dist loadfile $(ARGS)
-	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m emulated -n auto $(ARGS) $(NONE_CHOSEN)
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m "emulated and not sweep" -n auto $(ARGS) $(NONE_CHOSEN)
 
 # As a make of their own, which runs as many at once as there are cores, and prints what each says as a whole.
 smoke: $(DEV)  ## A few tests on all other Pythons that are found, and with the lowest dependencies.
@@ -51,6 +51,7 @@ smoke-%:
 
 test-sweep: $(DEV)  ## The long sweeps: every dimension, every metric, interruptions at many moments.
 	$(BIN)/python -m pytest -m "sweep and not gpu" $(ARGS)
+	NUMBA_ENABLE_CUDASIM=1 $(BIN)/python -m pytest -m emulated $(ARGS) $(NONE_CHOSEN)
 
 test-mutants: $(DEV)  ## Plant bugs in the CPU's kernels, one at a time: which does the fuzzer not find? For hours.
 	$(BIN)/python tests/mutants.py $(ARGS)

@@ -230,7 +230,7 @@ def test_clusters_keep_their_books():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [3, 31, 33, 129, SEVERAL_TILES])
+@pytest.mark.parametrize("n", [*SIZES[1:-1], SEVERAL_TILES])
 def test_knn_of_tied_points(backend, n, dtype):
     for metric in ("cityblock", "euclidean"):
         points = tied_points(n, 2, dtype, metric)
@@ -270,8 +270,7 @@ def test_nearest_of_every_metric(backend, metric):
     np.testing.assert_allclose(ours[1], reference[1], rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("m", [1, 2, 5, 8, 9, 16, 23, 31, 33, 40])
+@pytest.mark.parametrize(("m", "dtype"), covering([1, 2, 5, 8, 9, 16, 23, 31, 33, 40], DTYPES, together=1))
 def test_any_number_of_features(backend, m, dtype):
     """Of tied points, whose sums are exact: so all bits are the reference's."""
     points = tied_points(33, m, dtype)

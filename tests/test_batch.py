@@ -24,7 +24,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 data = batch_folders.data
 
 
-def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path):
+def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUCLUST_COMPILE", "auto")  # each worker has metrics that hardly any other test has
     np.save(data / "points.npy", POINTS)
     np.savez(data / "arrays.npz", X=POINTS[:50], y=np.arange(50))
     np.savetxt(data / "table.csv", POINTS[:30], delimiter=",", header="a,b,c", comments="")
@@ -89,6 +90,7 @@ def test_each_data_set_gets_what_scipy_gives_and_all_its_files(data, tmp_path):
 
 
 def test_a_report_says_how_to_do_it_again(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("GPUCLUST_COMPILE", "auto")
     np.savez(data / "it's.npz", X=POINTS, y=np.arange(80))
     job = {
         "path": data / "it's.npz",

@@ -113,7 +113,7 @@ def kill_a_worker(process, rng):
             os.kill(found[rng.integers(len(found))], signal.SIGKILL)
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.sweep)])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(tmp_path, kills):
     """The whole batch, and in every third round one of its workers before."""
     files = 20 * kills  # more than are done by then

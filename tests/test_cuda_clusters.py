@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from conftest import EMULATED, ON_DEVICE, SIMULATED
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -66,9 +67,9 @@ def by_tiles(points, rule, clusters) -> np.ndarray:
     return np.minimum(square, square.T)[:count, :count]
 
 
-@pytest.mark.parametrize("slab", [1, 700, 4000, 1 << 20])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize(
+    ("method", "dtype", "slab"), covering(PAIRWISE, ["float64", "float32"], [1, 700, 4000, 1 << 20])
+)
 def test_the_matrix_has_the_bits_of_single_pairs(monkeypatch, method, dtype, slab):
     points, rule, clusters = grouped(N, method, dtype)
     assert clusters.size.max() > 8
@@ -77,9 +78,7 @@ def test_the_matrix_has_the_bits_of_single_pairs(monkeypatch, method, dtype, sla
     np.testing.assert_array_equal(found, one_by_one(points, rule, clusters))
 
 
-@pytest.mark.parametrize("kind", ["normal", "ties"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", PAIRWISE)
+@pytest.mark.parametrize(("method", "dtype", "kind"), covering(PAIRWISE, ["float64", "float32"], ["normal", "ties"]))
 def test_nearest_clusters_are_the_cpus(monkeypatch, method, dtype, kind):
     """In both ways, with rows in any order, and results for a few clusters at a time."""
     points, rule, clusters = grouped(N, method, dtype, kind)

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from conftest import ON_DEVICE, SIMULATED
+from conftest import DTYPES, ON_DEVICE, SIMULATED
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -23,6 +24,14 @@ pytestmark = ON_DEVICE
 #: Not a multiple of the sides of tiles, and features not one of the 16 of a product.
 N, M = (43, 19) if SIMULATED else (1500, 83)
 KINDS = ("normal", "ties", "near copies", "offset", "zeros", "powers of two", "clusters")
+LINKAGES = (
+    ("single", "euclidean", "float64"),
+    ("ward", "euclidean", "float64"),
+    ("average", "cosine", "float64"),
+    ("weighted", "sqeuclidean", "float64"),
+    ("ward", "euclidean", "float32"),
+    ("single", "euclidean", "float32"),
+)
 
 
 def points_of(kind: str, n: int = N, m: int = M) -> np.ndarray:
@@ -65,9 +74,7 @@ def without(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize(
-    ("kind", "dtype"), [*((kind, "float64") for kind in KINDS), *((kind, "float32") for kind in KINDS)]
-)
+@pytest.mark.parametrize(("kind", "dtype"), covering(KINDS, DTYPES, together=1))
 def test_nearest_neighbours_and_lists_have_the_bits_of_searches_without_products(monkeypatch, kind, dtype):
     points, rng, k = prepared(kind, dtype), np.random.default_rng(1), 5
     rows, component = rng.permutation(N)[: N // 2], rng.integers(0, 3, N)
@@ -88,20 +95,10 @@ def test_nearest_neighbours_and_lists_have_the_bits_of_searches_without_products
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("method", "metric", "dtype"),
-    [
-        ("single", "euclidean", "float64"),
-        ("ward", "euclidean", "float64"),
-        ("average", "cosine", "float64"),
-        ("weighted", "sqeuclidean", "float64"),
-        ("ward", "euclidean", "float32"),
-        ("single", "euclidean", "float32"),
-    ],
-)
-def test_linkages_have_the_bits_of_those_without_products(monkeypatch, kind, method, metric, dtype):
+@pytest.mark.parametrize(("kind", "linkage"), covering(KINDS, LINKAGES, together=1))
+def test_linkages_have_the_bits_of_those_without_products(monkeypatch, kind, linkage):
     """And, in float64, of the reference backend."""
+    method, metric, dtype = linkage
     for name, value in (("rounds", "TAIL"), ("spanning_tree", "SMALL")):
         monkeypatch.setattr(importlib.import_module(f"gpuclust.algorithms.{name}"), value, 6)
     if (kind, metric) == ("zeros", "cosine"):

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from conftest import ON_DEVICE, SIMULATED
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -60,7 +61,11 @@ def points_of(kind: str, n: int = N):
     return replace(preparation.prepare(X, "sqeuclidean"), features=np.ascontiguousarray(X.T))
 
 
-@pytest.fixture(params=["single", "products"])
+#: How screens are computed: in single precision, or by products.
+SCREENS = ("single", "products")
+
+
+@pytest.fixture(params=SCREENS)
 def always(monkeypatch, request):
     """The screen is used for as few points as there are, whether it pays or not, and boxes are not.
 
@@ -76,7 +81,7 @@ def always(monkeypatch, request):
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("always", "kind"), covering(SCREENS, KINDS, together=1), indirect=["always"])
 def test_nearest_neighbours_have_the_bits_of_float64(kind):
     points = points_of(kind)
     assert (screen.screened(points) is None) == (kind == "denormal")  # there is no such power of two
@@ -158,9 +163,14 @@ def test_where_it_does_not_pay_everything_is_compared_in_float64(monkeypatch):
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize(("kind", "share"), [*((kind, 1) for kind in KINDS), ("ties", 0)])
-def test_lists_of_neighbours_have_the_bits_of_float64(monkeypatch, kind, share):
+@pytest.mark.parametrize(
+    ("always", "case"),
+    covering(SCREENS, [*((kind, 1) for kind in KINDS), ("ties", 0)], together=1),
+    indirect=["always"],
+)
+def test_lists_of_neighbours_have_the_bits_of_float64(monkeypatch, case):
     """Points that are not certain are left to float64; all of them where ``MANY`` is 0 and one is not certain."""
+    kind, share = case
     points, k = points_of(kind), 5
     monkeypatch.setattr(neighbours, "MANY", share)
     ours = neighbours.knn(points, k)

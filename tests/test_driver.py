@@ -79,8 +79,9 @@ def test_results_of_launches_by_numba_are_the_cpus(library):
 
 
 @pytest.mark.sweep
-def test_results_of_the_other_linkages_are_the_cpus(library):
-    assert json.loads(run(library, HERE / "scenarios.py", "other_linkages"))["other_linkages"]
+@pytest.mark.parametrize("scenario", ["other_linkages", "screened_clusters"])
+def test_results_of_the_other_kernels_are_the_cpus(library, scenario):
+    assert json.loads(run(library, HERE / "scenarios.py", scenario))[scenario]
 
 
 @pytest.mark.timeout(1800)

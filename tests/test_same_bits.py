@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import DTYPES, METHODS, SAME_FORMULA, rarely_float32
+from conftest import DTYPES, METHODS, SAME_FORMULA
 from covering import covering
 from replay import replay
 from scipy.spatial.distance import pdist, squareform
@@ -150,12 +150,9 @@ GIVEN = [
 
 
 def rarely_compiled(given: tuple[str, str], dtype: str, *_: object) -> bool:
+    """All but average linkage of metrics with a closed form; and float32, of which work is divided as of float64."""
     method, metric = given
-    return rarely_float32(method, dtype) or (metric not in ("euclidean", "condensed") and (method, dtype) != SQUARES)
-
-
-#: The linkage and dtype of which `make test` takes all metrics.
-SQUARES = ("average", "float64")
+    return dtype == "float32" or (metric not in ("euclidean", "condensed") and method != "average")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pytest
-from conftest import DTYPES, once
+from conftest import DTYPES, SAME_FORMULA
+from covering import covering
 
 from gpuclust.algorithms.rounds import from_summaries
 from gpuclust.core import methods, preparation
@@ -48,9 +50,15 @@ def small(n: int, m: int) -> np.ndarray:
 DATA = [gaussian, near_copies, chained, lattice, large, small]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", once(["ward", "average", "weighted"]))
-@pytest.mark.parametrize("make", [gaussian, near_copies, chained, lattice])
+@pytest.mark.parametrize(
+    ("make", "method", "dtype"),
+    covering(
+        [gaussian, near_copies, chained, lattice],
+        ["ward", "average", "weighted"],
+        DTYPES,
+        rare=lambda make, method, dtype: method in SAME_FORMULA,
+    ),
+)
 def test_the_bound_holds(make, method, dtype):
     """After each of many unions, of pairs that are near and of pairs that are not."""
     n, m, rule = 150, 61, methods.resolve(method)
@@ -94,18 +102,23 @@ def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarra
     assert (bound <= exact * 1e-3 + far * 1e-3).all()
 
 
-SHARED = ("average", "float64")
-#: Kernels take 20 s to compile, but for those that other tests have: ward's, and average linkage's in float64.
-MERGED = [
-    pytest.param(*case, marks=[] if case[0] == "ward" or case == SHARED else [pytest.mark.sweep])
-    for case in product(("ward", "average", "weighted"), DTYPES)
-]
+def rarely_compared(make: Callable[..., np.ndarray], linkage: tuple[str, str]) -> bool:
+    """Kernels take 20 s to compile, but for those that other tests have: ward's, and average linkage's in float64.
+
+    And there are no numbers as large and as small in float32.
+    """
+    method, dtype = linkage
+    known = method == "ward" or linkage == ("average", "float64")
+    return not known or (dtype == "float32" and make in (large, small))
 
 
-@pytest.mark.parametrize(("method", "dtype"), MERGED)
-@pytest.mark.parametrize("make", DATA)
-def test_merges_are_those_of_the_reference(make, method, dtype, monkeypatch):
+@pytest.mark.parametrize(
+    ("make", "linkage"),
+    covering(DATA, product(("ward", "average", "weighted"), DTYPES), together=1, rare=rarely_compared),
+)
+def test_merges_are_those_of_the_reference(make, linkage, monkeypatch):
     """To the last bit in double precision; with and without stored values in both."""
+    method, dtype = linkage
     if dtype == "float32" and make in (large, small):
         return
     used = []

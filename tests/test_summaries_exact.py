@@ -11,6 +11,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from conftest import once
+from covering import covering
 
 from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
@@ -103,9 +104,7 @@ def test_tight_groups(method, sigma):
         judge(tree(X, method), X, method)
 
 
-@pytest.mark.parametrize("walks", [True, False])
-@pytest.mark.parametrize("m", [1, 2, 5, 9])
-@pytest.mark.parametrize("tail", [2, 384])
+@pytest.mark.parametrize(("m", "walks", "tail"), covering([1, 2, 5, 9], [True, False], [2, 384]))
 def test_walked_or_screened(m, walks, tail, monkeypatch):
     """All ways to search find the same bits: those of the reference."""
     monkeypatch.setattr(stored_module, "TAIL", tail)
@@ -231,8 +230,7 @@ class Unsearched(summaries.Summaries):
             super()._know(ids, unknown)
 
 
-@pytest.mark.parametrize("spread", [1.0, 1e-13])
-@pytest.mark.parametrize("listed", [1, 2, 3, 6])
+@pytest.mark.parametrize(("listed", "spread"), covering([1, 2, 3, 6], [1.0, 1e-13], together=1))
 def test_what_is_on_no_list_is_not_below_the_limit(listed, spread, monkeypatch):
     """After a round, on lists and limits that may be anything true; also what fell off a list that was full.
 

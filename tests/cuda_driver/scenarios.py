@@ -115,28 +115,34 @@ def numba_launches() -> None:
     linkages(("ward",), ("single",))
 
 
-def screened() -> None:
+def screened(method: str = "single") -> None:
     """Single precision first, which so few points are not worth."""
     screen, trees = (importlib.import_module(f"gpuclust.{name}") for name in SCREENED)
     before = screen.FEWEST, trees.SMALL
     screen.FEWEST, trees.SMALL = 1, 2
-    linkages(("single", "ward"), ())
+    linkages((method,), ())
     for ours, theirs in zip(*(nearest_neighbors(MORE, 3, device=name) for name in ("cuda", "cpu")), strict=True):
         same(ours, theirs)
     screen.FEWEST, trees.SMALL = before
 
 
-def products() -> None:
+def products(method: str = "single") -> None:
     """Products on tensor cores first, which a trial has found to be right; their threads take turns here."""
     screen, halves, trees = (importlib.import_module(f"gpuclust.{name}") for name in PRODUCTS)
     before = screen.FEWEST, halves.FEWEST, trees.SMALL
     screen.FEWEST, halves.FEWEST, trees.SMALL = 1, 1, 2
     with launch.on_device(0):
         assert halves.available(3)
-    linkages(("single", "ward"), ())
+    linkages((method,), ())
     for ours, theirs in zip(*(nearest_neighbors(MORE, 3, device=name) for name in ("cuda", "cpu")), strict=True):
         same(ours, theirs)
     screen.FEWEST, halves.FEWEST, trees.SMALL = before
+
+
+def screened_clusters() -> None:
+    """Kernels of four functions, each of which takes as long to compile as ten others."""
+    screened("ward")
+    products("ward")
 
 
 SCREENED = "kernels.cuda.screen", "algorithms.spanning_tree"

@@ -230,7 +230,7 @@ def test_clusters_keep_their_books():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [*SIZES[1:-1], SEVERAL_TILES])
+@pytest.mark.parametrize("n", [3, 31, 33, pytest.param(129, marks=[pytest.mark.sweep] * SIMULATED), SEVERAL_TILES])
 def test_knn_of_tied_points(backend, n, dtype):
     for metric in ("cityblock", "euclidean"):
         points = tied_points(n, 2, dtype, metric)

@@ -44,12 +44,13 @@ def run(cache: Path | None, *arguments: str, code: str = CALLS, **environment: s
     return done.stdout
 
 
-def test_kernels_from_disk_and_new_ones_do_not_mix(tmp_path):
+@pytest.mark.parametrize("method", ["single", pytest.param("average", marks=pytest.mark.sweep)])
+def test_kernels_from_disk_and_new_ones_do_not_mix(tmp_path, method):
     """Processes that compile the same kernels in another order, and find some of them on disk.
 
     Numba's symbols are numbered by process: without names of their own, two closures of one builder collide.
     """
-    calls = ["cityblock/single", "euclidean/single", "chebyshev/single"]
+    calls = [f"{metric}/{method}" for metric in ("cityblock", "euclidean", "chebyshev")]
     for order in (calls[:1], calls[1:2], calls[::-1], calls):
         assert run(tmp_path, *order).strip() == "[]"
 

@@ -128,14 +128,15 @@ def test_condensed_float32(method):
     np.testing.assert_allclose(np.sort(single.Z[:, 2]), np.sort(theirs[:, 2]), rtol=0, atol=1e-6 * theirs[:, 2].max())
 
 
+@pytest.mark.parametrize("method", ["single", pytest.param("complete", marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("metric", one_of_each_form([name for name in METRICS if name != "matching"], FEW_FORMS))
-def test_float32_of_every_metric(metric):
+def test_float32_of_every_metric(metric, method):
     """Against float64 of the same, rounded points; boolean and counted metrics too."""
     X = points_for(metric, 60, 6)
     X = X if X.dtype == bool else X.astype(np.float32)
     given = {"p": 3.0} if metric == "minkowski" else {}
-    single = compute(X, "complete", metric, dtype="float32", **given)
-    double = compute(X.astype(np.float64), "complete", metric, **given)
+    single = compute(X, method, metric, dtype="float32", **given)
+    double = compute(X.astype(np.float64), method, metric, **given)
     assert single.plan.metric == metrics.resolve(metric, given.get("p")).name
     top = double.Z[-1, 2]
     np.testing.assert_allclose(single.Z[:, 2], double.Z[:, 2], rtol=0, atol=1e-6 * top)

@@ -55,8 +55,8 @@ MUTANTS = [
         Mutant(
             "screen_reach_once",
             "kernels/cuda/screen_kernels.py",
-            "reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))",
-            "reached[thread] = min(reached[thread], rounded(best * scale))",
+            "np.int32(corner + at)\n                reached[thread] = min(reached[thread], loosened(rounded(best * scale), slack, growth))",
+            "np.int32(corner + at)\n                reached[thread] = min(reached[thread], rounded(best * scale))",
             "what is nearer by less than the error of the screen is left out",
         ),
         (SCREEN, "bits_of_float64"),
@@ -115,8 +115,8 @@ MUTANTS = [
         Mutant(
             "halves_second_parts",
             "kernels/cuda/halves.py",
-            "rest[x] = (sqrt(apart) + mul(eps, total)) * ROUNDED",
-            "rest[x] = sqrt(apart) * ROUNDED",
+            "apart = (sqrt(apart) + mul(eps, total)) * ROUNDED",
+            "apart = sqrt(apart) * ROUNDED",
             "second parts of centroids are not in the rest",
         ),
         (PRODUCTS, "halves_are"),

@@ -16,7 +16,12 @@ from gpuclust.core.devices import numba_cuda
 
 
 def install() -> None:
-    """Replace how the simulator runs a block. Without greenlet or numba-cuda it stays as it is."""
+    """Replace how the simulator runs a block. Without greenlet or numba-cuda it stays as it is.
+
+    A float32 number and one of Python make a float32 number in kernels, as in NumPy 2; NumPy 1.26 is told so.
+    """
+    if np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        np._set_promotion_state("weak")
     try:
         from greenlet import getcurrent, greenlet
 

@@ -34,7 +34,7 @@ products.SIMULATED = False  # products of warps, by `products.multiply_by_thread
 
 def main() -> None:
     start, path = int(sys.argv[1]), sys.argv[2]
-    memory = np.memmap(path, np.uint8, "r+")
+    memory = np.memmap(path, np.uint8, "r+").view(np.ndarray)  # NumPy 1 has no memmap without dimensions
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr
     kernels = catalogue.kernels()

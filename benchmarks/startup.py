@@ -99,9 +99,12 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _wait(cache: str) -> None:
-    """Wait until the process that the last call has begun has compiled, two minutes at most."""
+    """Wait until the process that the last call has begun has compiled, two minutes at most.
+
+    Then there is an empty file; others of that name have the size of what calls have taken.
+    """
     until = time.monotonic() + 120
-    while not list(Path(cache).rglob("compiled-*")) and time.monotonic() < until:
+    while time.monotonic() < until and all(file.stat().st_size for file in Path(cache).rglob("compiled-*")):
         time.sleep(0.5)
     time.sleep(2)
 

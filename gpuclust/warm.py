@@ -10,7 +10,6 @@ import numpy as np
 
 from gpuclust import hierarchy
 from gpuclust.compute import compute
-from gpuclust.core import aside
 from gpuclust.core.compiling import alone
 from gpuclust.core.device import CPU, Device
 from gpuclust.core.first_call import compiling, note
@@ -99,11 +98,10 @@ def warm(
 
 
 def main(method: str, metric: str, dtype: str, algorithm: str, n: int, m: int | None, folder: str, name: str) -> None:
-    """Compile what a job takes, by one of the same kind, unless another process does; see `gpuclust.core.aside`.
+    """Compile the kernels of a kind of jobs, by a job on random points; see `gpuclust.core.compilers`.
 
-    ``name`` is that of the kind, for a lock in a folder.
+    ``name`` is that of the kind, for a lock in a folder: if another process has it, that compiles them.
     """
-    aside.end_with_parent()
     with alone(folder, name, patience=0) as mine:
         if mine:
             X = np.random.default_rng(0).random((n, m or 2)) + 0.1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_first_call import in_a_new_process
 
-from gpuclust.core import aside, compiling
+from gpuclust.core import compilers, compiling
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.methods import METHODS
 from gpuclust.kernels.cpu.clusters import ahead
@@ -127,9 +127,9 @@ def begun(monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "3")
     monkeypatch.setattr(ahead, "on_disk", lambda kernel: False)
     monkeypatch.setattr(ahead, "chain_kernels", lambda *kind: chain_kernels.__wrapped__(*kind))
-    monkeypatch.setattr(aside, "Popen", popen)
+    monkeypatch.setattr(compilers, "Popen", popen)
     yield commands
-    for process, _ in aside._begun:
+    for process, _ in compilers._begun:
         process.wait()
 
 
@@ -159,7 +159,7 @@ def test_nothing_is_begun(begun, why, monkeypatch):
         def popen(command, **options):
             raise PermissionError("no more processes")
 
-        monkeypatch.setattr(aside, "Popen", popen)
+        monkeypatch.setattr(compilers, "Popen", popen)
     ahead.begin(METHODS["ward"], FLOAT64, 16, False)
     assert begun == []
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from gpuclust.core import aside
+from gpuclust.core import compilers
 from gpuclust.core.backend import Backend, select
 from gpuclust.core.compiling import taken
 from gpuclust.core.device import Device
@@ -141,7 +141,7 @@ def backend_for(
         Whether the reference backend does the job by matrix products: then also a large one, until such jobs have
         taken long.
     compiler : tuple, optional
-        A module, and the arguments of its function ``main``, which compiles for jobs of this kind (`aside.begin`).
+        A module, and the arguments of its ``main``, which compiles for jobs of this kind (see `compilers.begin`).
     """
     if device.family != "cpu" or kind in _compiled:
         return nullcontext(select(device))
@@ -187,7 +187,7 @@ def _compile_aside(kind: tuple[object, ...], compiler: tuple[Any, ...] | None) -
     if compiler is None or kind in _aside or folder is None or parent_process() is not None:
         return
     if not taken(str(folder), _name(kind)):
-        _aside[kind] = aside.begin(*compiler, str(folder), _name(kind), lasting=True)
+        _aside[kind] = compilers.begin(*compiler, str(folder), _name(kind), lasting=True)
 
 
 def _is_compiled_aside(kind: tuple[object, ...]) -> bool:

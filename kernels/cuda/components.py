@@ -98,6 +98,6 @@ def tree(points: Points, report: Callable[[int], None]) -> tuple[np.ndarray, np.
         found.append(state.join())
         report(points.n - state.count)
     pairs, lengths = (xp.concatenate(parts) for parts in zip(*found, strict=True))
-    order = xp.argsort(lengths)  # some 40 ms of a million edges for the host
+    order = xp.argsort(lengths)  # a million edges take the host some 40 ms
     pairs, lengths = launch.download(xp.take(pairs, order, axis=0)), launch.download(xp.take(lengths, order))
     return pairs.astype(np.int64), lengths, state.searched

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuclust.core import aside
+from gpuclust.core import compilers
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.first_call import compile_elsewhere
 from gpuclust.core.methods import METHODS, Method
@@ -29,8 +29,8 @@ def begin(method: Method, dtype: np.dtype, features: int, walks: bool) -> None:
     if not compile_elsewhere() or on_disk(kernel) or kernel.overloads or not hasattr(kernel._cache, "_cache_file"):
         return
     parts = ("chain",) if walks or features >= WIDE else ("chain", "meet")
-    for part in parts[: aside.possible()]:
-        aside.begin(__name__, part, method.name, dtype.name, features, walks)
+    for part in parts[: compilers.possible()]:
+        compilers.begin(__name__, part, method.name, dtype.name, features, walks)
 
 
 def _kind(features: int, walks: bool) -> str:

@@ -8,6 +8,7 @@ otherwise begin the same work again and again.
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import sys
@@ -19,10 +20,10 @@ from typing import Any
 from gpuclust.core.threads import thread_count
 
 #: Begins with the parent's path of modules, so that the working directory is not on it.
-PROGRAM = """import json, sys
-sys.path[:] = sys.argv[3:]
-import importlib
-importlib.import_module(sys.argv[1]).main(*json.loads(sys.argv[2]))"""
+PROGRAM = """import sys
+sys.path[:] = sys.argv[4:]
+from gpuclust.core.compilers import work
+work(*sys.argv[1:4])"""
 
 #: Seconds that a process which is to last goes on after the one that began it.
 LAST = 60.0
@@ -41,9 +42,16 @@ def _end() -> None:
             process.returncode = 0  # it is not waited for, and that is no fault to be warned of
 
 
-def end_with_parent() -> None:
-    """End this process, one that is to last, `LAST` seconds after the one that began it."""
-    parent = os.getppid()
+def work(module: str, arguments: str, parent: str) -> None:
+    """Call ``main`` of a module, in a process that `begin` began; ``parent`` is the one it is to outlast, if any."""
+    main = importlib.import_module(module).main
+    if parent:
+        _end_after(int(parent))
+    main(*json.loads(arguments))
+
+
+def _end_after(parent: int) -> None:
+    """End this process `LAST` seconds after the one that began it, which may have ended already."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -64,14 +72,14 @@ def possible() -> int:
 def begin(module: str, *arguments: Any, lasting: bool = False) -> Popen[bytes] | None:
     """Begin a process that calls ``main(*arguments)`` of a module; None if none can be begun.
 
-    Jobs in it compile from the first call on, in one thread. ``arguments`` are what JSON can hold. A process that is
-    to last has to call `end_with_parent`.
+    Jobs in it compile from the first call on, in one thread. ``arguments`` are what JSON can hold.
     """
     _begun[:] = [each for each in _begun if each[0].poll() is None]
     if not possible():
         return None
     folders = (os.path.abspath(folder) for folder in sys.path if folder)
-    command = [sys.executable, "-I", "-c", PROGRAM, module, json.dumps(arguments), *folders]
+    parent = str(os.getpid()) if lasting else ""
+    command = [sys.executable, "-I", "-c", PROGRAM, module, json.dumps(arguments), parent, *folders]
     environment = {**os.environ, "GPUCLUST_COMPILE": "always", "GPUCLUST_NUM_THREADS": "1"}
     try:
         process = Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, env=environment)

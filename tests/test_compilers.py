@@ -16,7 +16,7 @@ from test_first_call import data, uncompiled  # noqa: F401
 
 import gpuclust
 from gpuclust import warm
-from gpuclust.core import aside, compiling, first_call
+from gpuclust.core import compilers, compiling, first_call
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def begun(uncompiled, monkeypatch, tmp_path):  # noqa: F811
 
     monkeypatch.setattr(first_call, "_folder", lambda: tmp_path)
     monkeypatch.setattr(first_call, "SMALL", 1_000_000)
-    monkeypatch.setattr(aside, "begin", begin)
+    monkeypatch.setattr(compilers, "begin", begin)
     return found, uncompiled
 
 
@@ -121,7 +121,7 @@ def test_no_process_begins(begun, why, monkeypatch):
 
 def test_one_thread_begins_none(monkeypatch):
     monkeypatch.setenv("GPUCLUST_NUM_THREADS", "1")
-    assert aside.begin("gpuclust.warm") is None
+    assert compilers.begin("gpuclust.warm") is None
 
 
 PROGRAM = """
@@ -166,7 +166,6 @@ with alone(sys.argv[1], "a kind", patience=0) as mine:
 def test_one_process_compiles_a_kind(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(warm_module(), "compute", lambda *given, **more: calls.append(given[1]))
-    monkeypatch.setattr(aside, "end_with_parent", lambda: None)
     job = "ward", "euclidean", "float64", "summaries", 50, 3, str(tmp_path), "a kind"
     with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True) as holds:
         try:
@@ -184,31 +183,34 @@ def test_one_process_compiles_a_kind(tmp_path, monkeypatch):
 
 LASTING = """
 import os, sys, time
-from gpuclust.core import aside
+from gpuclust.core import compilers
 
-def main(last, file):
-    aside.LAST = last
-    aside.end_with_parent()
+compilers.LAST = 1.0
+
+def main(file):
     open(file, "w").write(str(os.getpid()))
     time.sleep(300)
 
 if __name__ == "__main__":
-    process = aside.begin("lasting", *sys.argv[1:2] and [float(sys.argv[1])], sys.argv[2], lasting=True)
-    while not (os.path.exists(sys.argv[2]) and open(sys.argv[2]).read()):
+    print(compilers.begin("lasting", sys.argv[1], lasting=True).pid)
+    while sys.argv[2] == "later" and not os.path.exists(sys.argv[1]):
         time.sleep(0.01)
 """
 
 
-def test_a_process_ends_after_the_one_that_has_begun_it(tmp_path):
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_process_ends_after_the_one_that_has_begun_it(tmp_path, when):
+    """Even if that ends before it has begun to work."""
     (tmp_path / "lasting.py").write_text(LASTING)
     file, folders = tmp_path / "pid", os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = {**os.environ, "GPUCLUST_NUM_THREADS": "2", "PYTHONPATH": folders}
-    subprocess.run([sys.executable, tmp_path / "lasting.py", "1", file], env=environment, check=True)
-    number, started = int(file.read_text()), time.monotonic()
+    command = [sys.executable, tmp_path / "lasting.py", file, when]
+    number, started = int(subprocess.check_output(command, env=environment)), time.monotonic()
     while is_running(number) and time.monotonic() - started < 30:
         time.sleep(0.05)
     assert not is_running(number)
     assert time.monotonic() - started > 0.5
+    assert file.read_text() == str(number)
 
 
 def is_running(number: int) -> bool:

@@ -21,7 +21,8 @@ def console():
 
 
 def on_the_cpu(monkeypatch, spoil=None):
-    """The CPU stands in for the device; ``spoil`` changes its result."""
+    """The CPU stands in for the device, without its kernels; ``spoil`` changes its result."""
+    monkeypatch.setenv("GPUCLUST_COMPILE", "auto")
     compute, pdist = gpu.compute, gpu.pdist
 
     def linkage(X, method, dtype, device):

@@ -41,6 +41,9 @@ PAIRWISE = [m for m in METHODS if methods.METHODS[m].pairs]
 SIZES = (2, 3, 31, 33, 129) if SIMULATED else (2, 3, 31, 33, 129, 150)
 SEVERAL_TILES = 130 if SIMULATED else 600
 CLUSTERED = 67 if SIMULATED else 151
+TIED = 67 if SIMULATED else 131
+#: Metrics whose clusters have kernels of their own; those of few features and of counts are compiled in the sweep.
+CLUSTERED_FORMS = FEW_FORMS[1:] if EMULATED else ("cosine", "nan_euclidean")
 
 
 @pytest.fixture(params=BACKENDS)
@@ -64,8 +67,7 @@ def test_reference_is_scipy(method, n):
         np.testing.assert_allclose(Z[:, 2], expected[:, 2], rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(("n", "dtype"), covering(SIZES, DTYPES, together=1 if SIMULATED else 2))
 def test_stored_matrix(backend, n, dtype):
     for points in (tied_points(n, 3, dtype), preparation.prepare(points_for("cosine", n, 5), "cosine", dtype=dtype)):
         ours, reference = backend.store_points(points), REFERENCE.store_points(points)
@@ -126,7 +128,7 @@ def some_clusters(n: int, counted: bool, dtype: str = "float64") -> Clusters:
     return clusters
 
 
-@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS), FEW_FORMS[1:]))
+@pytest.mark.parametrize("metric", one_of_each_form((*METRICS, *OWN_METRICS), CLUSTERED_FORMS))
 def test_clusters_of_points_of_every_metric(backend, metric):
     clusters_of_points(backend, "average", metric)
 
@@ -160,9 +162,9 @@ def clusters_of_points(backend, method, metric):
 
 @pytest.mark.parametrize(("method", "dtype"), typed(PAIRWISE))
 def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
-    points = tied_points(131, 3, dtype, "cityblock")
+    points = tied_points(TIED, 3, dtype, "cityblock")
     rule = methods.METHODS[method]
-    clusters = some_clusters(131, rule.counted, dtype)
+    clusters = some_clusters(TIED, rule.counted, dtype)
     ours, reference = (candidate.store_clusters(points, rule, clusters) for candidate in (backend, REFERENCE))
     np.testing.assert_array_equal(ours.nearest, reference.nearest)
     np.testing.assert_array_equal(ours.distance, reference.distance)
@@ -179,9 +181,9 @@ def test_clusters_of_tied_points_have_the_same_bits(backend, method, dtype):
 @pytest.mark.parametrize(("method", "dtype"), typed(PAIRWISE))
 def test_clusters_searched_by_bounds(backend, method, dtype):
     """The state of a stored matrix of the reference: for clusters, after a round, and after a chain."""
-    points = preparation.prepare(points_for("euclidean", 131, 2), "euclidean", dtype=dtype)
+    points = preparation.prepare(points_for("euclidean", TIED, 2), "euclidean", dtype=dtype)
     rule = methods.METHODS[method]
-    clusters = some_clusters(131, rule.counted, dtype)
+    clusters = some_clusters(TIED, rule.counted, dtype)
     tree = backend.search_clusters(points, rule, clusters, bounded=True)
     rtol = 1e-12 if dtype == "float64" else 1e-5
     for step in range(3):
@@ -229,8 +231,15 @@ def test_clusters_keep_their_books():
     np.testing.assert_array_equal(clusters.row_of_point, [2, 0, 2, 1, 2, 1])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n", [3, 31, 33, pytest.param(129, marks=[pytest.mark.sweep] * SIMULATED), SEVERAL_TILES])
+@pytest.mark.parametrize(
+    ("n", "dtype"),
+    covering(
+        [3, 31, 33, 129, SEVERAL_TILES],
+        DTYPES,
+        together=1 if SIMULATED else 2,
+        rare=lambda n, dtype: SIMULATED and n == 129,
+    ),
+)
 def test_knn_of_tied_points(backend, n, dtype):
     for metric in ("cityblock", "euclidean"):
         points = tied_points(n, 2, dtype, metric)

@@ -149,6 +149,7 @@ def test_heights_that_a_device_is_compared_with_are_there():
 @pytest.mark.emulated
 def test_bench_and_ceilings(tmp_path, monkeypatch):
     monkeypatch.setenv("GPUCLUST_CARD_OUT", str(tmp_path))
+    monkeypatch.setenv("GPUCLUST_COMPILE", "auto")
     monkeypatch.setattr(stages, "CASES", (stages.Case("average", "euclidean", 12, 3),))
     with pytest.raises(SystemExit) as ended:
         stages.bench()

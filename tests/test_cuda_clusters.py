@@ -68,7 +68,7 @@ def by_tiles(points, rule, clusters) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("method", "dtype", "slab"), covering(PAIRWISE, ["float64", "float32"], [1, 700, 4000, 1 << 20])
+    ("method", "dtype", "slab"), covering(PAIRWISE, ["float64", "float32"], [1, 700, 4000, 1 << 20], together=1)
 )
 def test_the_matrix_has_the_bits_of_single_pairs(monkeypatch, method, dtype, slab):
     points, rule, clusters = grouped(N, method, dtype)
@@ -78,11 +78,13 @@ def test_the_matrix_has_the_bits_of_single_pairs(monkeypatch, method, dtype, sla
     np.testing.assert_array_equal(found, one_by_one(points, rule, clusters))
 
 
-@pytest.mark.parametrize(("method", "dtype", "kind"), covering(PAIRWISE, ["float64", "float32"], ["normal", "ties"]))
+@pytest.mark.parametrize(
+    ("method", "dtype", "kind"), covering(PAIRWISE, ["float64", "float32"], ["normal", "ties"], together=1)
+)
 def test_nearest_clusters_are_the_cpus(monkeypatch, method, dtype, kind):
     """In both ways, with rows in any order, and results for a few clusters at a time."""
     points, rule, clusters = grouped(N, method, dtype, kind)
-    expected = select("cpu").store_clusters(points, rule, clusters)
+    expected = select("reference" if SIMULATED else "cpu").store_clusters(points, rule, clusters)
     rows = np.random.default_rng(0).permutation(clusters.ids.size)
     monkeypatch.setattr(aggregate, "SLAB", 2000 if SIMULATED else 1 << 20)
     for few, at_once in ((0, 20), (0, 1 << 12), (10**9, 20)):

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from conftest import ON_DEVICE, SIMULATED
+from conftest import DTYPES, ON_DEVICE, SIMULATED
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -56,8 +57,7 @@ def edges(merges):
     return sorted((h, *sorted(pair)) for h, pair in zip(merges.heights.tolist(), merges.pairs.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "dtype"), covering(KINDS, DTYPES, together=1))
 def test_the_tree_is_that_of_rounds_on_the_host(monkeypatch, kind, dtype):
     points, reports = points_of(kind, dtype), []
     monkeypatch.setattr(boxes, "FEWEST", 10**6)

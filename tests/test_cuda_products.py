@@ -125,8 +125,7 @@ def test_linkages_have_the_bits_of_those_without_products(monkeypatch, kind, lin
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+@pytest.mark.parametrize(("method", "dtype"), covering(["ward", "average", "weighted"], DTYPES, together=1))
 def test_clusters_of_several_points(monkeypatch, method, dtype):
     """Sizes and scatter are part of the dissimilarities that products screen."""
     points, size = preparation.prepare(points_of("clusters"), "sqeuclidean", dtype=dtype), np.arange(1, N + 1)

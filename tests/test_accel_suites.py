@@ -14,7 +14,12 @@ SKLEARN = [["sklearn.cluster.tests.test_hierarchical", "sklearn.cluster.tests.te
 @pytest.mark.parametrize(
     ("places", "at_least", "used"),
     [
-        (HIERARCHY, 110, {"linkage": 100, "fcluster": 20, "inconsistent": 20, "cut_tree": 5, "dendrogram": 5}),
+        pytest.param(
+            HIERARCHY,
+            110,
+            {"linkage": 100, "fcluster": 20, "inconsistent": 20, "cut_tree": 5, "dendrogram": 5},
+            marks=pytest.mark.sweep,
+        ),
         pytest.param(DISTANCE, 420, {"pdist": 300, "cdist": 200}, marks=pytest.mark.sweep),
         (SKLEARN, 60, {"linkage": 80}),
     ],

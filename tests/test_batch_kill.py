@@ -226,7 +226,7 @@ def test_workers_end_when_their_batch_is_gone(data, tmp_path):
         assert complete(out) == there
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.sweep)])
 def test_very_many_data_sets(tmp_path, count):
     folder, out = tmp_path / "data", tmp_path / "out"
     folder.mkdir()

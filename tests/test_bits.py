@@ -105,12 +105,12 @@ def test_trees_are_those_of_single_features(name, method, n, monkeypatch):
     np.testing.assert_array_equal(Z, compute(X, method, name, device="cpu").Z)
 
 
-def test_searches_of_clusters_on_words():
+@pytest.mark.parametrize("method", ["average", pytest.param("complete", marks=pytest.mark.sweep)])
+def test_searches_of_clusters_on_words(method):
     X = features(400, 200)
-    for method in ("complete", "average"):
-        given = {"algorithm": "hybrid", "memory_limit": "30MB", "device": "cpu"}
-        ours, single = (compute(X, method, "jaccard", w=w, **given).Z for w in (None, np.ones(200)))
-        np.testing.assert_array_equal(ours, single)
+    given = {"algorithm": "hybrid", "memory_limit": "30MB", "device": "cpu"}
+    ours, single = (compute(X, method, "jaccard", w=w, **given).Z for w in (None, np.ones(200)))
+    np.testing.assert_array_equal(ours, single)
 
 
 def test_an_estimator_takes_packed_bits():

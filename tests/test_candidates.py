@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from covering import covering
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
@@ -25,8 +26,7 @@ def rounds(X: np.ndarray, method: str, metric: str = "euclidean", dtype: str = "
     return clusters, merges
 
 
-@pytest.mark.parametrize("metric", ["cosine", "cityblock"])
-@pytest.mark.parametrize("method", ["complete", "average"])
+@pytest.mark.parametrize(("method", "metric"), covering(["complete", "average"], ["cosine", "cityblock"], together=1))
 def test_four_pairs_at_a_time_have_the_same_bits(method, metric, monkeypatch):
     """Of clusters of up to 60 points: one dissimilarity is of more pairs than there is room for at first."""
     rng = np.random.default_rng(1)

@@ -72,7 +72,7 @@ def whole(out, points):
     return None
 
 
-@pytest.mark.parametrize("plots", [False, True])
+@pytest.mark.parametrize("plots", [False, pytest.param(True, marks=pytest.mark.sweep)])
 def test_a_disk_that_is_full_at_any_write(tmp_path, points, monkeypatch, plots):
     """An error that says so; the earlier result or none, never a part; and the next run finds nothing in its way."""
     out = tmp_path / "o"

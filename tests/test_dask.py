@@ -71,7 +71,7 @@ def made(monkeypatch):
     return keys
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["euclidean", pytest.param("cosine", marks=pytest.mark.sweep)])
 def test_edges_between_components(client, made, metric, monkeypatch):
     """Of clusters of many features, also where many are equal: by tasks, in one pass."""
     monkeypatch.setattr(boruvka, "CROWDED", 0.0)
@@ -112,7 +112,7 @@ def test_clusters_without_a_matrix(client, monkeypatch):
     ("metric", "dtype", "options"),
     [
         ("minkowski", "float64", {"p": 3}),
-        ("cosine", "float32", {"w": np.arange(6.0)}),
+        pytest.param("cosine", "float32", {"w": np.arange(6.0)}, marks=pytest.mark.sweep),
         ("seuclidean", "float64", {}),
         ("jaccard", "float64", {}),
     ],

@@ -131,7 +131,7 @@ def test_the_client_is_killed(client, tmp_path, monkeypatch):
     assert went_on < len(made)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.sweep)])
 def test_the_scheduler_dies(client, tmp_path, how):
     """Or does not answer any more: the job fails, and goes on on another cluster."""
     X = data(4000, 60)

@@ -236,8 +236,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize(("picture", "orientation"), covering(PICTURES, ORIENTATIONS, together=1))
 def test_same_picture(picture, orientation):
     Z = random_linkage(45, 8)
     ours, theirs = new_axes(), new_axes()

@@ -291,6 +291,7 @@ def test_blocks_and_threads_do_not_matter(name: str, monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(results[0][0], scipy("pdist", X, name), rtol=1e-12)
 
 
+@pytest.mark.sweep  # make test has it with linkages (test_cache.py)
 def test_kernels_from_disk_and_new_ones_stay_apart(tmp_path: object) -> None:
     """One process leaves a kernel on disk; the next one loads it beside one of its own: each runs its own code."""
     code = (

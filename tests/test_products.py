@@ -60,6 +60,7 @@ def test_lists(kind, dtype):
         ["normal", "near-copies", "lattice", "offset", "mixed"],
         ["cosine", "correlation"],
         DTYPES,
+        together=1,
         rare=lambda kind, metric, dtype: metric == "correlation",  # that of cosine, of other numbers
     ),
 )

@@ -56,6 +56,7 @@ DATA = [gaussian, near_copies, chained, lattice, large, small]
         [gaussian, near_copies, chained, lattice],
         ["ward", "average", "weighted"],
         DTYPES,
+        together=1,
         rare=lambda make, method, dtype: method in SAME_FORMULA,
     ),
 )
@@ -103,13 +104,9 @@ def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarra
 
 
 def rarely_compared(make: Callable[..., np.ndarray], linkage: tuple[str, str]) -> bool:
-    """Kernels take 20 s to compile, but for those that other tests have: ward's, and average linkage's in float64.
-
-    And there are no numbers as large and as small in float32.
-    """
+    """Kernels take 20 s to compile, but for those that other tests have: ward's and average linkage's in float64."""
     method, dtype = linkage
-    known = method == "ward" or linkage == ("average", "float64")
-    return not known or (dtype == "float32" and make in (large, small))
+    return method in SAME_FORMULA or dtype == "float32"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_tight_groups(method, sigma):
         judge(tree(X, method), X, method)
 
 
-@pytest.mark.parametrize(("m", "walks", "tail"), covering([1, 2, 5, 9], [True, False], [2, 384]))
+@pytest.mark.parametrize(("m", "walks", "tail"), covering([1, 2, 5, 9], [True, False], [2, 384], together=1))
 def test_walked_or_screened(m, walks, tail, monkeypatch):
     """All ways to search find the same bits: those of the reference."""
     monkeypatch.setattr(stored_module, "TAIL", tail)

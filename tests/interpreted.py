@@ -40,6 +40,7 @@ OWN = [
     ("gpuclust.kernels.cpu.points.nearest", "BLOCK", 5),
     ("gpuclust.kernels.cpu.clusters.summary_chain", "BLOCK", 5),
     ("gpuclust.kernels.cpu.space.pairwise", "_BLOCK", 5),
+    ("gpuclust.kernels.cpu.space.removal", "COLUMNS", 3),
     ("gpuclust.kernels.cpu.space.pairwise", "_ROWS", 3),
 ]
 
@@ -80,6 +81,8 @@ def install() -> None:
     ):
         assert hasattr(lanes, function.__name__)
         setattr(lanes, function.__name__, function)
+    fours: Any = importlib.import_module("gpuclust.kernels.cpu.space.four_rows")
+    fours.squares_of_four = squares_of_four
     prefetch: Any = importlib.import_module("gpuclust.kernels.cpu.space.prefetch")
     prefetch.ask = ask
     for module, name, value in OWN:
@@ -149,6 +152,18 @@ def exact_products(features, ours, places, first, out):  # type: ignore[no-untyp
         for theirs, mine in zip(features, ours[:, places[first + r]], strict=True):
             total = total + theirs * mine
         out[r] = total
+
+
+def squares_of_four(centers, low, x, four, out):  # type: ignore[no-untyped-def]
+    assert len(low) in (0, len(centers))
+    for side in range(4):
+        total = centers.dtype.type(0)
+        for k in range(centers.shape[1]):
+            d = centers[x, k] - centers[four[side], k]
+            if len(low):
+                d += low[x, k] - low[four[side], k]
+            total += d * d
+        out[side] = total
 
 
 def bit_count(bits):  # type: ignore[no-untyped-def]

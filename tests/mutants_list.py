@@ -1401,9 +1401,9 @@ MUTANTS = [
     ),
     Mutant(
         "stored_spot",
-        "kernels/cpu/clusters/summaries.py",
-        "self.squares._replace(spot=self.squares.spot[kept])",
-        "self.squares._replace(spot=self.squares.spot[: kept.size])",
+        "kernels/cpu/clusters/stored_squares.py",
+        "spot=self.spot[kept]",
+        "spot=self.spot[: kept.size]",
         "clusters are looked up in the places of others",
     ),
     Mutant(
@@ -1412,5 +1412,40 @@ MUTANTS = [
         "                    if at <= last:\n                        upper[at] = far\n",
         "                    upper[min(at, last)] = far * dtype.type(0.5)\n",
         "the nearest are looked for too near",
+    ),
+    Mutant(
+        "stored_level_kept",
+        "kernels/cpu/clusters/stored_squares.py",
+        "level=self.level[kept]",
+        "level=self.level[: kept.size]",
+        "clusters have the error of others",
+    ),
+    Mutant(
+        "four_transposed",
+        "kernels/cpu/space/four_rows.py",
+        "_chosen(builder, ac, bd, [1, 5, 3, 7])",
+        "_chosen(builder, ac, bd, [1, 7, 3, 5])",
+        "features of two rows are exchanged",
+    ),
+    Mutant(
+        "four_rest",
+        "kernels/cpu/space/four_rows.py",
+        "(whole, m, 1, _gathered)",
+        "(whole, whole, 1, _gathered)",
+        "the last features are left out where their number is no multiple of four",
+    ),
+    Mutant(
+        "chain_four",
+        "kernels/cpu/clusters/summary_chain.py",
+        "if some == 4 or (some > 0 and at == count - 1):",
+        "if some == 4:",
+        "the last dissimilarities of a union's list are not computed",
+    ),
+    Mutant(
+        "removal_column",
+        "kernels/cpu/space/removal.py",
+        "for k in range(begin, end):",
+        "for k in range(begin, end - (begin > 0)):",
+        "a column is not moved",
     ),
 ]

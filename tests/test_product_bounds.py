@@ -7,7 +7,6 @@ import pytest
 
 from gpuclust.core.jit import compiled
 from gpuclust.kernels.cpu.space import products, strips
-from gpuclust.kernels.cpu.space.boxes import Boxes
 from gpuclust.kernels.cpu.space.products import multiply, set_bounds, set_columns, set_rows
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, add_dots, exact_products, exact_squares
 
@@ -78,8 +77,7 @@ def bounds(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     both = np.concatenate((x, y))
     size = np.ones(len(both), both.dtype)
     starts = np.array([0, len(x), len(both)])
-    corners = [np.array([edge]) for edge in (both.min(axis=0), both.max(axis=0))]
-    ready = strips.strips(Boxes(both, size, size, *corners, size, size, starts), False)
+    ready = strips.strips((both, size, size), starts, float(np.abs(both).max()), False)
     half = ready.step * np.sqrt(x.shape[1]) / 2
     assert (ready.lost <= half * (1 + 1e-6) + 1e-15 * np.sqrt(np.nan_to_num(ready.square)) + 3 * strips.LEAST).all()
     buffers = products.buffers(x.shape[1])

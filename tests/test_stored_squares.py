@@ -77,12 +77,12 @@ def test_the_bound_holds(make, method, dtype):
         apart = np.square((centers[others] - centers[a]).astype(np.float64)).sum(axis=1)
         b = others[np.argmin(apart)] if rng.random() < 0.7 else rng.choice(others)
         share, square = size[a] / (size[a] + size[b]), apart[others == b][0] * squares.units[0]
-        known = squares.away[squares.spot[[a, b]]].max()
+        known = squares.away[[a, b]].max()
         squares.united(rule, centers, low, size, np.array([a]), np.array([b]))
         subtracted = (
             share * (1 - share) * square
         )  # rounded, and of a distance that is: hardly ever more than the rest
-        assert squares.away[squares.spot[a]] >= known + stored_squares.STEP * subtracted
+        assert squares.away[a] >= known + stored_squares.STEP * subtracted
         unite(centers, low, size, scatter, np.array([a]), np.array([b]), 0, 1)
         size[a] += size[b] if rule.counted else 0
         live = live[live != b]
@@ -94,8 +94,8 @@ def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarra
     place = centers[live].astype(np.longdouble) + low[live]
     x = squares.spot[live]
     exact = np.square(place[:, None] - place).sum(axis=2) * squares.units[0]
-    bound = squares.away[x][:, None] + squares.away[x]
-    bound = bound + (squares.level[x][:, None] + squares.level[x] + 1) * stored_squares.STEP * exact
+    bound = squares.away[live][:, None] + squares.away[live]
+    bound = bound + (squares.level[live][:, None] + squares.level[live] + 1) * stored_squares.STEP * exact
     error = np.abs(squares.values[np.ix_(x, x)] - exact)
     np.fill_diagonal(error, 0)
     assert (error <= bound).all()

@@ -22,6 +22,7 @@ from gpuclust.core.clusters import Merges
 from gpuclust.core.points import Points
 from gpuclust.hierarchy.assemble import assemble
 from gpuclust.kernels.cpu.clusters import summaries
+from gpuclust.kernels.cpu.space import removal
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 
 WARD = methods.resolve("ward")
@@ -278,7 +279,8 @@ def test_rounding_brings_new_clusters_nearer(monkeypatch, dtype):
 
 @pytest.mark.parametrize("data", [gaussian, thirds, duplicates, hub])
 def test_any_number_of_threads(monkeypatch, data):
-    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(removal, "SMALL", 0)
+    monkeypatch.setattr(removal, "COLUMNS", 1)
     monkeypatch.setattr(summaries, "ROWS", 5)
     monkeypatch.setattr(stored_module, "TAIL", 20)
     results = []

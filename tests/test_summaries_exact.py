@@ -17,7 +17,7 @@ from gpuclust.core import centroids, methods, preparation
 from gpuclust.hierarchy.assemble import Merges, assemble
 from gpuclust.kernels.cpu.clusters import summaries
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits, pair_functions
-from gpuclust.kernels.cpu.space import screen
+from gpuclust.kernels.cpu.space import removal, screen
 from gpuclust.kernels.reference.summaries import Summaries as Reference
 
 stored_module = import_module("gpuclust.algorithms.rounds")
@@ -129,7 +129,8 @@ def test_ties_are_decided_as_in_the_reference(method, listed, walks, monkeypatch
     """Of equally near clusters the one with the smallest id is nearest, also where a list has no room for all."""
     monkeypatch.setattr(summaries, "LISTED", listed)
     monkeypatch.setattr(summaries, "WALKED", 0 if walks else 1 << 40)
-    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(removal, "SMALL", 0)
+    monkeypatch.setattr(removal, "COLUMNS", 1)
     monkeypatch.setattr(screen, "MOST", 8)
 
     class Own(summaries.Summaries):
@@ -152,7 +153,8 @@ def test_screening_passes_over_nothing_that_rounding_moves_away(method, listed, 
     clusters differ by nothing but their second parts.
     """
     monkeypatch.setattr(summaries, "LISTED", listed)
-    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(removal, "SMALL", 0)
+    monkeypatch.setattr(removal, "COLUMNS", 1)
     monkeypatch.setattr(stored_module, "TAIL", 2)
     monkeypatch.setattr(screen, "MOST", 64)
 

@@ -15,7 +15,7 @@ from gpuclust.core.sizes import room_for
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
 from gpuclust.kernels.cpu.clusters.summary_kernels import factor, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, root_function
-from gpuclust.kernels.cpu.space import pairwise, products
+from gpuclust.kernels.cpu.space import four_rows, pairwise, products
 from gpuclust.kernels.cpu.space.boxes import leaf_of
 from gpuclust.kernels.cpu.space.products import (
     MANY,
@@ -109,7 +109,8 @@ def kernels(form: Form, dtype: np.dtype) -> Kernels:
     _, spread, geometric, reach, slack, loosened, lowered, compared_four, root = form
     insert = list_functions(dtype)
     room_of = jitable(room_for)
-    stamp = jit.stamp(sizes, centroids, methods, pairwise, summary_kernels, summary_search, *products.modules())
+    own = sizes, centroids, methods, pairwise, four_rows, summary_kernels, summary_search
+    stamp = jit.stamp(*own, *products.modules())
 
     @uncounted
     @named(form.name, dtype)

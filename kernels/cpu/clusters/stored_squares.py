@@ -20,7 +20,7 @@ from gpuclust.core.sizes import FUSED, WIDE
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon
-from gpuclust.kernels.cpu.space import pairwise, simd
+from gpuclust.kernels.cpu.space import four_rows, pairwise, simd
 from gpuclust.kernels.cpu.space.simd import LANES, TOGETHER, products_of_strip
 
 #: Relative error of a value for each union in its two clusters: sixteen times the unit roundoff of single precision.
@@ -42,14 +42,15 @@ class Squares(NamedTuple):
     Attributes
     ----------
     values : ndarray of shape (N, N), float32
-    away : ndarray of shape (N,), float64
-    level : ndarray of shape (N,), int64
+    away : ndarray of shape (n,), float64
+    level : ndarray of shape (n,), float64
         Depth of the tree of unions that made a cluster since values are stored.
     units : ndarray of shape (5,), float64
         The factor of squares, its inverse, what ``away`` grows by with each union at least, the most it is, and the
         most that ``level`` is.
-    spot : ndarray of shape (n,), int64
-        The place of each cluster in the other arrays.
+    spot : ndarray of shape (n,), uint32
+        The row and the column of ``values`` that each cluster has; in ascending order. Unsigned, so that compiled
+        loops need not ask whether an index counts from the end.
     """
 
     values: np.ndarray
@@ -64,11 +65,14 @@ class Squares(NamedTuple):
         """Unite pairs of clusters, whose centroids and sizes are as before."""
         _unite_kernel(method, size.dtype)(tuple(self), centers, low, size, *pairs)
 
+    def keep(self, kept: np.ndarray) -> Squares:
+        """Of these clusters, in ascending order; values stay where they are."""
+        return self._replace(away=self.away[kept], level=self.level[kept], spot=self.spot[kept])
+
 
 def none() -> Squares:
     """In place of squares where there are none."""
-    integers = np.empty(0, np.int64)
-    return Squares(np.empty((0, 0), np.float32), np.empty(0), integers, np.empty(5), integers)
+    return Squares(np.empty((0, 0), np.float32), np.empty(0), np.empty(0), np.empty(5), np.empty(0, np.uint32))
 
 
 def fits(n: int, m: int, merged: int, width: int) -> bool:
@@ -102,7 +106,7 @@ def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:
     more = 64 * eps * eps * (largest * 2.0**exponent) ** 2 * m
     more += float(np.finfo(centers.dtype).smallest_subnormal) * (2 * m + 8) * scale
     units = np.array([scale, 1 / scale, more, away[0], 0])
-    return Squares(values, away, np.zeros(n, np.int64), units, np.arange(n))
+    return Squares(values, away, np.zeros(n), units, np.arange(n, dtype=np.uint32))
 
 
 def search_rows(method: Method, lists: Any, squares: Squares, rows: np.ndarray, piece: int) -> None:
@@ -148,10 +152,10 @@ def unite_squares(squares, a, b, sa, sb, square, relative):
     x, y = spot[a], spot[b]
     share = sa / (sa + sb)
     part = share * (1 - share) * (square * units[0])
-    steps = max(level[x], level[y]) + units[4] + 2
-    away[x] = max(away[x], away[y]) + (steps * STEP + relative) * part + units[2] + STEP * units[3]
-    level[x] = max(level[x], level[y]) + 1
-    units[3], units[4] = max(units[3], away[x]), max(units[4], float(level[x]))
+    steps = max(level[a], level[b]) + units[4] + 2
+    away[a] = max(away[a], away[b]) + (steps * STEP + relative) * part + units[2] + STEP * units[3]
+    level[a] = max(level[a], level[b]) + 1
+    units[3], units[4] = max(units[3], away[a]), max(units[4], level[a])
     ours, theirs = values[x], values[y]
     mine, rest, less, zero = np.float32(share), np.float32(1 - share), np.float32(part), np.float32(0)
     for k in range(ours.size):
@@ -176,12 +180,10 @@ def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
         centers, _, size, scatter, ids, _, _, _ = rows
         values, away, level, units, spot = squares
         n, m = centers.shape
-        here, last = spot[x], upper.size - 1
-        factor = (1 - (level[here] + 2) * STEP) * units[1]
+        ours, own, last = values[spot[x]], away[x], upper.size - 1
+        factor, step = (1 - (level[x] + 2) * STEP) * units[1], STEP * units[1]
         for y in range(n):
-            there = spot[y]
-            rest = max(values[here, there] - away[here] - away[there], 0.0)
-            least[y] = rest * (factor - level[there] * (STEP * units[1]))
+            least[y] = max(ours[spot[y]] - own - away[y], 0.0) * (factor - level[y] * step)
         for y in range(n):
             least[y] = between(least[y], size, scatter, x, y)
         upper[:] = np.inf
@@ -193,9 +195,8 @@ def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             for k in range(block.size if hits > 0 else 0):
                 y = begin + k
                 if block[k] < upper[last] and ids[y] >= 0 and y != x:
-                    there = spot[y]
-                    most = (values[here, there] + away[here] + away[there]) * units[1]
-                    most *= 1 + (level[here] + level[there] + 2) * (2 * STEP)
+                    most = (ours[spot[y]] + own + away[y]) * units[1]
+                    most *= 1 + (level[x] + level[y] + 2) * (2 * STEP)
                     far = loosened(between(dtype.type(most), size, scatter, x, y), more, m)
                     at = last + 1
                     while at > 0 and far < upper[at - 1]:
@@ -239,7 +240,7 @@ def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
 @cache
 def _search_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     search, lowered = search_function(method, dtype), limits(method, dtype).lowered
-    stamp = jit.stamp(centroids, methods, pairwise, summary_kernels, summary_search)
+    stamp = jit.stamp(centroids, methods, pairwise, four_rows, summary_kernels, summary_search)
 
     @compiled
     @named(method.name, dtype)

@@ -25,6 +25,7 @@ from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, kernels
 from gpuclust.kernels.cpu.clusters.summary_search import screen_kernel, walk_kernel
 from gpuclust.kernels.cpu.space import kdtree
 from gpuclust.kernels.cpu.space.boxes import LEAF, Boxes, Leaves
+from gpuclust.kernels.cpu.space.removal import keep_rows
 from gpuclust.kernels.cpu.space.screen import Screen, box_size, rows_a_piece, screen
 from gpuclust.kernels.cpu.space.strips import Strips, strips
 
@@ -35,8 +36,6 @@ WALKED = 25_000
 ROWS = 64
 #: Rows in a piece of work that goes over all lists.
 LISTS = 4096
-#: Number of pairs times coordinates below which one thread does all the work, about 100 microseconds.
-SMALL = 1 << 19
 
 
 class Summaries:
@@ -56,6 +55,8 @@ class Summaries:
         zero.
     total : float
         Sum of all sizes, which bounds the size of every cluster.
+    largest : float
+        The largest absolute coordinate at the start.
     near, held, limit : ndarray of shapes (n, listed), (n, listed) and (n,)
         The nearest clusters of each row by (dissimilarity, id), -1 where there are fewer on the list, their
         dissimilarities, and a lower bound of the dissimilarity to all others.
@@ -75,8 +76,10 @@ class Summaries:
         self.state: Chain | None = None
         with np.errstate(over="ignore"):
             squares = np.zeros(self.n, dtype)
+            self.largest = 0.0
             for values in features:
                 squares += values * values
+                self.largest = max(self.largest, float(values.max()), -float(values.min()))
             longest = np.sqrt(squares.max())
             del squares
         if not np.isfinite(longest):
@@ -128,13 +131,11 @@ class Summaries:
         if self.squares is not None:
             pairs = partner >= 0
             self.squares.united(method, self.centers, self.low, self.size, kept[pairs], partner[pairs])
-            self.squares = self.squares._replace(spot=self.squares.spot[kept])
+            self.squares = self.squares.keep(kept)
         pieces = ranges(kept.size, LISTS)
         own = self.centers, self.low, self.size, self.scatter
         run(kernel.unite, [(*own, kept, partner, *piece) for piece in pieces])
-        del own
-        self.centers = self.centers[kept]  # one after the other, so that one old array is there at a time
-        self.low = self.low[kept]
+        keep_rows([self.centers, self.low], kept)
         self.scatter = self.scatter[kept]
         near = np.empty((kept.size, self.listed), np.int32)
         held = np.empty(near.shape, self.held.dtype)
@@ -148,7 +149,7 @@ class Summaries:
         self.near, self.held, self.limit = near, held, limit
         del old, own, common
         self.leaves.keep(kept)
-        if self.leaves.worn:
+        if self.leaves.worn and self.squares is None:  # with stored squares no box is searched
             self._arrange()
             ids = new_id[self.outer]
         self._know(ids, self._unproven())
@@ -166,8 +167,6 @@ class Summaries:
         self.near = place[self.near[order]]
         for name in ("outer", "centers", "low", "scatter", "size", "held", "limit"):
             setattr(self, name, getattr(self, name)[order])
-        if self.squares is not None:
-            self.squares = self.squares._replace(spot=self.squares.spot[order])
 
     def _unproven(self) -> np.ndarray:
         """Rows whose lists do not prove a nearest cluster."""
@@ -217,11 +216,13 @@ class Summaries:
     def screened(self) -> Screen | Strips:
         """The clusters in boxes, prepared for comparisons."""
         most = box_size(self.n, self.width)
+        spread = self.method.scatter is not None
+        if self.width < WIDE:
+            return screen(self._boxes(most), spread)
         # Leaves become unequal as clusters merge, which leaves lanes idle; with many features that costs more than
-        # boxes that are no leaves.
-        leaves = Leaves(self.n, most) if self.width >= WIDE else self.leaves
-        tree = leaves.boxes(self.centers, self.size, self.scatter, most)
-        return (strips if self.width >= WIDE else screen)(tree, self.method.scatter is not None)
+        # boxes that are no leaves. Unions lie between their parts, but for rounding.
+        own = self.centers, self.size, self.scatter
+        return strips(own, Leaves(self.n, most).starts, self.largest * (1 + 2.0**-10), spread)
 
     def _boxes(self, leaf: int) -> Boxes:
         return self.leaves.boxes(self.centers, self.size, self.scatter, leaf)

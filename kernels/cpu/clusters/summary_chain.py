@@ -21,7 +21,7 @@ from gpuclust.kernels.cpu.clusters import stored_squares, summary_kernels, summa
 from gpuclust.kernels.cpu.clusters.stored_squares import Squares, search_function, unite_squares
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, walk_function
-from gpuclust.kernels.cpu.space import boxes, pairwise
+from gpuclust.kernels.cpu.space import boxes, four_rows, pairwise
 from gpuclust.kernels.cpu.space.boxes import Boxes, fit_children, leaf_of
 
 #: Clusters in a block when a row of dissimilarities is computed.
@@ -150,18 +150,21 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
     row_of_distances = pairwise.row_kernel(metrics.METRICS["sqeuclidean"], False)
     pair, insert = pair_functions(method, dtype), list_functions(dtype)
     between, square, compared, join = pair.between, pair.square, pair.compared, pair.join
+    compared_four = pair.compared_four
     lowered, slack, loosened, united = limits(method, dtype)
     walk, search_squares = walk_function(method, dtype), search_function(method, dtype)
     counted = method.counted
     relative = float(np.finfo(dtype).eps)
-    stamp = jit.stamp(centroids, methods, metrics, pairwise, stored_squares, summary_kernels, summary_search, boxes)
+    modules = centroids, methods, metrics, pairwise, four_rows, stored_squares, summary_kernels, summary_search, boxes
+    stamp = jit.stamp(*modules)
 
     @uncounted
     @named(method.name, dtype)
-    def gather(rows, progress, x, a, b, values, which):
+    def gather(rows, progress, x, a, b, union):
         """Make the list of x from those of rows a and b (-1: none), and the limit of what does not fit on it."""
         centers, low, size, scatter, ids, near, held, _ = rows
         parent, entry_id = progress[0], progress[1]
+        values, which, four, exact = union
         listed = near.shape[1]
         count = 0
         for side in range(2):
@@ -182,15 +185,26 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
                 if known:
                     continue
                 same = b < 0 and y == old and ids[y] == entry_id[row, entry]
-                value = held[row, entry] if same else compared(centers, low, size, scatter, x, y)
-                at = count
-                while at > 0 and (
-                    value < values[at - 1] or (value == values[at - 1] and ids[y] < ids[which[at - 1]])
-                ):
-                    values[at], which[at] = values[at - 1], which[at - 1]
-                    at -= 1
-                values[at], which[at] = value, y
+                values[count], which[count] = held[row, entry] if same else -1, y
                 count += 1
+        some = 0
+        for at in range(count):  # four at a time take as long as one: see `compared_four`
+            if values[at] < 0:
+                four[some], four[4 + some] = which[at], at
+                some += 1
+            if some == 4 or (some > 0 and at == count - 1):
+                for side in range(some, 4):
+                    four[side] = four[0]
+                compared_four(centers, low, size, scatter, x, four, exact)
+                for side in range(some):
+                    values[four[4 + side]] = exact[side]
+                some = 0
+        for begin in range(1, count):
+            value, y, at = values[begin], which[begin], begin
+            while at > 0 and (value < values[at - 1] or (value == values[at - 1] and ids[y] < ids[which[at - 1]])):
+                values[at], which[at] = values[at - 1], which[at - 1]
+                at -= 1
+            values[at], which[at] = value, y
         for entry in range(listed):
             here = entry < count
             near[x, entry] = which[entry] if here else -1
@@ -209,10 +223,10 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
 
     @uncounted
     @named(method.name, dtype)
-    def update(rows, progress, x, largest, values, which):
+    def update(rows, progress, x, largest, union):
         """Update the list of x; return whether it proves that its first entry is the nearest."""
         centers, _, size, _, _, near, held, limit = rows
-        left_out = gather(rows, progress, x, x, np.int64(-1), values, which)
+        left_out = gather(rows, progress, x, x, np.int64(-1), union)
         most = limit_now(rows, progress, x, largest)
         if left_out < np.inf:
             most = min(most, lowered(left_out, centers[x], size[x], largest, 1))
@@ -306,7 +320,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
     # The steps of the chain are called from here only: Numba compiles a function anew for callers with other options.
     @uncounted
     @named(method.name, dtype, kind)
-    def unite(rows, progress, tree, a, b, smallest, largest, new_id, values, which):
+    def unite(rows, progress, tree, a, b, smallest, largest, new_id, union):
         """Merge the clusters in rows a and b, and make the list of the union; returns their dissimilarity."""
         centers, low, size, scatter, ids, _, _, limit = rows
         parent, _, level, set_at, _, count, _, _, squares, _, _, _, _ = progress
@@ -327,7 +341,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
         count[1] = max(count[1], level[a])
         count[2] -= 1
         move(rows, progress, tree, a, b)
-        left_out = gather(rows, progress, a, a, b, values, which)
+        left_out = gather(rows, progress, a, a, b, union)
         if left_out < np.inf:
             most = min(most, lowered(left_out, centers[a], size[a], largest, 1))
         limit[a], set_at[a] = most, count[0]
@@ -342,9 +356,9 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
         known_at, count, _, _, _, inner, outer, link, link_id = progress[4:]
         n, listed = near.shape
         out, scratch = np.empty(BLOCK, held.dtype), np.empty(BLOCK, held.dtype)
-        values, which = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64)
-        every = np.empty(n if stored else 0, held.dtype)
-        room = every, np.empty(listed, held.dtype), np.empty(4, np.int64), np.empty(4, held.dtype)
+        four, exact = np.empty(8, np.int64), np.empty(4, held.dtype)
+        union = np.empty(2 * listed, held.dtype), np.empty(2 * listed, np.int64), four, exact
+        room = np.empty(n if stored else 0, held.dtype), np.empty(listed, held.dtype), four, exact
         stack, bounds = np.empty(64, np.int64), np.empty(64, held.dtype)
         length = count[4]
         scans = 0
@@ -363,7 +377,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
                 for side in range(2):
                     z = x if side == 0 else y
                     if known_at[z] != count[0]:
-                        if not update(rows, progress, z, largest, values, which):
+                        if not update(rows, progress, z, largest, union):
                             search(rows, progress, tree, z, largest, out, scratch, stack, bounds, room)
                             scans += 1
                         if near[z, 0] < 0 or not held[z, 0] < np.inf:
@@ -378,7 +392,7 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
                 length += 1
             a, b = (x, y) if outer[x] < outer[y] else (y, x)
             pairs[done, 0], pairs[done, 1] = ids[a], ids[b]
-            heights[done] = unite(rows, progress, tree, a, b, smallest, largest, next_id + done, values, which)
+            heights[done] = unite(rows, progress, tree, a, b, smallest, largest, next_id + done, union)
             if count[2] == 1:
                 break
         count[4] = length
@@ -389,9 +403,10 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
     def settle(rows, progress, tree, smallest, largest):
         stamp  # noqa: B018
         ids, near = rows[4], rows[5]
-        values, which = np.empty(2 * near.shape[1], rows[0].dtype), np.empty(2 * near.shape[1], np.int64)
+        both, dtype = 2 * near.shape[1], rows[0].dtype
+        union = np.empty(both, dtype), np.empty(both, np.int64), np.empty(8, np.int64), np.empty(4, dtype)
         for x in range(near.shape[0]):
             if ids[x] >= 0:
-                update(rows, progress, x, largest, values, which)
+                update(rows, progress, x, largest, union)
 
     return chain, settle

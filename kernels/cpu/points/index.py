@@ -131,7 +131,8 @@ class Screened:
         """The boxes prepared for products."""
         if not isinstance(self._ready, Strips):
             self._ready = None
-            self._ready = strips(self._boxes(), True)
+            tree = self._boxes()
+            self._ready = strips(tree[:3], tree.starts, tree.largest, True)
         return self._ready
 
     def _screen(self) -> Screen:
@@ -188,7 +189,8 @@ class Screened:
                 array[:, start : start + PERMUTED] = array[order, start : start + PERMUTED]
         here, ids = here[order], self.order[order]
         most = max(box_size(self.n, m), LANES)  # as many rows are compared with a box at a time
-        ready = strips(Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most), True)
+        tree = Leaves(self.n, most).boxes(rows, self._ones, self._zeros, most)
+        ready = strips(tree[:3], tree.starts, tree.largest, True)
         angular = self.points.metric.angular
         points = (rows, self._given, self._summary[order]) if angular else (rows, rows, self._zeros)
         metric = self.points.metric if angular else None

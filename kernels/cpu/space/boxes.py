@@ -46,6 +46,11 @@ class Boxes(NamedTuple):
     least_scatter: np.ndarray
     starts: np.ndarray
 
+    @property
+    def largest(self) -> float:
+        """The largest absolute coordinate."""
+        return max(float(np.abs(self.low[0]).max()), float(np.abs(self.high[0]).max()))
+
 
 class Leaves:
     """The rows in each leaf of a tree, while clusters merge.

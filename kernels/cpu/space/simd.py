@@ -42,7 +42,7 @@ def _lanes(context: Any, builder: Any, kind: Any, array: Any, start: Any, lanes:
     return builder.load(place, align=kind.dtype.bitwidth // 8)
 
 
-def _spread(builder: Any, value: Any, lanes: int) -> Any:
+def spread(builder: Any, value: Any, lanes: int) -> Any:
     """A vector of one number."""
     vector = ir.VectorType(value.type, lanes)
     single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
@@ -51,7 +51,7 @@ def _spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def _compare(context: Any, builder: Any, values: Any, limit: Any, others: Any = None) -> Any:
-    every = _spread(builder, limit, LANES)
+    every = spread(builder, limit, LANES)
     if others is not None:
         every = builder.select(builder.fcmp_ordered("<", every, others), others, every)
     return builder.bitcast(builder.fcmp_ordered("<=", values, every), ir.IntType(64))
@@ -134,7 +134,7 @@ def _others(typing: Any, numbers: Any, start: Any, own: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at, value = arguments
         found = _lanes(context, builder, signature.args[0], array, at)
-        return builder.bitcast(builder.icmp_unsigned("!=", found, _spread(builder, value, LANES)), ir.IntType(64))
+        return builder.bitcast(builder.icmp_unsigned("!=", found, spread(builder, value, LANES)), ir.IntType(64))
 
     return types.uint64(numbers, types.int64, numbers.dtype), generate
 
@@ -187,7 +187,7 @@ def _four_sums(
         sums = [builder.phi(vector) for _ in range(TOGETHER)]
         theirs = builder.load(across(pointer(0, k, column)), align=size)
         new = [
-            term(builder, sums[r], theirs, _spread(builder, builder.load(pointer(1, k, rows[r])), lanes))
+            term(builder, sums[r], theirs, spread(builder, builder.load(pointer(1, k, rows[r])), lanes))
             for r in range(TOGETHER)
         ]
         following = builder.add(k, integer(1))
@@ -269,7 +269,7 @@ def _products_of_strip(
         def finish(pointer: Any, across: Any, sums: Any, rows: Any, column: Any) -> Any:
             theirs = builder.load(across(pointer(5, ir.IntType(64)(0), column)), align=size)
             for total, row in zip(sums, rows, strict=True):
-                mine = _spread(builder, builder.load(pointer(6, ir.IntType(64)(0), row)), theirs.type.count)
+                mine = spread(builder, builder.load(pointer(6, ir.IntType(64)(0), row)), theirs.type.count)
                 twice = builder.fadd(total, total, flags=LOOSE)
                 yield builder.fsub(builder.fadd(mine, theirs, flags=LOOSE), twice, flags=LOOSE)
 
@@ -326,7 +326,7 @@ def _add_dots(typing: Any, theirs: Any, ours: Any, places: Any, first: Any, begi
             new = []
             for r in range(TOGETHER):
                 pair = builder.load(builder.gep(rows.data, [builder.add(builder.mul(k, width), mine[r])]))
-                both = builder.bitcast(_spread(builder, pair, PIECE), halves)
+                both = builder.bitcast(spread(builder, pair, PIECE), halves)
                 new += [
                     builder.add(totals[r * len(pieces) + at], _dots(builder, each, both))
                     for at, each in enumerate(theirs)

@@ -17,7 +17,6 @@ import numpy as np
 from gpuclust.core import jit
 from gpuclust.core.jit import compiled, named, run, uncounted
 from gpuclust.kernels.cpu.space import boxes, simd
-from gpuclust.kernels.cpu.space.boxes import Boxes
 from gpuclust.kernels.cpu.space.simd import LANES
 
 #: Largest integer, and largest norm of a row of integers: products of two rows, and any part of them, fit 32 bits.
@@ -99,12 +98,15 @@ def scratch(m: int, rows: int = LANES) -> Scratch:
     return Scratch(rounded, rounded.view(np.int32))
 
 
-def strips(tree: Boxes, spread: bool) -> Strips:
-    """Prepare the leaves of a tree for products; ``other`` is the scatter if ``spread``, otherwise the size."""
-    n, m = tree.centers.shape
-    count = tree.starts.size - 1
-    across = -(-int(np.diff(tree.starts).max()) // LANES)
-    largest = max(float(np.abs(tree.low[0]).max()), float(np.abs(tree.high[0]).max()))
+def strips(points: tuple[np.ndarray, ...], starts: np.ndarray, largest: float, spread: bool) -> Strips:
+    """Prepare points in boxes for products; ``other`` is the scatter if ``spread``, otherwise the size.
+
+    ``points`` are their coordinates, (n, m), none of which is larger than ``largest``, their sizes and their scatter;
+    boxes begin at the points ``starts``.
+    """
+    n, m = points[0].shape
+    count = starts.size - 1
+    across = -(-int(np.diff(starts).max()) // LANES)
     scale = 2.0 ** min(-math.frexp(max(largest, float(np.finfo(np.float64).tiny)))[1], 1021)
     own = empty(count * across, m)
     ready = Strips(
@@ -114,11 +116,11 @@ def strips(tree: Boxes, spread: bool) -> Strips:
         np.zeros((count, m)),
         np.zeros(count),
         np.zeros(count),
-        tree.starts,
+        starts,
         scale,
     )
-    kernel = _strips_kernel(tree.centers.dtype)
-    pieces = [(tree[:3], ready, np.arange(n), spread, box) for box in range(count)]
+    kernel = _strips_kernel(points[0].dtype)
+    pieces = [(points, ready, np.arange(n), spread, box) for box in range(count)]
     run(kernel, pieces, lambda: (scratch(m),))
     return ready
 

@@ -7,7 +7,7 @@ import numpy as np
 from gpuclust.core.jit import compiled, ranges, run
 
 #: Columns that one thread moves at a time: rows go to where other rows were, so threads divide the columns.
-COLUMNS = 128
+COLUMNS = 768
 #: Numbers below which one thread does all the work, about 100 microseconds.
 SMALL = 1 << 18
 

@@ -35,6 +35,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gpuclust.algorithms.rounds": {
         "FUSED": (1, 3, 20),
         "SHARE": (1, 2, 5, 1 << 20),
+        "SHARE_WIDE": (1, 2, 5, 1 << 20),
         "ROUND_SCANS": (0, 2, 1 << 20),
         "TAIL": (1, 2, 5, 20),
         "CHAIN_ENTRIES": (1, 1000),

@@ -1388,7 +1388,7 @@ MUTANTS = [
     Mutant(
         "stored_column",
         "kernels/cpu/clusters/stored_squares.py",
-        "        values[spot[row], x] = ours[spot[row]]\n",
+        "        values[spot[row], there] = ours[column[row]]\n",
         "        pass\n",
         "other clusters keep the distance of a part",
     ),
@@ -1402,8 +1402,8 @@ MUTANTS = [
     Mutant(
         "stored_spot",
         "kernels/cpu/clusters/stored_squares.py",
-        "spot=self.spot[kept]",
-        "spot=self.spot[: kept.size]",
+        "getattr(self, name)[kept] for",
+        "getattr(self, name)[: kept.size] for",
         "clusters are looked up in the places of others",
     ),
     Mutant(
@@ -1414,11 +1414,11 @@ MUTANTS = [
         "the nearest are looked for too near",
     ),
     Mutant(
-        "stored_level_kept",
+        "stored_same_column",
         "kernels/cpu/clusters/stored_squares.py",
-        "level=self.level[kept]",
-        "level=self.level[: kept.size]",
-        "clusters have the error of others",
+        "        units[5] = used + 1\n",
+        "        pass\n",
+        "unions share a column",
     ),
     Mutant(
         "four_transposed",

@@ -66,7 +66,7 @@ def test_the_bound_holds(make, method, dtype):
     rng = np.random.default_rng(3)
     centers = make(n, m).astype(dtype)
     low, size, scatter = np.zeros_like(centers), np.ones(n, dtype), np.zeros(n, dtype)
-    squares = stored_squares.squares_of(centers, low)
+    squares = stored_squares.squares_of(centers, low, n + n // stored_squares.SPARE)
     assert squares is not None
     unite = summary_kernels.kernels(rule, np.dtype(dtype)).unite
     live = np.arange(n)
@@ -92,11 +92,11 @@ def test_the_bound_holds(make, method, dtype):
 def checked(squares: stored_squares.Squares, centers: np.ndarray, low: np.ndarray, live: np.ndarray) -> None:
     """Compare values with squared distances in extended precision; the bound is neither broken nor useless."""
     place = centers[live].astype(np.longdouble) + low[live]
-    x = squares.spot[live]
+    places = np.ix_(squares.spot[live], squares.column[live])
     exact = np.square(place[:, None] - place).sum(axis=2) * squares.units[0]
     bound = squares.away[live][:, None] + squares.away[live]
     bound = bound + (squares.level[live][:, None] + squares.level[live] + 1) * stored_squares.STEP * exact
-    error = np.abs(squares.values[np.ix_(x, x)] - exact)
+    error = np.abs(squares.values[places] - exact)
     np.fill_diagonal(error, 0)
     assert (error <= bound).all()
     far = float(np.square(place).sum(axis=1).max() * squares.units[0])
@@ -127,7 +127,7 @@ def test_merges_are_those_of_the_reference(make, linkage, monkeypatch):
     stored = from_summaries(CpuBackend(), points, rule, lambda done: None)
     assert used
     assert used[0] <= 700
-    monkeypatch.setattr(stored_squares, "fits", lambda *given: False)
+    monkeypatch.setattr(stored_squares, "columns_for", lambda *given: 0)
     others = [CpuBackend()] + [ReferenceBackend()] * (dtype == "float64")
     for backend in others:
         expected = from_summaries(backend, points, rule, lambda done: None)
@@ -138,12 +138,13 @@ def test_merges_are_those_of_the_reference(make, linkage, monkeypatch):
 def test_coordinates_that_cannot_be_scaled_are_not_stored():
     for scale in (1e-200, 1e200):
         centers = scale * gaussian(5, WIDE)
-        assert stored_squares.squares_of(centers, np.zeros_like(centers)) is None
+        assert stored_squares.squares_of(centers, np.zeros_like(centers), 6) is None
 
 
 def test_what_is_stored_fits_into_what_merged_clusters_have_left():
-    assert stored_squares.fits(6000, 768, 14_000, 8)
-    assert not stored_squares.fits(7000, 768, 13_000, 8)
-    assert not stored_squares.fits(6000, 768, 14_000, 4)
-    assert stored_squares.fits(1024, 48, 0, 8)
-    assert not stored_squares.fits(100, 47, 10**9, 8)
+    assert stored_squares.columns_for(5000, 768, 15_000, 8) == 6250
+    assert stored_squares.columns_for(6000, 768, 14_000, 8) == 2 * 14_000 * 768 * 8 // (4 * 6000)
+    assert stored_squares.columns_for(7000, 768, 13_000, 8) == 0
+    assert stored_squares.columns_for(6000, 768, 14_000, 4) == 0
+    assert stored_squares.columns_for(1024, 48, 0, 8) == 1280
+    assert stored_squares.columns_for(100, 47, 10**9, 8) == 0

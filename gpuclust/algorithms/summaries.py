@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpuclust.algorithms.base import Algorithm, Problem, Run
 from gpuclust.algorithms.costs import ROUNDS, Footprint, Work
 from gpuclust.core.device import Device
-from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, prepared_bytes, square_bytes
+from gpuclust.core.sizes import BY_TREE, FUSED, LISTED, LISTED_WIDE, WIDE, prepared_bytes, square_bytes, squares_bytes
 
 if TYPE_CHECKING:
     from gpuclust.core.clusters import Merges
@@ -52,7 +52,7 @@ class Summaries(Algorithm):
             fixed += problem.n * (2 * listed * (4 + problem.width) + prepared_bytes(problem.features))
             if problem.features >= WIDE:  # squared distances of clusters; merged ones have left the other room
                 few = min(problem.n, FUSED)
-                fixed += max(0, 4 * few * few - 2 * (problem.n - few) * problem.features * problem.width)
+                fixed += max(0, squares_bytes(few) - 2 * (problem.n - few) * problem.features * problem.width)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)

@@ -74,8 +74,9 @@ class Square(Protocol):
     def merge_all(self, method: Method, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int]:
         """All merges of a reducible linkage, as `gpuclust.algorithms.rounds` makes them; the array is used up.
 
-        ``limits`` are the constants SHARE, ROUND_SCANS, TAIL, CHAIN_ENTRIES and CHAIN_CALLS of that module. Returns
-        ids of the merged pairs (n - 1, 2), their dissimilarities, and the number of rows scanned (-1: they overflow).
+        ``limits`` are the constants SHARE (or SHARE_WIDE), ROUND_SCANS, TAIL, CHAIN_ENTRIES and CHAIN_CALLS of that
+        module. Returns ids of the merged pairs (n - 1, 2), their dissimilarities, and the number of rows scanned (-1:
+        they overflow).
         """
 
 

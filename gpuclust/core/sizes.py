@@ -55,6 +55,8 @@ WIDE_ON_GPU = 8
 FILLED = 4096
 #: `LISTED` with that many features: a search costs more, and updating a list hardly more.
 LISTED_WIDE = 24
+#: For that many columns of stored squared distances one more is kept for a union.
+SPARE = 4
 
 
 def fused(pairs: str | None) -> int:
@@ -69,6 +71,11 @@ def square_shape(n: int) -> tuple[int, int]:
     """The shape of a square matrix of ``n`` observations, with padding: columns must not share their cache lines."""
     width = -(-n // 8) * 8
     return n, width + 8 if width % 256 == 0 else width
+
+
+def squares_bytes(n: int) -> int:
+    """Bytes of the squared distances of ``n`` clusters (`gpuclust.kernels.cpu.clusters.stored_squares`)."""
+    return 4 * n * (n + n // SPARE)
 
 
 def strip_count(n: int) -> int:

@@ -15,7 +15,7 @@ from gpuclust.core import compilers
 from gpuclust.core.disk_cache import on_disk
 from gpuclust.core.first_call import compile_elsewhere
 from gpuclust.core.methods import METHODS, Method
-from gpuclust.core.sizes import WIDE
+from gpuclust.core.sizes import SPARE, WIDE
 from gpuclust.kernels.cpu.clusters.stored_squares import squares_of
 from gpuclust.kernels.cpu.clusters.summary_chain import ROW, STORED, WALK, Chain, chain_kernels
 
@@ -61,7 +61,7 @@ def main(part: str, method: str, dtype: str, features: int, walks: bool) -> None
         empty = np.full((n, 1), -1, np.int32), np.full((n, 1), np.inf, dtype), np.zeros(n, dtype)
         rows = Rows(centers, np.zeros_like(centers), size.copy(), np.zeros(n, dtype), ids.copy(), *empty)
         boxes = Leaves(n, LEAF).boxes(centers, size, rows.scatter, LEAF) if walks else None
-        squares = squares_of(centers, rows.low) if _kind(features, walks) == STORED else None
+        squares = squares_of(centers, rows.low, n + n // SPARE) if _kind(features, walks) == STORED else None
         Chain(rule, rows, ids.copy(), boxes, squares).merge(n, n // 2)
     clusters = Unsearched(points, rule, size)
     clusters.walks = walks

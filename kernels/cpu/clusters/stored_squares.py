@@ -16,7 +16,7 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods
 from gpuclust.core.jit import compiled, named, run, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.core.sizes import FUSED, WIDE
+from gpuclust.core.sizes import FUSED, SPARE, WIDE
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
 from gpuclust.kernels.cpu.clusters.summary_kernels import limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon
@@ -41,16 +41,16 @@ class Squares(NamedTuple):
 
     Attributes
     ----------
-    values : ndarray of shape (N, N), float32
+    values : ndarray of shape (N, columns), float32
     away : ndarray of shape (n,), float64
     level : ndarray of shape (n,), float64
         Depth of the tree of unions that made a cluster since values are stored.
-    units : ndarray of shape (5,), float64
-        The factor of squares, its inverse, what ``away`` grows by with each union at least, the most it is, and the
-        most that ``level`` is.
-    spot : ndarray of shape (n,), uint32
-        The row and the column of ``values`` that each cluster has; in ascending order. Unsigned, so that compiled
-        loops need not ask whether an index counts from the end.
+    units : ndarray of shape (6,), float64
+        The factor of squares, its inverse, what ``away`` grows by with each union at least, the most it is, the most
+        that ``level`` is, and the number of columns in use.
+    spot, column : ndarray of shape (n,), uint32
+        The row and the column of ``values`` that each cluster has. Unsigned, so that compiled loops need not ask
+        whether an index counts from the end.
     """
 
     values: np.ndarray
@@ -58,6 +58,7 @@ class Squares(NamedTuple):
     level: np.ndarray
     units: np.ndarray
     spot: np.ndarray
+    column: np.ndarray
 
     def united(
         self, method: Method, centers: np.ndarray, low: np.ndarray, size: np.ndarray, *pairs: np.ndarray
@@ -67,21 +68,30 @@ class Squares(NamedTuple):
 
     def keep(self, kept: np.ndarray) -> Squares:
         """Of these clusters, in ascending order; values stay where they are."""
-        return self._replace(away=self.away[kept], level=self.level[kept], spot=self.spot[kept])
+        own = {name: getattr(self, name)[kept] for name in ("away", "level", "spot", "column")}
+        return self._replace(**own)
 
 
 def none() -> Squares:
     """In place of squares where there are none."""
-    return Squares(np.empty((0, 0), np.float32), np.empty(0), np.empty(0), np.empty(5), np.empty(0, np.uint32))
+    places = np.empty(0, np.uint32)
+    return Squares(np.empty((0, 0), np.float32), np.empty(0), np.empty(0), np.empty(6), places, places)
 
 
-def fits(n: int, m: int, merged: int, width: int) -> bool:
-    """Whether squares are stored for n clusters of m features: in what merged clusters have left of both parts."""
-    return m >= WIDE and (n <= FUSED or 4 * n * n <= 2 * merged * m * width)
+def columns_for(n: int, m: int, merged: int, width: int) -> int:
+    """Columns that are stored for n clusters of m features; 0 if squares are not stored.
+
+    In what ``merged`` clusters have left of both parts, of ``width`` bytes a number.
+    """
+    most = n + n // SPARE
+    if m < WIDE or n <= FUSED:
+        return most if m >= WIDE else 0
+    columns = min(most, 2 * merged * m * width // (4 * n))
+    return columns if columns >= n else 0
 
 
-def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:
-    """The squared distances of centroids in two parts; None if they cannot be scaled.
+def squares_of(centers: np.ndarray, low: np.ndarray, columns: int) -> Squares | None:
+    """The squared distances of centroids in two parts, with room for unions; None if they cannot be scaled.
 
     n² m / 2 operations, on all threads.
     """
@@ -98,15 +108,15 @@ def squares_of(centers: np.ndarray, low: np.ndarray) -> Squares | None:
         own = features[box, :, : rows.stop - start]
         own[:] = np.ldexp((centers[rows] - middle + low[rows]).T, exponent)
         norms[box, : rows.stop - start] = np.einsum("kj,kj->j", own, own, dtype=np.float64)
-    values = np.empty((n, n), np.float32)
+    values = np.empty((n, columns), np.float32)
     rounded, places = norms.astype(np.float32), np.arange(LANES)
     run(_fill_kernel(), [(features, rounded, values, mine, places) for mine in range(boxes)], _buffer)
     far, scale = float(norms.max()), 2.0 ** (2 * exponent)
     away = np.full(n, (2 * m + 32) * SINGLE * far + (4 * m + 16) * LOST)
     more = 64 * eps * eps * (largest * 2.0**exponent) ** 2 * m
     more += float(np.finfo(centers.dtype).smallest_subnormal) * (2 * m + 8) * scale
-    units = np.array([scale, 1 / scale, more, away[0], 0])
-    return Squares(values, away, np.zeros(n), units, np.arange(n, dtype=np.uint32))
+    units = np.array([scale, 1 / scale, more, away[0], 0, n])
+    return Squares(values, away, np.zeros(n), units, np.arange(n, dtype=np.uint32), np.arange(n, dtype=np.uint32))
 
 
 def search_rows(method: Method, lists: Any, squares: Squares, rows: np.ndarray, piece: int) -> None:
@@ -146,9 +156,10 @@ def _fill_kernel() -> Callable[..., Any]:
 def unite_squares(squares, a, b, sa, sb, square, relative):
     """Put the union of clusters a and b, of these sizes and squared distance, in the place of a.
 
-    ``relative`` is the error of the squared distance.
+    ``relative`` is the error of the squared distance. The union has a new column, as long as there are any: those of
+    unions lie side by side, so that a cache line of a row is written for 16 of them, not for one.
     """
-    values, away, level, units, spot = squares
+    values, away, level, units, spot, column = squares
     x, y = spot[a], spot[b]
     share = sa / (sa + sb)
     part = share * (1 - share) * (square * units[0])
@@ -158,10 +169,15 @@ def unite_squares(squares, a, b, sa, sb, square, relative):
     units[3], units[4] = max(units[3], away[a]), max(units[4], level[a])
     ours, theirs = values[x], values[y]
     mine, rest, less, zero = np.float32(share), np.float32(1 - share), np.float32(part), np.float32(0)
-    for k in range(ours.size):
+    used = int(units[5])
+    for k in range(used):
         ours[k] = max(mine * ours[k] + rest * theirs[k] - less, zero)
+    if used < ours.size:
+        column[a] = used
+        units[5] = used + 1
+    there = column[a]
     for row in range(spot.size):
-        values[spot[row], x] = ours[spot[row]]
+        values[spot[row], there] = ours[column[row]]
 
 
 @cache
@@ -178,12 +194,12 @@ def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
     def bound(rows, squares, x, more, upper, least):
         """Set lower bounds of all dissimilarities to x; return an upper bound of the last one of a full list."""
         centers, _, size, scatter, ids, _, _, _ = rows
-        values, away, level, units, spot = squares
+        values, away, level, units, spot, column = squares
         n, m = centers.shape
         ours, own, last = values[spot[x]], away[x], upper.size - 1
         factor, step = (1 - (level[x] + 2) * STEP) * units[1], STEP * units[1]
         for y in range(n):
-            least[y] = max(ours[spot[y]] - own - away[y], 0.0) * (factor - level[y] * step)
+            least[y] = max(ours[column[y]] - own - away[y], 0.0) * (factor - level[y] * step)
         for y in range(n):
             least[y] = between(least[y], size, scatter, x, y)
         upper[:] = np.inf
@@ -195,7 +211,7 @@ def search_function(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             for k in range(block.size if hits > 0 else 0):
                 y = begin + k
                 if block[k] < upper[last] and ids[y] >= 0 and y != x:
-                    most = (ours[spot[y]] + own + away[y]) * units[1]
+                    most = (ours[column[y]] + own + away[y]) * units[1]
                     most *= 1 + (level[x] + level[y] + 2) * (2 * STEP)
                     far = loosened(between(dtype.type(most), size, scatter, x, y), more, m)
                     at = last + 1

@@ -205,9 +205,10 @@ class Summaries:
     def _store_squares(self) -> None:
         """Store squared distances from now on, if so few clusters are left that they fit."""
         merged = self.begun - self.n
-        if self.squares is None and stored_squares.fits(self.n, self.width, merged, self.held.itemsize):
+        columns = stored_squares.columns_for(self.n, self.width, merged, self.held.itemsize)
+        if self.squares is None and columns > 0:
             self._two_parts()
-            self.squares = stored_squares.squares_of(self.centers, self.low)
+            self.squares = stored_squares.squares_of(self.centers, self.low, columns)
 
     def is_new(self, rows: np.ndarray) -> bool:
         """Whether these are all clusters, none of which has merged or been searched."""

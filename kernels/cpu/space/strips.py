@@ -86,9 +86,9 @@ class Scratch(NamedTuple):
 
 
 def empty(count: int, m: int, width: int = LANES) -> Strip:
-    """Strips to be filled."""
+    """Strips to be filled. Products of columns that are not are whatever is there; these have no square."""
     shape = count, width
-    pairs = np.zeros((count, (m + 1) // 2, width), np.int32)
+    pairs = np.empty((count, (m + 1) // 2, width), np.int32)
     return Strip(pairs, np.zeros(shape), np.full(shape, np.nan), np.zeros(shape))
 
 

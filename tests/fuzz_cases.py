@@ -81,6 +81,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "gpuclust.kernels.cpu.matrix.prim": {"STEP": (1, 100)},
     "gpuclust.kernels.cpu.matrix.stored": {"PAIRS_READ": (1, 100)},
+    "gpuclust.kernels.cpu.space.removal": {"SMALL": (0,), "COLUMNS": (1, 2)},
     "gpuclust.kernels.cpu.clusters.summaries": {
         "LISTED": (1, 2, 3, 17),
         "LISTED_WIDE": (1, 2, 3, 17),
@@ -89,7 +90,6 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
         "ROWS": (1, 5),
         "LISTS": (1, 7),
         "LEAF": (1, 2, 3, 50),
-        "SMALL": (0,),
         "box_size": (boxes_of_two, boxes_of_nine),
     },
     "gpuclust.kernels.cpu.clusters.product_kernels": {"MANY": (0, 1), "SHARE": (0.0, 2.0**-4)},

@@ -61,6 +61,7 @@ REACHED_BY = {
     "kernels/cpu/clusters/screen_pairs": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/points/index": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/space/boxes": ("ward", "average", "weighted"),
+    "kernels/cpu/space/removal": ("ward", "average", "weighted"),
     "kernels/cpu/space/screen": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/space/products": ("neighbours", "single", "ward", "average"),
     "kernels/cpu/space/strips": ("neighbours", "single", "ward", "average"),

@@ -1421,20 +1421,6 @@ MUTANTS = [
         "unions share a column",
     ),
     Mutant(
-        "four_transposed",
-        "kernels/cpu/space/four_rows.py",
-        "_chosen(builder, ac, bd, [1, 5, 3, 7])",
-        "_chosen(builder, ac, bd, [1, 7, 3, 5])",
-        "features of two rows are exchanged",
-    ),
-    Mutant(
-        "four_rest",
-        "kernels/cpu/space/four_rows.py",
-        "(whole, m, 1, _gathered)",
-        "(whole, whole, 1, _gathered)",
-        "the last features are left out where their number is no multiple of four",
-    ),
-    Mutant(
         "chain_four",
         "kernels/cpu/clusters/summary_chain.py",
         "if some == 4 or (some > 0 and at == count - 1):",

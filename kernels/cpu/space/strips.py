@@ -86,9 +86,9 @@ class Scratch(NamedTuple):
 
 
 def empty(count: int, m: int, width: int = LANES) -> Strip:
-    """Strips to be filled. Products of columns that are not are whatever is there; these have no square."""
+    """Strips to be filled."""
     shape = count, width
-    pairs = np.empty((count, (m + 1) // 2, width), np.int32)
+    pairs = np.zeros((count, (m + 1) // 2, width), np.int32)
     return Strip(pairs, np.zeros(shape), np.full(shape, np.nan), np.zeros(shape))
 
 
@@ -108,7 +108,7 @@ def strips(points: tuple[np.ndarray, ...], starts: np.ndarray, largest: float, s
     count = starts.size - 1
     across = -(-int(np.diff(starts).max()) // LANES)
     scale = 2.0 ** min(-math.frexp(max(largest, float(np.finfo(np.float64).tiny)))[1], 1021)
-    own = empty(count * across, m)
+    own = empty(count * across, 0)._replace(pairs=np.empty((count * across, (m + 1) // 2, LANES), np.int32))
     ready = Strips(
         *own,
         np.zeros(own.step.shape),
@@ -142,6 +142,9 @@ def _strips_kernel(dtype: np.dtype) -> Callable[..., Any]:
             strip, count = box * across + (start - left) // LANES, min(LANES, right - start)
             own = pairs[strip], step[strip], square[strip], lost[strip]
             round_strip(at, everyone, start, count, middle[box], scale, scratch, own)
+            for k in range(pairs.shape[1]):
+                for place in range(count, LANES):
+                    pairs[strip, k, place] = 0
             for place in range(count):
                 radius[box] = max(radius[box], root_above(square[strip, place]))
                 rest[box] = max(rest[box], lost[strip, place])

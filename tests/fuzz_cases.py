@@ -81,6 +81,7 @@ SETTINGS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "gpuclust.kernels.cpu.matrix.prim": {"STEP": (1, 100)},
     "gpuclust.kernels.cpu.matrix.stored": {"PAIRS_READ": (1, 100)},
+    "gpuclust.kernels.cpu.clusters.stored_unions": {"PAIRS": (1,), "ROWS": (1, 5), "SMALL": (0,)},
     "gpuclust.kernels.cpu.space.removal": {"SMALL": (0,), "COLUMNS": (1, 2)},
     "gpuclust.kernels.cpu.clusters.summaries": {
         "LISTED": (1, 2, 3, 17),

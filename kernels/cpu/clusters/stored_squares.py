@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuclust.core import centroids, jit, methods
-from gpuclust.core.jit import compiled, named, run, uncounted
+from gpuclust.core.jit import compiled, named, ranges, run, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.core.sizes import FUSED, SPARE, WIDE
 from gpuclust.kernels.cpu.clusters import summary_kernels, summary_search
@@ -59,12 +59,6 @@ class Squares(NamedTuple):
     units: np.ndarray
     spot: np.ndarray
     column: np.ndarray
-
-    def united(
-        self, method: Method, centers: np.ndarray, low: np.ndarray, size: np.ndarray, *pairs: np.ndarray
-    ) -> None:
-        """Unite pairs of clusters, whose centroids and sizes are as before."""
-        _unite_kernel(method, size.dtype)(tuple(self), centers, low, size, *pairs)
 
     def keep(self, kept: np.ndarray) -> Squares:
         """Of these clusters, in ascending order; values stay where they are."""
@@ -122,7 +116,7 @@ def squares_of(centers: np.ndarray, low: np.ndarray, columns: int) -> Squares | 
 def search_rows(method: Method, lists: Any, squares: Squares, rows: np.ndarray, piece: int) -> None:
     """Complete the lists of some rows, all of which are in use, and set their limits."""
     kernel, largest = _search_kernel(method, lists.size.dtype), lists.size.max()
-    run(kernel, [(tuple(lists), tuple(squares), largest, rows, *part) for part in jit.ranges(rows.size, piece)])
+    run(kernel, [(tuple(lists), tuple(squares), largest, rows, *part) for part in ranges(rows.size, piece)])
 
 
 def _buffer() -> tuple[np.ndarray]:
@@ -150,34 +144,6 @@ def _fill_kernel() -> Callable[..., Any]:
                         values[y0 + k, x0 + first + side] = value
 
     return fill_squares
-
-
-@uncounted
-def unite_squares(squares, a, b, sa, sb, square, relative):
-    """Put the union of clusters a and b, of these sizes and squared distance, in the place of a.
-
-    ``relative`` is the error of the squared distance. The union has a new column, as long as there are any: those of
-    unions lie side by side, so that a cache line of a row is written for 16 of them, not for one.
-    """
-    values, away, level, units, spot, column = squares
-    x, y = spot[a], spot[b]
-    share = sa / (sa + sb)
-    part = share * (1 - share) * (square * units[0])
-    steps = max(level[a], level[b]) + units[4] + 2
-    away[a] = max(away[a], away[b]) + (steps * STEP + relative) * part + units[2] + STEP * units[3]
-    level[a] = max(level[a], level[b]) + 1
-    units[3], units[4] = max(units[3], away[a]), max(units[4], level[a])
-    ours, theirs = values[x], values[y]
-    mine, rest, less, zero = np.float32(share), np.float32(1 - share), np.float32(part), np.float32(0)
-    used = int(units[5])
-    for k in range(used):
-        ours[k] = max(mine * ours[k] + rest * theirs[k] - less, zero)
-    if used < ours.size:
-        column[a] = used
-        units[5] = used + 1
-    there = column[a]
-    for row in range(spot.size):
-        values[spot[row], there] = ours[column[row]]
 
 
 @cache
@@ -272,21 +238,3 @@ def _search_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
             limit[x] = lowered(far, centers[x], size[x], largest, 1) if n - 1 > last + 1 else np.inf
 
     return search_squares
-
-
-@cache
-def _unite_kernel(method: Method, dtype: np.dtype) -> Callable[..., Any]:
-    square, relative = pair_functions(method, dtype).square, float(np.finfo(dtype).eps)
-    stamp = jit.stamp(centroids, pairwise, summary_kernels)
-
-    @compiled
-    @named(method.name, dtype)
-    def unite_stored(squares, centers, low, size, first, second):
-        stamp  # noqa: B018
-        for k in range(first.size):
-            a, b = first[k], second[k]
-            apart = float(square(centers, low, a, b))
-            error = (centers.shape[1] + 8) * relative
-            unite_squares(squares, a, b, float(size[a]), float(size[b]), apart, error)
-
-    return unite_stored

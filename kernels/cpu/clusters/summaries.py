@@ -17,7 +17,7 @@ from gpuclust.core.jit import ranges, run
 from gpuclust.core.methods import Method
 from gpuclust.core.points import Points
 from gpuclust.core.sizes import LISTED, LISTED_WIDE, WIDE
-from gpuclust.kernels.cpu.clusters import ahead, product_search, stored_squares
+from gpuclust.kernels.cpu.clusters import ahead, product_search, stored_squares, stored_unions
 from gpuclust.kernels.cpu.clusters.product_kernels import form_of
 from gpuclust.kernels.cpu.clusters.screen_pairs import ALL, Share, search_all
 from gpuclust.kernels.cpu.clusters.summary_chain import Chain
@@ -130,7 +130,7 @@ class Summaries:
         self._two_parts()
         if self.squares is not None:
             pairs = partner >= 0
-            self.squares.united(method, self.centers, self.low, self.size, kept[pairs], partner[pairs])
+            stored_unions.unite(self.squares, method, self.centers, self.low, self.size, kept[pairs], partner[pairs])
             self.squares = self.squares.keep(kept)
         pieces = ranges(kept.size, LISTS)
         own = self.centers, self.low, self.size, self.scatter

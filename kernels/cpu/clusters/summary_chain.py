@@ -17,8 +17,9 @@ import numpy as np
 from gpuclust.core import centroids, jit, methods, metrics
 from gpuclust.core.jit import compiled, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu.clusters import stored_squares, summary_kernels, summary_search
-from gpuclust.kernels.cpu.clusters.stored_squares import Squares, search_function, unite_squares
+from gpuclust.kernels.cpu.clusters import stored_squares, stored_unions, summary_kernels, summary_search
+from gpuclust.kernels.cpu.clusters.stored_squares import Squares, search_function
+from gpuclust.kernels.cpu.clusters.stored_unions import unite_squares
 from gpuclust.kernels.cpu.clusters.summary_kernels import Rows, limits, list_functions, pair_functions
 from gpuclust.kernels.cpu.clusters.summary_search import horizon, walk_function
 from gpuclust.kernels.cpu.space import boxes, four_rows, pairwise
@@ -155,8 +156,9 @@ def chain_kernels(method: Method, dtype: np.dtype, kind: str) -> tuple[Callable[
     walk, search_squares = walk_function(method, dtype), search_function(method, dtype)
     counted = method.counted
     relative = float(np.finfo(dtype).eps)
-    modules = centroids, methods, metrics, pairwise, four_rows, stored_squares, summary_kernels, summary_search, boxes
-    stamp = jit.stamp(*modules)
+    stored_modules = stored_squares, stored_unions
+    modules = centroids, methods, metrics, pairwise, four_rows, summary_kernels, summary_search, boxes
+    stamp = jit.stamp(*stored_modules, *modules)
 
     @uncounted
     @named(method.name, dtype)

@@ -17,7 +17,7 @@ from cuda_rules import LIMITED, RULES, needs_assembler
 
 from gpuclust.kernels.cuda import catalogue, inspection
 from gpuclust.kernels.cuda.catalogue import Record, form, kernels
-from gpuclust.kernels.cuda.inspection import ARCHITECTURES, LIMITS, Facts, assembled, sm, supported
+from gpuclust.kernels.cuda.inspection import ARCHITECTURES, LIMITS, Facts, Resources, assembled, sm, supported
 from gpuclust.kernels.cuda.launch import kernel, types
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,28 +210,44 @@ def test_newer_ptx_than_ptxas_reads_is_taken():
         inspection.resources(ptx.replace("st.global", "st.nowhere"), (9, 0))
 
 
-def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch):
-    """Only kernels whose module imports it; and a second run finds everything on disk."""
+class Pool:
+    """Instead of processes: notes which kernels are looked at, and for what."""
+
+    looked_at: list[str]
+    asked: dict[str, tuple[object, object]]
+
+    def __init__(self, *_, **__): ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+    def map(self, function, chunks):
+        for chunk in chunks:
+            self.looked_at.extend(chunk)
+            self.asked.update(chunk)
+            fact, used = Facts(0, 0, 0, 0, 0, 0, [], []), Resources(16, 0, 0)
+            yield {
+                name: Record({sm(cc): fact for cc in targets}, {sm(cc): used for cc in assembled}, {})
+                for name, (assembled, targets) in chunk.items()
+            }
+
+
+@pytest.fixture
+def two(monkeypatch):
+    """A catalogue of two kernels, which are not compiled."""
     some = {name: kernels()[name] for name in ("tiles.fold_float64", "candidates.nearest_of_pairs_float64")}
     monkeypatch.setattr(catalogue, "kernels", lambda: some)
-    looked_at, targets = [], {name: [(9, 0)] for name in some}
-
-    class Pool:
-        def __init__(self, *_, **__): ...
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_): ...
-
-        def map(self, function, chunks):
-            looked_at.extend(name for chunk in chunks for name in chunk)
-            return [
-                {name: Record({"sm_90": Facts(0, 0, 0, 0, 0, 0, [], [])}, {}, {}) for name in chunk}
-                for chunk in chunks
-            ]
-
     monkeypatch.setattr(catalogue, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(Pool, "looked_at", [], raising=False)
+    monkeypatch.setattr(Pool, "asked", {}, raising=False)
+    return some
+
+
+def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch, two):
+    """Only kernels whose module imports it; and a second run finds everything on disk."""
+    some, looked_at, targets = two, Pool.looked_at, {name: [(9, 0)] for name in two}
     keys = {"tiles.fold_float64": "a", "candidates.nearest_of_pairs_float64": "b"}
     monkeypatch.setattr(catalogue, "_keys", lambda: keys)
     first = catalogue.survey({}, tmp_path, targets=targets)
@@ -248,6 +264,29 @@ def test_a_changed_source_is_looked_at_again(tmp_path, monkeypatch):
     looked_at.clear()
     catalogue.survey({}, tmp_path)  # and what was not compiled for all architectures
     assert sorted(looked_at) == sorted(some)
+
+
+def test_the_table_is_made_of_what_it_shows_and_says_how_far_it_is(tmp_path, monkeypatch, two, capsys):
+    """Kernels are compiled for the architectures of its columns only; a run that was stopped is continued."""
+    monkeypatch.setattr(catalogue, "CHUNK", 1)
+    monkeypatch.setattr(catalogue, "assembled", lambda: catalogue.SHOWN)
+
+    class Stopped(Pool):
+        def map(self, function, chunks):
+            yield next(iter(super().map(function, chunks)))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(catalogue, "ProcessPoolExecutor", Stopped)
+    with pytest.raises(KeyboardInterrupt):
+        catalogue.write_readme(tmp_path / "README.md", tmp_path)
+    assert capsys.readouterr().err == "0 of 2 kernels\n1 of 2 kernels\n"
+    assert not (tmp_path / "README.md").exists()
+    monkeypatch.setattr(catalogue, "ProcessPoolExecutor", Pool)
+    catalogue.write_readme(tmp_path / "README.md", tmp_path)
+    assert capsys.readouterr().err == "1 of 2 kernels\n2 of 2 kernels\n"
+    assert sorted(Pool.looked_at) == sorted(two)
+    assert set(Pool.asked.values()) == {(catalogue.SHOWN, catalogue.SHOWN)}
+    assert (tmp_path / "README.md").read_text().count("| 16, 100% | 16, 100% | 16, 100% |") == 2
 
 
 def test_what_decides_about_a_kernel():

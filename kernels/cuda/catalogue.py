@@ -2,8 +2,9 @@
 
 ``python -m gpuclust.kernels.cuda.catalogue`` writes kernels/README.md. No GPU and no driver are needed.
 
-Work is spread over processes. Results are kept on disk, if a folder is given, and computed anew when a source file
-that the kernel's module imports, or a compiler, has changed.
+Work is spread over processes: for each kernel some two seconds of a processor, about ten minutes of two cores for
+all. Results are kept on disk as they come, if a folder is given, so that a run that was stopped is continued, and
+computed anew when a source file that the kernel's module imports, or a compiler, has changed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from importlib import import_module, metadata
@@ -160,6 +161,7 @@ def survey(
     folder: Path | None = None,
     names: Iterable[str] | None = None,
     targets: Mapping[str, Sequence[Capability]] | None = None,
+    report: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Record]:
     """`examine` kernels of the catalogue.
 
@@ -173,6 +175,8 @@ def survey(
         Which kernels. Default: all.
     targets : optional
         Architectures to compile for, by kernel name. Default: all.
+    report : callable
+        Called with the number of kernels that are done, and that of all, at first and whenever it grows.
     """
     which = kernels() if names is None else names
     wanted = {
@@ -194,6 +198,7 @@ def survey(
             found[name] = known
     # Kernels for one metric share functions, which a process compiles once: they go to the same worker.
     missing = sorted(wanted.keys() - found.keys(), key=lambda name: form(name)[::-1])
+    report(len(found), len(wanted))
     chunks = [{name: wanted[name] for name in missing[i : i + CHUNK]} for i in range(0, len(missing), CHUNK)]
     if chunks:
         workers = min(len(os.sched_getaffinity(0)), len(chunks))
@@ -203,6 +208,7 @@ def survey(
                     found[name] = record
                     if folder and not record.errors:
                         _save(folder / f"{name}.json", keys[name], record)
+                report(len(found), len(wanted))
     return {name: found[name] for name in wanted}
 
 
@@ -360,8 +366,13 @@ def _cells(kernel: Kernel, record: Record) -> tuple[tuple[float, ...], list[str]
 
 
 def write_readme(path: Path, folder: Path | None = None) -> None:
-    """kernels/README.md, from the kernels as they are."""
-    records = survey(dict.fromkeys(kernels(), SHOWN), folder)
+    """kernels/README.md, from the kernels as they are; progress goes to stderr."""
+
+    def report(done: int, of: int) -> None:
+        print(f"{done} of {of} kernels", file=sys.stderr, flush=True)
+
+    shown = dict.fromkeys(kernels(), SHOWN)
+    records = survey(shown, folder, targets=shown, report=report)
     failed = {name: record.errors for name, record in records.items() if record.errors}
     assert not failed, failed
     tools = f"numba-cuda {metadata.version('numba-cuda')}"

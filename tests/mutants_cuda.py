@@ -19,6 +19,7 @@ from mutants_list import Mutant
 
 NAMES = "screen", "products", "components", "boxes"
 SCREEN, PRODUCTS, COMPONENTS, BOXES = (f"tests/test_cuda_{name}.py" for name in NAMES)
+UNIONS = "tests/test_unions.py"
 #: Planted bugs, and the tests that are to find each.
 MUTANTS = [
     (
@@ -270,6 +271,66 @@ MUTANTS = [
             "a negative zero is nearer than a zero",
         ),
         (COMPONENTS, "zeros_of_both_signs"),
+    ),
+    (
+        Mutant(
+            "rows_searched",
+            "kernels/cuda/summary_rows.py",
+            "searched += near[row] < 0",
+            "searched += near[row] <= 0",
+            "rows are searched whose nearest still exists, and others are not",
+        ),
+        (UNIONS, "gpu_searches"),
+    ),
+    (
+        Mutant(
+            "rows_sizes",
+            "kernels/cuda/summaries.py",
+            "self.low, self.sizes, self.scatter, self.held = features, low, rows.size, scatter, held",
+            "self.low, self.scatter, self.held = features, low, scatter, held",
+            "sizes are those of the points",
+        ),
+        (PRODUCTS, "ties or equal"),
+    ),
+    (
+        Mutant(
+            "rows_chain",
+            "kernels/cuda/summaries.py",
+            "        self.sizes = sizes[:n]\n",
+            "        self.sizes = self.sizes.copy()\n",
+            "a chain's unions have the sizes of their first parts",
+        ),
+        ("tests/test_cuda_linkage.py", "chains_between"),
+    ),
+    (
+        Mutant(
+            "union_once",
+            "gpuclust/algorithms/unions.py",
+            "kept += not (mutual and other < row)",
+            "kept += not (mutual and other <= row + 1)",
+            "unions of neighbouring rows are dropped",
+        ),
+        (UNIONS, "one_pass"),
+    ),
+    (
+        Mutant(
+            "union_size",
+            "gpuclust/algorithms/unions.py",
+            "            if counted:\n",
+            "            if True:\n",
+            "sizes are added where linkages count none",
+        ),
+        (UNIONS, "one_pass"),
+    ),
+    (
+        Mutant(
+            "union_finite",
+            "gpuclust/algorithms/unions.py",
+            "wrong += not abs(distance[row]) < np.inf",
+            "wrong += not distance[row] < np.inf",
+            "a dissimilarity of minus infinity is taken",
+        ),
+        (UNIONS, "not_finite"),
     ),
 ]
 

@@ -1161,7 +1161,7 @@ MUTANTS = [
     ),
     Mutant(
         "round_sizes",
-        "gpuclust/algorithms/rounds.py",
+        "gpuclust/algorithms/unions.py",
         "        new_size[first] += size[second]\n",
         "        new_size[second] += size[first]\n",
         "a union has the size of its first part",

@@ -115,6 +115,19 @@ def test_copies_and_last_bits(phases, size, method, algorithm):
     assert np.count_nonzero(cuda.Z[:, 2] == 0) == size - len(np.unique(X, axis=0))
 
 
+@pytest.mark.parametrize("share", [0, 4])
+@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
+def test_chains_between_rounds(monkeypatch, method, share):
+    """A chain makes half of the merges, and what it leaves goes on, with the sizes of the unions."""
+    rounds = importlib.import_module("gpuclust.algorithms.rounds")
+    monkeypatch.setattr(rounds, "TAIL", 6)
+    monkeypatch.setattr(rounds, "SHARE", share)
+    X = points_for("euclidean", 60 if EMULATED else 3000, 5, seed=6)
+    metric = "euclidean" if method == "ward" else "sqeuclidean"
+    cpu, cuda = (compute(X, method, metric, device=device, algorithm="summaries") for device in ("cpu", "cuda"))
+    np.testing.assert_array_equal(cuda.Z, cpu.Z)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [2, 3])
 def test_hardly_any_points(method, n):

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuclust.algorithms.candidates import candidate_rounds, merge_equal, reciprocal_pairs
+from gpuclust.algorithms.candidates import candidate_rounds, merge_equal
+from gpuclust.algorithms.unions import Left, Uniting, by_arrays, check_distances, left_by, uniting
 from gpuclust.core.backend import Backend, Searched, Square, Stored
 from gpuclust.core.clusters import Clusters, Merges, Merging
 from gpuclust.core.methods import Method
@@ -68,7 +69,7 @@ def from_points(
         found = backend.square_of_points(points) if square else None
         if found is not None:
             return from_square(found, method)
-        return from_matrix(backend.store_points(points), method, report)
+        return from_matrix(backend.store_points(points), method, report, uniting(backend))
     merges = Merging(points.n, points.dtype)
     points, clusters = merge_equal(points, method, merges)
     if tree and points.n > most:
@@ -81,7 +82,7 @@ def from_points(
         clusters = _without_matrix(searched, method, merges, report, most)
     if clusters.ids.size > 1:
         matrix = backend.store_clusters(points, method, clusters)
-        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report)
+        _finish(matrix, method, merges, clusters.total.copy(), clusters.ids.copy(), report, uniting(backend))
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
@@ -100,9 +101,9 @@ def from_summaries(
     merges = Merging(points.n, points.dtype)
     points, clusters = merge_equal(points, method, merges)
     if points.n > 1:
-        matrix = backend.summarise(points, method, clusters.total)
-        own = clusters.total.copy(), clusters.ids.copy()
-        _finish(matrix, method, merges, *own, report, calls=CHAIN_CALLS, share=share)
+        matrix, unite = backend.summarise(points, method, clusters.total), uniting(backend)
+        size, ids = clusters.total.copy(), clusters.ids.copy()
+        _finish(matrix, method, merges, size, ids, report, unite, calls=CHAIN_CALLS, share=share)
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
@@ -115,7 +116,7 @@ def from_square(square: Square, method: Method, share: int | None = None) -> Mer
     return Merges(pairs, heights, scans)
 
 
-def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -> Merges:
+def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None], unite: Uniting = by_arrays) -> Merges:
     """All merges of a reducible linkage; the matrix is used up.
 
     Parameters
@@ -126,6 +127,8 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
         A reducible linkage.
     report : callable
         Called with the number of merges made so far, after each round.
+    unite : callable
+        How the pairs of a round are found.
 
     Notes
     -----
@@ -134,7 +137,7 @@ def from_matrix(matrix: Stored, method: Method, report: Callable[[int], None]) -
     n = matrix.n
     dtype = matrix.distance.dtype
     merges = Merging(n, dtype)
-    _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report)
+    _finish(matrix, method, merges, np.ones(n, dtype), np.arange(n), report, unite)
     return Merges(merges.pairs, merges.heights, merges.scans)
 
 
@@ -143,13 +146,8 @@ def _without_matrix(
 ) -> Clusters:
     """Merge until at most this many clusters are left; return those."""
     size, ids = searched.size.copy(), searched.ids.copy()
-    _finish(searched, method, merges, size, ids, report, max(most, 1))
+    _finish(searched, method, merges, size, ids, report, until=max(most, 1))
     return searched.clusters
-
-
-def _check(distance: np.ndarray) -> None:
-    if not np.isfinite(distance).all():
-        raise overflow(distance.dtype)
 
 
 def _finish(
@@ -159,6 +157,7 @@ def _finish(
     size: np.ndarray,
     ids: np.ndarray,
     report: Callable[[int], None],
+    unite: Uniting = by_arrays,
     until: int = 1,
     calls: int | None = None,
     share: int | None = None,
@@ -171,16 +170,15 @@ def _finish(
     n = merges.heights.size + 1
     merges.scans += matrix.scanned
     while (live := n - merges.done) > until:
-        _check(matrix.distance)
-        if live > TAIL:
-            first, second = reciprocal_pairs(matrix.nearest)
-            affordable = merges.scans + live <= ROUND_SCANS * n + 4 * merges.done
-            if first.size * share >= live and affordable:
-                made = np.stack((ids[first], ids[second]), axis=1), matrix.distance[first]
-                size, ids = _round(matrix, method, first, second, size, ids, n + merges.done)
-                merges.add(*made, matrix.scanned)
+        if live > TAIL and merges.scans + live <= ROUND_SCANS * n + 4 * merges.done:
+            left, made = unite(matrix.nearest, matrix.distance, size, ids, method.counted, merges)
+            if made * share >= live:
+                size, ids = _merged(matrix, method, left, size)
+                merges.done += made
+                merges.scans += matrix.scanned
                 report(merges.done)
                 continue
+        check_distances(matrix.distance)
         # By chain: half of the clusters, then the remaining rows are compacted.
         target = merges.done + min(live // 2 if live > TAIL else live - 1, live - until)
         nearest_id = ids[matrix.nearest]
@@ -189,36 +187,19 @@ def _finish(
             if calls is not None:
                 wanted = max(wanted, live // (2 * calls))
             wanted = min(wanted, target - merges.done)
-            pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, n + merges.done, wanted)
+            pairs, heights, scans = matrix.chain(method, size, ids, nearest_id, merges.next_id, wanted)
             if scans < 0:
                 raise overflow(heights.dtype)
             merges.add(pairs, heights, scans)
             report(merges.done)
         if n - merges.done > until:
             none = np.empty(0, np.int64)
-            size, ids = _round(matrix, method, none, none, size, ids, n + merges.done)
+            left = left_by(none, none, matrix.distance, size, ids, method.counted, merges.next_id)
+            size, ids = _merged(matrix, method, left, size)
             merges.scans += matrix.scanned
 
 
-def _round(
-    matrix: Stored,
-    method: Method,
-    first: np.ndarray,
-    second: np.ndarray,
-    size: np.ndarray,
-    ids: np.ndarray,
-    next_id: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Merge the pairs and drop rows no longer in use; return sizes and ids of the new rows."""
-    stays = ids >= 0
-    stays[second] = False
-    rows = np.flatnonzero(stays)
-    partner = np.full(ids.size, -1)
-    partner[first] = second
-    new_size = size.copy()
-    if method.counted:
-        new_size[first] += size[second]
-    new_id = ids.copy()
-    new_id[first] = next_id + np.arange(first.size)
-    matrix.merge(method, rows, partner[rows], matrix.distance[rows], size, new_size[rows], new_id[rows])
-    return new_size[rows], new_id[rows]
+def _merged(matrix: Stored, method: Method, left: Left, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Merge the pairs of a round in the matrix; sizes and ids of the rows that are left."""
+    matrix.merge(method, left.first, left.second, left.between, size, left.size, left.ids)
+    return left.size, left.ids

@@ -73,6 +73,7 @@ class Stored(Algorithm):
 
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_matrix, from_points, from_square
+        from gpuclust.algorithms.unions import uniting
 
         problem = run.problem
         if problem.condensed:
@@ -81,7 +82,7 @@ class Stored(Algorithm):
                 return from_square(square, problem.method)
             given = run.condensed, problem.n, problem.method.on_squares
             matrix = run.backend.store_condensed(*given, run.overwrite)
-            return from_matrix(matrix, problem.method, run.report)
+            return from_matrix(matrix, problem.method, run.report, uniting(run.backend))
         return from_points(run.backend, run.points, problem.method, run.report, run.most_clusters, square=run.square)
 
 
@@ -118,11 +119,13 @@ class StoredAllPairs(Stored):
 
     def run(self, run: Run) -> Merges:
         from gpuclust.algorithms.rounds import from_matrix, from_square
+        from gpuclust.algorithms.unions import uniting
 
         square = run.stored_square()
         if square is not None:
             return from_square(square, run.problem.method)
-        return from_matrix(run.backend.store_points(run.points), run.problem.method, run.report)
+        matrix = run.backend.store_points(run.points)
+        return from_matrix(matrix, run.problem.method, run.report, uniting(run.backend))
 
 
 class Hybrid(Stored):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 NUMBERS = 2**18
 #: Numbers in a block on a device.
 ON_DEVICE = 2**24
+#: Numbers that stay in the cache of a core between two passes.
+CACHED = 2**15
+#: Rows written by one call, of up to 32 columns: 40 KiB, which the smallest cache holds.
+ROWS = 160
 #: Columns written by one call: the first write into new memory waits for the system to provide it.
 COLUMNS = 512
 
@@ -35,9 +39,13 @@ def row_blocks(n: int, m: int, numbers: int = NUMBERS) -> Iterator[slice]:
 
 
 def put(features: np.ndarray, part: slice, rows: np.ndarray) -> None:
-    """Write a block of rows, transposed, to its place."""
+    """Write a block of rows, transposed, to its place: so few of them at a time that they stay in the cache."""
+    step = max(ROWS, 32 * ROWS // max(1, len(features)))
     for begin in range(0, len(features), COLUMNS):
-        features[begin : begin + COLUMNS, part] = rows[:, begin : begin + COLUMNS].T
+        columns = slice(begin, begin + COLUMNS)
+        for row in range(part.start, part.stop, step):
+            few = slice(row, min(row + step, part.stop))
+            features[columns, few] = rows[few.start - part.start : few.stop - part.start, columns].T
 
 
 def mean(X: np.ndarray, finite: bool = False, frame: Frame | None = None) -> np.ndarray:

@@ -117,9 +117,18 @@ class Merging:
         self.done = 0
         self.scans = 0
 
+    @property
+    def next_id(self) -> int:
+        """The id of the cluster that the next merge makes."""
+        return self.heights.size + 1 + self.done
+
+    def room(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the pairs and the heights of the next merges go, of which there are at most ``count``."""
+        part = slice(self.done, self.done + count)
+        return self.pairs[part], self.heights[part]
+
     def add(self, pairs: np.ndarray, heights: np.ndarray, scans: int) -> None:
-        stop = self.done + len(heights)
-        self.pairs[self.done : stop] = pairs
-        self.heights[self.done : stop] = heights
-        self.done = stop
+        here, there = self.room(len(heights))
+        here[:], there[:] = pairs, heights
+        self.done += len(heights)
         self.scans += scans

@@ -268,11 +268,11 @@ def _far_medians(array: Any, sample: Any) -> Any:
 def span_of(sets: Sequence[Any], centre: Any = None, by_feature: bool = False, unused: Array | None = None) -> Span:
     """Span of the numbers of all sets together, relative to a centre."""
     m = sets[0].shape[1]
-    if len(sets) == 1 and 0 < sets[0].size <= blocks.NUMBERS and centre is None and unused is None and not by_feature:
+    if len(sets) == 1 and 0 < sets[0].size <= blocks.CACHED and centre is None and unused is None and not by_feature:
         return _span_of_sizes(abs(sets[0].astype(np.float64, copy=False)))
     parts = []
     for X in sets:
-        for part in blocks.row_blocks(len(X), m, blocks.ON_DEVICE if is_device_array(X) else blocks.NUMBERS):
+        for part in blocks.row_blocks(len(X), m, blocks.ON_DEVICE if is_device_array(X) else blocks.CACHED):
             rows = X[part] if unused is None else _without(X[part], unused)
             sizes = abs(rows.astype(np.float64, copy=False) if centre is None else _moved(rows, centre))
             if len(sizes):

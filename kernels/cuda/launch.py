@@ -16,9 +16,10 @@ import os
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property, wraps
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -302,17 +303,28 @@ def upload(array: Any) -> Any:
     return there
 
 
-def upload_all(*arrays: np.ndarray) -> list[Any]:
-    """Copies of one-dimensional arrays on the device, by one transfer; they are parts of the same memory."""
-    places = np.cumsum([0, *(-(-array.nbytes // 8) * 8 for array in arrays)])
-    whole = np.empty(places[-1], np.uint8)
-    for begin, array in zip(places[:-1], arrays, strict=True):
-        whole[begin : begin + array.nbytes] = array.view(np.uint8)
-    there = upload(whole)
-    return [
-        there[begin : begin + array.nbytes].view(array.dtype)
-        for begin, array in zip(places[:-1].tolist(), arrays, strict=True)
-    ]
+class Together:
+    """Vectors that are parts of the same memory, so that one transfer uploads all.
+
+    ``parts`` are those on the host: some of integers, and then one of another type.
+    """
+
+    def __init__(self, integers: Sequence[int], numbers: int, dtype: Any) -> None:
+        self._ends = list(accumulate(integers))
+        self._numbers, self._dtype = numbers, np.dtype(dtype)
+        self._whole = np.empty(self._ends[-1] + -(-numbers * self._dtype.itemsize // 8), np.int64)
+        self.parts: list[Any] = self._divided(self._whole)
+
+    def upload(self) -> list[Any]:
+        """Copies of the parts on the device."""
+        return self._divided(upload(self._whole))
+
+    def _divided(self, whole: Any) -> list[Any]:
+        parts, begin = [], 0
+        for end in self._ends:
+            parts.append(whole[begin:end])
+            begin = end
+        return [*parts, whole[begin:].view(self._dtype)[: self._numbers]]
 
 
 def current_index() -> int:

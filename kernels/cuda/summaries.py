@@ -28,7 +28,7 @@ from gpuclust.kernels.cuda.screen_kernels import SINGLE, search_kernel
 from gpuclust.kernels.cuda.side_kernels import keep_kernel
 from gpuclust.kernels.cuda.summary_chain import chain_kernel
 from gpuclust.kernels.cuda.summary_kernels import unite_kernel
-from gpuclust.kernels.cuda.summary_rows import after_round
+from gpuclust.kernels.cuda.summary_rows import Rows, after_round, rows_of
 from gpuclust.kernels.cuda.tile import geometry
 
 
@@ -39,8 +39,8 @@ class Summaries:
     ----------
     n, scanned, nearest, distance
         As in the protocol.
-    features, low, held
-        On the device: the parts of the centroids (m, n), and the dissimilarities to ``nearest``.
+    features, low, sizes, held
+        On the device: the parts of the centroids (m, n), sizes, and the dissimilarities to ``nearest``.
     order : ndarray of shape (n,)
         Rows by increasing id; None: not known.
     place : array of shape (n,)
@@ -54,34 +54,35 @@ class Summaries:
         self.metric, self.p = points.metric, points.p
         self.total = size.sum()
         self.order: np.ndarray | None = np.arange(self.n)
-        moved = replace(points, features=centroids.without_offset(points.features))
-        self.features = launch.resident(moved.features)
+        moved = replace(points, features=centroids.without_offset(launch.upload(points.features)))
+        self.features = moved.features
         self.low = launch.full(self.features.shape, 0, self.features.dtype)
         self.scatter = launch.full(self.n, 0, self.features.dtype)  # some linkages do not use it
+        self.sizes = launch.upload(size)
         self.held = launch.full(self.n, np.inf, self.dtype)
         enough = self.n >= screen.FEWEST
         self.by_products = enough and halves.available(self.width)
         self.scale = screen.scale_of(self.features, self.by_products) if enough else None
-        points_only, sizes = bool((size == 1).all()), launch.upload(size)
+        points_only = bool((size == 1).all())
         rows, near = xp.arange(self.n), launch.full(self.n, -1, np.int64)
         located = boxes.located(moved)
         by_boxes = points_only and located is not None
         self.place = None if located is None else located.position
         if self.scale is not None and not by_boxes:
             some = rows[:: max(1, self.n // screen.SAMPLE)].copy()
-            self._update(method, self._search(method, sizes), near, some, rows)
-            self._settle(method, sizes, some)
+            self._update(method, self._search(method), near, some, rows)
+            self._settle(method, some)
         if points_only and (by_boxes or self.scale is None):
             self.nearest, self.distance = boxes.search_all(moved)
             self.held = launch.upload(self.distance)
-            self._settle(method, sizes, rows)
+            self._settle(method, rows)
             return
-        self._update(method, self._search(method, sizes), near, rows, rows)
+        self._update(method, self._search(method), near, rows, rows)
         self.nearest, self.distance = launch.download(near), launch.download(self.held)
 
-    def _settle(self, method: Method, sizes: Any, rows: Any) -> None:
+    def _settle(self, method: Method, rows: Any) -> None:
         """Search without products, or in the working dtype, if screening does not pay, by the nearest of ``rows``."""
-        while self.scale is not None and not self._screen(method, sizes).pays(xp.take(self.held, rows), rows):
+        while self.scale is not None and not self._screen(method).pays(xp.take(self.held, rows), rows):
             if not self.by_products or self.dtype == SINGLE:
                 self.scale = None
             self.by_products = False
@@ -102,30 +103,28 @@ class Summaries:
     ) -> None:
         if self.order is None:
             self.order = first[np.argsort(new_id, kind="stable")]
-        rows = after_round(first, second, self.nearest, self.order)
-        self.n, self.order, self.scanned = first.size, rows.order, rows.searched
-        some = rows.near, rows.order, rows.divided, rows.fresh
-        given = launch.upload_all(first, second, size, new_size, *some, np.zeros(2, np.int64))
-        first, second, size, new_size, near, order, divided, fresh, zeros = given
-        whole, near = self._unite(method, first, second, near, size)
-        self.place = None if self.place is None else xp.take(self.place, first)
-        search = self._search(method, new_size, zeros)
-        self._update(method, search, near, divided[: rows.searched], order)
-        self._update(method, search, near, divided[rows.searched :], fresh, bounded=True)
-        numbers = launch.download(whole)
+        whole, searched = after_round(first, second, new_size, self.nearest, self.order)
+        self.n, self.order, self.scanned = first.size, rows_of(whole.parts).order, searched
+        rows = rows_of(whole.upload())
+        told, near = self._unite(method, rows)
+        self.place = None if self.place is None else xp.take(self.place, rows.first)
+        search = self._search(method, rows.zeros)
+        self._update(method, search, near, rows.divided[:searched], rows.order)
+        self._update(method, search, near, rows.divided[searched:], rows.fresh, bounded=True)
+        numbers = launch.download(told)
         self.nearest, self.distance = numbers[: self.n], numbers[self.n :].view(self.dtype)[: self.n]
 
-    def _screen(self, method: Method, sizes: Any, zeros: Any = None) -> Screen:
+    def _screen(self, method: Method, zeros: Any = None) -> Screen:
         """The clusters as searches compare them first."""
-        weights = Weights(method, sizes, self.scatter, float(self.total), zeros)
+        weights = Weights(method, self.sizes, self.scatter, float(self.total), zeros)
         return Screen.of(self.features, self.scale, self.by_products and self.scale is not None, weights)
 
-    def _unite(self, method: Method, first: Any, second: Any, nearest: Any, size: Any) -> tuple[Any, Any]:
+    def _unite(self, method: Method, rows: Rows) -> tuple[Any, Any]:
         """The centroids of the new rows, their scatter, and how far the nearest of each is if that still exists.
 
         Returns one array of what the host is told, and the part of it that is ``nearest``.
         """
-        n, dtype = first.size, self.dtype
+        n, dtype = rows.first.size, self.dtype
         features, low = (launch.empty((self.width, n), dtype) for _ in range(2))
         whole, scatter = launch.empty(n + -(-n * dtype.itemsize // 8), np.int64), launch.empty(n, dtype)
         near, held = whole[:n], whole[n:].view(dtype)[:n]
@@ -133,27 +132,27 @@ class Summaries:
             launch.blocks_for((self.width + 1) * n),
             self.features,
             self.low,
-            size,
+            self.sizes,
             self.scatter,
             self.held,
-            first,
-            second,
-            nearest,
+            rows.first,
+            rows.second,
+            rows.near,
             features,
             low,
             scatter,
             held,
             near,
         )
-        self.features, self.low, self.scatter, self.held = features, low, scatter, held
+        self.features, self.low, self.sizes, self.scatter, self.held = features, low, rows.size, scatter, held
         return whole, near
 
-    def _search(self, method: Method, sizes: Any, zeros: Any = None) -> Search:
+    def _search(self, method: Method, zeros: Any = None) -> Search:
         """Searches of the clusters as they are now."""
-        seen = self._screen(method, sizes, zeros)
+        seen = self._screen(method, zeros)
         boxed = self.place is not None and not seen.by_products
         run = search_kernel(self.metric, method, self.dtype, seen.dtype, seen.by_products, boxed)
-        exact = self.features, self.low, sizes, self.scatter
+        exact = self.features, self.low, self.sizes, self.scatter
         return Search(run, geometry(self.metric, seen.dtype), seen, exact, self.p)
 
     def _update(
@@ -196,13 +195,14 @@ class Summaries:
             np.concatenate((ids, self.nearest, nearest_id, np.zeros(2 * n + 2 * wanted + 1, np.int64)))
         )
         sizes = launch.upload(np.concatenate((size, np.zeros(wanted, dtype))).astype(dtype, copy=False))
+        self.sizes = sizes[:n]
         union = launch.empty((2, max(1, self.width)), dtype)
         run(
             blocks,
             self.features,
             self.low,
             union,
-            sizes[:n],
+            self.sizes,
             self.scatter,
             whole[:n],
             whole[n : 2 * n],

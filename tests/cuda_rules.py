@@ -28,7 +28,10 @@ if not inspection.has_compiler():
 FROM_LIBRARY = ("jensenshannon", "minkowski")
 #: Kernels that may use local memory or a stack, and why.
 ON_STACK: dict[str, str] = dict.fromkeys(
-    ("pairwise_haversine_False_float32", "pairwise_unfused_haversine_False_float32"),
+    tuple(
+        f"{function}_haversine_False_float32"
+        for function in ("pairwise", "pairwise_unfused", "nearest", "nearest_outside", "nearest_in_boxes")
+    ),
     "the inverse sine is too long for the loop over sums to be unrolled",
 )
 

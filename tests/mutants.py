@@ -103,7 +103,6 @@ COMPILED = {
     "gpuclust/algorithms/boruvka": ("outgoing", "order_of_ties"),
     "gpuclust/algorithms/rounds": ("algorithms", "hybrid", "order_of_ties"),
     "gpuclust/algorithms/unions": ("unions", "algorithms", "hybrid", "order_of_ties"),
-    "gpuclust/algorithms/unions": ("unions", "algorithms", "hybrid", "order_of_ties"),
     "gpuclust/hierarchy": ("disjoint_set", "order_of_ties", "algorithms"),
     "kernels/cpu/clusters": ("candidates", "cluster_tree", "screen_bounds", "tree_bounds", "order_of_ties"),
     "kernels/cpu/clusters/greedy": ("generic_exact", "generic_tree", "offsets", "order_of_ties"),

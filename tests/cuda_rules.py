@@ -26,6 +26,9 @@ if not inspection.has_compiler():
 
 #: These call log or pow, which NVIDIA's library writes with fused multiply-adds.
 FROM_LIBRARY = ("jensenshannon", "minkowski")
+#: Kernels that may spill so many bytes of registers. The assembler takes 255 registers for capability 12.0, where it
+#: takes 162 for 9.0; smaller tiles would be slower on all others, and in float64 the former have a 64th of the rate.
+SPILT: dict[str, int] = {"nearest_in_boxes_chebyshev_False_float64": 88}
 #: Kernels that may use local memory or a stack, and why.
 ON_STACK: dict[str, str] = dict.fromkeys(
     tuple(
@@ -95,12 +98,12 @@ def shared_memory_fits(kernel: Kernel, found: Facts):
 
 @rule(LIMITED)
 def no_spills(kernel: Kernel, used: inspection.Resources):
-    return used.spills and f"{used.spills} bytes are spilt, at {used.registers} registers"
+    return used.spills > SPILT.get(kernel.name, 0) and f"{used.spills} bytes are spilt, at {used.registers} registers"
 
 
 @rule(LIMITED)
 def no_stack(kernel: Kernel, used: inspection.Resources):
-    return used.stack and kernel.name not in ON_STACK and f"{used.stack} bytes of stack"
+    return used.stack and kernel.name not in (*ON_STACK, *SPILT) and f"{used.stack} bytes of stack"
 
 
 @rule(LIMITED)

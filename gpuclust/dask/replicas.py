@@ -20,8 +20,8 @@ ENTRY = ("first", "second", "between", "size", "new_size", "new_id")
 def snapshot(summaries: Summaries, ids: np.ndarray) -> tuple[Any, ...]:
     """The clusters of ``summaries`` without their lists, as values to share."""
     own = summaries
-    leaves = own.leaves.starts, own.leaves.built
-    return (own.method.name, own.total, *leaves, own.outer, ids, own.centers, own.low, own.size, own.scatter)
+    numbers = own.total, own.largest, own.leaves.starts, own.leaves.built
+    return (own.method.name, *numbers, own.outer, ids, own.centers, own.low, own.size, own.scatter)
 
 
 class Replica(Summaries):
@@ -33,8 +33,10 @@ class Replica(Summaries):
         Entries of the log that were applied.
     """
 
+    alone = False  # a task of an earlier round that nobody waits for may still read the arrays
+
     def __init__(self, values: tuple[Any, ...]) -> None:
-        name, self.total, starts, built, *arrays = values
+        name, self.total, self.largest, starts, built, *arrays = values
         # Merges change arrays in place, and these belong to Dask.
         self.outer, self.ids, self.centers, self.low, self.size, self.scatter = (array.copy() for array in arrays)
         self.leaves = Leaves(1, 1)

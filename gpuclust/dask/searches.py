@@ -280,6 +280,8 @@ class ShardedSummaries(Summaries):
             self._base, self._log = None, []
         elif self._base is not None:
             entry = first, second, between, size, new_size, new_id
+            if not self._log:  # merges change these in place, and the cluster may ask for what it was given again
+                self.centers, self.low, self.scatter = self.centers.copy(), self.low.copy(), self.scatter.copy()
             self._log.append(self._cluster.share("merges", *entry))
         super().merge(method, first, second, between, size, new_size, new_id)
 

@@ -63,6 +63,8 @@ class Summaries:
     """
 
     squares: stored_squares.Squares | None = None
+    #: Whether nothing else reads the arrays, so that rows may be removed in place.
+    alone = True
 
     def __init__(self, points: Points, method: Method, size: np.ndarray) -> None:
         self.n = self.begun = points.n
@@ -135,7 +137,10 @@ class Summaries:
         pieces = ranges(kept.size, LISTS)
         own = self.centers, self.low, self.size, self.scatter
         run(kernel.unite, [(*own, kept, partner, *piece) for piece in pieces])
-        keep_rows([self.centers, self.low], kept)
+        if self.alone:
+            keep_rows([self.centers, self.low], kept)
+        else:
+            self.centers, self.low = self.centers[kept], self.low[kept]
         self.scatter = self.scatter[kept]
         near = np.empty((kept.size, self.listed), np.int32)
         held = np.empty(near.shape, self.held.dtype)

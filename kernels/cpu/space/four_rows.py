@@ -1,8 +1,8 @@
 """Squared distances of one point to four others, as LLVM vectors of four numbers.
 
-Each sum is in the order of features, so that its bits are those of any other loop in that order. Such a sum waits for
-each addition; four in one vector wait as long as one, and numbers of four rows are transposed to vectors on the way,
-four features at a time. LLVM makes scalar code of such a loop.
+Each sum is made in the order of features, so that its bits are those of any other loop in that order. An addition of
+such a sum waits for the one before, and four sums in a vector take as long as one. Rows are transposed to vectors
+four features at a time; of a loop over four rows LLVM makes scalar code.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ SMALL = [
     ("gpuclust.kernels.cpu.space.simd", "TOGETHER", 2),
     ("gpuclust.kernels.cpu.space.simd", "ACROSS", 4),
     ("gpuclust.kernels.cpu.space.simd", "LEAST", 4),
+    ("gpuclust.kernels.cpu.clusters.greedy_sources", "BLOCK", 8),  # a multiple of TILE
 ]
 #: The same, that only the module itself reads.
 OWN = [
-    ("gpuclust.kernels.cpu.clusters.greedy", "BLOCK", 8),  # a multiple of TILE
     ("gpuclust.kernels.cpu.clusters.summary_square", "BLOCK", 5),
     ("gpuclust.kernels.cpu.matrix.prim", "LANES", 4),
     ("gpuclust.kernels.cpu.matrix.rounds", "BAND", 2),  # divides TILE

@@ -754,14 +754,14 @@ MUTANTS = [
     ),
     Mutant(
         "generic_errors_zero",
-        "kernels/cpu/clusters/greedy.py",
+        "kernels/cpu/clusters/greedy_sources.py",
         "return state[2][x] + state[2][y]",
         "return zero",
         "rounded centroids count as exact where two are compared",
     ),
     Mutant(
         "generic_error_own",
-        "kernels/cpu/clusters/greedy.py",
+        "kernels/cpu/clusters/greedy_sources.py",
         "return state[2][x] + state[3][0]",
         "return zero",
         "rounded centroids count as exact in a search",

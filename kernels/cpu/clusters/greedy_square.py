@@ -11,7 +11,8 @@ import numpy as np
 from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
-from gpuclust.kernels.cpu.clusters.greedy import Generic, Search, Source
+from gpuclust.kernels.cpu.clusters.greedy import Generic, Search
+from gpuclust.kernels.cpu.clusters.greedy_sources import Source
 from gpuclust.kernels.cpu.matrix import square_merges
 from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.matrix.square import Square

@@ -230,10 +230,11 @@ def test_workers_end_when_their_batch_is_gone(data, tmp_path):
 def test_very_many_data_sets(tmp_path, count):
     folder, out = tmp_path / "data", tmp_path / "out"
     folder.mkdir()
+    options = {"method": "ward", "clusters": 4, "reports": False, "plots": "none"}
     rng = np.random.default_rng(0)
     for place in range(count):
         np.save(folder / f"{place:04}.npy", rng.normal(size=(40, 4)) if place % 100 else np.zeros((1, 4)))
-    outcomes = batch.run(folder, out, method="ward", clusters=4, reports=False)
+    outcomes = batch.run(folder, out, **options)
     assert [outcome.name for outcome in outcomes] == [f"{place:04}" for place in range(count)]
     assert [outcome.ok for outcome in outcomes] == [place % 100 != 0 for place in range(count)]
     with open(out / "summary.csv", newline="") as file:
@@ -242,5 +243,5 @@ def test_very_many_data_sets(tmp_path, count):
     assert page.count("<tr") == count + 1
     assert page.count('<tr class="failed">') == count // 100
     assert len(page) < 3e6
-    again = batch.run(folder, out, method="ward", clusters=4, reports=False)
+    again = batch.run(folder, out, **options)
     assert {outcome.status for outcome in again} == {"unchanged", "failed"}

@@ -70,7 +70,7 @@ PHASES = {
     "kd-tree": linkage(points(20_000, 600_000, 3), "single", algorithm="spanning tree"),
     "lists of neighbours": linkage(points(1100, 60_000, 64), "complete"),
     "a matrix of points": linkage(points(2100, 9000, 500), "ward", algorithm="stored"),
-    "a metric with logarithms": linkage(points(2100, 5000, 60), "average", metric="jensenshannon"),
+    "a metric with logarithms": linkage(points(2100, 5000, 12), "average", metric="jensenshannon"),
     "pdist": lambda size: (lambda x=points(20, 5000, 300)(size): pdist(x, "jensenshannon")),
     "spanning tree of a matrix": linkage(zeros(16_000), "single"),
     "rounds": linkage(zeros(8000), "average"),

@@ -16,6 +16,7 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from distributed.utils import get_mp_context
 
 from gpuclust.algorithms import stored
 from gpuclust.dask import backend, searches
@@ -31,7 +32,20 @@ def local_cluster(workers, **options):
     One that dies may take a while to come back on a loaded machine.
     """
     dask.config.set({"distributed.deploy.lost-worker-timeout": "900s"})
+    if options.get("processes", True):
+        fork_workers()
     return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50, **options)
+
+
+def fork_workers():
+    """Have Dask fork workers from a process that has imported what they need and does nothing else.
+
+    They have the environment that it began with, not what a test sets.
+    """
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    get_mp_context().set_forkserver_preload(
+        ["distributed.nanny", "gpuclust.dask.tasks", "gpuclust.kernels.cpu.backend"]
+    )
 
 
 #: A scheduler and a worker in one process, which prints the address.

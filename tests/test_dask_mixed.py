@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
+import dask
 from dask_clusters import TIMEOUT, same
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
@@ -28,7 +29,8 @@ def test_one_worker_with_a_gpu(monkeypatch):
     X = np.random.default_rng(1).integers(0, 9, (40, 2)).astype(float)
     scheduler = {"cls": Scheduler, "options": {"dashboard_address": ":0"}}
     workers = {0: worker(CUDA_VISIBLE_DEVICES="-1"), 1: worker(NUMBA_ENABLE_CUDASIM="1")}
-    with SpecCluster(workers, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
+    spawn = dask.config.set({"distributed.worker.multiprocessing-method": "spawn"})  # each with its environment
+    with spawn, SpecCluster(workers, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
         client.wait_for_workers(2)
         kinds = {address: bool(found[0]) for address, found in client.run(tasks.has_gpu).items()}
         assert sorted(kinds.values()) == [False, True]

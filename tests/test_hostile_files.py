@@ -94,22 +94,21 @@ def test_special_files_stop_no_batch(tmp_path, monkeypatch):
         assert "a FIFO" in done.stdout or "unknown kind" in done.stdout
 
 
+def packed(path, content, times):
+    """A file that unpacks to a content many times over, of as many members, compressed once."""
+    path.write_bytes(gzip.compress(content, compresslevel=9) * times)
+
+
 def blank_lines(path):
-    with gzip.open(path, "wb", compresslevel=9) as file:
-        for _ in range(64):
-            file.write(b"\n" * 2**20)
+    packed(path, b"\n" * 2**20, 64)
 
 
 def many_rows(path):
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(50):
-            file.write(b"1,2\n" * 2**18)
+    packed(path, b"1,2\n" * 2**18, 50)
 
 
 def one_line(path):
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(300):
-            file.write(b"1" * 2**20)
+    packed(path, b"1" * 2**20, 300)
 
 
 def huge_member(path):

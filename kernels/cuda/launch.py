@@ -48,10 +48,11 @@ class _SimulatedCuda:
     The simulator itself replaces the name only in the module of the kernel.
     """
 
-    def __getattr__(self, name: str) -> Any:
-        from numba.cuda.simulator import kernel as simulator
+    def __init__(self) -> None:
+        self._simulator = numba_cuda("numba.cuda.simulator.kernel")
 
-        return getattr(simulator._get_kernel_context() if simulator._kernel_context else _cuda, name)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._simulator._get_kernel_context() or _cuda, name)
 
 
 #: The module ``cuda`` for kernels: always import it from here.

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from conftest import ON_DEVICE, SIMULATED
+from covering import covering
 
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed", allow_module_level=True)
@@ -225,12 +226,15 @@ def in_rounds(monkeypatch):
 
 
 @pytest.mark.usefixtures("in_rounds")
-@pytest.mark.parametrize(("dtype", "chunks"), [("float64", 2), ("float32", 1)])
-@pytest.mark.parametrize("method", ["ward", "average", "weighted"])
-@pytest.mark.parametrize("kind", ["normal", "grid", "tight", "graded"])
-def test_rounds_by_boxes_have_the_bits_of_rounds_without(monkeypatch, kind, method, dtype, chunks):
+@pytest.mark.parametrize(
+    ("kind", "method", "typed"),
+    covering(
+        ["normal", "grid", "tight", "graded"], ["ward", "average", "weighted"], [("float64", 2), ("float32", 1)]
+    ),
+)
+def test_rounds_by_boxes_have_the_bits_of_rounds_without(monkeypatch, kind, method, typed):
     """Of equally near clusters the one with the smallest id is taken, wherever it stands."""
-    rng = np.random.default_rng(5)
+    (dtype, chunks), rng = typed, np.random.default_rng(5)
     n = 90 if SIMULATED else 6000
     X = rng.normal(size=(n, 2))
     if kind == "grid":

@@ -22,6 +22,7 @@ class ClusterTree(Algorithm):
 
     name = "cluster tree"
     deferred = True
+    host = (1, 110)
 
     def applies(self, problem: Problem) -> bool:
         method, metric = problem.method, problem.facts
@@ -45,7 +46,7 @@ class ClusterTree(Algorithm):
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
         matrix = stored_bytes(min(LAST, max(2, problem.n // 2)), problem.dtype, device)
         # Points in two pools, rows in two copies, and a tree, before there is a matrix.
-        early = 8 * problem.feature_bytes + (50 + 14 * problem.width) * problem.n
+        early = 8 * problem.feature_bytes + (90 + 14 * problem.width) * problem.n
         return Footprint(self.fixed(problem, device, on_device), matrix, matrix, early)
 
     def work(self, problem: Problem) -> Work:

@@ -30,6 +30,7 @@ class Summaries(Algorithm):
     name = "summaries"
     host = (4.2, 150)  # the points, centroids in two parts, and one part once more after a round
     gpu = (7, 264)
+    few_features = 3.5  # copies on the host with fewer features than `WIDE`, where rows are removed in place
 
     def applies(self, problem: Problem) -> bool:
         method = problem.method
@@ -45,14 +46,15 @@ class Summaries(Algorithm):
         return f"{reason} {BY_PRODUCTS}" if problem.features >= WIDE else reason
 
     def footprint(self, problem: Problem, device: Device, on_device: bool = False) -> Footprint:
-        fixed = self.fixed(problem, device, on_device)
+        few = not device.on_gpu and problem.features < WIDE
+        fixed = self.fixed(problem, device, on_device, self.few_features if few else None)
         if not device.on_gpu:  # lists before and after a round, and boxes to compare with
-            listed = LISTED if problem.features < WIDE else LISTED_WIDE
+            listed = LISTED if few else LISTED_WIDE
             # Candidates of the first search are freed before centroids have second parts, which take as much.
             fixed += problem.n * (2 * listed * (4 + problem.width) + prepared_bytes(problem.features))
-            if problem.features >= WIDE:  # squared distances of clusters; merged ones have left the other room
-                few = min(problem.n, FUSED)
-                fixed += max(0, squares_bytes(few) - 2 * (problem.n - few) * problem.features * problem.width)
+            if not few:  # squared distances of clusters; merged ones have left the other room
+                most = min(problem.n, FUSED)
+                fixed += max(0, squares_bytes(most) - 2 * (problem.n - most) * problem.features * problem.width)
             if problem.n <= FUSED and problem.features <= STORED:
                 return Footprint(fixed, square_bytes(problem.n, problem.dtype))
         return Footprint(fixed)

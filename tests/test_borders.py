@@ -106,6 +106,11 @@ def span(node, n):
     return kdtree.span(node, n)
 
 
+@njit
+def row(n, i):
+    return shortest_order._row(n, i)
+
+
 @pytest.mark.parametrize("n", [*BORDERS, LARGEST])
 def test_places_in_trees_and_tables(n):
     depth = kdtree.depth_for(n)
@@ -113,7 +118,7 @@ def test_places_in_trees_and_tables(n):
         for j in (0, 1, 2**level // 2, 2**level - 1):
             assert span(2**level - 1 + j, n) == (n * j >> level, n * (j + 1) >> level)
     for i in (0, 1, n // 2, n - 2):
-        assert shortest_order._row(n, i) == shortest_order._row.py_func(n, i) == i * (2 * n - i - 1) // 2 - i - 1
+        assert row(n, i) == shortest_order._row(n, i) == i * (2 * n - i - 1) // 2 - i - 1
 
 
 # What follows works at the end of matrices of more than 2^31 entries, of which only that is in memory.

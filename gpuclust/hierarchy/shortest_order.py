@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuclust.core.jit import compiled, ranges, run
+from gpuclust.core.jit import compiled, ranges, run, uncounted
 
 # Tiles of the (min, +) products: ROWS x DEPTH times DEPTH x COLS. A DEPTH x COLS tile stays in the L1 cache.
 _ROWS, _DEPTH, _COLS = 64, 16, 128
@@ -28,7 +28,7 @@ _THREADED_WORK = 1_000_000  # additions in a cluster from which its rows are sha
 _WORK_PER_CALL = 1_000_000_000  # additions in one compiled call, so that Ctrl-C is seen within a second
 
 
-@compiled
+@uncounted
 def _row(n: int, i: int) -> int:
     """Where row ``i`` begins in a packed table, less ``i + 1``: entry (i, j) is at ``_row(n, i) + j``."""
     return i * (2 * n - i - 1) // 2 - i - 1
@@ -46,7 +46,7 @@ def _pick_pairs(y: np.ndarray, leaves: np.ndarray, table: np.ndarray, first: int
             table[out + j] = y[_row(n, a) + b] if a < b else y[_row(n, b) + a]
 
 
-@compiled
+@uncounted
 def _load_tile(table: np.ndarray, n: int, i0: int, i1: int, j0: int, j1: int, tile: np.ndarray) -> None:
     """Copy ``table[i0:i1, j0:j1]`` into a tile; below it, up to a multiple of four rows, infinity.
 
@@ -67,17 +67,19 @@ def _load_tile(table: np.ndarray, n: int, i0: int, i1: int, j0: int, j1: int, ti
             at = _row(n, j0 + j) + i0
             for i in range(rows):
                 tile[i, j] = table[at + i]
-    for i in range(rows, (rows + 3) // 4 * 4):
-        tile[i, :cols] = np.inf
+    _clear(tile, rows, (rows + 3) // 4 * 4, cols)
 
 
-@compiled
+@uncounted
 def _store_tile(table: np.ndarray, n: int, i0: int, i1: int, j0: int, j1: int, tile: np.ndarray) -> None:
     """Copy a tile to ``table[i0:i1, j0:j1]``; the two ranges are disjoint."""
     if i0 < j0:
         for i in range(i1 - i0):
             at = _row(n, i0 + i) + j0
-            table[at : at + j1 - j0] = tile[i, : j1 - j0]
+            target = table[at : at + j1 - j0]
+            source = tile[i, : j1 - j0]
+            for j in range(j1 - j0):  # by hand: an assignment of arrays takes seconds to compile
+                target[j] = source[j]
     else:
         for j in range(j1 - j0):
             at = _row(n, j0 + j) + i0
@@ -85,7 +87,16 @@ def _store_tile(table: np.ndarray, n: int, i0: int, i1: int, j0: int, j1: int, t
                 table[at + i] = tile[i, j]
 
 
-@compiled
+@uncounted
+def _clear(tile: np.ndarray, first: int, last: int, cols: int) -> None:
+    """Set the rows ``first`` to ``last`` of a tile to infinity."""
+    for i in range(first, last):
+        target = tile[i, :cols]
+        for j in range(cols):
+            target[j] = np.inf
+
+
+@uncounted
 def _min_plus(
     out: np.ndarray, out0: int, a: np.ndarray, a0: int, b: np.ndarray, rows: int, depth: int, cols: int
 ) -> None:
@@ -117,21 +128,19 @@ def _min_plus(
                 y[j] = v
 
 
-@compiled
+@uncounted
 def _solve_rows(
-    dist: np.ndarray, best: np.ndarray, n: int, u0: int, u1: int, m0: int, m1: int, r0: int, rmid: int, r1: int
-) -> None:
+    dist: np.ndarray, best: np.ndarray, n: int, u0: int, u1: int, m0: int, m1: int, r0: int, rmid: int, r1: int,
+    through: np.ndarray, left: np.ndarray, right: np.ndarray, found: np.ndarray,
+) -> None:  # fmt: skip
     """Fill ``best`` for the pairs of [u0, u1), at most ``_ROWS`` leaves of a grandchild of a cluster, with [r0, r1).
 
     ``[m0, m1)`` is the sibling of that grandchild; ``[r0, r1)`` is the child on the other side, whose own children
-    part at ``rmid`` (``rmid == r0`` for a single leaf).
+    part at ``rmid`` (``rmid == r0`` for a single leaf). The last four are tiles to work in.
     """
     rows = u1 - u0
     room = (rows + 3) // 4 * 4
-    through = np.full((room, r1 - r0 + 4), np.inf)
-    left = np.zeros((room, _DEPTH))
-    right = np.empty((_DEPTH, _COLS))
-    found = np.empty((room, _COLS))
+    _clear(through, 0, room, r1 - r0 + 4)
     for m in range(m0, m1, _DEPTH):
         m_end = min(m + _DEPTH, m1)
         _load_tile(best, n, u0, u1, m, m_end, left)
@@ -145,7 +154,7 @@ def _solve_rows(
             k1 = r1
         for w in range(w0, w1, _COLS):
             w_end = min(w + _COLS, w1)
-            found[:, : w_end - w] = np.inf
+            _clear(found, 0, room, w_end - w)
             for k in range(k0, k1, _DEPTH):
                 k_end = min(k + _DEPTH, k1)
                 _load_tile(best, n, k, k_end, w, w_end, right)
@@ -154,17 +163,28 @@ def _solve_rows(
 
 
 @compiled
-def _solve_nodes(dist: np.ndarray, best: np.ndarray, n: int, sides: np.ndarray, first: int, last: int) -> None:
-    """All pairs of the merges ``first`` to ``last``, one merge after the other."""
+def _solve_nodes(
+    dist: np.ndarray, best: np.ndarray, n: int, sides: np.ndarray, first: int, last: int, begin: int, end: int
+) -> None:
+    """Pairs of the merges ``first`` to ``last``, one merge after the other, whose first leaf is in [begin, end)."""
+    widest = 0
+    for v in range(first, last):
+        widest = max(widest, sides[v, 5] - sides[v, 3])
+    through = np.empty((_ROWS, widest + 4))
+    left = np.zeros((_ROWS, _DEPTH))
+    right = np.empty((_DEPTH, _COLS))
+    found = np.empty((_ROWS, _COLS))
     for v in range(first, last):
         l0, lmid, l1, r0, rmid, r1 = sides[v, 0], sides[v, 1], sides[v, 2], sides[v, 3], sides[v, 4], sides[v, 5]
-        for u in range(l0, lmid, _ROWS):
-            _solve_rows(dist, best, n, u, min(u + _ROWS, lmid), lmid, l1, r0, rmid, r1)
-        for u in range(lmid, l1, _ROWS):
-            _solve_rows(dist, best, n, u, min(u + _ROWS, l1), l0, lmid if lmid > l0 else l1, r0, rmid, r1)
+        for half in range(2):
+            u0, u1, m0, m1 = (l0, lmid, lmid, l1) if half == 0 else (lmid, l1, l0, lmid if lmid > l0 else l1)
+            u1 = min(u1, end)
+            for u in range(max(u0, begin), u1, _ROWS):
+                u_end = min(u + _ROWS, u1)
+                _solve_rows(dist, best, n, u, u_end, m0, m1, r0, rmid, r1, through, left, right, found)
 
 
-@compiled
+@uncounted
 def _between(table: np.ndarray, n: int, i: int, j: int) -> float:
     """An entry of a packed table; 0 on the diagonal."""
     if i == j:
@@ -274,12 +294,14 @@ def _solve(dist: np.ndarray, best: np.ndarray, n: int, bounds: np.ndarray) -> No
             last = int(np.searchsorted(total, done + _WORK_PER_CALL, side="right"))
             large = np.flatnonzero(work[first:last] >= _THREADED_WORK)
             last = first + int(large[0]) if len(large) else max(last, first + 1)
-            _solve_nodes(dist, best, n, sides, first, last)
+            _solve_nodes(dist, best, n, sides, first, last, 0, n)
             first = last
             continue
-        l0, lmid, l_end, *right = (int(x) for x in sides[first])
-        pieces: list[tuple] = []
-        for begin, end, m0, m1 in ((l0, lmid, lmid, l_end), (lmid, l_end, l0, lmid if lmid > l0 else l_end)):
-            pieces += [(dist, best, n, begin + a, begin + b, m0, m1, *right) for a, b in ranges(end - begin, _ROWS)]
-        run(_solve_rows, pieces)
+        l0, lmid, l_end = map(int, sides[first, :3])
+        rows = [
+            (begin + a, begin + b)
+            for begin, end in ((l0, lmid), (lmid, l_end))
+            for a, b in ranges(end - begin, _ROWS)
+        ]
+        run(_solve_nodes, [(dist, best, n, sides, first, first + 1, *some) for some in rows])
         first += 1

@@ -131,10 +131,17 @@ DTYPES = ("float64", "float32")
 def rarely_float32(method: str, dtype: str, *_: Any) -> bool:
     """Whether float32 of a linkage is for the sweep: its kernels are those of float64 but for the type.
 
-    Those of single linkage and of ward have margins for the rounding of a type. `make test` runs all others as plain
-    Python in both types (test_fuzz.py), and on CUDA those with a formula of their own.
+    `make test` runs them all as plain Python in both types (test_fuzz.py). Compiled in float32 it has single linkage,
+    ward of few features (test_summaries_exact.py) and of a stored matrix (test_algorithms.py), and lists by matrix
+    products (test_products.py): each form of a margin for the rounding of a type. On CUDA it has the linkages with a
+    formula of their own.
     """
-    return dtype == "float32" and method not in ("single", "ward", *(("average", "centroid") if EMULATED else ()))
+    return dtype == "float32" and method not in ("single", *(("ward", "average", "centroid") if EMULATED else ()))
+
+
+def float32_is_rare(*values: Any) -> bool:
+    """`rarely_float32` of what is no linkage: of values that are parameters of a test, float32 is one."""
+    return "float32" in values and not EMULATED
 
 
 def once(values: Iterable[Any], rare: Iterable[Any] = SAME_FORMULA) -> list[Any]:

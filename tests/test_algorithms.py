@@ -17,7 +17,7 @@ from gpuclust.algorithms.base import Problem
 from gpuclust.algorithms.table import options
 from gpuclust.compute import compute
 from gpuclust.core import methods, metrics
-from gpuclust.core.sizes import FUSED, WIDE
+from gpuclust.core.sizes import FUSED
 from gpuclust.kernels.cpu.points import index
 
 #: Points of the sweep.
@@ -90,8 +90,7 @@ def kept_for_the_sweep(method: str, metric: str, algorithm: str) -> bool:
     [pytest.param(*case, marks=[pytest.mark.sweep] if kept_for_the_sweep(*case[:3]) else []) for case in CASES],
 )
 def test_the_tree_is_scipys(method, metric, algorithm, m):
-    rare = rarely_float32(method, "float32") or (method == "ward" and m >= WIDE)  # of products: 20 s of compiling
-    check(method, metric, algorithm, 130, m, single=metric == "euclidean" and not rare)
+    check(method, metric, algorithm, 130, m, single=metric == "euclidean" and not rarely_float32(method, "float32"))
 
 
 @pytest.mark.sweep
@@ -120,7 +119,7 @@ def test_the_tree_of_4000_points_is_scipys(method, m):
         check(method, "euclidean", option.algorithm.name, 4000, m)
 
 
-@pytest.mark.parametrize("method", once(METHODS, [name for name in METHODS if rarely_float32(name, "float32")]))
+@pytest.mark.parametrize("method", once(METHODS, {*METHODS} - {"single", "ward"}))
 def test_condensed_float32(method):
     Y = pdist(points_for("euclidean", 200, 5))
     single = compute(Y.astype(np.float32), method, dtype="float32")

@@ -52,7 +52,7 @@ CHECKED = [
     *(AgglomerativeClustering(linkage=linkage) for linkage in METHODS),
     AgglomerativeClustering(metric="precomputed"),
     AgglomerativeClustering(metric="precomputed", linkage="complete"),
-    AgglomerativeClustering(metric="manhattan", linkage="average", dtype="float32"),
+    AgglomerativeClustering(metric="manhattan", linkage="single", dtype="float32"),
 ]
 
 

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DTYPES, FEW_FORMS, METHODS, METRICS, one_of_each_form, points_for
+from conftest import (
+    DTYPES,
+    FEW_FORMS,
+    METHODS,
+    METRICS,
+    float32_is_rare,
+    one_of_each_form,
+    points_for,
+    rarely_float32,
+)
 from covering import covering
 
 import gpuclust
@@ -105,11 +114,10 @@ def data(kind: str, n: int, m: int = 3) -> np.ndarray:
     return rng.normal(size=(n, m)) * (1e-3 if kind == "small" else 1.0)
 
 
-def rarely_here(method: str, dtype: str, n: int) -> bool:
-    return dtype == "float32" and method != "single"
-
-
-@pytest.mark.parametrize(("method", "dtype", "n"), covering(METHODS, DTYPES, [2, 3, 150, 1100], rare=rarely_here))
+@pytest.mark.parametrize(
+    ("method", "dtype", "n"),
+    covering(METHODS, DTYPES, [2, 3, 150, 1100], rare=lambda *case: rarely_float32(*case[:2])),
+)
 def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
     for kind in ("normal", "lattice"):
         X = data(kind, n)
@@ -129,7 +137,7 @@ def test_the_same_bits(method, n, dtype, uncompiled, monkeypatch):
 
 
 def rarely_compiled(metric: str, dtype: str) -> bool:
-    return metric not in FEW_FORMS or (metric, dtype) == ("cosine", "float32")
+    return metric not in FEW_FORMS or float32_is_rare(dtype)
 
 
 @pytest.mark.parametrize("metric", one_of_each_form(METRICS))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import DTYPES, float32_is_rare
 from covering import covering
 from scipy.cluster import hierarchy
 
@@ -102,7 +103,7 @@ def test_same_edges(metric, kind):
         assert edges(Only("tree"), points) == edges(Only(None), points)
 
 
-@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, ["float64", "float32"], together=1))
+@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, DTYPES, together=1))
 def test_same_edges_in_any_dimension(m, dtype):
     for kind in ("clustered", "cauchy", "duplicated"):
         points = preparation.prepare(kind_of_points(kind, 300, m), "euclidean", dtype=dtype)
@@ -141,7 +142,7 @@ def test_threads_do_not_matter(kind, monkeypatch):
     np.testing.assert_array_equal(found[0], found[2])
 
 
-@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, ["float64", "float32"], together=1))
+@pytest.mark.parametrize(("m", "dtype"), covering(DIMENSIONS, DTYPES, together=1, rare=float32_is_rare))
 def test_same_edges_of_screened_points(m, dtype, monkeypatch):
     """Of boxes that are many and small, too; on a grid and a heap lists say little, and much is searched."""
     monkeypatch.setattr(screen, "MOST", 64)
@@ -151,8 +152,7 @@ def test_same_edges_of_screened_points(m, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("metric", "dtype"),
-    covering(["sqeuclidean", "cosine"], ["float64", "float32"], rare=lambda *case: case == ("cosine", "float32")),
+    ("metric", "dtype"), covering(["sqeuclidean", "cosine"], DTYPES, together=1, rare=float32_is_rare)
 )
 def test_edges_between_all_components(metric, dtype, monkeypatch):
     """Of many features, found at once as soon as components are few: on a grid most edges tie."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import DTYPES, SAME_FORMULA
+from conftest import DTYPES, SAME_FORMULA, float32_is_rare
 from covering import covering
 
 import gpuclust
@@ -61,7 +61,7 @@ def test_lists(kind, dtype):
         ["cosine", "correlation"],
         DTYPES,
         together=1,
-        rare=lambda kind, metric, dtype: metric == "correlation",  # that of cosine, of other numbers
+        rare=lambda kind, metric, dtype: metric == "correlation" or float32_is_rare(dtype),  # correlation is cosine
     ),
 )
 def test_lists_of_angles(kind, metric, dtype):
@@ -114,7 +114,7 @@ JOBS = (
         [kind for kind in KINDS if kind not in ("large", "small", "denormal")],
         JOBS,
         DTYPES,
-        rare=lambda kind, job, dtype: job[0] in SAME_FORMULA or job[1] == "correlation" or dtype == "float32",
+        rare=lambda kind, job, dtype: job[0] in SAME_FORMULA or job[1] == "correlation" or float32_is_rare(dtype),
     ),
 )
 def test_linkages(kind, job, dtype, monkeypatch):

@@ -1,6 +1,7 @@
 """Kernels for CUDA are compiled for every architecture, and obey the rules; no GPU is needed.
 
-``make test`` compiles representatives, each for one architecture: every function in one dtype, and metrics by form.
+``make test`` compiles representatives, each for one architecture: every function in one dtype, metrics by form, and
+the search of summaries with each of its switches on and off.
 ``make test-sweep`` compiles every kernel for all.
 """
 
@@ -23,8 +24,16 @@ from gpuclust.kernels.cuda.launch import kernel, types
 ROOT = Path(__file__).resolve().parents[1]
 #: Assembled for all architectures; the others for sm_90 only, to save time: ptxas takes longest.
 THOROUGHLY = ("euclidean", "sqeuclidean", "cosine", "jaccard weighted", "minkowski weighted")
+#: Of the functions whose names begin so, which are one with four switches, those in which each switch is on and off.
+SEARCH = "screen_kernels.search"
+SEARCHES = {SEARCH, f"{SEARCH}_products_points", f"{SEARCH}_screened_boxes"}
 
 pytestmark = pytest.mark.timeout(1800)
+
+
+def is_flavour(function: str) -> bool:
+    """Whether a function is compiled in the sweep only: a search with other switches than `SEARCHES`."""
+    return function.startswith(SEARCH) and function not in SEARCHES
 
 
 def some() -> list[str]:
@@ -40,7 +49,7 @@ def some() -> list[str]:
         if function == catalogue.SHORTEST:
             if made_for.split()[0] in FORMS:
                 metrics.setdefault(made_for.split()[0], []).append(name)
-        else:
+        elif not is_flavour(function):
             functions.setdefault(function, []).append(name)
     chosen = [names[place % len(names)] for place, names in enumerate(functions.values())]
     return chosen + [names[(place + 1) // 2 % len(names)] for place, names in enumerate(metrics.values())]
@@ -62,7 +71,7 @@ def records(request) -> Mapping[str, Record]:
         for place, name in enumerate(some())
     }
     wanted = {name: [cc for cc in each if cc in assembled()] for name, each in targets.items()}
-    return catalogue.survey(wanted, folder, targets, targets)
+    return catalogue.survey(wanted, folder, targets, targets, workers=1)  # other tests are run beside
 
 
 @pytest.mark.parametrize("target", [sm(cc) for cc in ARCHITECTURES])
@@ -132,9 +141,13 @@ def test_representatives_are_of_all_kinds():
 
 
 def test_what_is_compiled_here_is_of_all_kinds():
-    """Every function, half of them in either dtype; each form of a metric, with and without weights in both."""
+    """Every function but flavours, in either dtype; each form of a metric, with and without weights in both."""
     every, few = ([form(name) for name in names] for names in (kernels(), some()))
-    assert {each.function for each in few} == {each.function for each in every}
+    assert {each.function for each in few} == {each.function for each in every if not is_flavour(each.function)}
+    switches = [
+        {word in name.split("_") for name in SEARCHES} for word in ("points", "products", "screened", "boxes")
+    ]
+    assert switches == [{True, False}] * 4
     functions = [each.dtype for each in few if each.function != catalogue.SHORTEST]
     assert min(functions.count(dtype) for dtype in ("float32", "float64")) > 15
     assert {each.made_for.split()[0] for each in few if each.function == catalogue.SHORTEST} == {*FORMS}

@@ -162,6 +162,7 @@ def survey(
     names: Iterable[str] | None = None,
     targets: Mapping[str, Sequence[Capability]] | None = None,
     report: Callable[[int, int], None] = lambda done, of: None,
+    workers: int | None = None,
 ) -> dict[str, Record]:
     """`examine` kernels of the catalogue.
 
@@ -177,6 +178,8 @@ def survey(
         Architectures to compile for, by kernel name. Default: all.
     report : callable
         Called with the number of kernels that are done, and that of all, at first and whenever it grows.
+    workers : int, optional
+        Number of processes. Default: that of cores.
     """
     which = kernels() if names is None else names
     wanted = {
@@ -201,7 +204,7 @@ def survey(
     report(len(found), len(wanted))
     chunks = [{name: wanted[name] for name in missing[i : i + CHUNK]} for i in range(0, len(missing), CHUNK)]
     if chunks:
-        workers = min(len(os.sched_getaffinity(0)), len(chunks))
+        workers = min(workers or len(os.sched_getaffinity(0)), len(chunks))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
             for records in pool.map(_examine_some, chunks):
                 for name, record in records.items():
@@ -310,7 +313,7 @@ Five, of which only the last needs a GPU:
 1. **Simulated.** `make test` runs the tests of all backends a second time with `NUMBA_ENABLE_CUDASIM=1`: Numba runs
    the kernels as Python threads.
 2. **Compiled.** `tests/test_cuda_catalogue.py` compiles kernels for sm_75, sm_80, sm_90, sm_100 and sm_120: every
-   function in every dtype and every metric for one of these, and with `make test-sweep` every kernel for all. It
+   function and every form of a metric for one of these, and with `make test-sweep` every kernel for all. It
    checks the PTX: no array in local memory, no float64 in a float32 kernel, no fused multiply-add where the bits of
    the CPU are required, no atomic operation whose order could matter, no index that may wrap around in 32 bits. NVVM
    comes from PyPI. If `ptxas` is on PATH: no register spills, and registers for as many blocks as the kernel

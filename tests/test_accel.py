@@ -59,7 +59,15 @@ def assert_same(name: str, ours: Any, theirs: Any) -> None:
         assert ours == theirs, name
 
 
-@pytest.mark.parametrize("calls", [accel_cases.linkages, accel_cases.distances, accel_cases.trees])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        accel_cases.linkages,
+        accel_cases.distances,
+        accel_cases.trees,
+        pytest.param(accel_cases.other_metrics, marks=pytest.mark.sweep),
+    ],
+)
 def test_outcomes_are_those_of_the_originals(calls: Any) -> None:
     """Results, errors with their messages, warnings with the place that they name; good calls and bad ones."""
     expected = {name: outcome(call) for name, call in calls()}

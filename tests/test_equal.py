@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import once
+from conftest import SAME_FORMULA, once
+from covering import covering
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
@@ -56,9 +57,16 @@ def test_copies_that_are_not_at_zero_are_left_alone(metric):
     assert merges.done == (0 if metric == "dice" else zero) < 40
 
 
-@pytest.mark.parametrize("method", once(PAIRWISE))
-@pytest.mark.parametrize("metric", ["euclidean", "cityblock", "cosine", "jaccard"])
-@pytest.mark.parametrize("most", [300, 2000])
+@pytest.mark.parametrize(
+    ("method", "metric", "most"),
+    covering(
+        PAIRWISE,
+        ["euclidean", "cityblock", "cosine", "jaccard"],
+        [300, 2000],
+        together=3,
+        rare=lambda method, metric, most: method in SAME_FORMULA or (method, metric) == ("complete", "jaccard"),
+    ),
+)
 def test_linkage_of_many_copies_is_scipys(method, metric, most):
     """With a matrix of so many clusters at most. Heights are unique, but for those at zero."""
     rng = np.random.default_rng(3)
@@ -76,7 +84,7 @@ def test_linkage_of_many_copies_is_scipys(method, metric, most):
     assert merges.scans < 12 * len(X)
 
 
-@pytest.mark.parametrize("method", once(PAIRWISE))
+@pytest.mark.parametrize("method", once(PAIRWISE, ("complete", *SAME_FORMULA)))
 def test_weights_of_very_many_copies_do_not_vanish(method):
     """Weighted linkage halves weights at every merge: 3000 copies, one after the other, would have none."""
     X = np.concatenate((np.zeros((3000, 2)), np.random.default_rng(2).normal(size=(1100, 2)) + 50))

@@ -20,7 +20,8 @@ def compare_boxes(ready, buffers, count, out):
     multiply(ready.pairs[1], group[0], buffers.todo, count, buffers.sums)
     for row in range(count):
         set_bounds(row, row, group[1], 1, ready, buffers)
-        out[row] = buffers.values
+        for k in range(LANES):  # an assignment of arrays takes seconds to compile
+            out[row, k] = buffers.values[k]
 
 
 @compiled

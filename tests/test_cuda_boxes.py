@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from conftest import ON_DEVICE, SIMULATED
+from conftest import DTYPES, ON_DEVICE, SIMULATED
 from covering import covering
 
 if find_spec("numba_cuda") is None:
@@ -227,14 +227,12 @@ def in_rounds(monkeypatch):
 
 @pytest.mark.usefixtures("in_rounds")
 @pytest.mark.parametrize(
-    ("kind", "method", "typed"),
-    covering(
-        ["normal", "grid", "tight", "graded"], ["ward", "average", "weighted"], [("float64", 2), ("float32", 1)]
-    ),
+    ("kind", "method", "dtype"),
+    covering(["normal", "grid", "tight", "graded"], ["ward", "average", "weighted"], DTYPES),
 )
-def test_rounds_by_boxes_have_the_bits_of_rounds_without(monkeypatch, kind, method, typed):
+def test_rounds_by_boxes_have_the_bits_of_rounds_without(monkeypatch, kind, method, dtype):
     """Of equally near clusters the one with the smallest id is taken, wherever it stands."""
-    (dtype, chunks), rng = typed, np.random.default_rng(5)
+    rng, chunks = np.random.default_rng(5), 2 if dtype == "float64" else 1
     n = 90 if SIMULATED else 6000
     X = rng.normal(size=(n, 2))
     if kind == "grid":

@@ -114,8 +114,9 @@ def to_host(array: Any) -> np.ndarray:
     for method in ("get", "copy_to_host", "cpu"):  # CuPy's, Numba's, torch's
         if hasattr(array, method):
             return np.asarray(getattr(array, method)())
+    from_dlpack: Any = np.from_dlpack  # that of NumPy 1 takes no device: a TypeError
     try:
-        return np.from_dlpack(array, device="cpu", copy=True)
+        return np.asarray(from_dlpack(array, device="cpu", copy=True))
     except (AttributeError, TypeError, BufferError, RuntimeError) as error:
         raise TypeError(
             f"A {type(array).__name__} on a CUDA device cannot be read here, as {devices.missing() or error}"

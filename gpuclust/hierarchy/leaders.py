@@ -48,7 +48,7 @@ def _find_leaders(
             child = right if side else left
             if not mixed[child]:
                 if found == L.shape[0]:
-                    return n + p
+                    return int(n + p)
                 L[found] = child
                 M[found] = label[child]
                 found += 1

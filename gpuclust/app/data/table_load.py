@@ -105,7 +105,7 @@ def _load_numbers(
 ) -> NDArray[np.float64]:
     """Load row names (as 0), numbers and categories (as 0); the text of the names and categories is appended."""
     first = () if layout.named is None else (layout.named,)
-    wanted: tuple[int, ...] | None = (*first, *layout.cells, *layout.categories)
+    wanted: Any = (*first, *layout.cells, *layout.categories)  # the stub of NumPy 1 has no None
     if wanted == tuple(range(layout.width)) and not layout.trailing:
         wanted = None
     converters = _converters(layout, reading)

@@ -163,7 +163,7 @@ def _sklearn_tree(model: Any) -> np.ndarray:
 def _quitefastmst(task: Task) -> Call:
     from quitefastmst import mst_euclid
 
-    return lambda data: mst_euclid(data, M=0)
+    return lambda data: mst_euclid(data, M=1)  # Euclidean distances; quitefastmst 0.9.0 refuses 0
 
 
 def _quitefastmst_cannot(task: Task, size: Size) -> str:

@@ -102,11 +102,27 @@ def centroid_source(metric: Metric, dtype: np.dtype) -> Source:
     return Source(f"centroids_{metric.name}_{dtype}", distances, unite, True, error, errors, precise, modules)
 
 
+def not_rounded(method: Method, dtype: np.dtype) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """The functions ``error``, ``errors`` and ``precise`` of a `Source` whose distances are what is compared."""
+    zero = dtype.type(0)
+
+    @uncounted
+    @named(method.name, dtype)
+    def none(state, x):
+        return zero
+
+    @uncounted
+    @named(method.name, dtype)
+    def none_of_two(state, x, y):
+        return zero
+
+    return none, none_of_two, none_of_two
+
+
 @cache
 def stored_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a tiled matrix. State: (matrix, tile rows)."""
     update = jitable(method.update)
-    zero = dtype.type(0)
 
     @uncounted
     @named(method.name, dtype)
@@ -124,15 +140,5 @@ def stored_source(method: Method, dtype: np.dtype) -> Source:
             out[k] = update(out[k], other[k], d, sa, sb, size[k])
         write_row(matrix, rows, b, out)
 
-    @uncounted
-    @named(method.name, dtype)
-    def none(state, x):
-        return zero
-
-    @uncounted
-    @named(method.name, dtype)
-    def none_of_two(state, x, y):
-        return zero
-
     name = f"stored_{method.name}_{dtype}"
-    return Source(name, distances, unite, False, none, none_of_two, none_of_two, (methods, tiles))
+    return Source(name, distances, unite, False, *not_rounded(method, dtype), (methods, tiles))

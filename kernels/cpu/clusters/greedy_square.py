@@ -12,7 +12,7 @@ from gpuclust.core import jit, methods
 from gpuclust.core.jit import compiled, jitable, named, uncounted
 from gpuclust.core.methods import Method
 from gpuclust.kernels.cpu.clusters.greedy import Generic, Search
-from gpuclust.kernels.cpu.clusters.greedy_sources import Source
+from gpuclust.kernels.cpu.clusters.greedy_sources import Source, not_rounded
 from gpuclust.kernels.cpu.matrix import square_merges
 from gpuclust.kernels.cpu.matrix.minima import nearest_of
 from gpuclust.kernels.cpu.matrix.square import Square
@@ -23,7 +23,6 @@ from gpuclust.kernels.cpu.matrix.square_merges import move_row
 def square_source(method: Method, dtype: np.dtype) -> Source:
     """Squared distances from a square array. State: (matrix,)."""
     update = jitable(method.update)
-    zero = dtype.type(0)
 
     @uncounted
     @named(method.name, dtype)
@@ -50,23 +49,13 @@ def square_source(method: Method, dtype: np.dtype) -> Source:
 
     @uncounted
     @named(method.name, dtype)
-    def none(state, x):
-        return zero
-
-    @uncounted
-    @named(method.name, dtype)
-    def none_of_two(state, x, y):
-        return zero
-
-    @uncounted
-    @named(method.name, dtype)
     def nearest(state, x, gone, order, least):
         (matrix,) = state
         n = matrix.shape[0]
         return nearest_of(matrix[x, x + 1 : n], gone[x + 1 : n], order, least)
 
     name = f"square_{method.name}_{dtype}"
-    return Source(name, distances, unite, False, none, none_of_two, none_of_two, (methods,), nearest)
+    return Source(name, distances, unite, False, *not_rounded(method, dtype), (methods,), nearest)
 
 
 @cache
